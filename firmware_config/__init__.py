@@ -1,0 +1,1 @@
+"""Device profiles, boot and service files of an instrument."""
