@@ -1,0 +1,161 @@
+"""From class probabilities to a differential count with honest uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frames import FailedFrame
+
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """A share of the differential with its 95 % interval, each in [0, 1].
+
+    ``value`` is None when no cell was counted: then the interval is [0, 1].
+    """
+
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was counted.
+
+    Attributes
+    ----------
+    labels : every label of the bundle, in its order
+    counted : the labels that make the differential; the others are not leukocytes
+    counts : label → cells, for every label
+    rejected : cells whose best probability lies below the bundle's reject threshold
+    frames_read : frames that were decoded and searched
+    failed : files and pages that could not be read, with their reasons
+    """
+
+    labels: tuple[str, ...]
+    counted: tuple[str, ...]
+    counts: Mapping[str, int]
+    rejected: int
+    frames_read: int
+    failed: tuple[FailedFrame, ...]
+
+    @property
+    def cells(self) -> int:
+        """All cells found, the rejected ones too."""
+        return sum(self.counts.values()) + self.rejected
+
+    @property
+    def leukocytes(self) -> int:
+        """The differential's denominator: cells with a counted label."""
+        return sum(self.counts[label] for label in self.counted)
+
+    @property
+    def fractions(self) -> dict[str, Fraction]:
+        """Share of each counted label among the counted cells, with its Clopper–Pearson interval."""
+        n = self.leukocytes
+        return {
+            label: Fraction(self.counts[label] / n if n else None, *clopper_pearson(self.counts[label], n))
+            for label in self.counted
+        }
+
+
+def assign(probabilities: NDArray[np.float32], labels: Sequence[str], reject_below: float) -> list[str]:
+    """Name the most probable label of each cell, or ``rejected``.
+
+    Parameters
+    ----------
+    probabilities : float32 [n, labels]
+    labels : in output order
+    reject_below : a cell whose best probability is smaller is rejected
+    """
+    best = probabilities.argmax(axis=1) if len(probabilities) else ()
+    return [
+        labels[k] if row[k] >= reject_below else REJECTED for row, k in zip(probabilities, best, strict=True)
+    ]
+
+
+def tally(
+    labels: Sequence[str],
+    counted: Sequence[str],
+    assigned: Iterable[str],
+    frames_read: int,
+    failed: Iterable[FailedFrame],
+) -> Tally:
+    """Count assigned labels; see `Tally` for the parameters."""
+    found = Counter(assigned)
+    return Tally(
+        labels=tuple(labels),
+        counted=tuple(counted),
+        counts={label: found[label] for label in labels},
+        rejected=found[REJECTED],
+        frames_read=frames_read,
+        failed=tuple(failed),
+    )
+
+
+def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval of a binomial proportion.
+
+    Clopper and Pearson, Biometrika 26:404 (1934): the quantiles of Beta(k, n-k+1) and Beta(k+1, n-k).
+    SciPy would give them too, but costs a Pi 140 MB of disk and 0.7 s more at each start (import scipy.stats on x86).
+
+    Raises
+    ------
+    ValueError
+        Unless 0 ≤ successes ≤ trials and 0 < level < 1.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} of {trials} is no proportion")
+    if not 0 < level < 1:
+        raise ValueError(f"the confidence level must lie between 0 and 1, not {level}")
+    tail = (1 - level) / 2
+    low = 0.0 if successes == 0 else _beta_quantile(tail, successes, trials - successes + 1)
+    high = 1.0 if successes == trials else _beta_quantile(1 - tail, successes + 1, trials - successes)
+    return low, high
+
+
+def _beta_quantile(p: float, a: float, b: float) -> float:
+    """Bisect the regularised incomplete beta function; 60 halvings reach the last bit of a double."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _beta_cdf(middle, a, b) < p:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _beta_cdf(x: float, a: float, b: float) -> float:
+    """Regularised incomplete beta function I_x(a, b), by Lentz's continued fraction (DLMF 8.17.22)."""
+    if x > (a + 1) / (a + b + 2):  # the fraction converges quickly only on this side of the mean
+        return 1 - _beta_cdf(1 - x, b, a)
+    log_front = (
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+        if x > 0
+        else -math.inf
+    )
+    tiny = 1e-300
+    c, d = 1.0, 1.0 / max(1 - (a + b) * x / (a + 1), tiny)
+    fraction = d
+    for m in range(1, 10_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        step = 1.0
+        for numerator in (even, odd):
+            c = (1 + numerator / c) or tiny
+            d = 1 / ((1 + numerator * d) or tiny)
+            step = c * d
+            fraction *= step
+        if abs(step - 1) < 1e-15:
+            break
+    return math.exp(log_front) * fraction / a
