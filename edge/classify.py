@@ -1,0 +1,98 @@
+"""Class probabilities of crops, by a bundle that proved itself on this device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle, BundleError
+from edge.runtime import Model
+
+# architectures differ in the last steps of some kernels; more than this is another function
+GOLDEN_TOLERANCE_STEPS = 3
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class GoldenReplay:
+    """How far this device's answers to the golden crops are from the converter's."""
+
+    crops: int
+    exact: bool
+    largest_step: int
+
+
+class Classifier:
+    """A bundle in an interpreter, usable once its golden crops came out right.
+
+    Parameters
+    ----------
+    bundle : from `edge.bundle.load`
+    runtime, threads : see `edge.runtime.Model`
+
+    Raises
+    ------
+    BundleError
+        If the model is not what the manifest says, or answers the golden crops differently.
+    RuntimeMissingError
+        If no runtime is installed.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: str | None = None, threads: int = 1) -> None:
+        manifest = bundle.manifest
+        try:
+            self._model = Model(bundle.flatbuffer, runtime, threads)
+        except ValueError as error:
+            raise BundleError(f"bundle {manifest.name}: {error}") from error
+        self.bundle = bundle
+        self.runtime = self._model.runtime
+        stated = [(q.scale, q.zero_point) for q in (manifest.input, manifest.output)]
+        real = [self._model.input_quantisation, self._model.output_quantisation]
+        if self._model.input_shape != (manifest.crop_px, manifest.crop_px, 1) or not np.allclose(
+            stated, real
+        ):
+            raise BundleError(f"bundle {manifest.name}: the model is not the one its manifest describes")
+        # int8 input of every grey value: the network's own normalisation and quantisation in one table
+        scale, offset = manifest.normalisation
+        grey = (scale * np.arange(256) + offset) / manifest.input.scale + manifest.input.zero_point
+        self._quantised = np.clip(np.rint(grey), -128, 127).astype(np.int8)
+        self.replay = self._replay_golden()
+
+    def _replay_golden(self) -> GoldenReplay:
+        expected = self.bundle.golden_outputs.astype(np.int16)
+        found = self._logits(self.bundle.golden_crops).astype(np.int16)
+        name = self.bundle.manifest.name
+        if found.shape != expected.shape:
+            raise BundleError(f"bundle {name}: {found.shape[1]} outputs for {expected.shape[1]} labels")
+        step = int(np.abs(found - expected).max())
+        if step > GOLDEN_TOLERANCE_STEPS or (found.argmax(1) != expected.argmax(1)).any():
+            raise BundleError(
+                f"bundle {name}: with {self.runtime} on this device its golden crops come out {step} steps off"
+            )
+        return GoldenReplay(len(expected), step == 0, step)
+
+    def _logits(self, quantised: NDArray[np.int8]) -> NDArray[np.int8]:
+        """int8 [n, labels] of int8 [n, side, side, 1], in batches of one size."""
+        n = len(quantised)
+        outputs = []
+        for start in range(0, n, BATCH):
+            batch = quantised[start : start + BATCH]
+            if len(batch) < BATCH:  # one shape for every call: resizing an interpreter is dear
+                batch = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), np.int8)])
+            outputs.append(self._model.run(batch))
+        return np.concatenate(outputs)[:n]
+
+    def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""
+        manifest = self.bundle.manifest
+        if len(crops) == 0:
+            return np.zeros((0, len(manifest.labels)), np.float32)
+        steps = self._logits(self._quantised[crops][..., None]).astype(np.float32)
+        logits = (steps - manifest.output.zero_point) * np.float32(
+            manifest.output.scale / manifest.temperature
+        )
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
+        return probabilities
