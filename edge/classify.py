@@ -69,7 +69,7 @@ class Classifier:
         step = int(np.abs(found - expected).max())
         if step > GOLDEN_TOLERANCE_STEPS or (found.argmax(1) != expected.argmax(1)).any():
             raise BundleError(
-                f"bundle {name}: with {self.runtime} on this device its golden crops come out {step} steps off"
+                f"bundle {name}: its golden crops come out {step} steps off with {self.runtime} here"
             )
         return GoldenReplay(len(expected), step == 0, step)
 

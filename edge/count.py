@@ -10,9 +10,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frames import FailedFrame
+from edge.frames import FailedFrame, Frame
+from edge.segment import Cell
 
 REJECTED = "rejected"
+
+
+@dataclass(frozen=True, eq=False)
+class CountedFrame:
+    """One frame, worked through.
+
+    Attributes
+    ----------
+    frame : the frame
+    sha256 : of its grey values and size
+    cells : found in it, n of them
+    crops : uint8 [n, side, side], what the network saw
+    probabilities : float32 [n, labels]
+    assigned : label of each cell, or ``rejected``
+    """
+
+    frame: Frame
+    sha256: str
+    cells: list[Cell]
+    crops: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    assigned: list[str]
 
 
 @dataclass(frozen=True)
@@ -106,7 +129,7 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
     """Exact two-sided interval of a binomial proportion.
 
     Clopper and Pearson, Biometrika 26:404 (1934): the quantiles of Beta(k, n-k+1) and Beta(k+1, n-k).
-    SciPy would give them too, but costs a Pi 140 MB of disk and 0.7 s more at each start (import scipy.stats on x86).
+    SciPy would give them too, but costs 140 MB of disk and 0.7 s more at each start (`import scipy.stats`, x86).
 
     Raises
     ------

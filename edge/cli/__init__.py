@@ -1,0 +1,44 @@
+"""The ``leuko`` command: a table of subcommands, each imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from edge import __version__
+
+# name → module that holds a click command of that name; those modules import nothing heavy at the top
+COMMANDS = {
+    "count": "edge.cli.count",
+    "simulate": "edge.cli.simulate",
+    "verify": "edge.cli.verify",
+    "crops": "train.cli",
+    "train": "train.cli",
+    "evaluate": "train.cli",
+    "convert": "convert.cli",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command, or None for a name that is not one."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="leuko")
+def main() -> None:
+    """Count and classify unstained white blood cells in bright-field frames, offline.
+
+    For research use only, not for diagnosis.
+    """
