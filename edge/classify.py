@@ -74,15 +74,9 @@ class Classifier:
         return GoldenReplay(len(expected), step == 0, step)
 
     def _logits(self, quantised: NDArray[np.int8]) -> NDArray[np.int8]:
-        """int8 [n, labels] of int8 [n, side, side, 1], in batches of one size."""
-        n = len(quantised)
-        outputs = []
-        for start in range(0, n, BATCH):
-            batch = quantised[start : start + BATCH]
-            if len(batch) < BATCH:  # one shape for every call: resizing an interpreter is dear
-                batch = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), np.int8)])
-            outputs.append(self._model.run(batch))
-        return np.concatenate(outputs)[:n]
+        """int8 [n, labels] of int8 [n, side, side, 1], a batch at a time to bound the interpreter's memory."""
+        starts = range(0, len(quantised), BATCH)
+        return np.concatenate([self._model.run(quantised[start : start + BATCH]) for start in starts])
 
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""

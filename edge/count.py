@@ -129,7 +129,7 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
     """Exact two-sided interval of a binomial proportion.
 
     Clopper and Pearson, Biometrika 26:404 (1934): the quantiles of Beta(k, n-k+1) and Beta(k+1, n-k).
-    SciPy would give them too, but costs 140 MB of disk and 0.7 s more at each start (`import scipy.stats`, x86).
+    SciPy would give them too, but costs 140 MB of disk and 0.7 s more at each start (measured on x86).
 
     Raises
     ------

@@ -11,9 +11,13 @@ from edge.cli.options import json_option, one_line_errors
 
 @click.command()
 @click.argument("bundle")
+@click.option("--runtime", help="Replay on this runtime only; by default on every one installed.")
 @json_option
-def verify(bundle: str, as_json: bool) -> None:
-    """Check BUNDLE, a path or a shipped name, and replay its golden crops on every installed runtime."""
+def verify(bundle: str, runtime: str | None, as_json: bool) -> None:
+    """Check BUNDLE, a path or a shipped name, and replay its golden crops.
+
+    Exit code 1 and one line for a bundle that must not be trusted.
+    """
     from edge.bundle import BundleError, load
     from edge.classify import Classifier
     from edge.runtime import RuntimeMissingError, installed
