@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import click
 
@@ -18,32 +20,40 @@ def verify(bundle: str, runtime: str | None, as_json: bool) -> None:
 
     Exit code 1 and one line for a bundle that must not be trusted.
     """
+    from dataclasses import asdict
+
     from edge.bundle import BundleError, load
     from edge.classify import Classifier
     from edge.runtime import RuntimeMissingError, installed
 
     with one_line_errors(BundleError, RuntimeMissingError):
         checked = load(bundle)
-        replays = {name: Classifier(checked, name).replay for name in installed()}
-        if not replays:
-            raise RuntimeMissingError("no TFLite runtime: pip install ai-edge-litert")
+        # two runtimes in one process collide (std::bad_alloc), so each further one has a process of its own
+        first, *others = [runtime] if runtime else installed() or [None]
+        classifier = Classifier(checked, first)
+    replays = {classifier.runtime: asdict(classifier.replay)}
+    for other in others:
+        words = [sys.executable, "-m", "edge.cli", "verify", bundle, "--runtime", str(other), "--json"]
+        child = subprocess.run(words, capture_output=True, text=True, check=False)
+        if child.returncode:
+            reason = child.stderr.strip().rpartition("\n")[2].removeprefix("Error: ")
+            raise click.ClickException(reason or f"{other} crashed on bundle {bundle}")
+        replays |= json.loads(child.stdout)["runtimes"]
+
     manifest = checked.manifest
     if as_json:
         result = {
             "bundle": {"name": manifest.name, "version": manifest.version, "sha256": checked.sha256},
             "labels": manifest.labels,
             "counted": manifest.counted,
-            "runtimes": {
-                name: {"golden": r.crops, "exact": r.exact, "largest_step": r.largest_step}
-                for name, r in replays.items()
-            },
+            "runtimes": replays,
         }
         click.echo(json.dumps(result))
         return
     click.echo(f"{manifest.name} {manifest.version}: {', '.join(manifest.labels)}")
     click.echo(f"sha256 {checked.sha256}")
     for name, replay in replays.items():
-        how = "exactly" if replay.exact else f"within {replay.largest_step} int8 steps"
-        click.echo(f"{name}: {replay.crops} golden crops come out {how}")
+        how = "exactly" if replay["exact"] else f"within {replay['largest_step']} int8 steps"
+        click.echo(f"{name}: {replay['crops']} golden crops come out {how}")
     if manifest.notice:
         click.echo(manifest.notice)

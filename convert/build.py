@@ -1,0 +1,115 @@
+"""From a finished run to a written, checked bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.calibrate import temperature
+from convert.quantise import quantise
+from edge.bundle import Bundle, Manifest, Quantisation, TrainingData, write
+from edge.classify import BATCH, Classifier
+from edge.runtime import Model
+from train.fit import load_run, read_config, read_crops
+from train.metrics import confusion_matrix
+
+GOLDEN_CROPS = 16
+# what the project's data sets call cells and things outside the differential
+NOT_LEUKOCYTES = frozenset({"erythrocyte", "echinocyte", "platelet", "debris", "other"})
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a person says of a bundle; the rest is measured.
+
+    Attributes
+    ----------
+    name, version, intended_use, licence, notice : see `edge.bundle.Manifest`
+    training_name : of the training data
+    pixel_um : side of a training crop's pixel in the specimen
+    reject_below : cells with a smaller best probability are rejected
+    not_counted : labels outside the differential
+    """
+
+    name: str
+    version: str
+    pixel_um: float
+    training_name: str
+    intended_use: str
+    licence: str
+    notice: str
+    reject_below: float
+    not_counted: frozenset[str] = NOT_LEUKOCYTES
+
+
+def build(run: Path, out: Path, description: Description) -> Bundle:
+    """Quantise a finished run, calibrate it on its validation cells and write the bundle.
+
+    Raises
+    ------
+    ValueError
+        If the run is none, is unfinished, or no label would be counted.
+    OSError
+        If `out` cannot be written.
+    """
+    network, labels = load_run(run)
+    crops = read_crops(run)
+    counted = tuple(label for label in labels if label not in description.not_counted)
+    if not counted:
+        raise ValueError(f"{run}: every one of its labels ({', '.join(labels)}) is said not to be counted")
+    flatbuffer = quantise(network, crops.representative)
+    model = Model(flatbuffer)
+    side = crops.representative.shape[1]
+    input_scale, input_zero = model.input_quantisation
+    output_scale, output_zero = model.output_quantisation
+
+    validation = _answers(model, crops.validation)
+    logits = (validation.astype(np.float32) - output_zero) * np.float32(output_scale)
+    golden = _quantised(crops.representative[_spread(len(crops.representative), GOLDEN_CROPS)])
+    config = read_config(run)
+    manifest = Manifest(
+        name=description.name,
+        version=description.version,
+        labels=labels,
+        counted=counted,
+        crop_px=side,
+        crop_um=side * description.pixel_um,
+        normalisation=(1 / 255, 0.0),
+        input=Quantisation(input_scale, input_zero),
+        output=Quantisation(output_scale, output_zero),
+        sha256=hashlib.sha256(flatbuffer).hexdigest(),
+        temperature=temperature(logits, crops.validation_truth),
+        reject_below=description.reject_below,
+        confusion=_rows(confusion_matrix(crops.validation_truth, validation.argmax(axis=1), len(labels))),
+        training=TrainingData(description.training_name, config["training"]["sha256"]),
+        intended_use=description.intended_use,
+        licence=description.licence,
+        notice=description.notice,
+    )
+    bundle = write(out, manifest, flatbuffer, golden, model.run(golden))
+    Classifier(bundle)
+    return bundle
+
+
+def _quantised(crops: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Grey uint8 [n, s, s] as the network's int8 input [n, s, s, 1]."""
+    return (crops.astype(np.int16) - 128).astype(np.int8)[..., None]
+
+
+def _answers(model: Model, crops: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Quantised logits int8 [n, labels] of crops uint8 [n, s, s]."""
+    parts = [model.run(_quantised(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)]
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.int8)
+
+
+def _spread(n: int, wanted: int) -> NDArray[np.intp]:
+    """At most `wanted` indices, evenly over range(n)."""
+    return np.unique(np.linspace(0, n - 1, wanted).round().astype(np.intp))
+
+
+def _rows(matrix: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(n) for n in row) for row in matrix)

@@ -1,0 +1,94 @@
+"""``leuko convert`` makes a device's bundle of a training run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edge.cli.options import json_option, one_line_errors
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The bundle, a .tflite file.",
+)
+@click.option(
+    "--pixel-um",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Side of a training crop's pixel in the specimen, µm.",
+)
+@click.option(
+    "--not-counted",
+    default="",
+    help="Labels outside the differential, by comma; by default those that name no leukocyte.",
+)
+@click.option(
+    "--reject-below",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="A cell whose best probability is smaller is reported as rejected.",
+)
+@click.option("--name", help="The bundle's name; by default the file's.")
+@click.option("--release", "version", default="1", show_default=True, help="The bundle's version.")
+@click.option("--training-name", help="Name of the training data; by default the run folder's.")
+@click.option("--intended-use", default="research use only, not for diagnosis", show_default=True)
+@click.option("--licence", default="Apache-2.0", show_default=True)
+@click.option("--notice", default="", help="Said with every output of this bundle.")
+@json_option
+def convert(
+    run: Path,
+    out: Path,
+    pixel_um: float,
+    not_counted: str,
+    reject_below: float,
+    name: str | None,
+    version: str,
+    training_name: str | None,
+    intended_use: str,
+    licence: str,
+    notice: str,
+    as_json: bool,
+) -> None:
+    """Quantise the finished RUN to int8 and write one checked bundle."""
+    try:
+        from convert.build import NOT_LEUKOCYTES, Description, build
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"
+        ) from error
+    description = Description(
+        name=name or out.stem,
+        version=version,
+        pixel_um=pixel_um,
+        training_name=training_name or run.resolve().name,
+        intended_use=intended_use,
+        licence=licence,
+        notice=notice,
+        reject_below=reject_below,
+        not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or NOT_LEUKOCYTES,
+    )
+    with one_line_errors(ValueError):
+        bundle = build(run, out, description)
+    manifest, size = bundle.manifest, out.stat().st_size
+    if as_json:
+        said = {
+            "bundle": {"name": manifest.name, "sha256": bundle.sha256},
+            "bytes": size,
+            "counted": manifest.counted,
+            "temperature": manifest.temperature,
+            "confusion": manifest.confusion,
+        }
+        click.echo(json.dumps(said))
+    else:
+        click.echo(
+            f"{out}: {size / 1e6:.2f} MB, counts {', '.join(manifest.counted)}, sha256 {bundle.sha256}"
+        )

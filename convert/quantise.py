@@ -1,0 +1,69 @@
+"""Post-training quantisation of a Keras network to a fully int8 TFLite flatbuffer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+
+def quantise(model: keras.Model, crops: NDArray[np.uint8]) -> bytes:
+    """Convert a network to int8 weights (a channel), activations (a tensor), input and output.
+
+    The softmax is cut off: int8 probabilities would lose what a temperature and a reject threshold need.
+
+    Parameters
+    ----------
+    model : crops float32 [n, s, s, 1] in [0, 1] to probabilities, with a layer named ``logits``
+    crops : uint8 [n, s, s], representative of what the device will see; they set the activations' ranges
+
+    Returns
+    -------
+    The flatbuffer; its input's scale is 1/255 with zero point −128, so int8 is grey − 128.
+
+    References
+    ----------
+    Jacob et al., CVPR 2018 (arXiv:1712.05877), for the scheme.
+    """
+    # the reshape to [n, labels] would fix the batch: the runtime reads [n, 1, 1, labels] as well
+    logits = keras.Model(model.input, model.get_layer("logits").input)
+    side = crops.shape[1]
+
+    def representative() -> Iterator[list[NDArray[np.float32]]]:
+        for crop in crops.astype(np.float32) / 255:
+            # the ends of the grey scale must be in range whatever the crops hold
+            crop[0, :2] = 0, 1
+            yield [crop[None, ..., None]]
+
+    answer = tf.function(lambda crop: logits(crop, training=False))
+    graph = answer.get_concrete_function(tf.TensorSpec([None, side, side, 1], tf.float32, name="crop"))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(graph)])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with _quiet():
+        flatbuffer: bytes = converter.convert()
+    return flatbuffer
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's C++ chatter off standard error; its failures come as exceptions."""
+    saved = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

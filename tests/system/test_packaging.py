@@ -1,0 +1,74 @@
+"""What a user installs: a quick command line, a complete wheel, and no TensorFlow in the base install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str | Path, **options: object) -> str:
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    text: str = done.stdout
+    return text
+
+
+def test_help_imports_neither_numpy_nor_opencv() -> None:
+    program = (
+        "import sys; from edge.cli import main; main(['--help'], standalone_mode=False); "
+        "print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'numpy', 'cv2', 'rich', 'keras', 'tensorflow', 'ai_edge_litert', 'tflite_runtime'}))"
+    )
+    out = run(sys.executable, "-c", program, cwd=ROOT)
+    assert out.splitlines()[-1] == "[]"
+    assert "count" in out
+
+
+@pytest.mark.slow
+def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"edge/bundles/phantom3.tflite", "edge/bundles/hemocytometer.tflite"} <= set(names)
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
+        "edge",
+        "train",
+        "convert",
+        "firmware_config",
+    }
+    # a venv that sees this one's packages, but neither the checkout nor its editable install
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    target = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
+    zipfile.ZipFile(wheel).extractall(target)
+    import click
+
+    packages = Path(click.__file__).parents[1]
+    # a plain sys.path entry, after the wheel's files and without that folder's own .pth files
+    (target / "others.pth").write_text(f"{packages}\n")
+    leuko = [python, "-m", "edge.cli"]
+    where = run(python, "-c", "import edge; print(edge.__file__)", cwd=tmp_path).strip()
+    assert Path(where).is_relative_to(target)
+    assert "phantom3" in run(*leuko, "verify", "phantom3", cwd=tmp_path)
+    run(*leuko, "simulate", "sample", "--frames", "1", "--seed", "3", cwd=tmp_path)
+    out = run(*leuko, "count", "sample/frames", "--bundle", "phantom3", "--json", cwd=tmp_path)
+    assert '"counts"' in out
+
+
+def test_pins_hold_hashes_and_no_addresses() -> None:
+    for name in ("base.txt", "dev.txt"):
+        lines = (ROOT / "constraints" / name).read_text().splitlines()
+        pins = [line for line in lines if "==" in line and not line.startswith("#")]
+        assert pins
+        assert not [line for line in lines if "://" in line or line.startswith("-")]
+        assert sum("--hash=sha256:" in line for line in lines) >= len(pins)
+    base = (ROOT / "constraints" / "base.txt").read_text()
+    assert "tensorflow" not in base
+    assert "keras" not in base
