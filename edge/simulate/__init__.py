@@ -1,0 +1,7 @@
+"""Bright-field phantom: simulated frames of unstained blood cells with their truth. Research use only."""
+
+from edge.simulate.optics import Optics
+from edge.simulate.scene import LABELS, Scene, SimulatedFrame, Truth, simulate_frame
+from edge.simulate.write import simulate
+
+__all__ = ["LABELS", "Optics", "Scene", "SimulatedFrame", "Truth", "simulate", "simulate_frame"]
