@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import glob
+import math
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from edge import imagefile
+
+MAX_MEGAPIXELS = 100.0
+"""Largest declared size of an image that is decoded, in millions of pixels."""
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mp4", ".mov"})
+"""What counts as a frame inside a folder. A file named explicitly is tried whatever its suffix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +36,8 @@ class Frame:
     ----------
     image : uint8 [height, width], grey
     name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file
-    index : position in reading order, from 0
-    time_ns : capture time, or the file's modification time, in ns since the epoch
+    index : position in reading order, from 0, counted together with what could not be read
+    time_ns : the file's modification time in ns since the epoch; in a video plus the frame's own time
     """
 
     image: NDArray[np.uint8]
@@ -28,8 +48,213 @@ class Frame:
 
 @dataclass(frozen=True)
 class FailedFrame:
-    """A file or page that could not be read, and why, in words for the operator."""
+    """A file or page that could not be read, and why, in words for the operator.
+
+    Attributes
+    ----------
+    name : as in `Frame`
+    index : position in reading order, from 0, counted together with the frames
+    reason : one line
+    """
 
     name: str
     index: int
     reason: str
+
+
+_Read = tuple[str, NDArray[np.uint8] | str, int]
+"""A name, its image or the reason why there is none, and its time in ns."""
+
+
+def read_frames(
+    sources: Sequence[str | Path], *, max_megapixels: float = MAX_MEGAPIXELS, bit_depth: int = 16
+) -> Iterator[Frame | FailedFrame]:
+    """Read every image of the sources, one at a time, in order; what cannot be read is yielded too.
+
+    PNG, JPEG, BMP and TIFF images (8 or 16 bits a sample; grey, colour, palette, with alpha), TIFF stacks,
+    and AVI, MKV, MP4 and MOV videos, told apart by content. Colour becomes grey by ITU-R BT.601. Alpha is
+    ignored, and so are orientation marks (EXIF, TIFF, video): boxes are in the raster as stored. Videos
+    are read at 8 bits.
+
+    Samples of 16 bits become 8 by dividing by ``(2**bit_depth - 1) / 255``, rounded and saturated: by 257
+    unless told otherwise. A camera of 12 bits that stores its counts unscaled in 16 needs ``bit_depth=12``;
+    this is never guessed from a frame, since then equal samples could become unequal greys.
+
+    Parameters
+    ----------
+    sources : files, folders (see `list_files`), globs
+    max_megapixels : declared size above which an image is refused before it is decoded
+    bit_depth : bits in use of a 16-bit sample, 9 to 16
+
+    Raises
+    ------
+    ValueError
+        For a `bit_depth` or `max_megapixels` that makes no sense. No file's content makes it raise.
+    """
+    if not 9 <= bit_depth <= 16:
+        raise ValueError(f"bit depth {bit_depth}: must be 9 to 16")
+    if not max_megapixels > 0:
+        raise ValueError(f"limit of {max_megapixels} megapixels: must be above 0")
+    cv2.setLogLevel(0)  # a file that cannot be decoded is reported by us, once
+    return (
+        FailedFrame(name, index, read) if isinstance(read, str) else Frame(read, name, index, time_ns)
+        for index, (name, read, time_ns) in enumerate(_read_files(sources, max_megapixels, bit_depth))
+    )
+
+
+def list_files(sources: Sequence[str | Path]) -> list[Path]:
+    """Turn files, folders and globs into the files to read, in reading order, each once.
+
+    A folder gives its images and videos in natural order (``f2`` before ``f10``), not those of its
+    subfolders, and neither hidden files nor other suffixes (a folder may hold a ``boxes.csv`` too). A glob
+    gives its matches in natural order, each like a source of its own; ``**`` crosses folders. A source that
+    gives nothing (missing, empty, unreadable) stays in the list, for `read_frames` to report.
+    """
+    files: dict[str, Path] = {}
+    for source in sources:
+        for path in _expand_glob(source):
+            for file in _expand_folder(path):
+                files.setdefault(os.path.realpath(file), file)
+    return list(files.values())
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Keep what libraries in C print off the terminal, process-wide, while Python's own stderr goes on.
+
+    libjpeg and libpng write their complaints to file descriptor 2 and OpenCV offers no way to stop them.
+    Here descriptor 2 leads nowhere and ``sys.stderr``, where it wrote there, gets a descriptor of its own.
+    For a program to enter once around its work, not for a library.
+    """
+    original = sys.stderr
+    try:
+        shared = original.fileno() == 2
+    except OSError:  # replaced by something that is no file
+        shared = False
+    original.flush()
+    saved = os.dup(2)
+    own = os.fdopen(saved, "w", buffering=1, encoding=original.encoding, errors=original.errors)
+    if shared:
+        sys.stderr = own
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        own.flush()
+        os.dup2(saved, 2)
+        sys.stderr = original
+        own.close()
+
+
+def _expand_glob(source: str | Path) -> list[Path]:
+    text = os.fspath(source)
+    if os.path.lexists(text) or not glob.has_magic(text):
+        return [Path(text)]
+    matches = [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207 (absolute patterns too)
+    return sorted(matches, key=_natural) or [Path(text)]
+
+
+def _expand_folder(path: Path) -> list[Path]:
+    if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises where the parent may not be entered)
+        return [path]
+    try:
+        entries = list(path.iterdir())
+    except OSError:
+        return [path]
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    files = [e for e in entries if e.suffix.lower() in suffixes and not e.name.startswith(".")]
+    return sorted(files, key=_natural) or [path]
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    parts = re.split("([0-9]+)", str(path).casefold())
+    return [int(part) if position % 2 else part for position, part in enumerate(parts)], str(path)
+
+
+def _read_files(sources: Sequence[str | Path], max_megapixels: float, bit_depth: int) -> Iterator[_Read]:
+    for path in list_files(sources):
+        # a file's name is any bytes; what travels on, into CSV and HTML, is text
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        try:
+            yield from _read_file(path, name, max_megapixels, bit_depth)
+        except OSError as error:
+            yield name, (error.strerror or str(error)).lower(), 0
+        except imagefile.ImageFileError as error:
+            yield name, str(error), 0
+
+
+def _read_file(path: Path, name: str, max_megapixels: float, bit_depth: int) -> Iterator[_Read]:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        next(path.iterdir(), None)  # raises where the folder may not be read
+        yield name, "a folder without images or videos", 0
+    elif not stat.S_ISREG(status.st_mode):
+        yield name, "not a regular file", 0
+    else:
+        with path.open("rb") as file:
+            if _is_video(file):
+                yield from _read_video(path, name, status.st_mtime_ns, max_megapixels)
+            else:
+                yield from _read_images(file, name, status.st_mtime_ns, max_megapixels, bit_depth)
+
+
+def _read_images(
+    file: BinaryIO, name: str, time_ns: int, max_megapixels: float, bit_depth: int
+) -> Iterator[_Read]:
+    for page in imagefile.pages(file, max_megapixels=max_megapixels):
+        page_name = name if page.number is None else f"{name}#{page.number}"
+        read = page.reason if isinstance(page, imagefile.BadPage) else _decode(page, bit_depth)
+        yield page_name, read, time_ns
+
+
+def _decode(page: imagefile.Page, bit_depth: int) -> NDArray[np.uint8] | str:
+    """Decode to grey uint8 [h, w]; a string says why not."""
+    # Grey straight from the decoder: a JPEG's luma plane is BT.601 already, at a third of the time.
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(page.data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None or image.shape != (page.height, page.width):
+        return "damaged, or of a kind that cannot be decoded"
+    if image.dtype == np.uint16:
+        return cv2.convertScaleAbs(image, alpha=255 / (2**bit_depth - 1)).astype(np.uint8, copy=False)
+    if image.dtype != np.uint8:
+        return f"samples of type {image.dtype} are not supported, only 8 and 16 bits"
+    return image.astype(np.uint8, copy=False)
+
+
+def _is_video(file: BinaryIO) -> bool:
+    """Tell AVI (RIFF), Matroska (EBML) and MP4/MOV (ISO base media) by their first bytes."""
+    head = file.read(12)
+    file.seek(0)
+    return (
+        (head[:4] == b"RIFF" and head[8:] == b"AVI ")
+        or head[:4] == b"\x1a\x45\xdf\xa3"
+        or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
+    )
+
+
+def _read_video(path: Path, name: str, time_ns: int, max_megapixels: float) -> Iterator[_Read]:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints to the terminal otherwise
+    capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)  # noqa: PTH100 (absolute: never a URL)
+    try:
+        if not capture.isOpened():
+            raise imagefile.ImageFileError("truncated, damaged, or of a kind that cannot be decoded")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        imagefile.check_size(int(width), int(height), max_megapixels)
+        declared, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        frame_ns = 1e9 / fps if math.isfinite(fps) and fps > 0 else 0.0
+        number = 0
+        while (read := capture.read())[0]:
+            grey = read[1] if read[1].ndim == 2 else cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY)
+            yield f"{name}#{number}", grey.astype(np.uint8, copy=False), time_ns + round(number * frame_ns)
+            number += 1
+        # a container counts its frames, or estimates them from its duration: one in a hundred is allowed
+        if number == 0 or declared - number > 1 + declared / 100:
+            raise imagefile.ImageFileError(f"the video ends after {number} of its {declared:.0f} frames")
+    finally:
+        capture.release()
