@@ -1,0 +1,162 @@
+"""Augmentation of crops: the paper's fixed expansion, and random transforms drawn anew every epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FINE_ROTATIONS_DEG: dict[int, tuple[int, ...]] = {
+    6: (),
+    24: tuple(sign * angle for angle in range(3, 20, 2) for sign in (1, -1)),
+    50: tuple(sign * angle for angle in range(4, 26) for sign in (1, -1)),
+}
+"""The paper's schedules, by factor of expansion: fine rotations beside the original, two flips and three
+quarter turns. ×6 was for granulocytes, ×24 for lymphocytes, ×50 for monocytes. Source: Chen, Fu et al.,
+Heliyon, 2024, from the numbers of its augmentation table."""
+
+
+def expansion_factors(counts: Sequence[int]) -> list[int]:
+    """Choose one of the paper's schedules for each class by its number of crops.
+
+    The largest class is expanded ×6, every other one by the factor that comes nearest (as a ratio) to the
+    same size; the paper's 1540, 444 and 211 crops give its 6, 24 and 50.
+    """
+    aim = 6 * max(counts)
+    return [
+        min(FINE_ROTATIONS_DEG, key=lambda factor: abs(math.log(factor * max(n, 1) / aim)))
+        if 6 * n < aim
+        else 6
+        for n in counts
+    ]
+
+
+def expansion(truth: NDArray[np.int64], factors: Sequence[int]) -> NDArray[np.int64]:
+    """List the expanded set without making it.
+
+    Parameters
+    ----------
+    truth
+        int [n], class of each crop.
+    factors
+        Factor of expansion of each class.
+
+    Returns
+    -------
+    int64 [m, 3]
+        Rows (crop, schedule's factor, variant) for `paper_variant`.
+    """
+    return np.array(
+        [
+            (crop, factors[label], variant)
+            for crop, label in enumerate(truth.tolist())
+            for variant in range(factors[label])
+        ],
+        np.int64,
+    ).reshape(-1, 3)
+
+
+def paper_variant(crop: NDArray[np.uint8], factor: int, variant: int) -> NDArray[np.uint8]:
+    """Make one variant of a crop under the paper's schedule.
+
+    Parameters
+    ----------
+    crop
+        uint8 [s, s].
+    factor
+        6, 24 or 50.
+    variant
+        0 the original; 1, 2 mirrored left-right, top-bottom; 3, 4, 5 one, two, three quarter turns; then the
+        fine rotations of `FINE_ROTATIONS_DEG`, their missing corners reflected at the edges.
+    """
+    if variant == 0:
+        return crop
+    if variant == 1:
+        return crop[:, ::-1]
+    if variant == 2:
+        return crop[::-1]
+    if variant < 6:
+        return np.rot90(crop, variant - 2)
+    height, width = crop.shape
+    angle = FINE_ROTATIONS_DEG[factor][variant - 6]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+    turned = cv2.warpAffine(crop, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    return turned.astype(np.uint8, copy=False)
+
+
+def random_variant(
+    crop: NDArray[np.uint8],
+    rng: np.random.Generator,
+    *,
+    shift_px: float = 8.0,
+    zoom: float = 0.08,
+    gain: float = 0.1,
+    offset: float = 0.04,
+    blur_px: float = 1.2,
+) -> NDArray[np.float32]:
+    """Draw a random variant of a crop: mirrored, turned by any angle, shifted, zoomed, relit, defocused.
+
+    Parameters
+    ----------
+    crop
+        uint8 [s, s].
+    rng
+        Source of randomness; the same state gives the same variant.
+    shift_px
+        Largest shift along each axis, in px.
+    zoom
+        Largest relative change of size.
+    gain
+        Largest relative change of contrast around the crop's mean.
+    offset
+        Largest change of brightness, as a fraction of full scale.
+    blur_px
+        Largest Gaussian sigma, in px, of the slight defocus that one crop in three gets.
+
+    Returns
+    -------
+    float32 [s, s] in [0, 1]
+    """
+    height, width = crop.shape
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    angle = rng.uniform(0.0, 2.0 * math.pi)
+    scale = 1.0 + rng.uniform(-zoom, zoom)
+    mirror = rng.choice((-1.0, 1.0))
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    linear = np.array([[mirror * cos, sin], [-mirror * sin, cos]])
+    centre = np.array([centre_x, centre_y])
+    shift = centre + rng.uniform(-shift_px, shift_px, 2) - linear @ centre
+    matrix = np.column_stack((linear, shift))
+    image = cv2.warpAffine(crop, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    contrast = 1.0 + rng.uniform(-gain, gain)
+    brightness = rng.uniform(-offset, offset)
+    sigma = rng.uniform(0.3, blur_px)
+    if rng.random() < 1 / 3:
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
+    lit = image.astype(np.float32) * np.float32(contrast / 255.0)
+    lit += np.float32(brightness + (1.0 - contrast) * float(crop.mean()) / 255.0)
+    return np.clip(lit, 0.0, 1.0, out=lit)
+
+
+def balanced_order(truth: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Shuffle an epoch in which rare classes appear more often.
+
+    A class of n crops appears ``sqrt(n · largest)`` times, the square-root rule half way between the classes'
+    own frequencies and equal ones; its crops repeat evenly.
+
+    Returns
+    -------
+    int64 [m]
+        Indices into `truth`; m depends on the class sizes alone.
+    """
+    largest = np.bincount(truth).max()
+    drawn = []
+    for label in np.unique(truth):
+        members = np.flatnonzero(truth == label)
+        wanted = round(math.sqrt(len(members) * largest))
+        rounds = math.ceil(wanted / len(members))
+        drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:wanted])
+    return rng.permutation(np.concatenate(drawn)).astype(np.int64)

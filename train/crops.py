@@ -1,0 +1,139 @@
+"""Training crops cut from frames around labelled boxes."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+from edge.crop import crop_cells
+
+from edge.frames import FailedFrame, read_frames
+from edge.segment import Cell
+from train.data import CELLS_CSV
+
+CROP_PX = 200
+"""Side of a crop, px (the paper's)."""
+
+_BOX = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read_boxes(path: Path, *, separate: bool = False) -> dict[str, list[dict[str, str]]]:
+    """Read a box file: rows by the frame's file name, in the file's order.
+
+    Parameters
+    ----------
+    path
+        CSV with the columns ``frame,label,xmin,ymin,xmax,ymax``, full-frame px, max exclusive; more are kept.
+    separate
+        Leave out cells whose ``touching`` or ``border`` column is 1.
+
+    Raises
+    ------
+    ValueError
+        On a missing column or a box that is none.
+    """
+    boxes: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in ("frame", "label", *_BOX) if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path}: column {', '.join(missing)} is missing")
+        for row in reader:
+            if not (separate and "1" in (row.get("touching"), row.get("border"))):
+                _cell(row, path)
+                boxes[Path(row["frame"]).name].append(row)
+    return dict(boxes)
+
+
+def _cell(row: Mapping[str, str], path: Path) -> Cell:
+    """Return the box as a cell, whose area nobody measured."""
+    try:
+        left, top, right, bottom = (round(float(row[key])) for key in _BOX)
+    except (TypeError, ValueError, OverflowError):
+        left, top, right, bottom = 0, 0, 0, 0
+    if right <= left or bottom <= top:
+        raise ValueError(f"{path}: no box: {', '.join(f'{key}={row[key]}' for key in _BOX)}")
+    return Cell(
+        x=left, y=top, width=right - left, height=bottom - top, area_px=0.0, border=False, touching=False
+    )
+
+
+def cut(
+    frames: Sequence[str | Path],
+    boxes: Path,
+    out: Path,
+    *,
+    rename: Mapping[str, str] | None = None,
+    scale: float = 1.0,
+    separate: bool = False,
+    on_frame: Callable[[], None] = lambda: None,
+) -> dict[str, int]:
+    """Cut a crop around each box into class folders under `out`, and list them in its ``cells.csv``.
+
+    ``cells.csv`` has the columns ``path,label,group`` (the group is the frame's file name, which keeps a
+    frame's cells together in a split) and the box file's further ones. Boxes of other frames are ignored.
+
+    Parameters
+    ----------
+    frames
+        Files and folders of frames.
+    boxes, separate
+        See `read_boxes`.
+    out
+        An absent or empty folder.
+    rename
+        Box label to class name, for labels that are to have another.
+    scale
+        Frame pixels a crop pixel.
+    on_frame
+        Called after each frame.
+
+    Returns
+    -------
+    Crops a class.
+
+    Raises
+    ------
+    ValueError
+        If `out` is not empty, a frame is unreadable or comes twice, a label to rename does not occur, or no
+        box lies in the frames.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty: take another --out")
+    by_frame = read_boxes(boxes, separate=separate)
+    names = dict(rename or {})
+    idle = sorted(set(names) - {row["label"] for rows in by_frame.values() for row in rows})
+    if idle:
+        raise ValueError(f"{boxes}: no label {', '.join(idle)} to rename")
+
+    cells: list[dict[str, str]] = []
+    seen: set[str] = set()
+    for frame in read_frames(frames):
+        if isinstance(frame, FailedFrame):
+            raise ValueError(f"{frame.name}: {frame.reason}")
+        name = Path(frame.name).name
+        if name in seen:
+            raise ValueError(f"{frame.name}: a second frame of this name")
+        seen.add(name)
+        rows = by_frame.get(name, [])
+        crops = crop_cells(frame.image, [_cell(row, boxes) for row in rows], size_px=CROP_PX, scale=scale)
+        for k, (row, crop) in enumerate(zip(rows, crops, strict=True)):
+            label = names.get(row["label"], row["label"])
+            path = f"{label}/{Path(name).stem}_{k:04d}.png"
+            (out / label).mkdir(parents=True, exist_ok=True)
+            if not cv2.imwrite(str(out / path), crop):
+                raise OSError(f"{out / path}: cannot be written")
+            cells.append({**row, "path": path, "label": label, "group": name})
+        on_frame()
+    if not cells:
+        raise ValueError(f"{boxes}: no box lies in the given frames")
+
+    header = ["path", "label", "group", *(key for key in cells[0] if key not in ("path", "label", "group"))]
+    with (out / CELLS_CSV).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(cells)
+    return dict(sorted(Counter(cell["label"] for cell in cells).items()))

@@ -1,0 +1,115 @@
+"""The paper's fusion network (Chen, Fu et al., Heliyon 2024) in Keras 3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+INPUT_PX = 200
+"""Side of the grey input crop, in px (the paper's)."""
+
+
+def _conv(channels: int, kernel: int, name: str) -> layers.Layer:
+    return layers.Conv2D(channels, kernel, padding="same", activation="relu", name=name)
+
+
+def _pool(name: str, padding: str = "same") -> layers.Layer:
+    return layers.MaxPooling2D(3, strides=2, padding=padding, name=name)
+
+
+def fusion_network(
+    labels: int,
+    *,
+    width: float = 1.0,
+    dropout: float = 0.0,
+    batch_norm_momentum: float = 0.99,
+    skips: tuple[bool, bool] = (True, True),
+    seed: int = 0,
+) -> keras.Model:
+    """Build the fusion network: five convolutions whose first two stages are joined to the last.
+
+    Keras "same" padding differs from the paper's at conv1 (3 and 4 instead of 5 and 5) and at the first
+    pool (0 and 1 instead of 1 and 1), so there the zeros are explicit; behind a ReLU zeros are exact for a
+    maximum. The later pools (25 to 13 to 7) also see batch-normed, negative values, where "same", which never
+    lets padding win, pads 1 and 1 as the paper does.
+
+    Parameters
+    ----------
+    labels
+        Number of classes.
+    width
+        Factor on all channels, the hidden dense layer included; 1.0 is the paper's network.
+    dropout
+        Fraction of the hidden dense layer's outputs dropped while training.
+    batch_norm_momentum
+        Momentum of the moving averages; 0.99 is Keras's default, too slow for short epochs.
+    skips
+        Whether skip 1 (first pool) and skip 2 (second pool) reach the fused maps. The paper's ablations 1, 2
+        and 3 are ``(False, True)``, ``(True, False)`` and ``(False, False)``.
+    seed
+        Seed of the dropout masks. The initial weights follow Keras's global seed.
+
+    Returns
+    -------
+    keras.Model
+        float32 [n, 200, 200, 1] in [0, 1] to probabilities, float32 [n, labels]. The layer named ``logits``
+        gives [n, labels] before the softmax.
+
+    References
+    ----------
+    Chen, Fu et al., Heliyon, 2024. The paper leaves the dense size and the way of the skips down to 7×7 open:
+    512, and repeating the same pool, are choices of this project.
+    """
+
+    def channels(paper: int) -> int:
+        return max(1, round(paper * width))
+
+    crop = keras.Input((INPUT_PX, INPUT_PX, 1), name="crop")
+    x = layers.Concatenate(name="replicate")([crop, crop, crop])
+    x = layers.ZeroPadding2D(5, name="pad1")(x)
+    x = layers.Conv2D(channels(96), 11, strides=4, activation="relu", name="conv1")(x)
+    x = layers.ZeroPadding2D(1, name="pad_pool1")(x)
+    x = _pool("pool1", "valid")(x)
+    first = x = layers.BatchNormalization(momentum=batch_norm_momentum, name="norm1")(x)
+    x = _conv(channels(256), 5, "conv2")(x)
+    x = _pool("pool2")(x)
+    second = x = layers.BatchNormalization(momentum=batch_norm_momentum, name="norm2")(x)
+    x = _conv(channels(384), 3, "conv3")(x)
+    x = _conv(channels(384), 3, "conv4")(x)
+    x = _conv(channels(256), 3, "conv5")(x)
+    x = _pool("pool5")(x)
+
+    fused = [x]
+    if skips[1]:
+        fused.insert(0, _pool("skip2")(second))
+    if skips[0]:
+        fused.insert(0, _pool("skip1_b")(_pool("skip1_a")(first)))
+    if len(fused) > 1:
+        x = layers.Concatenate(name="fuse")(fused)
+
+    x = _conv(channels(256), 1, "conv6")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(channels(512), activation="relu", name="dense")(x)
+    x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    # a dense layer of 2 or 3 outputs crashes tflite-runtime 2.14 on aarch64; a 1×1 convolution does not
+    x = layers.Reshape((1, 1, channels(512)), name="as_map")(x)
+    x = layers.Conv2D(labels, 1, name="classes")(x)
+    x = layers.Reshape((labels,), name="logits")(x)
+    return keras.Model(crop, layers.Softmax(name="probabilities")(x), name="fusion")
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {"fusion": fusion_network}
+"""Networks by their name on the command line; all take `fusion_network`'s arguments."""
+
+
+def multiply_accumulates(model: keras.Model) -> dict[str, int]:
+    """Count the multiply-accumulates of one crop, by name of the convolution or dense layer."""
+    return {
+        # every weight of a kernel is used once at each output position; a dense layer has one position
+        layer.name: math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        for layer in model.layers
+        if isinstance(layer, layers.Conv2D | layers.Dense)
+    }
