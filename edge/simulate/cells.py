@@ -204,7 +204,7 @@ def debris(rng: np.random.Generator, pixel_um: float, medium_index: float) -> Pa
         steps = np.cumsum(rng.normal(0, 0.65 * size, (count, 3)), axis=0)
         balls = np.column_stack([steps - steps.mean(axis=0), size * rng.uniform(0.45, 1.0, count)])
     reach = float((np.hypot(balls[:, 0], balls[:, 1]) + balls[:, 3]).max())
-    x, y, _ = _polar_patch(lambda angle: np.full_like(angle, reach), reach, pixel_um)
+    x, y, _ = _polar_patch(lambda angle: np.full_like(angle, reach), reach + 0.4, pixel_um)
     bend_x, bend_y = rng.uniform(-0.25, 0.25, 2)  # neither is a platelet round
     x, y = x + bend_x * np.sin(1.5 * y / size), y + bend_y * np.sin(1.5 * x / size)
     bottom = float((flatness * (balls[:, 3] - balls[:, 2])).max())

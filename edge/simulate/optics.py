@@ -134,8 +134,11 @@ def _slab_spectra(
 ) -> list[NDArray[np.complex64]]:
     """Spectra of each slab's share T(k) − T(k−1) of the field; the first holds the clear background."""
     spectra = []
+    delay, loss = np.zeros_like(phase[0]), np.zeros_like(attenuation[0])
     before: NDArray[np.float32] | None = None
-    for delay, loss in zip(np.cumsum(phase, axis=0), np.cumsum(attenuation, axis=0), strict=True):
+    for slab_phase, slab_attenuation in zip(phase, attenuation, strict=True):
+        delay += slab_phase
+        loss += slab_attenuation
         amplitude = np.exp(-loss)
         transmission = cv2.merge([amplitude * np.cos(delay), amplitude * np.sin(delay)])
         share = transmission if before is None else transmission - before

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import cv2
 import numpy as np
@@ -163,12 +163,11 @@ def _populate(rng: np.random.Generator, scene: Scene, optics: Optics) -> list[_P
     weights = dict(scene.mix)
     share = np.array([weights.get(model.label, 0.0) for model in LEUKOCYTES])
     kinds = rng.choice(len(LEUKOCYTES), rng.poisson(scene.leukocytes), p=share / share.sum())
-    sample = (optics.pixel_um, optics.medium_index)
-    particles = [leukocyte(LEUKOCYTES[kind], rng, *sample) for kind in kinds]
-    particles += [erythrocyte(rng, *sample) for _ in range(rng.poisson(scene.erythrocytes))]
-    particles += [debris(rng, *sample) for _ in range(rng.poisson(scene.debris))]
+    draws: list[Callable[..., Particle]] = [partial(leukocyte, LEUKOCYTES[kind]) for kind in kinds]
+    draws += [erythrocyte] * rng.poisson(scene.erythrocytes) + [debris] * rng.poisson(scene.debris)
     placed: list[_Placed] = []
-    for particle in particles:
+    for draw in draws:
+        particle = draw(rng, optics.pixel_um, optics.medium_index)
         placed.append(_place(rng, particle, placed, scene, optics))
     return placed
 
