@@ -65,7 +65,7 @@ def _fingerprinted(frame: Frame | FailedFrame) -> tuple[Frame | FailedFrame, str
     if isinstance(frame, FailedFrame):
         return frame, ""
     digest = hashlib.sha256(repr(frame.image.shape).encode())
-    digest.update(np.ascontiguousarray(frame.image))
+    digest.update(np.ascontiguousarray(frame.image).data)
     return frame, digest.hexdigest()
 
 
