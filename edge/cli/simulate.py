@@ -9,26 +9,18 @@ import click
 from edge.cli.options import json_option, one_line_errors
 
 
-class _Mix(click.ParamType[tuple[tuple[str, float], ...]]):
-    """Shares of the leukocyte classes, ``label=weight,label=weight``."""
-
-    name = "mix"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[tuple[str, float], ...]:
-        """Parse the text; the classes and weights are checked by the scene that they are for."""
-        mix: dict[str, float] = {}
-        for part in str(value).split(","):
-            label, equals, weight = (piece.strip() for piece in part.partition("="))
-            try:
-                share = float(weight)
-            except ValueError:
-                self.fail(f"{part.strip()!r} is not label=number", param, ctx)
-            if not equals or label in mix:
-                self.fail(f"{label!r} is named twice", param, ctx)
-            mix[label] = share
-        return tuple(mix.items())
+def _mix(context: click.Context, parameter: click.Parameter, text: str) -> tuple[tuple[str, float], ...]:
+    """Parse ``label=weight,label=weight``; the scene checks classes and weights."""
+    mix: dict[str, float] = {}
+    for part in text.split(","):
+        label, _, weight = (piece.strip() for piece in part.partition("="))
+        if label in mix:
+            raise click.BadParameter(f"{label!r} is named twice", context, parameter)
+        try:
+            mix[label] = float(weight)
+        except ValueError:
+            raise click.BadParameter(f"{part.strip()!r} is not label=number", context, parameter) from None
+    return tuple(mix.items())
 
 
 _NUMBER = click.FloatRange(0, 2000)
@@ -40,7 +32,7 @@ _NUMBER = click.FloatRange(0, 2000)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same sample.")
 @click.option(
     "--mix",
-    type=_Mix(),
+    callback=_mix,
     default="granulocyte=60,lymphocyte=30,monocyte=10",
     show_default=True,
     help="Shares of the leukocyte classes.",
@@ -81,7 +73,7 @@ def simulate(
             mix=mix, leukocytes=cells_per_frame, erythrocytes=erythrocytes, debris=debris, separate=separate
         )
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--mix") from None
+        raise click.UsageError(str(error)) from None
     console = Console(stderr=True)
     with one_line_errors(ValueError):
         written = write(
@@ -90,5 +82,5 @@ def simulate(
         hidden = not console.is_terminal
         for _ in track(written, "simulating", frames, console=console, disable=hidden, transient=True):
             pass
-    console.print(f"{frames} simulated frames, seed {seed}", highlight=False)
+    console.print(f"simulated frames: {frames}, seed: {seed}", highlight=False)
     click.echo(json.dumps({"directory": directory, "frames": frames, "seed": seed}) if as_json else directory)

@@ -16,7 +16,9 @@ from edge.simulate.optics import Optics, image
 LABELS = (*(model.label for model in LEUKOCYTES), "erythrocyte", "debris")
 """Every class of the phantom, the leukocytes first."""
 
+# room beyond the frame for cells that its edge cuts, and for the periodic field to close
 _MARGIN_UM = 10.0
+# width of the dark ring that belongs to a cell's box
 _RING_UM = 0.6
 
 
@@ -63,7 +65,7 @@ class Scene:
                 raise ValueError(f"the share of {label} must be a number of at least 0")
         if sum(weight for _, weight in self.mix) <= 0:
             raise ValueError("the shares of the leukocyte classes must not all be 0")
-        if min(self.leukocytes, self.erythrocytes, self.debris) < 0:
+        if not all(number >= 0 for number in (self.leukocytes, self.erythrocytes, self.debris)):
             raise ValueError("numbers of particles must be at least 0")
         if min(self.width_px, self.height_px) < 64:
             raise ValueError("a frame must have at least 64 px a side")
@@ -175,6 +177,7 @@ def _populate(rng: np.random.Generator, scene: Scene, optics: Optics) -> list[_P
 def _place(
     rng: np.random.Generator, particle: Particle, others: Sequence[_Placed], scene: Scene, optics: Optics
 ) -> _Placed:
+    """Find a random place for a particle that is far enough from the others."""
     # boxes apart, with room for the rings of both
     gap = 2 * _RING_UM / optics.pixel_um + 2
     for _ in range(1000):
@@ -191,10 +194,10 @@ def _place(
     raise ValueError(f"{len(others) + 1} or more particles do not fit into the frame; ask for fewer")
 
 
-def _paste(field_: NDArray[np.float32], patch: NDArray[np.float32], x: int, y: int) -> None:
-    """Add a patch [slabs, h, w] centred at (x, y); what lies outside the field is lost."""
-    target, source = _overlap(field_.shape[1:], patch.shape[1:], x, y)
-    field_[(slice(None), *target)] += patch[(slice(None), *source)]
+def _paste(stack: NDArray[np.float32], patch: NDArray[np.float32], x: int, y: int) -> None:
+    """Add a patch [slabs, h, w] centred at (x, y); what lies outside the stack is lost."""
+    target, source = _overlap(stack.shape[1:], patch.shape[1:], x, y)
+    stack[(slice(None), *target)] += patch[(slice(None), *source)]
 
 
 def _overlap(

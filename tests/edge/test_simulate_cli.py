@@ -22,7 +22,7 @@ def test_stdout_has_the_folder_only(tmp_path: Path) -> None:
     result = CliRunner().invoke(simulate, [str(target), "--frames", "1", "--seed", "3", "--fluorescence"])
     assert result.exit_code == 0
     assert result.stdout == f"{target}\n"
-    assert "1 simulated frame" in result.stderr
+    assert "simulated frames: 1" in result.stderr
     names = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     assert names == [
         "fluorescence/frame_0001.png",
@@ -48,6 +48,7 @@ def test_json_is_one_object(tmp_path: Path) -> None:
         (["--mix", "monocyte"], "not label=number"),
         (["--mix", "monocyte=1,monocyte=2"], "twice"),
         (["--mix", ""], "not label=number"),
+        (["--debris", "nan"], "at least 0"),
         (["--frames", "0"], "range"),
         (["--seed", "-1"], "range"),
     ],
