@@ -147,6 +147,13 @@ def _compiled(recipe: Recipe, labels: int, steps: int, seed: int) -> keras.Model
     return model
 
 
+def _seed_dropout(model: keras.Model, steps_done: int) -> None:
+    """Set the dropout masks to those that follow `steps_done` steps; Keras does not save their state."""
+    for variable in model.variables:
+        if variable.path.endswith("seed_generator_state"):
+            variable.assign([int(variable[0]), steps_done])
+
+
 def probabilities(model: keras.Model, crops: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
     """Classify crops uint8 [n, s, s] with a Keras model: float32 [n, labels]."""
     parts = [
@@ -297,6 +304,7 @@ def fit(
             on_train_batch_end=lambda step, logs, epoch=epoch: on_step(epoch, step + 1, steps)
         )
         batches = Batches(training, recipe, seed, epoch)
+        _seed_dropout(model, epoch * steps)
         logs = model.fit(batches, shuffle=False, verbose=0, callbacks=[told]).history
         row = {"epoch": float(epoch + 1), "loss": logs["loss"][0], "accuracy": logs["accuracy"][0]}
         if not math.isfinite(row["loss"]):

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from train.data import Dataset, read_data, split
+
+
+def write(path: Path, image: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def a_dataset(truth: list[int], groups: list[str] | None = None) -> Dataset:
+    names = tuple(str(i) for i in range(len(truth)))
+    return Dataset(
+        crops=np.arange(len(truth), dtype=np.uint8).reshape(-1, 1, 1),
+        truth=np.array(truth, np.int64),
+        labels=("a", "b", "c"),
+        names=names,
+        groups=tuple(groups) if groups else names,
+    )
+
+
+def test_class_folders_of_every_format(tmp_path: Path) -> None:
+    image = noise(200, 200)
+    for k, suffix in enumerate((".png", ".tif", ".bmp", ".PNG")):
+        write(tmp_path / ("b" if k < 3 else "a") / f"{k}{suffix}", image)
+    write(tmp_path / "b" / "photo.jpg", cv2.GaussianBlur(image, (0, 0), 3).astype(np.uint8))
+    (tmp_path / "b" / "notes.txt").write_text("not an image")
+    (tmp_path / ".hidden").mkdir()
+    data = read_data(tmp_path)
+    assert data.labels == ("a", "b")
+    assert data.names == ("a/3.PNG", "b/0.png", "b/1.tif", "b/2.bmp", "b/photo.jpg")
+    assert data.truth.tolist() == [0, 1, 1, 1, 1]
+    assert data.groups == data.names
+    assert all(np.array_equal(crop, image) for crop in data.crops[:4])
+
+
+def test_other_sizes_are_scaled_to_the_short_side_and_cut_to_the_centre(tmp_path: Path) -> None:
+    wide = np.zeros((360, 420, 3), np.uint8)
+    wide[:, 30:390] = 120
+    write(tmp_path / "a" / "wide.png", wide)
+    write(tmp_path / "a" / "small.png", np.full((50, 50), 7, np.uint8))
+    crops = read_data(tmp_path).crops
+    assert crops.shape == (2, 200, 200)
+    assert (crops[0] == 7).all()
+    assert (crops[1][:, 2:-2] == 120).all()
+
+
+def test_a_table_speaks_for_its_folder(tmp_path: Path) -> None:
+    for name in ("a/1", "a/2", "b/3"):
+        write(tmp_path / f"{name}.png", noise(200, 200))
+    (tmp_path / "cells.csv").write_text("path,label,group,x\na/1.png,a,f1,0\nb/3.png,b,f1,0\na/2.png,a,,0\n")
+    data = read_data(tmp_path)
+    assert data.names == ("a/1.png", "b/3.png", "a/2.png")
+    assert data.groups == ("f1", "f1", "a/2.png")
+    assert read_data(tmp_path / "cells.csv").sha256 == data.sha256
+
+
+def test_given_labels_set_the_order_and_may_be_absent(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "1.png", noise(200, 200))
+    data = read_data(tmp_path, ["z", "a"])
+    assert data.labels == ("z", "a")
+    assert data.truth.tolist() == [1]
+    assert data.counts() == {"z": 0, "a": 1}
+
+
+def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "1.png", noise(200, 200))
+    first = read_data(tmp_path)
+    assert read_data(tmp_path).sha256 == first.sha256
+    assert read_data(tmp_path, ["a", "b"]).sha256 != first.sha256
+    write(tmp_path / "a" / "1.png", noise(200, 200, seed=1))
+    assert read_data(tmp_path).sha256 != first.sha256
+
+
+@pytest.mark.parametrize(
+    ("files", "labels", "message"),
+    [
+        ({}, None, "no images found"),
+        ({"a/1.png": b"image", "b/": b""}, None, "class b has no images"),
+        (
+            {"a/1.png": b"image", "a/2.png": b"\x89PNG broken", "a/3.jpg": b""},
+            None,
+            r"cannot read a/2.png, a/3.jpg",
+        ),
+        ({"a/1.png": b"image"}, ["x", "y"], "unknown label a; known are x, y"),
+        ({"cells.csv": b"file,label\n1.png,a\n"}, None, "column path is missing"),
+        ({"cells.csv": b"path,label\n"}, None, "no images found"),
+        ({"cells.csv": b"path,label\n1.png,\n"}, None, "line 2 lacks a path or a label"),
+        ({"cells.csv": b"path,label\ngone.png,a\n"}, None, "cannot read gone.png"),
+        ({"cells.csv": b"\xff\xfe\x00"}, None, "not a CSV file"),
+    ],
+)
+def test_bad_data_gets_one_line(
+    tmp_path: Path, files: dict[str, bytes], labels: list[str] | None, message: str
+) -> None:
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir()
+        elif content == b"image":
+            write(path, noise(200, 200))
+        else:
+            path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_data(tmp_path, labels)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), min_size=2, max_size=80),
+    st.floats(0.1, 0.5),
+    st.integers(0, 9),
+)
+def test_no_group_is_on_both_sides_and_no_crop_is_lost(
+    cells: list[tuple[int, int]], fraction: float, seed: int
+) -> None:
+    data = a_dataset([label for label, _ in cells], [str(group) for _, group in cells])
+    try:
+        training, validation = split(data, fraction, seed)
+    except ValueError:
+        assume(False)
+    assert not set(training.groups) & set(validation.groups)
+    assert sorted(training.names + validation.names, key=int) == list(data.names)
+    assert set(training.truth.tolist()) == set(data.truth.tolist())
+    for part in (training, validation):
+        assert [data.truth[int(name)] for name in part.names] == part.truth.tolist()
+        assert [int(name) for name in part.names] == part.crops[:, 0, 0].tolist()
+    assert split(data, fraction, seed)[1].names == validation.names
+
+
+@given(st.lists(st.integers(10, 60), min_size=3, max_size=3), st.sampled_from([0.1, 0.2, 0.25, 0.5]))
+def test_single_crops_are_split_in_every_class_alike(counts: list[int], fraction: float) -> None:
+    data = a_dataset(np.repeat([0, 1, 2], counts).tolist())
+    validation = split(data, fraction, 3)[1].counts()
+    for label, n in data.counts().items():
+        assert abs(validation[label] - fraction * n) <= 0.5 + 1e-9
+
+
+def test_a_class_in_one_group_stays_in_training_and_hopeless_splits_are_refused() -> None:
+    data = a_dataset([0, 0, 0, 0, 0, 1, 1], ["1", "2", "3", "4", "5", "6", "6"])
+    assert split(data, 0.2)[0].counts()["b"] == 2
+    with pytest.raises(ValueError, match="no group is small enough"):
+        split(a_dataset([0, 0], ["1", "1"]), 0.2)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras", reason="needs the train extra")
+
+from train.data import Dataset
+from train.fit import RECIPES, Batches, Recipe, finished, fit, load_run, probabilities, recipe_of
+from train.metrics import Scores
+
+TINY = {name: replace(recipe, width=0.05, epochs=3, batch=8) for name, recipe in RECIPES.items()}
+
+
+def spots(n: int, seed: int) -> Dataset:
+    """Two classes that any network tells apart: bright and dark spots; twice as many of the first."""
+    rng = np.random.default_rng(seed)
+    truth = (np.arange(n) % 3 == 2).astype(np.int64)
+    y, x = np.mgrid[:200, :200] - 100.0
+    spot = np.exp(-(x**2 + y**2) / 2 / 30**2)
+    crops = 128 + np.where(truth, -90, 90)[:, None, None] * spot + rng.normal(0, 4, (n, 200, 200))
+    names = tuple(f"{seed}-{i}.png" for i in range(n))
+    return Dataset(crops.clip(0, 255).astype(np.uint8), truth, ("bright", "dark"), names, names)
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Scores | None]:
+    """A run, a copy of it as it lay on the disk during its second epoch, and its scores."""
+    run = tmp_path_factory.mktemp("runs") / "unbroken"
+    killed = run.with_name("killed")
+
+    def copy(row: dict[str, float]) -> None:
+        if row["epoch"] == 1:
+            shutil.copytree(run, killed)
+
+    scores = fit(spots(24, 1), spots(12, 2), run, TINY["best"], 5, on_epoch=copy)
+    return run, killed, scores
+
+
+def test_a_finished_run_holds_everything(runs: tuple[Path, Path, Scores | None]) -> None:
+    run, _, scores = runs
+    assert finished(run)
+    assert scores == json.loads((run / "metrics.json").read_text())
+    config = json.loads((run / "config.json").read_text())
+    assert config["recipe"]["name"] == "best"
+    assert config["labels"] == ["bright", "dark"]
+    assert config["training"] == {
+        "cells": 24,
+        "counts": {"bright": 16, "dark": 8},
+        "sha256": spots(24, 1).sha256,
+    }
+    assert set(config["versions"]) == {"leuko-edge", "keras", "backend", "numpy"}
+    assert [row["epoch"] for row in history(run)] == ["1", "2", "3"]
+    with (run / "split.csv").open(newline="") as file:
+        parts = [row["part"] for row in csv.DictReader(file)]
+    assert parts == ["training"] * 24 + ["validation"] * 12
+    assert not list(run.glob(".part-*"))
+    model, labels = load_run(run)
+    assert labels == ("bright", "dark")
+    answers = probabilities(model, spots(12, 2).crops)
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    assert scores is not None
+    assert scores["accuracy"] == pytest.approx(float((answers.argmax(1) == spots(12, 2).truth).mean()))
+
+
+def test_a_killed_run_resumes_to_the_same_weights(runs: tuple[Path, Path, Scores | None]) -> None:
+    unbroken, killed, scores = runs
+    with (killed / "history.csv").open("a") as file:
+        file.write("2,0,0,0,0,0\n")  # killed before the second epoch's checkpoint was written
+    rows: list[dict[str, float]] = []
+    assert fit(spots(24, 1), spots(12, 2), killed, TINY["best"], 5, on_epoch=rows.append) == scores
+    assert [row["epoch"] for row in rows] == [2, 3]
+    for one, other in zip(history(killed), history(unbroken), strict=True):
+        assert [one[key] for key in ("epoch", "loss")] == [other[key] for key in ("epoch", "loss")]
+    weights, expected = (load_run(run)[0].get_weights() for run in (killed, unbroken))
+    for resumed, whole in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(resumed, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_a_run_killed_before_its_last_files_is_only_finished(
+    tmp_path: Path, runs: tuple[Path, Path, Scores | None]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs[0], run)
+    (run / "model.keras").unlink()
+    (run / "metrics.json").unlink()
+    rows: list[dict[str, float]] = []
+    assert fit(spots(24, 1), spots(12, 2), run, TINY["best"], 5, on_epoch=rows.append) == runs[2]
+    assert (rows, finished(run)) == ([], True)
+
+
+def test_other_settings_and_foreign_folders_are_refused(
+    tmp_path: Path, runs: tuple[Path, Path, Scores | None]
+) -> None:
+    run, _, scores = runs
+    with pytest.raises(ValueError, match="was started with another width, seed: take another --out"):
+        fit(spots(24, 1), spots(12, 2), run, replace(TINY["best"], width=0.1), 6)
+    with pytest.raises(ValueError, match="another training"):
+        fit(spots(24, 3), spots(12, 2), run, TINY["best"], 5)
+    assert fit(spots(24, 1), spots(12, 2), run, TINY["best"], 5) == scores
+    (tmp_path / "letter.txt").write_text("dear reader")
+    with pytest.raises(ValueError, match="neither empty nor a run"):
+        fit(spots(24, 1), None, tmp_path, TINY["best"], 5)
+    with pytest.raises(ValueError, match="not a run folder"):
+        load_run(tmp_path)
+
+
+def test_an_unfinished_run_is_not_loaded_and_a_diverging_one_ends(tmp_path: Path) -> None:
+    recipe = replace(TINY["paper"], learning_rate=1e38)
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        fit(spots(12, 1), None, tmp_path, recipe, 0)
+    with pytest.raises(ValueError, match="is not finished"):
+        load_run(tmp_path)
+
+
+def test_the_papers_epoch_is_its_expansion() -> None:
+    data = spots(24, 1)  # 16 bright × 6 = 96; 8 dark × 6 = 48, × 24 = 192: nearer as ratios 1/2 and 2
+    batches = Batches(data, TINY["paper"], 0, 0)
+    assert len(batches) == (16 * 6 + 8 * 6) // 8
+    crops, truth = batches[0]
+    assert (crops.shape, crops.dtype, truth.shape) == ((8, 200, 200, 1), np.float32, (8, 2))
+    assert (truth.sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("name", ["paper", "best"])
+def test_batches_depend_on_seed_and_epoch_alone(name: str) -> None:
+    data = spots(12, 1)
+    first, again, later, other = (
+        Batches(data, TINY[name], s, e)[0][0] for s, e in ((0, 1), (0, 1), (0, 2), (1, 1))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, later)
+    assert not np.array_equal(first, other)
+
+
+def test_the_papers_recipe() -> None:
+    assert RECIPES["paper"] == Recipe(
+        "paper", learning_rate=1e-4, batch=32, epochs=25, batch_norm_momentum=0.99
+    )
+    assert recipe_of("best", epochs=7, width=None).epochs == 7
+    assert recipe_of("best", epochs=7, width=None).width == RECIPES["best"].width
