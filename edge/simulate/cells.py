@@ -192,14 +192,14 @@ def erythrocyte(rng: np.random.Generator, pixel_um: float, medium_index: float) 
 
 
 def debris(rng: np.random.Generator, pixel_um: float, medium_index: float) -> Particle:
-    """Draw a platelet (2–3 µm) or an irregular, slightly absorbing fragment of up to 5 µm."""
+    """Draw a platelet (2–3 µm) or an irregular, slightly absorbing fragment or clump of 1–8 µm."""
     if rng.random() < 0.6:
         index, loss = rng.normal(1.375, 0.006), 0.0
         size, flatness = rng.uniform(1.0, 1.6), rng.uniform(0.4, 0.8)
         balls = np.array([[0.0, 0.0, 0.0, size]])
     else:
         index, loss = rng.normal(1.400, 0.015), 0.4
-        size, flatness = rng.uniform(0.5, 1.2), rng.uniform(0.4, 0.9)
+        size, flatness = min(2.5, 0.5 + rng.exponential(0.7)), rng.uniform(0.4, 0.9)
         count = int(rng.integers(2, 7))
         steps = np.cumsum(rng.normal(0, 0.65 * size, (count, 3)), axis=0)
         balls = np.column_stack([steps - steps.mean(axis=0), size * rng.uniform(0.45, 1.0, count)])
