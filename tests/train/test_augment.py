@@ -17,7 +17,8 @@ def a_cell(size: int = 200) -> NDArray[np.uint8]:
     """A smooth, lopsided cell."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     body = 60 * np.exp(-(x**2 + y**2) / 2 / 30**2) + 60 * np.exp(-((x - 25) ** 2 + (y - 10) ** 2) / 2 / 12**2)
-    return (100 + body).astype(np.uint8)
+    cell: NDArray[np.uint8] = (100 + body).astype(np.uint8)
+    return cell
 
 
 def test_the_papers_counts_give_the_papers_factors() -> None:

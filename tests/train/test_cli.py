@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from train import cli
+
+LABELS = ("bright", "dark")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    for label, grey in zip(LABELS, (200, 50), strict=True):
+        (folder / label).mkdir(parents=True)
+        for k in range(6):
+            image = np.random.default_rng(k).normal(grey, 9, (200, 200)).clip(0, 255).astype(np.uint8)
+            assert cv2.imwrite(str(folder / label / f"{k}.png"), image)
+    return folder
+
+
+def test_the_module_imports_nothing_heavy() -> None:
+    code = "import sys, train.cli; print({'numpy', 'cv2', 'keras', 'rich', 'edge.bundle'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+def test_train_then_evaluate(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("keras", reason="needs the train extra")
+    run = str(tmp_path / "run")
+    options = ["--width", "0.05", "--epochs", "1", "--batch", "4", "--validation-fraction", "0"]
+    first = CliRunner().invoke(cli.train, [str(data), "--out", run, *options])
+    assert (first.exit_code, first.stdout) == (0, "")
+    assert first.stderr.splitlines()[-1].startswith("epoch 1/1  loss ")
+    again = CliRunner().invoke(cli.train, [str(data), "--out", run, *options])
+    assert (again.exit_code, again.stderr) == (0, f"{run} was finished before\n")
+    other = CliRunner().invoke(cli.train, [str(data), "--out", run, *options, "--seed", "1"])
+    assert other.exit_code == 1
+    assert other.stderr == f"Error: {run} was started with another seed: take another --out\n"
+
+    result = CliRunner().invoke(cli.evaluate, [run, str(data), "--json"])
+    assert result.exit_code == 0
+    scores = json.loads(result.stdout)
+    assert set(scores) == {"accuracy", "precision", "recall", "f1", "confusion", "labels", "cells"}
+    assert (scores["labels"], scores["cells"]) == (list(LABELS), 12)
+    table = CliRunner().invoke(cli.evaluate, [run, str(data)])
+    assert "accuracy" in table.stdout
+    assert "→ bright" in table.stdout
+
+
+def test_evaluate_a_bundle_without_keras(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Threshold:
+        """A classifier that answers by mean brightness."""
+
+        def __init__(self, bundle: object) -> None:
+            self.bundle = SimpleNamespace(manifest=SimpleNamespace(labels=("dark", "bright"), crop_px=200))
+
+        def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+            bright = (crops.mean(axis=(1, 2)) > 128).astype(np.float32)
+            return np.stack([1 - bright, bright], axis=1)
+
+    monkeypatch.setattr("edge.bundle.load", lambda name: name)
+    monkeypatch.setattr("edge.classify.Classifier", Threshold)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    result = CliRunner().invoke(cli.evaluate, ["some-bundle", str(data), "--json"])
+    assert result.exit_code == 0
+    scores = json.loads(result.stdout)
+    assert scores["labels"] == ["dark", "bright"]
+    assert scores["confusion"] == [[6, 0], [0, 6]]
+    (data / "dark").rename(data / "debris")
+    foreign = CliRunner().invoke(cli.evaluate, ["some-bundle", str(data)])
+    assert foreign.exit_code == 1
+    assert foreign.stderr == f"Error: {data}: unknown label debris; known are dark, bright\n"
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_the_missing_extra_is_named(
+    command: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    arguments = {"train": [str(data), "--out", str(tmp_path / "run")], "evaluate": [str(tmp_path), str(data)]}
+    result = CliRunner().invoke(getattr(cli, command), arguments[command])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: leuko {command} needs the train extra: pip install 'leuko-edge[train]'\n"
+
+
+def test_usage_errors(data: Path, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "run")]
+    both = CliRunner().invoke(
+        cli.train, [str(data), *out, "--validation", str(data), "--validation-fraction", "0.1"]
+    )
+    assert both.exit_code == 2
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("frame,label,xmin,ymin,xmax,ymax\n")
+    renamed = CliRunner().invoke(cli.crops, [str(data), str(boxes), *out, "--rename", "WBC"])
+    assert renamed.exit_code == 2
+    assert "OLD=NEW" in renamed.stderr
+
+
+def test_crops(data: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("frame,label,xmin,ymin,xmax,ymax\n0.png,WBC,10,10,90,90\n0.png,RBC,50,50,99,99\n")
+    out = tmp_path / "cut"
+    arguments = [str(data / "bright"), str(boxes), "--out", str(out), "--rename", "WBC=leukocyte,RBC=other"]
+    result = CliRunner().invoke(cli.crops, arguments)
+    assert (result.exit_code, result.stdout) == (0, "leukocyte: 1\nother: 1\n")
+    assert (out / "leukocyte" / "0_0000.png").is_file()
+    again = CliRunner().invoke(cli.crops, arguments)
+    assert again.exit_code == 1
+    assert again.stderr == f"Error: {out} is not empty: take another --out\n"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train.crops import cut
+from train.data import read_data
+
+HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Two frames of noise and a box file with four boxes, one of them in a third frame."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("f1.png", "f2.png"):
+        assert cv2.imwrite(str(folder / name), rng.integers(0, 256, (500, 600), np.uint8))
+    (tmp_path / "boxes.csv").write_text(
+        "frame,label,xmin,ymin,xmax,ymax,touching,border\n"
+        "f1.png,WBC,200,150,300,250,0,0\n"
+        "f1.png,RBC,-20,0,60,80,0,1\n"
+        "f2.png,WBC,250,210,350,290,1,0\n"
+        "f3.png,WBC,250,210,350,290,0,0\n"
+    )
+    return folder
+
+
+def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    counts = cut([frames], tmp_path / "boxes.csv", out, rename={"WBC": "leukocyte"})
+    assert counts == {"RBC": 1, "leukocyte": 2}
+    data = read_data(out)
+    assert data.labels == ("RBC", "leukocyte")
+    assert data.groups == ("f1.png", "f1.png", "f2.png")
+    frame = cv2.imread(str(frames / "f1.png"), cv2.IMREAD_GRAYSCALE)
+    np.testing.assert_array_equal(data.crops[0], frame[100:300, 150:350])
+    with (out / "cells.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row == {
+        "path": "leukocyte/f1_0000.png",
+        "label": "leukocyte",
+        "group": "f1.png",
+        "frame": "f1.png",
+        "xmin": "200",
+        "ymin": "150",
+        "xmax": "300",
+        "ymax": "250",
+        "touching": "0",
+        "border": "0",
+    }
+
+
+def test_only_separate_cells_of_the_chosen_frames_at_another_scale(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    assert cut([frames / "f1.png"], tmp_path / "boxes.csv", out, scale=2.0, separate=True) == {"WBC": 1}
+    assert read_data(out).crops.shape == (1, 200, 200)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "rename", "message"),
+    [
+        ("frame,label,xmin,ymin,xmax\n", {}, "column ymax is missing"),
+        (
+            "frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,9,9,9,20\n",
+            {},
+            "no box: xmin=9, ymin=9, xmax=9, ymax=20",
+        ),
+        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,a,,9,20\n", {}, "no box"),
+        ("frame,label,xmin,ymin,xmax,ymax\nf9.png,WBC,1,1,9,20\n", {}, "no box lies in the given frames"),
+        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,1,1,9,20\n", {"RBC": "x"}, "no label RBC to rename"),
+    ],
+)
+def test_bad_boxes_get_one_line(
+    frames: Path, tmp_path: Path, boxes: str, rename: dict[str, str], message: str
+) -> None:
+    (tmp_path / "boxes.csv").write_text(boxes)
+    with pytest.raises(ValueError, match=message):
+        cut([frames], tmp_path / "boxes.csv", tmp_path / "data", rename=rename)
+
+
+def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.csv"
+    with pytest.raises(ValueError, match="is not empty"):
+        cut([frames], boxes, frames)
+    shutil.copytree(frames, tmp_path / "more")
+    with pytest.raises(ValueError, match="a second frame of this name"):
+        cut([frames, tmp_path / "more"], boxes, tmp_path / "one")
+    (frames / "broken.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(ValueError, match=r"broken\.png: "):
+        cut([frames], boxes, tmp_path / "two")
+
+
+@pytest.mark.skipif(not HEMOCYTOMETER.is_dir(), reason="needs ../shared/data/hemocytometer")
+def test_real_frames(tmp_path: Path) -> None:
+    frame = HEMOCYTOMETER / "frames" / "frame_0349.jpg"
+    counts = cut([frame], HEMOCYTOMETER / "boxes.csv", tmp_path / "data", rename={"S-RBC": "echinocyte"})
+    assert counts["echinocyte"] == 2
+    data = read_data(tmp_path / "data")
+    assert set(data.groups) == {"frame_0349.jpg"}
+    assert data.crops.std(axis=(1, 2)).min() > 3
