@@ -1,0 +1,1 @@
+"""What people read of a count: terminal table, tables on disk, annotated frames and one page."""

@@ -1,0 +1,113 @@
+"""`cells.csv`, written while counting, and `summary.json`, the object that ``--json`` prints."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from edge import __version__
+from edge.bundle import Manifest
+from edge.count import CountedFrame, Tally
+
+RESEARCH_USE = "research use only, not for diagnosis"
+"""Said with every result."""
+
+CELL_COLUMNS = ("frame", "x", "y", "width", "height", "label", "probability")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished count and what it was made with.
+
+    Attributes
+    ----------
+    tally : what was counted
+    manifest, bundle_sha256 : the bundle, and the hash of its whole file
+    identifier : the same for the same frames, bundle and parameters
+    parameters : every setting that the count depends on, as JSON can hold it
+    sources : what the operator named
+    seconds : wall time
+    finished : when
+    """
+
+    tally: Tally
+    manifest: Manifest
+    bundle_sha256: str
+    identifier: str
+    parameters: Mapping[str, Any]
+    sources: tuple[str, ...]
+    seconds: float
+    finished: datetime
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """State a finished count as one JSON object; a fraction without cells has the value null."""
+    tally, manifest = run.tally, run.manifest
+    return {
+        "counts": dict(tally.counts),
+        "fractions": {label: asdict(fraction) for label, fraction in tally.fractions.items()},
+        "rejected": tally.rejected,
+        "frames": {
+            "read": tally.frames_read,
+            "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
+        },
+        "cells": tally.cells,
+        "bundle": {"name": manifest.name, "version": manifest.version, "sha256": run.bundle_sha256},
+        "seconds": round(run.seconds, 3),
+        "identifier": run.identifier,
+        "parameters": dict(run.parameters),
+        "sources": list(run.sources),
+        "notice": manifest.notice,
+        "use": RESEARCH_USE,
+        "software": f"leuko-edge {__version__}",
+        "finished": run.finished.isoformat(timespec="seconds"),
+    }
+
+
+def write_summary(path: Path, run: Run) -> None:
+    """Write `summary` as indented JSON, atomically."""
+    write_atomically(path, (json.dumps(summary(run), indent=2) + "\n").encode())
+
+
+def write_cells_header(file: TextIO) -> None:
+    """Begin a ``cells.csv``."""
+    csv.writer(file, lineterminator="\n").writerow(CELL_COLUMNS)
+    file.flush()
+
+
+def write_cells(file: TextIO, counted: CountedFrame) -> None:
+    """Add a row a cell, in full-frame pixels, and hand them to the operating system at once.
+
+    ``label`` is the assigned one, ``rejected`` for a cell of low confidence; ``probability`` is that of the
+    most probable label either way.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    for cell, label, row in zip(counted.cells, counted.assigned, counted.probabilities, strict=True):
+        box = (cell.x, cell.y, cell.width, cell.height)
+        writer.writerow((counted.frame.name, *box, label, f"{row.max():.4f}"))
+    file.flush()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a power loss leaves the old one or the new one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old one is then untouched.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

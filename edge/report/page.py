@@ -1,0 +1,298 @@
+"""`report.html`: one page that needs nothing else, neither network nor script, to read, print and keep."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+
+from edge import __version__
+from edge.bundle import Manifest
+from edge.count import REJECTED, Fraction, Tally
+from edge.report.annotate import colours
+from edge.report.files import RESEARCH_USE, Run
+
+GALLERY_CELLS = 24
+"""Cells shown of each label."""
+
+PAGE_FRAMES = 8
+"""Annotated frames shown."""
+
+FAILED_SHOWN = 200
+"""Unreadable frames listed; all are in ``summary.json``."""
+
+# Images are base64, 4/3 of their size: with these the page stays below 5 MB whatever the frames hold.
+_GALLERIES_BYTES, _FRAMES_BYTES = 2_000_000, 1_500_000
+
+
+_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for the page.
+
+    Attributes
+    ----------
+    jpeg : the encoded image
+    caption : shown below it
+    origin : where it comes from, shown on pointing at it
+    file : a larger one, relative to the page; empty for none
+    """
+
+    jpeg: bytes
+    caption: str
+    origin: str
+    file: str = ""
+
+
+def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[Picture]) -> str:
+    """Set the whole page.
+
+    Parameters
+    ----------
+    run : the finished count
+    galleries : label, or ``rejected``, → some of its cells
+    frames : some annotated frames
+    """
+    tally, manifest = run.tally, run.manifest
+    palette = colours(manifest.labels)
+    limit = _GALLERIES_BYTES // len(galleries)
+    others = [label for label in manifest.labels if label not in manifest.counted]
+    sections = (
+        _section("Differential", _differential(tally, palette)),
+        _section("Not leukocytes", _outside(tally, others)) if others else "",
+        _section("Frames that could not be read", _failed(tally)) if tally.failed else "",
+        *(
+            _section(
+                _swatch(palette[label]) + escape(label),
+                _gallery(tally.counts[label], _within(galleries[label], limit)),
+            )
+            for label in (*manifest.counted, *others)
+            if tally.counts[label]
+        ),
+        _section("Rejected", _rejected(tally, manifest, _within(galleries[REJECTED], limit))),
+        _section("Annotated frames", _frames(tally, _within(frames, _FRAMES_BYTES))) if frames else "",
+        _section("Bundle", _bundle(run)),
+        _section("This count", _provenance(run)),
+    )
+    return _PAGE.substitute(
+        title=escape(f"Leukocyte count {run.identifier}"),
+        heading=f"{tally.leukocytes:,} leukocytes",
+        sources=escape(", ".join(run.sources)),
+        notice=f'<p class="notice">{escape(manifest.notice)}</p>' if manifest.notice else "",
+        use=RESEARCH_USE[0].upper() + RESEARCH_USE[1:],
+        figures=_figures(run),
+        sections="\n".join(section for section in sections if section),
+        software=f"leuko-edge {__version__}",
+        finished=f"{run.finished:%Y-%m-%d %H:%M %Z}".strip(),
+    )
+
+
+def percent(fraction: Fraction) -> str:
+    """Share in percent, ``–`` without cells."""
+    return "–" if fraction.value is None else f"{100 * fraction.value:.1f} %"
+
+
+def percent_interval(fraction: Fraction) -> str:
+    """Interval in percent."""
+    return f"{100 * fraction.low:.1f}–{100 * fraction.high:.1f} %"
+
+
+def _section(heading: str, body: str) -> str:
+    return f"<section>\n<h2>{heading}</h2>\n{body}\n</section>"
+
+
+def _swatch(colour: str) -> str:
+    return f'<span class="swatch" style="background:{colour}"></span>'
+
+
+def _figures(run: Run) -> str:
+    tally = run.tally
+    failed = f", {len(tally.failed):,} not readable" if tally.failed else ""
+    pairs = (
+        ("Frames", f"{tally.frames_read:,} read{failed}"),
+        ("Cells found", f"{tally.cells:,}"),
+        ("Rejected", f"{tally.rejected:,}"),
+        ("Bundle", escape(f"{run.manifest.name} {run.manifest.version}")),
+    )
+    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs)
+
+
+def _differential(tally: Tally, palette: Mapping[str, str]) -> str:
+    rows = (
+        f"<tr><th scope=row>{_swatch(palette[label])}{escape(label)}</th><td>{tally.counts[label]:,}</td>"
+        f"<td>{percent(fraction)}</td><td>{percent_interval(fraction)}</td></tr>"
+        for label, fraction in tally.fractions.items()
+    )
+    return (
+        _bar_chart(tally, palette)
+        + "\n<div class=wide><table><thead><tr><th scope=col>Cell</th><th scope=col>Count</th>"
+        + "<th scope=col>Share</th><th scope=col>95 % interval</th></tr></thead>\n<tbody>"
+        + "\n".join(rows)
+        + f"</tbody>\n<tfoot><tr><th scope=row>all leukocytes</th><td>{tally.leukocytes:,}</td>"
+        + "<td></td><td></td></tr></tfoot></table></div>\n"
+        + "<p class=small>Intervals are Clopper–Pearson: what the number of cells alone leaves open. The "
+        + "classifier's own errors are not in them; see the validation below.</p>"
+    )
+
+
+def _bar_chart(tally: Tally, palette: Mapping[str, str]) -> str:
+    """A bar a label, its interval as a whisker; the same numbers stand beside it as text."""
+    left, width, pitch, top = 4, 430, 54, 6
+    fractions = tally.fractions
+    height = top + pitch * len(fractions) + 20
+    marks = ["<title id=chart>Share of each leukocyte with its 95 % interval</title>"]
+    for tick in range(0, 101, 25):
+        x = left + width * tick / 100
+        marks.append(f'<line class=grid x1="{x:g}" x2="{x:g}" y1="{top}" y2="{height - 18}"/>')
+        anchor = {0: "start", 100: "end"}.get(tick, "middle")
+        marks.append(f'<text class=tick x="{x:g}" y="{height - 4}" text-anchor="{anchor}">{tick} %</text>')
+    for k, (label, fraction) in enumerate(fractions.items()):
+        y = top + pitch * k
+        value = fraction.value or 0.0
+        low, middle, high = (left + width * part for part in (fraction.low, value, fraction.high))
+        marks.append(f'<text x="{left}" y="{y + 14}">{escape(label)}</text>')
+        said = f"{percent(fraction)} ({percent_interval(fraction)})"
+        marks.append(f'<text x="{left + width}" y="{y + 14}" text-anchor="end">{said}</text>')
+        size = f'width="{middle - left:.1f}" height="20" rx="2"'
+        marks.append(f'<rect x="{left}" y="{y + 21}" {size} fill="{palette[label]}"/>')
+        whisker = f"M{low:.1f} {y + 26}v10M{low:.1f} {y + 31}H{high:.1f}M{high:.1f} {y + 26}v10"
+        marks.append(f'<path class=whisker d="{whisker}"/>')
+    return (
+        f'<svg role=img aria-labelledby=chart viewBox="0 0 {width + 2 * left} {height}">'
+        + "\n".join(marks)
+        + "</svg>"
+    )
+
+
+def _outside(tally: Tally, others: Iterable[str]) -> str:
+    rows = "".join(
+        f"<tr><th scope=row>{escape(label)}</th><td>{tally.counts[label]:,}</td></tr>" for label in others
+    )
+    return (
+        "<p>Found and named, but outside the differential.</p>\n<div class=wide><table><thead><tr>"
+        + f"<th scope=col>Object</th><th scope=col>Count</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _rejected(tally: Tally, manifest: Manifest, pictures: Sequence[Picture]) -> str:
+    if not tally.rejected:
+        return "<p>No cell was rejected.</p>"
+    return (
+        f"<p>{tally.rejected:,} cells whose best probability lies below {manifest.reject_below:g} are "
+        "counted under no label. Each is shown with the label that came closest.</p>\n"
+        + _gallery(tally.rejected, pictures)
+    )
+
+
+def _gallery(found: int, pictures: Sequence[Picture]) -> str:
+    shown = f"{len(pictures)} of {found:,}" if len(pictures) < found else f"All {found:,}"
+    figures = "\n".join(
+        f'<figure title="{escape(picture.origin)}"><img alt="cell, probability {escape(picture.caption)}" '
+        f'src="{_data_uri(picture)}" loading=lazy><figcaption>{escape(picture.caption)}</figcaption></figure>'
+        for picture in pictures
+    )
+    return (
+        f"<p class=small>{shown}, with the probability of the label.</p>\n<div class=gallery>{figures}</div>"
+    )
+
+
+def _frames(tally: Tally, pictures: Sequence[Picture]) -> str:
+    figures = "\n".join(
+        f'<figure title="{escape(picture.origin)}"><a href="{escape(picture.file)}">'
+        f'<img alt="frame {escape(picture.caption)} with its cells" '
+        f'src="{_data_uri(picture)}" loading=lazy></a>'
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+        for picture in pictures
+    )
+    return (
+        f"<p class=small>{len(pictures)} of {tally.frames_read:,}; all of them, larger, are in the folder "
+        f"<code>annotated</code> beside this page.</p>\n<div class=frames>{figures}</div>"
+    )
+
+
+def _failed(tally: Tally) -> str:
+    rows = "\n".join(
+        f"<tr><th scope=row>{escape(failed.name)}</th><td>{escape(failed.reason)}</td></tr>"
+        for failed in tally.failed[:FAILED_SHOWN]
+    )
+    more = len(tally.failed) - FAILED_SHOWN
+    note = f"<p class=small>{more:,} more are in <code>summary.json</code>.</p>" if more > 0 else ""
+    return (
+        "<div class=wide><table class=text><thead><tr><th scope=col>File</th><th scope=col>Reason</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table></div>{note}"
+    )
+
+
+def _bundle(run: Run) -> str:
+    manifest = run.manifest
+    facts = {
+        "Name": f"{manifest.name} {manifest.version}",
+        "SHA-256": run.bundle_sha256,
+        "Intended use": manifest.intended_use,
+        "Trained on": f"{manifest.training.name} (SHA-256 {manifest.training.sha256})",
+        "Cell image": f"{manifest.crop_px} px, {manifest.crop_um:g} µm",
+        "Licence": manifest.licence,
+    }
+    return _facts(facts) + _confusion(manifest)
+
+
+def _confusion(manifest: Manifest) -> str:
+    """The validation confusion matrix, each field shaded by its share of its row."""
+    head = "".join(f"<th scope=col>{escape(label)}</th>" for label in manifest.labels)
+    rows = []
+    for k, (label, row) in enumerate(zip(manifest.labels, manifest.confusion, strict=True)):
+        total = sum(row)
+        fields = "".join(
+            f'<td style="--share:{n / total if total else 0:.3f}"{" class=hit" if k == j else ""}>{n:,}</td>'
+            for j, n in enumerate(row)
+        )
+        recall = f"{100 * row[k] / total:.1f} %" if total else "–"
+        rows.append(f"<tr><th scope=row>{escape(label)}</th>{fields}<td>{recall}</td></tr>")
+    total = sum(map(sum, manifest.confusion))
+    correct = sum(row[k] for k, row in enumerate(manifest.confusion))
+    accuracy = f"; {100 * correct / total:.1f} % of {total:,} correct" if total else ""
+    return (
+        f"<h3>Validation</h3>\n<p class=small>Cells, rows are the truth{accuracy}.</p>\n"
+        f"<div class=wide><table class=confusion><thead><tr><th scope=col>Truth</th>{head}"
+        f"<th scope=col>Recall</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _provenance(run: Run) -> str:
+    facts = {"Identifier": run.identifier, "Sources": ", ".join(run.sources)}
+    facts |= {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in run.parameters.items()
+    }
+    facts |= {"Software": f"leuko-edge {__version__}", "Time taken": f"{run.seconds:.1f} s"}
+    return (
+        "<p class=small>The identifier is the same for the same frames, bundle and parameters.</p>\n"
+        + _facts(facts)
+    )
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    pairs = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
+    )
+    return f"<dl class=facts>{pairs}</dl>"
+
+
+def _within(pictures: Sequence[Picture], limit: int) -> list[Picture]:
+    """As many pictures from the beginning as fit."""
+    kept: list[Picture] = []
+    for picture in pictures:
+        limit -= len(picture.jpeg)
+        if limit < 0:
+            break
+        kept.append(picture)
+    return kept
+
+
+def _data_uri(picture: Picture) -> str:
+    return f"data:image/jpeg;base64,{b64encode(picture.jpeg).decode()}"

@@ -1,0 +1,64 @@
+"""The count as a table on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge.count import REJECTED, Fraction
+from edge.report.files import RESEARCH_USE, Run
+from edge.report.page import percent, percent_interval
+
+FAILED_SHOWN = 10
+"""Unreadable frames listed; all are in ``--json`` and ``summary.json``."""
+
+_BAR_CELLS = 20
+
+
+def print_table(run: Run, console: Console) -> None:
+    """Print counts, shares, intervals, what stayed outside, unreadable frames, and what counted.
+
+    File names and labels are printed as plain text: neither markup nor control characters in them act.
+    """
+    tally, manifest = run.tally, run.manifest
+
+    def plain(text: str) -> Text:
+        printable = "".join(c if c.isprintable() else "?" for c in text)
+        return Text(printable.encode(console.encoding, "replace").decode(console.encoding))
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Cell")
+    for heading in ("Count", "Share", "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column("", no_wrap=True)
+    ascii_only = console.options.ascii_only
+    for label, fraction in tally.fractions.items():
+        numbers = (str(tally.counts[label]), percent(fraction), percent_interval(fraction))
+        table.add_row(plain(label), *map(plain, numbers), _bar(fraction, ascii_only=ascii_only))
+    table.add_row("all leukocytes", str(tally.leukocytes), style="bold")
+    for label in manifest.labels:
+        if label not in manifest.counted:
+            table.add_row(plain(label), str(tally.counts[label]), "", "", "not a leukocyte", style="dim")
+    below = f"best below {manifest.reject_below:g}"
+    table.add_row(REJECTED, str(tally.rejected), "", "", below, style="dim")
+    console.print(table)
+    console.print()
+    lines = [f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable"]
+    lines += [f"  {failed.name}: {failed.reason}" for failed in tally.failed[:FAILED_SHOWN]]
+    if len(tally.failed) > FAILED_SHOWN:
+        lines.append(f"  + {len(tally.failed) - FAILED_SHOWN} more")
+    lines.append(f"Bundle: {manifest.name} {manifest.version}, SHA-256 {run.bundle_sha256[:12]}")
+    lines.append(f"Count: {run.identifier}")
+    for line in lines:
+        console.print(plain(line), soft_wrap=True)
+    if manifest.notice:
+        console.print(plain(manifest.notice), style="bold yellow")
+    console.print(RESEARCH_USE, style="bold", highlight=False)
+
+
+def _bar(fraction: Fraction, *, ascii_only: bool) -> Text:
+    """Up to the interval's lower end solid, the interval shaded, the rest dotted."""
+    low, high = (round(_BAR_CELLS * end) for end in (fraction.low, fraction.high))
+    solid, shade, dot = "#-." if ascii_only else "█▒·"
+    return Text(solid * low + shade * (high - low) + dot * (_BAR_CELLS - high))
