@@ -187,6 +187,8 @@ def test_hostile_names_act_nowhere(tmp_path: Path) -> None:
 
 def test_page_stays_below_five_megabytes_whatever_the_frames_hold(tmp_path: Path) -> None:
     noise = [counted_frame(k, cells=60, shape=(900, 1200)) for k in range(PAGE_FRAMES + 2)]
+    crops = np.random.default_rng(0).integers(0, 256, (60, 200, 200), dtype=np.uint8)
+    noise = [replace(counted, crops=crops) for counted in noise]
     failed = [
         FailedFrame(f"{k}" * 80, k, "truncated: the PNG ends before its last chunk") for k in range(3000)
     ]
