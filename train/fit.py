@@ -2,7 +2,8 @@
 
 A run folder holds ``config.json`` (recipe, seed, labels, data hashes, versions), ``split.csv``,
 ``history.csv`` (a row an epoch), ``checkpoint.keras`` (model and optimizer after the last whole epoch) and,
-once finished, ``metrics.json`` (scores on the validation set) and ``model.keras``.
+once finished, ``metrics.json`` (scores on the validation set), ``crops.npz`` (what a converter needs to
+quantise and calibrate, so that a run converts without its data) and ``model.keras``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import json
 import math
 import os
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -208,7 +211,7 @@ def _open_run(out: Path, settings: dict[str, Any], sets: dict[str, Dataset | Non
     """Start the run folder, or check that the one there was started with the same settings."""
     config = out / "config.json"
     if config.is_file():
-        stored = json.loads(config.read_text())
+        stored = read_config(out)
         changed = [key for key in settings if stored.get(key) != settings[key]]
         if "recipe" in changed:
             old, new = stored["recipe"], settings["recipe"]
@@ -233,6 +236,57 @@ def _open_run(out: Path, settings: dict[str, Any], sets: dict[str, Dataset | Non
         "numpy": np.__version__,
     }
     _write_json(config, {**settings, "versions": versions})
+
+
+REPRESENTATIVE = 300
+"""Training crops kept with a run, for the ranges of a quantised network."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunCrops:
+    """The crops that a run keeps.
+
+    Attributes
+    ----------
+    representative : uint8 [m, s, s], training crops, evenly over the labels and, within each, over brightness
+    validation : uint8 [n, s, s]; n is 0 without a validation set
+    truth : int64 [n], label of each validation crop
+    """
+
+    representative: NDArray[np.uint8]
+    validation: NDArray[np.uint8]
+    truth: NDArray[np.int64]
+
+
+def _kept_crops(training: Dataset, validation: Dataset | None) -> RunCrops:
+    chosen = []
+    for label in np.unique(training.truth):
+        members = np.flatnonzero(training.truth == label)
+        members = members[np.argsort(training.crops[members].mean(axis=(1, 2)), kind="stable")]
+        wanted = min(len(members), REPRESENTATIVE // len(training.labels))
+        chosen.append(members[np.linspace(0, len(members) - 1, wanted).round().astype(np.int64)])
+    side = training.crops.shape[1]
+    return RunCrops(
+        representative=training.crops[np.concatenate(chosen)],
+        validation=np.zeros((0, side, side), np.uint8) if validation is None else validation.crops,
+        truth=np.zeros(0, np.int64) if validation is None else validation.truth,
+    )
+
+
+def read_crops(out: Path) -> RunCrops:
+    """Read the crops kept with a finished run.
+
+    Raises
+    ------
+    ValueError
+        If the run keeps none, or they cannot be read.
+    """
+    path = out / "crops.npz"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return RunCrops(archive["representative"], archive["validation"], archive["truth"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read: train the run anew") from error
 
 
 def finished(out: Path) -> bool:
@@ -287,6 +341,8 @@ def fit(
     if finished(out):
         return read_scores(out)
 
+    # its threads would fight the training backend's for the cores: a third of the time went there
+    cv2.setNumThreads(1)
     steps = len(Batches(training, recipe, seed, 0))
     checkpoint, table = out / "checkpoint.keras", out / "history.csv"
     if checkpoint.is_file():
@@ -325,9 +381,18 @@ def fit(
         if answers is None:
             answers = probabilities(model, validation.crops)
         _write_json(out / "metrics.json", score(validation.truth, answers.argmax(axis=1), validation.labels))
+    kept = _kept_crops(training, validation)
+    _replace(out / "crops.npz", lambda part: _save_crops(part, kept))
     # without the optimizer; the last file written, so its presence says that the run is finished
     _replace(out / "model.keras", keras.Model(model.inputs, model.outputs, name=model.name).save)
     return read_scores(out)
+
+
+def _save_crops(path: Path, crops: RunCrops) -> None:
+    with path.open("wb") as file:  # given a path, numpy would add a suffix of its own
+        np.savez_compressed(
+            file, representative=crops.representative, validation=crops.validation, truth=crops.truth
+        )
 
 
 def _read_history(path: Path) -> list[dict[str, float]]:
@@ -344,6 +409,24 @@ def read_scores(out: Path) -> Scores | None:
     return scores
 
 
+def read_config(out: Path) -> dict[str, Any]:
+    """Read a run's settings, as ``config.json`` holds them.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no run.
+    """
+    path = out / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{out} is not a run folder: it has no config.json") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
+    return config
+
+
 def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...]]:
     """Load a finished run's model and its labels.
 
@@ -352,11 +435,9 @@ def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...]]:
     ValueError
         If the folder is no run, or an unfinished one.
     """
-    if not (out / "config.json").is_file():
-        raise ValueError(f"{out} is not a run folder: it has no config.json")
+    config = read_config(out)
     if not finished(out):
         raise ValueError(f"{out} is not finished: repeat its leuko train command to resume it")
-    config = json.loads((out / "config.json").read_text())
     return keras.models.load_model(out / "model.keras"), tuple(config["labels"])
 
 

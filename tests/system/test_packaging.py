@@ -13,11 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*words: str | Path, **options: object) -> str:
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+def run(*words: str | Path, cwd: Path) -> str:
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == 0, done.stderr
-    text: str = done.stdout
-    return text
+    return done.stdout
 
 
 def test_help_imports_neither_numpy_nor_opencv() -> None:
@@ -53,7 +52,7 @@ def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) ->
     packages = Path(click.__file__).parents[1]
     # a plain sys.path entry, after the wheel's files and without that folder's own .pth files
     (target / "others.pth").write_text(f"{packages}\n")
-    leuko = [python, "-m", "edge.cli"]
+    leuko = (str(python), "-m", "edge.cli")
     where = run(python, "-c", "import edge; print(edge.__file__)", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(target)
     assert "phantom3" in run(*leuko, "verify", "phantom3", cwd=tmp_path)
