@@ -1,8 +1,8 @@
 """Single cells in a bright-field frame: illumination, grid lines, Otsu, splitting, gates.
 
-An unstained cell hardly absorbs light: against its surround it is brighter in some places and darker in others.
-What sets it apart is the density of edges, so Otsu's threshold is taken on the smoothed gradient. The lines of
-a counting chamber have edges as well, but long straight ones, which a median along the line predicts.
+An unstained cell hardly absorbs light: it is brighter than its surround in some places and darker in others.
+What sets it apart is the density of edges, so Otsu's threshold is taken on the smoothed gradient. The lines
+of a counting chamber have edges too, but long straight ones, which a median along the line predicts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Map = NDArray[np.float32]
+Signed = NDArray[np.int16]
 
 DEFAULT_PIXEL_UM = 0.0727
 """Pixel of the hemocytometer frames in µm, measured on the 50 µm squares of their grid."""
@@ -26,16 +27,19 @@ EDGE_SMOOTHING_UM = 0.29
 """Standard deviation of the Gaussian before the gradient: about the optical resolution of the microscope."""
 
 TEXTURE_SMOOTHING_UM = 0.58
-"""Standard deviation of the Gaussian that turns edges into texture: about half the spacing of edges in a cell."""
+"""Standard deviation of the Gaussian that turns edges into texture: half the spacing of edges in a cell."""
 
 LINE_WINDOW_UM = 59.0
-"""Length of the median along a grid line: over twice what the largest cells hide of the line."""
+"""Length of the median along a grid line; it stands up to cells that hide less than half of that."""
 
-LINE_SAMPLES = 17
-"""Samples in that window."""
+LINE_SAMPLES = 9
+"""Samples in that window, an odd number; the gaps between them are as long as they are."""
 
-LINE_TILT = 0.05
-"""Largest tilt, as a tangent, at which an edge counts as one of a grid line."""
+ILLUMINATION_UM = 19.0
+"""Side of the mean that makes the illumination from what the lines leave: wider than a group of lines."""
+
+HALO_UM = 1.16
+"""Width by which the smoothing of the texture (two standard deviations) carries a body beyond its cell."""
 
 CLOSING_UM = 2.0
 """Diameter of the closing that joins the parts of one cell."""
@@ -71,8 +75,8 @@ def segment(
     pixel_um: float = DEFAULT_PIXEL_UM,
     min_diameter_um: float = 7.5,
     max_diameter_um: float = 40.0,
-    min_solidity: float = 0.7,
-    min_contrast: float = 3.0,
+    min_solidity: float = 0.6,
+    min_contrast: float = 2.75,
     keep_border: bool = True,
 ) -> list[Cell]:
     """Find the cells of a frame.
@@ -98,11 +102,11 @@ def segment(
 
     Notes
     -----
-    Threshold: N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Syst. Man Cybern.
-    9 (1979) 62-66.
+    Threshold: N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Syst. Man
+    Cybern. 9 (1979) 62-66.
     """
-    _check(image, pixel_um, min_diameter_um, max_diameter_um)
-    factor = max(1, min(round(WORKING_PIXEL_UM / pixel_um), *image.shape)) if image.size else 1
+    _check(image, pixel_um, (min_diameter_um, max_diameter_um), min_contrast)
+    factor = max(1, round(WORKING_PIXEL_UM / pixel_um))
     work_um = pixel_um * factor
     if min(image.shape) < 2 * factor:
         return []
@@ -110,106 +114,98 @@ def segment(
     texture = _texture(work, work_um)
     mask = _closed(_foreground(texture, min_contrast), CLOSING_UM / work_um)
     cells = []
-    for body, left, top in _bodies(mask):
-        parts = _split(body, min_diameter_um / work_um / 2)
+    min_diameter = min_diameter_um / work_um
+    for body, left, top in _bodies(mask, min_diameter / 2):
+        parts = _split(body, min_diameter / 2, HALO_UM / work_um)
         for part in parts:
             shape = _shape(part)
             if shape is None:
                 continue
             (x, y, width, height), area, solidity = shape
-            diameter_um = 2 * (area / np.pi) ** 0.5 * work_um
+            box = _full_box(left + x, top + y, width, height, factor, work.shape, image.shape)
+            border = _touches_edge(box, image.shape)
+            # what the edge cuts is judged together with its mirror image
+            diameter_um = 2 * (area * (2 if border else 1) / np.pi) ** 0.5 * work_um
             if not min_diameter_um <= diameter_um <= max_diameter_um or solidity < min_solidity:
                 continue
-            box = _full_box(left + x, top + y, width, height, factor, work.shape, image.shape)
-            border = (
-                box[0] == 0
-                or box[1] == 0
-                or box[0] + box[2] == image.shape[1]
-                or box[1] + box[3] == image.shape[0]
-            )
             if keep_border or not border:
                 cells.append(Cell(*box, float(area * factor**2), border, len(parts) > 1))
     return sorted(cells, key=lambda cell: (cell.y, cell.x, cell.height, cell.width))
 
 
-def _check(image: Image, pixel_um: float, min_diameter_um: float, max_diameter_um: float) -> None:
+def _grey(image: object) -> Image:
+    """What OpenCV returned, as the uint8 image that it is (its annotations do not say)."""
+    return np.asarray(image, np.uint8)
+
+
+def _check(image: Image, pixel_um: float, diameters_um: tuple[float, float], min_contrast: float) -> None:
     if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(f"a frame must be a grey uint8 image [h, w], not {image.dtype} {list(image.shape)}")
-    if not pixel_um > 0:
-        raise ValueError(f"pixel_um must be positive, not {pixel_um}")
-    if not 0 < min_diameter_um <= max_diameter_um:
-        raise ValueError(f"diameters must satisfy 0 < {min_diameter_um} (min) <= {max_diameter_um} (max)")
+    if not 0 < pixel_um < np.inf:
+        raise ValueError(f"the pixel size must be positive, not {pixel_um} µm")
+    if not 0 < diameters_um[0] <= diameters_um[1]:
+        raise ValueError(
+            f"diameters must run from above 0 upward, not from {diameters_um[0]} to {diameters_um[1]} µm"
+        )
+    if not min_contrast > 0:
+        raise ValueError(f"the least contrast must be positive, not {min_contrast}")
 
 
 def _reduce(image: Image, factor: int) -> Image:
     """Mean of factor x factor pixels; an incomplete last row or column of blocks is left out."""
     height, width = image.shape[0] // factor, image.shape[1] // factor
     whole = image[: height * factor, : width * factor]
-    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return _grey(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _texture(work: Image, work_um: float) -> Map:
     """Gradient that no grid line explains, relative to the illumination and smoothed, float32 [h, w].
 
-    A pixel may be explained by a line down, by a line across, or where two meet by both: a line lets through
-    a part of the light that its surround holds back, so of two crossing lines this part is 1 - (1 - v)(1 - h).
+    A line down, a line across, or where two lines meet both together may explain a pixel. A line lets through
+    part of the light that its surround holds back, so two crossing ones let through 1 - (1 - v)(1 - h) of it.
     """
-    smooth = np.asarray(cv2.GaussianBlur(work, (0, 0), EDGE_SMOOTHING_UM / work_um), np.uint8)
-    turned = np.ascontiguousarray(smooth.T)
-    down = _along_columns(smooth, work_um)
-    across = np.ascontiguousarray(_along_columns(turned, work_um).T)
-    light = cv2.blur(cv2.min(down, across), (65, 65))
-    dv, dh = cv2.subtract(down, light), cv2.subtract(across, light)
-    contrast = float(max(dv.max(), dh.max(), 1))
-    both = cv2.subtract(
-        cv2.add(dv, dh, dtype=cv2.CV_16S), cv2.multiply(dv, dh, scale=1 / contrast, dtype=cv2.CV_16S)
-    )
-    crossing = cv2.add(both, light, dtype=cv2.CV_16S)
+    smooth = _grey(cv2.GaussianBlur(work, (0, 0), EDGE_SMOOTHING_UM / work_um))
     edges = _gradient(smooth)
-    rest = cv2.min(_distance(edges, _gradient(down)), _distance(edges, _gradient(across)))
-    rest = cv2.min(rest, _distance(edges, _gradient(crossing)))
-    relative = cv2.divide(rest, light, dtype=cv2.CV_32F)
+    down = _along_columns(smooth, work_um)
+    across = _grey(cv2.transpose(_along_columns(_grey(cv2.transpose(smooth)), work_um)))
+    illumination = cv2.blur(cv2.min(down, across), (2 * round(ILLUMINATION_UM / work_um / 2) + 1,) * 2)
+    v, h = cv2.subtract(down, illumination), cv2.subtract(across, illumination)
+    brightest = float(max(v.max(), h.max(), 1))
+    # 16 bits: the sum may pass 255
+    added = cv2.subtract(h, cv2.multiply(v, h, scale=1 / brightest))
+    crossing: Signed = np.asarray(cv2.add(down, added, dtype=cv2.CV_16S), np.int16)
+    departures = [_departure(edges, explanation) for explanation in (down, across, crossing)]
+    # a slope below an eighth of a grey level is rounding
+    rest = np.maximum(np.minimum.reduce(departures), 1)
+    relative = cv2.divide(rest.astype(np.float32), np.maximum(illumination, 1).astype(np.float32))
     return np.asarray(cv2.GaussianBlur(relative, (0, 0), TEXTURE_SMOOTHING_UM / work_um), np.float32)
 
 
-def _along_columns(work: Image, work_um: float) -> Image:
-    """Running median along near-vertical lines: what a column shows where no cell lies on it."""
-    height, width = work.shape
-    rows = max(1, round(height * work_um * LINE_SAMPLES / LINE_WINDOW_UM))
-    coarse = cv2.resize(work, (width, min(rows, height)), interpolation=cv2.INTER_AREA)
-    rows = len(coarse)
-    tilt = _tilt(work)
-    upright = np.array([[1, tilt * height / rows, -tilt * height / 2], [0, 1, 0]], np.float32)
-    inverse = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    coarse = cv2.warpAffine(coarse, upright, (width, rows), flags=inverse, borderMode=cv2.BORDER_REPLICATE)
-    half = LINE_SAMPLES // 2
-    padded = np.pad(coarse, ((half, half), (0, 0)), mode="reflect")
-    window = np.stack([padded[k : k + rows] for k in range(LINE_SAMPLES)])
-    window.partition(half, axis=0)
-    median = cv2.warpAffine(
-        window[half], upright, (width, rows), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+def _gradient(image: Image | Signed) -> tuple[Signed, Signed]:
+    """Derivatives to the right and downward, int16 [h, w] each (Sobel, 8 times the slope)."""
+    right, down = (np.asarray(cv2.Sobel(image, cv2.CV_16S, dx, 1 - dx), np.int16) for dx in (1, 0))
+    return right, down
 
 
-def _tilt(work: Image) -> float:
-    """Tangent of the near-vertical edges' common tilt: least squares over the edges within LINE_TILT."""
-    coarse = work[::2, ::2]
-    gx, gy = (cv2.Sobel(coarse, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
-    along = np.where(np.abs(gy) < LINE_TILT * np.abs(gx), gx, 0)
-    weight = float(np.vdot(along, along))
-    return -float(np.vdot(along, gy)) / weight if weight else 0.0
+def _departure(edges: tuple[Signed, Signed], explanation: Image | Signed) -> Signed:
+    """How far the gradient is from that of an explanation (sum of the absolute differences), int16 [h, w]."""
+    right, down = (cv2.absdiff(*pair) for pair in zip(edges, _gradient(explanation), strict=True))
+    return np.asarray(cv2.add(right, down), np.int16)
 
 
-def _gradient(image: NDArray[np.uint8] | NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    gx, gy = (np.asarray(cv2.Sobel(image, cv2.CV_16S, dx, 1 - dx), np.int16) for dx in (1, 0))
-    return gx, gy
+def _along_columns(image: Image, work_um: float) -> Image:
+    """Running median down the columns: what would be seen if no cell lay there.
 
-
-def _distance(
-    a: tuple[NDArray[np.int16], NDArray[np.int16]], b: tuple[NDArray[np.int16], NDArray[np.int16]]
-) -> NDArray[np.int16]:
-    return np.asarray(cv2.add(np.abs(a[0] - b[0]), np.abs(a[1] - b[1])), np.int16)
+    A line that leans by a few degrees is followed: at its edge equally many samples lie on either side.
+    """
+    height, width = image.shape
+    reach = LINE_SAMPLES - 1
+    rows = min(height, max(1, round(height * work_um * (2 * reach + 1) / LINE_WINDOW_UM)))
+    coarse = cv2.resize(image, (width, rows), interpolation=cv2.INTER_AREA)
+    mirrored = np.pad(coarse, ((reach, reach), (0, 0)), mode="reflect")
+    window = np.stack([mirrored[k : k + rows] for k in range(0, 2 * reach + 1, 2)])
+    window.partition(reach // 2, axis=0)
+    return _grey(cv2.resize(window[reach // 2], (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _foreground(texture: Map, min_contrast: float) -> Image:
@@ -224,39 +220,41 @@ def _foreground(texture: Map, min_contrast: float) -> Image:
     top = float(candidates.max())
     level, _ = cv2.threshold((candidates * (255 / top)).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
     threshold = max(floor, (level / 255 * top) ** 2)
-    return (texture > threshold).astype(np.uint8)
+    return _grey(texture > threshold)
 
 
 def _closed(mask: Image, diameter: float) -> Image:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(diameter / 2) + 1,) * 2)
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
+    return _grey(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc))
 
 
-def _bodies(mask: Image) -> list[tuple[Image, int, int]]:
-    """Connected foreground with its holes filled: uint8 [h, w] in {0, 1}, and the column and row of its corner."""
+def _bodies(mask: Image, least: float) -> list[tuple[Image, int, int]]:
+    """Connected foreground longer than `least`, holes filled: uint8 [h, w] of 0 and 1, left, top."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     bodies = []
     for contour in contours:
         x, y, width, height = cv2.boundingRect(contour)
+        if max(width, height) < least:
+            continue
         body = np.zeros((height, width), np.uint8)
-        cv2.drawContours(body, [contour], -1, 1, cv2.FILLED, offset=(-x, -y))
+        cv2.drawContours(body, [contour], -1, (1,), cv2.FILLED, offset=(-x, -y))
         bodies.append((body, x, y))
     return bodies
 
 
-def _split(body: Image, min_radius: float) -> list[Image]:
+def _split(body: Image, min_radius: float, halo: float) -> list[Image]:
     """Parts of a body that necks separate; the body itself if there are none.
 
     Each part is grown around a peak of the distance to the outline. Two peaks stand for two cells if the body
     narrows between them; a pixel then belongs to the circle (peak, distance) of least power.
     """
-    padded = cv2.copyMakeBorder(body, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    # OpenCV's distances differ in the last digit between processors
-    depth = np.round(depth, 2)
-    reach = 2 * int(min_radius * 0.7) + 1
+    padded = cv2.copyMakeBorder(body, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # rounded, for OpenCV's distances differ in the last digit between processors
+    depth = np.round(np.maximum(distance - halo, 0), 2).astype(np.float32)
+    reach = 2 * round(min_radius / 2) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    ys, xs = np.nonzero((depth >= cv2.dilate(depth, disc)) & (depth >= min_radius * 0.7))
+    ys, xs = np.nonzero((depth >= cv2.dilate(depth, disc)) & (depth >= min_radius / 2))
     peaks: list[tuple[int, int]] = []
     for k in np.argsort(-depth[ys, xs], kind="stable"):
         peak = (int(ys[k]), int(xs[k]))
@@ -296,3 +294,8 @@ def _full_box(
     right = shape[1] if x + width == work_shape[1] else (x + width) * factor
     bottom = shape[0] if y + height == work_shape[0] else (y + height) * factor
     return x * factor, y * factor, right - x * factor, bottom - y * factor
+
+
+def _touches_edge(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> bool:
+    x, y, width, height = box
+    return x == 0 or y == 0 or x + width == shape[1] or y + height == shape[0]
