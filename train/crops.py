@@ -98,8 +98,8 @@ def cut(
     Raises
     ------
     ValueError
-        If `out` is not empty, a frame is unreadable or comes twice, a label to rename does not occur, or no
-        box lies in the frames.
+        If `out` is not empty, a frame is unreadable or comes twice, a label to rename does not occur or
+        cannot name a folder, or no box lies in the frames.
     """
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: take another --out")
@@ -122,6 +122,8 @@ def cut(
         crops = crop_cells(frame.image, [_cell(row, boxes) for row in rows], size_px=CROP_PX, scale=scale)
         for k, (row, crop) in enumerate(zip(rows, crops, strict=True)):
             label = names.get(row["label"], row["label"])
+            if label in ("", "..") or Path(label).name != label:
+                raise ValueError(f"{boxes}: label {label!r} cannot name a folder")
             path = f"{label}/{Path(name).stem}_{k:04d}.png"
             (out / label).mkdir(parents=True, exist_ok=True)
             if not cv2.imwrite(str(out / path), crop):

@@ -75,6 +75,7 @@ def test_only_separate_cells_of_the_chosen_frames_at_another_scale(frames: Path,
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,a,,9,20\n", {}, "no box"),
         ("frame,label,xmin,ymin,xmax,ymax\nf9.png,WBC,1,1,9,20\n", {}, "no box lies in the given frames"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,1,1,9,20\n", {"RBC": "x"}, "no label RBC to rename"),
+        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,../x,1,1,9,20\n", {}, "'../x' cannot name a folder"),
     ],
 )
 def test_bad_boxes_get_one_line(
