@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
-from edge.crop import crop_cells
 
+from edge.crop import crop_cells
 from edge.frames import FailedFrame, read_frames
 from edge.segment import Cell
 from train.data import CELLS_CSV
