@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import json_option, one_line_errors
+from edge.cli.options import json_option, one_line_errors, quiet_libraries
+from train.cli import require_keras
 
 
 @click.command()
@@ -59,12 +60,14 @@ def convert(
     as_json: bool,
 ) -> None:
     """Quantise the finished RUN to int8 and write one checked bundle."""
-    try:
-        from convert.build import NOT_LEUKOCYTES, Description, build
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"
-        ) from error
+    require_keras("convert")
+    with quiet_libraries():
+        try:
+            from convert.build import NOT_LEUKOCYTES, Description, build
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"
+            ) from error
     description = Description(
         name=name or out.stem,
         version=version,
@@ -76,7 +79,7 @@ def convert(
         reject_below=reject_below,
         not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or NOT_LEUKOCYTES,
     )
-    with one_line_errors(ValueError):
+    with one_line_errors(ValueError), quiet_libraries():
         bundle = build(run, out, description)
     manifest, size = bundle.manifest, out.stat().st_size
     if as_json:

@@ -74,7 +74,7 @@ class Classifier:
         return GoldenReplay(len(expected), step == 0, step)
 
     def _logits(self, quantised: NDArray[np.int8]) -> NDArray[np.int8]:
-        """int8 [n, labels] of int8 [n, side, side, 1], a batch at a time to bound the interpreter's memory."""
+        """int8 [n, labels] of int8 [n, side, side, 1], a batch at a time to bound memory."""
         starts = range(0, len(quantised), BATCH)
         return np.concatenate([self._model.run(quantised[start : start + BATCH]) for start in starts])
 

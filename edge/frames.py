@@ -7,9 +7,7 @@ import math
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -116,36 +114,6 @@ def list_files(sources: Sequence[str | Path]) -> list[Path]:
             for file in _expand_folder(path):
                 files.setdefault(os.path.realpath(file), file)
     return list(files.values())
-
-
-@contextmanager
-def quiet_decoders() -> Iterator[None]:
-    """Keep what libraries in C print off the terminal, process-wide, while Python's own stderr goes on.
-
-    libjpeg and libpng write their complaints to file descriptor 2 and OpenCV offers no way to stop them.
-    Here descriptor 2 leads nowhere and ``sys.stderr``, where it wrote there, gets a descriptor of its own.
-    For a program to enter once around its work, not for a library.
-    """
-    original = sys.stderr
-    try:
-        shared = original.fileno() == 2
-    except OSError:  # replaced by something that is no file
-        shared = False
-    original.flush()
-    saved = os.dup(2)
-    own = os.fdopen(saved, "w", buffering=1, encoding=original.encoding, errors=original.errors)
-    if shared:
-        sys.stderr = own
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        own.flush()
-        os.dup2(saved, 2)
-        sys.stderr = original
-        own.close()
 
 
 def _expand_glob(source: str | Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import json_option, one_line_errors
+from edge.cli.options import json_option, one_line_errors, quiet_libraries
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,32 +24,18 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, path_type=Path)
 
 
-def _require_keras(command: str) -> None:
+def require_keras(command: str) -> None:
     """Say which extra is missing, or keep TensorFlow's start-up messages off the terminal."""
     if importlib.util.find_spec("keras") is None:
         raise click.ClickException(f"leuko {command} needs the train extra: pip install 'leuko-edge[train]'")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _silenced_stderr():
+        with quiet_libraries():
             importlib.import_module("keras")
     except ImportError as error:
         raise click.ClickException(
             f"Keras has no backend ({error}): pip install 'leuko-edge[train]'"
         ) from error
-
-
-@contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """Drop what C++ writes to the standard error: TensorFlow's log level does not reach its loading."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as null:  # noqa: PTH123
-        os.dup2(null.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @contextmanager
@@ -181,7 +167,7 @@ def train(
     """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
     if validation is not None and validation_fraction is not None:
         raise click.UsageError("give --validation or --validation-fraction, not both")
-    _require_keras("train")
+    require_keras("train")
     from train import data as source
     from train.fit import finished, fit, recipe_of
 
@@ -220,7 +206,7 @@ def evaluate(run_or_bundle: str, data: Path, as_json: bool) -> None:
     A bundle (a path or a shipped name) needs the base install only; a run folder needs the train extra.
     """
     if Path(run_or_bundle).is_dir():
-        _require_keras("evaluate")
+        require_keras("evaluate")
     from edge.runtime import RuntimeMissingError
     from train.evaluate import evaluate as evaluated
 

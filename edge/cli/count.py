@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import json_option, one_line_errors
+from edge.cli.options import json_option, one_line_errors, quiet_libraries
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 SOME_FAILED = 3
@@ -84,7 +84,7 @@ def count(
     from edge.bundle import BundleError, load
     from edge.classify import Classifier
     from edge.count import CountedFrame, tally
-    from edge.frames import FailedFrame, list_files, quiet_decoders, read_frames
+    from edge.frames import FailedFrame, list_files, read_frames
     from edge.pipeline import count_frames, identifier
     from edge.report.files import Run, summary
     from edge.report.table import print_table
@@ -95,7 +95,7 @@ def count(
     words = Console(stderr=True, highlight=False)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(BundleError, RuntimeMissingError, ValueError))
-        stack.enter_context(quiet_decoders())
+        stack.enter_context(quiet_libraries())
         classifier = Classifier(load(bundle), threads=len(os.sched_getaffinity(0)))
         manifest = classifier.bundle.manifest
         if pixel_um is None:

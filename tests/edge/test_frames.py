@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.frames import FailedFrame, Frame, list_files, quiet_decoders, read_frames
+from edge.cli.options import quiet_libraries
+from edge.frames import FailedFrame, Frame, list_files, read_frames
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -425,8 +426,9 @@ def mutate(rng: np.random.Generator, kind: str, name: str, data: bytes) -> bytes
 
 READER = """
     import hashlib, sys
-    from edge.frames import Frame, quiet_decoders, read_frames
-    with quiet_decoders():
+    from edge.cli.options import quiet_libraries
+    from edge.frames import Frame, read_frames
+    with quiet_libraries():
         for read in read_frames(sys.argv[1:]):
             if isinstance(read, Frame):
                 print("read", read.name.rsplit("/", 1)[1], hashlib.sha256(read.image.tobytes()).hexdigest())
@@ -496,7 +498,7 @@ def test_no_bytes_make_the_reader_raise(
         content[place] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("fuzz") / name
     path.write_bytes(content)
-    with quiet_decoders():
+    with quiet_libraries():
         for read in read_frames([path], max_megapixels=1.0):
             assert isinstance(read, FailedFrame) or read.image.size <= 1_000_000
 
