@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from edge.cli.options import json_option, one_line_errors
+from edge.cli.options import json_option, one_line_errors, quiet_libraries
 
 
 @click.command()
@@ -26,14 +26,14 @@ def verify(bundle: str, runtime: str | None, as_json: bool) -> None:
     from edge.classify import Classifier
     from edge.runtime import RuntimeMissingError, installed
 
-    with one_line_errors(BundleError, RuntimeMissingError):
+    with one_line_errors(BundleError, RuntimeMissingError), quiet_libraries():
         checked = load(bundle)
         # two runtimes in one process collide (std::bad_alloc), so each further one has a process of its own
-        first, *others = [runtime] if runtime else installed() or [None]
-        classifier = Classifier(checked, first)
+        first, *others = [runtime] if runtime else installed() or [""]
+        classifier = Classifier(checked, first or None)
     replays = {classifier.runtime: asdict(classifier.replay)}
     for other in others:
-        words = [sys.executable, "-m", "edge.cli", "verify", bundle, "--runtime", str(other), "--json"]
+        words = [sys.executable, "-m", "edge.cli", "verify", bundle, "--runtime", other, "--json"]
         child = subprocess.run(words, capture_output=True, text=True, check=False)
         if child.returncode:
             reason = child.stderr.strip().rpartition("\n")[2].removeprefix("Error: ")

@@ -1,0 +1,147 @@
+"""``leuko count`` as an operator types it, with good and bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def leuko(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "sample"
+    done = leuko("simulate", folder, "--frames", "2", "--seed", "4")
+    assert done.returncode == 0, done.stderr
+    return folder / "frames"
+
+
+def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
+    done = leuko("count", sample, "--out", tmp_path / "result", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["frames"] == {"read": 2, "failed": []}
+    assert said["cells"] == sum(said["counts"].values()) + said["rejected"] > 30
+    assert said["notice"] == "demonstration model, simulated cells"
+    assert sum(f["value"] for f in said["fractions"].values()) == pytest.approx(1)
+    for fraction in said["fractions"].values():
+        assert 0 <= fraction["low"] < fraction["value"] < fraction["high"] <= 1
+    with (tmp_path / "result" / "cells.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == said["cells"]
+    assert list(rows[0]) == ["frame", "x", "y", "width", "height", "label", "probability"]
+    assert json.loads((tmp_path / "result" / "summary.json").read_text())["counts"] == said["counts"]
+    page = (tmp_path / "result" / "report.html").read_text()
+    assert "demonstration model, simulated cells" in page
+    assert "research use only" in page.lower()
+    assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
+
+    again = leuko("count", sample, "--out", tmp_path / "result")
+    assert again.returncode == 1
+    assert "already holds a count" in again.stderr
+    forced = leuko("count", sample, "--out", tmp_path / "result", "--force", "--json")
+    assert json.loads(forced.stdout)["identifier"] == said["identifier"]
+    other = leuko("count", sample, "--reject-below", "0.9", "--json")
+    assert json.loads(other.stdout)["identifier"] != said["identifier"]
+
+
+def test_the_table_says_what_it_is(sample: Path) -> None:
+    done = leuko("count", sample)
+    assert done.returncode == 0, done.stderr
+    for words in ("granulocyte", "95 % interval", "demonstration model", "research use only"):
+        assert words in done.stdout
+    assert "--pixel-um" in done.stderr
+
+
+def test_bad_files_are_reported_and_the_rest_is_counted_the_same(sample: Path, tmp_path: Path) -> None:
+    whole = (sample / "frame_0001.png").read_bytes()
+    for name, content in {
+        "a_cut.png": whole[: len(whole) // 2],
+        "b_empty.png": b"",
+        "c_text.jpg": b"not an image",
+        "d_frame.png": whole,
+        "e_frame.png": (sample / "frame_0002.png").read_bytes(),
+        "f_flipped.png": whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:],
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    good = json.loads(leuko("count", sample, "--json").stdout)
+    done = leuko("count", tmp_path, "--json")
+    assert done.returncode == 3
+    said = json.loads(done.stdout)
+    assert said["counts"] == good["counts"]
+    assert said["identifier"] == good["identifier"]
+    assert [Path(f["name"]).name for f in said["frames"]["failed"]] == [
+        "a_cut.png",
+        "b_empty.png",
+        "c_text.jpg",
+        "f_flipped.png",
+    ]
+    assert all(f["reason"] for f in said["frames"]["failed"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("absent",), 1, "absent"),
+        ((ROOT / "pyproject.toml",), 1, "not a PNG"),
+        ((ROOT / "edge",), 1, "without images"),
+        (("absent", "--bundle", "nonesuch"), 1, "no bundle nonesuch"),
+        (("absent", "--bundle", ROOT / "pyproject.toml"), 1, "not a TFLite model"),
+        (("absent", "--min-diameter-um", "50"), 1, "diameter"),
+        (("absent", "--pixel-um", "0"), 2, "--pixel-um"),
+        ((), 2, "SOURCE"),
+    ],
+)
+def test_bad_input_gets_one_line(words: tuple[str | Path, ...], code: int, reason: str) -> None:
+    done = leuko("count", *words)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert reason in errors[0]
+
+
+def test_a_place_that_cannot_be_written_is_named(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = leuko("count", sample, "--out", tmp_path / "file" / "result")
+    assert done.returncode == 1
+    assert re.search(r"^Error: .*file", done.stderr, re.MULTILINE)
+    assert "Traceback" not in done.stderr
+
+
+def test_real_frames(tmp_path: Path) -> None:
+    frames = SHARED / "hemocytometer" / "frames"
+    if not frames.is_dir():
+        pytest.skip("no real frames: ../shared/data is absent")
+    chosen = [frames / f"frame_0{n}.jpg" for n in (462, 466, 470, 474)]
+    done = leuko("count", *chosen, "--bundle", "hemocytometer", "--out", tmp_path / "result", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    with (SHARED / "hemocytometer" / "boxes.csv").open(newline="") as file:
+        names = {path.name for path in chosen}
+        truth = [row["label"] for row in csv.DictReader(file) if row["frame"] in names]
+    assert abs(said["counts"]["leukocyte"] - truth.count("WBC")) <= 0.25 * truth.count("WBC") + 1
+    with (tmp_path / "result" / "cells.csv").open(newline="") as file:
+        boxes = np.array([[float(r[k]) for k in ("x", "y", "width", "height")] for r in csv.DictReader(file)])
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 0] + boxes[:, 2] <= 4908).all()
+    assert (boxes[:, 1] + boxes[:, 3] <= 3264).all()
