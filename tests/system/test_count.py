@@ -105,7 +105,6 @@ def test_bad_files_are_reported_and_the_rest_is_counted_the_same(sample: Path, t
         ((ROOT / "edge",), 1, "without images"),
         (("absent", "--bundle", "nonesuch"), 1, "no bundle nonesuch"),
         (("absent", "--bundle", ROOT / "pyproject.toml"), 1, "not a TFLite model"),
-        (("absent", "--min-diameter-um", "50"), 1, "diameter"),
         (("absent", "--pixel-um", "0"), 2, "--pixel-um"),
         ((), 2, "SOURCE"),
     ],
@@ -118,6 +117,12 @@ def test_bad_input_gets_one_line(words: tuple[str | Path, ...], code: int, reaso
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1
     assert reason in errors[0]
+
+
+def test_gates_that_exclude_each_other_are_refused(sample: Path) -> None:
+    done = leuko("count", sample, "--min-diameter-um", "50", "--max-diameter-um", "20")
+    assert done.returncode == 1
+    assert "diameter" in done.stderr.splitlines()[-1]
 
 
 def test_a_place_that_cannot_be_written_is_named(sample: Path, tmp_path: Path) -> None:
