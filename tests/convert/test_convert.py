@@ -1,0 +1,147 @@
+"""A tiny run becomes a bundle that answers as the trained network does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from convert.build import NOT_LEUKOCYTES, Description, build
+from convert.calibrate import TEMPERATURES, temperature
+from convert.cli import convert
+from edge.bundle import load
+from edge.classify import Classifier
+from train.data import Dataset
+from train.fit import fit, load_run, probabilities, recipe_of
+
+# TensorFlow's own imports and its converter warn of their future
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+def discs_and_rings(n: int, seed: int) -> Dataset:
+    """Crops of two kinds that a tiny network tells apart after an epoch or two."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:200, :200]
+    crops = np.empty((n, 200, 200), np.uint8)
+    truth = np.arange(n, dtype=np.int64) % 2
+    for k in range(n):
+        radius = np.hypot(x - rng.normal(100, 5), y - rng.normal(100, 5))
+        size = rng.uniform(35, 60)
+        shape = radius < size if truth[k] else np.abs(radius - size) < 6
+        crops[k] = np.clip(rng.normal(120, 6, (200, 200)) + 70 * shape, 0, 255)
+    names = tuple(f"{k}.png" for k in range(n))
+    return Dataset(crops, truth, ("debris", "lymphocyte"), names, names)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    recipe = recipe_of("best", width=0.06, epochs=4, batch=16, learning_rate=3e-3)
+    fit(discs_and_rings(96, 1), discs_and_rings(32, 2), out, recipe, seed=1)
+    return out
+
+
+def description(**changes: object) -> Description:
+    plain: dict[str, object] = {
+        "name": "tiny",
+        "version": "1",
+        "pixel_um": 0.1,
+        "training_name": "discs and rings",
+        "intended_use": "tests",
+        "licence": "Apache-2.0",
+        "notice": "not a model",
+        "reject_below": 0.5,
+    }
+    return Description(**{**plain, **changes})  # type: ignore[arg-type]
+
+
+def test_the_bundle_answers_as_the_network_does(run: Path, tmp_path: Path) -> None:
+    bundle = build(run, tmp_path / "tiny.tflite", description())
+    assert bundle.manifest == load(tmp_path / "tiny.tflite").manifest
+    assert bundle.manifest.counted == ("lymphocyte",)
+    assert bundle.manifest.input.scale == pytest.approx(1 / 255)
+    assert bundle.manifest.input.zero_point == -128
+    assert bundle.manifest.crop_um == pytest.approx(20)
+    assert np.sum(bundle.manifest.confusion) == 32
+
+    fresh = discs_and_rings(40, 3).crops
+    network, _ = load_run(run)
+    as_trained = probabilities(network, fresh)
+    logits = np.log(as_trained) / bundle.manifest.temperature
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = Classifier(bundle).probabilities(fresh)
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.97
+    assert np.abs(found - expected).mean() < 0.02
+
+
+def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
+    # a process each: TensorFlow numbers its functions through a process, and the names stay in the model
+    for name in ("a", "b"):
+        words = [
+            "-m",
+            "edge.cli",
+            "convert",
+            run,
+            "--out",
+            tmp_path / name,
+            "--pixel-um",
+            "0.1",
+            "--name",
+            "n",
+        ]
+        done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not to be counted"):
+        build(run, tmp_path / "no.tflite", description(not_counted=NOT_LEUKOCYTES | {"lymphocyte"}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
+    words = CliRunner()
+    out = tmp_path / "b.tflite"
+    done = words.invoke(convert, [str(run), "--out", str(out), "--pixel-um", "0.1"])
+    assert done.exit_code == 0, done.output
+    assert load(out).manifest.name == "b"
+    (tmp_path / "empty").mkdir()
+    for arguments, reason in (
+        ([str(tmp_path / "empty"), "--out", str(out)], "not a run folder"),
+        ([str(run), "--out", str(tmp_path / "absent" / "b.tflite")], "absent"),
+    ):
+        refused = words.invoke(convert, arguments)
+        assert refused.exit_code == 1
+        assert refused.output.startswith("Error: ")
+        assert reason in refused.output
+        assert len(refused.output.strip().splitlines()) == 1
+
+
+def _sampled(t: float, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 3, (n, 4)).astype(np.float32)
+    chances = np.exp(logits / t) / np.exp(logits / t).sum(axis=1, keepdims=True)
+    truth = (chances.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, 3)
+    return logits, truth.astype(np.int64)
+
+
+@given(st.sampled_from([0.5, 0.8, 1.0, 1.5, 2.5]))
+def test_the_temperature_that_made_the_labels_is_found(t: float) -> None:
+    assert temperature(*_sampled(t, 4000)) == pytest.approx(t, rel=0.15)
+
+
+def test_no_cells_no_temperature() -> None:
+    assert temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
+    assert TEMPERATURES.min() > 0
