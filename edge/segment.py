@@ -41,6 +41,9 @@ ILLUMINATION_UM = 19.0
 HALO_UM = 1.16
 """Width by which the smoothing of the texture (two standard deviations) carries a body beyond its cell."""
 
+MIN_TEXTURE = 0.12
+"""Least texture of a cell: a slope of 1.5 % of the light a working pixel. A bare grid leaves less."""
+
 CLOSING_UM = 2.0
 """Diameter of the closing that joins the parts of one cell."""
 
@@ -219,7 +222,7 @@ def _foreground(texture: Map, min_contrast: float) -> Image:
         return np.zeros(texture.shape, np.uint8)
     top = float(candidates.max())
     level, _ = cv2.threshold((candidates * (255 / top)).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
-    threshold = max(floor, (level / 255 * top) ** 2)
+    threshold = max(floor, MIN_TEXTURE, (level / 255 * top) ** 2)
     return _grey(texture > threshold)
 
 

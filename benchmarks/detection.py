@@ -1,0 +1,149 @@
+"""Annotated cells that segmentation finds, and boxes that it invents.
+
+``python -m benchmarks.detection FRAMES BOXES [--iou 0.3] [--json]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frames import Frame, read_frames
+from edge.segment import DEFAULT_PIXEL_UM, segment
+
+Boxes = NDArray[np.float64]
+
+DEVELOPMENT, VALIDATION = range(0, 456), range(461, 10_000)
+"""Frame numbers on which the options were chosen, and those kept apart; neighbouring frames overlap."""
+
+
+@dataclass
+class Score:
+    """Boxes found, boxes annotated and pairs of both."""
+
+    found: int = 0
+    annotated: Counter[str] = field(default_factory=Counter)
+    matched: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> dict[str, object]:
+        """Counts, precision, recall, F1 and the recall of each label."""
+        pairs, annotated = self.matched.total(), self.annotated.total()
+        return {
+            "annotated": annotated,
+            "found": self.found,
+            "matched": pairs,
+            "precision": _ratio(pairs, self.found),
+            "recall": _ratio(pairs, annotated),
+            "f1": _ratio(2 * pairs, self.found + annotated),
+            "label_recall": {
+                label: _ratio(self.matched[label], count) for label, count in sorted(self.annotated.items())
+            },
+        }
+
+
+def match_boxes(found: Boxes, truth: Boxes, iou: float) -> list[tuple[int, int]]:
+    """Pair boxes one to one, the greatest overlap first.
+
+    Parameters
+    ----------
+    found : float [n, 4], xmin, ymin, xmax, ymax; max exclusive
+    truth : float [m, 4], alike
+    iou : least intersection over union of a pair, above 0
+
+    Returns
+    -------
+    list of (index into found, index into truth)
+    """
+    low = np.maximum(found[:, None, :2], truth[None, :, :2])
+    high = np.minimum(found[:, None, 2:], truth[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    union = _areas(found)[:, None] + _areas(truth)[None] - common
+    overlap = common / np.maximum(union, np.finfo(float).tiny)
+    pairs = []
+    while overlap.size and overlap.max() >= iou:
+        row, column = (int(k) for k in np.unravel_index(np.argmax(overlap), overlap.shape))
+        pairs.append((row, column))
+        overlap[row] = overlap[:, column] = -1
+    return pairs
+
+
+def _areas(boxes: Boxes) -> NDArray[np.float64]:
+    return np.asarray(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.float64)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else float("nan")
+
+
+def read_boxes(path: Path) -> dict[str, list[tuple[str, list[float]]]]:
+    """Label and box of every annotation, by frame name."""
+    boxes = defaultdict(list)
+    with path.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            box = [float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")]
+            boxes[row["frame"]].append((row["label"], box))
+    return boxes
+
+
+def block_of(name: str) -> str:
+    """Block of a frame by the number in its name."""
+    digits = re.findall(r"\d+", name)
+    number = int(digits[-1]) if digits else -1
+    return "development" if number in DEVELOPMENT else "validation" if number in VALIDATION else "between"
+
+
+def score(frames: Path, boxes: Path, iou: float, pixel_um: float) -> dict[str, Score]:
+    """Segment every readable frame and count, over all frames and by block."""
+    truth = read_boxes(boxes)
+    scores: dict[str, Score] = defaultdict(Score)
+    for frame in read_frames([frames]):
+        if not isinstance(frame, Frame):
+            raise SystemExit(f"{frame.name}: {frame.reason}")
+        name = Path(frame.name).name
+        cells = segment(frame.image, pixel_um=pixel_um)
+        found = [[cell.x, cell.y, cell.x + cell.width, cell.y + cell.height] for cell in cells]
+        labels = [label for label, _ in truth.get(name, [])]
+        annotated = [box for _, box in truth.get(name, [])]
+        pairs = match_boxes(np.reshape(found, (-1, 4)), np.reshape(annotated, (-1, 4)), iou)
+        for one in (scores["all"], scores[block_of(name)]):
+            one.found += len(found)
+            one.annotated.update(labels)
+            one.matched.update(labels[k] for _, k in pairs)
+    return scores
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
+    parser.add_argument("frames", type=Path, help="folder of frames")
+    parser.add_argument("boxes", type=Path, help="CSV: frame,label,xmin,ymin,xmax,ymax")
+    parser.add_argument("--iou", type=float, default=0.3)
+    parser.add_argument("--pixel-um", type=float, default=DEFAULT_PIXEL_UM)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    scores = score(options.frames, options.boxes, options.iou, options.pixel_um)
+    blocks = {name: one.summary() for name, one in scores.items()}
+    if options.json:
+        print(json.dumps({"iou": options.iou, "blocks": blocks}))
+        return
+    print(f"{'block':12} annotated found matched precision recall     F1  recall by label")
+    for name, row in blocks.items():
+        labels = row["label_recall"]
+        assert isinstance(labels, dict)
+        by_label = "  ".join(f"{label} {value:.3f}" for label, value in labels.items())
+        print(
+            f"{name:12} {row['annotated']:9} {row['found']:5} {row['matched']:7}"
+            f" {row['precision']:9.3f} {row['recall']:6.3f} {row['f1']:6.3f}  {by_label}"
+        )
+
+
+if __name__ == "__main__":
+    main()
