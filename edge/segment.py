@@ -44,6 +44,9 @@ HALO_UM = 1.16
 MIN_TEXTURE = 0.12
 """Least texture of a cell: a slope of 1.5 % of the light a working pixel. A bare grid leaves less."""
 
+OTSU_LIMIT = 5.0
+"""Highest threshold as a multiple of the noise floor, lest Otsu divide strong cells from faint ones."""
+
 CLOSING_UM = 2.0
 """Diameter of the closing that joins the parts of one cell."""
 
@@ -222,7 +225,8 @@ def _foreground(texture: Map, min_contrast: float) -> Image:
         return np.zeros(texture.shape, np.uint8)
     top = float(candidates.max())
     level, _ = cv2.threshold((candidates * (255 / top)).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
-    threshold = max(floor, MIN_TEXTURE, (level / 255 * top) ** 2)
+    otsu = (level / 255 * top) ** 2
+    threshold = max(floor, MIN_TEXTURE, min(otsu, OTSU_LIMIT * floor))
     return _grey(texture > threshold)
 
 

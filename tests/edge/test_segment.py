@@ -107,7 +107,7 @@ def test_a_bare_grid_holds_no_cells(tilt: float) -> None:
 @pytest.mark.parametrize("angle", [0.0, 0.6, 1.3, 2.5])
 @pytest.mark.parametrize("second", [11.0, RADIUS])
 def test_touching_cells_are_parted(angle: float, second: float) -> None:
-    gap = RADIUS + second - 2
+    gap = RADIUS + second
     places = [(150.0, 150.0), (150.0 + gap * np.cos(angle), 150.0 + gap * np.sin(angle))]
     field = blank()
     for (x, y), radius in zip(places, (RADIUS, second), strict=True):
@@ -189,12 +189,19 @@ def test_full_contrast_noise_does_no_harm(shape: tuple[int, int]) -> None:
     assert segment(image, pixel_um=PIXEL_UM) == []
 
 
+def test_cells_of_strong_contrast_do_not_hide_a_faint_one() -> None:
+    field = 1 + 4 * (scene(PLACES[1:]) - 1)
+    draw_cell(field, *PLACES[0])
+    cells = segment(expose(field, level=80), pixel_um=PIXEL_UM)
+    assert len(match_boxes(corners(cells), discs(PLACES), 0.4)) == len(PLACES)
+
+
 def test_a_cell_of_full_contrast_is_one_cell() -> None:
     rows, columns = np.indices((300, 400))
     disc = np.hypot(columns - 200, rows - 150) < RADIUS
     image = np.asarray(255 * disc, np.uint8)
     (cell,) = segment(image, pixel_um=PIXEL_UM)
-    assert match_boxes(corners([cell]), discs([(200, 150)]), 0.6)
+    assert match_boxes(corners([cell]), discs([(200, 150)]), 0.5)
 
 
 @settings(max_examples=12, deadline=None)
@@ -250,6 +257,14 @@ def test_limits_that_make_no_sense_are_refused() -> None:
         segment(image, min_diameter_um=9, max_diameter_um=8)
     with pytest.raises(ValueError, match="contrast"):
         segment(image, min_contrast=0)
+
+
+def test_boxes_are_paired_once_and_the_best_first() -> None:
+    truth = np.array([[0, 0, 10, 10], [8, 0, 18, 10], [50, 50, 60, 60]], float)
+    found = np.array([[7, 0, 17, 10], [1, 0, 11, 10], [0, 0, 10, 9], [52, 58, 70, 70]], float)
+    assert match_boxes(found, truth, 0.3) == [(2, 0), (0, 1)]
+    assert match_boxes(found, np.empty((0, 4)), 0.3) == []
+    assert match_boxes(np.empty((0, 4)), truth, 0.3) == []
 
 
 @pytest.mark.slow
