@@ -62,7 +62,7 @@ def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) ->
 
 
 def test_pins_hold_hashes_and_no_addresses() -> None:
-    for name in ("base.txt", "dev.txt"):
+    for name in ("base.txt", "train.txt", "dev.txt"):
         lines = (ROOT / "constraints" / name).read_text().splitlines()
         pins = [line for line in lines if "==" in line and not line.startswith("#")]
         assert pins
