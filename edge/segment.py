@@ -44,6 +44,10 @@ HALO_UM = 1.16
 MIN_TEXTURE = 0.12
 """Least texture of a cell: a slope of 1.5 % of the light a working pixel. A bare grid leaves less."""
 
+QUIET_FIFTH = 0.74
+"""A fifth of a frame's texture lies below this part of the noise's median (measured: 0.71 to 0.77, real and
+simulated frames). Unlike the median itself it is still the background's where cells fill half of a frame."""
+
 OTSU_LIMIT = 5.0
 """Highest threshold as a multiple of the noise floor, lest Otsu divide strong cells from faint ones."""
 
@@ -94,7 +98,7 @@ def segment(
     min_diameter_um, max_diameter_um : limits of the equivalent diameter (of the disc of equal area), in µm;
         the foreground reaches over the diffraction ring, so it is some 1 µm wider than the cell
     min_solidity : least ratio of a cell's area to that of its convex hull
-    min_contrast : least texture of the foreground, as a multiple of the frame's median texture (its noise)
+    min_contrast : least texture of the foreground, as a multiple of the noise's median texture
     keep_border : whether to return the cells that the frame's edge cuts (they are flagged either way)
 
     Returns
@@ -217,9 +221,10 @@ def _along_columns(image: Image, work_um: float) -> Image:
 def _foreground(texture: Map, min_contrast: float) -> Image:
     """Otsu's threshold on the square root of the texture, among the pixels that stand out of the noise.
 
-    Cells fill a per cent of a frame; over all pixels Otsu would divide the background.
+    Cells fill a per cent of most frames; over all pixels Otsu would divide the background. They may fill
+    two thirds: the noise is told from the quietest fifth.
     """
-    floor = min_contrast * float(np.median(texture[::4, ::4]))
+    floor = min_contrast * float(np.percentile(texture[::4, ::4], 20)) / QUIET_FIFTH
     candidates = np.sqrt(texture[texture > floor])
     if not candidates.size:
         return np.zeros(texture.shape, np.uint8)
