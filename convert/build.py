@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.calibrate import temperature
+from convert.fold import folded
 from convert.quantise import quantise
 from edge.bundle import Bundle, Manifest, Quantisation, TrainingData, write
 from edge.classify import BATCH, Classifier
 from edge.runtime import Model
-from train.fit import load_run, read_config, read_crops
+from train.fit import load_run, normalised, read_config, read_crops
 from train.metrics import confusion_matrix
 
 GOLDEN_CROPS = 16
@@ -56,20 +57,28 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
     OSError
         If `out` cannot be written.
     """
-    network, labels = load_run(run)
+    network, labels, normalisation = load_run(run)
     crops = read_crops(run)
     counted = tuple(label for label in labels if label not in description.not_counted)
     if not counted:
         raise ValueError(f"{run}: every one of its labels ({', '.join(labels)}) is said not to be counted")
-    flatbuffer = quantise(network, crops.representative)
+    inputs = normalised(crops.representative, normalisation)
+    # the ends of the grey scale must be in range whatever the crops hold
+    for corner, grey in enumerate((0, 255)):
+        inputs[:, 0, corner] = normalisation.scale * grey + normalisation.offset
+    flatbuffer = quantise(folded(network, inputs), inputs)
     model = Model(flatbuffer)
     side = crops.representative.shape[1]
     input_scale, input_zero = model.input_quantisation
     output_scale, output_zero = model.output_quantisation
 
-    validation = _answers(model, crops.validation)
+    def quantised(grey: NDArray[np.uint8]) -> NDArray[np.int8]:
+        steps = np.rint(normalised(grey, normalisation) / input_scale) + input_zero
+        return np.asarray(np.clip(steps, -128, 127), np.int8)
+
+    validation = _answers(model, quantised(crops.validation))
     logits = (validation.astype(np.float32) - output_zero) * np.float32(output_scale)
-    golden = _quantised(crops.representative[_spread(len(crops.representative), GOLDEN_CROPS)])
+    golden = quantised(crops.representative[_spread(len(crops.representative), GOLDEN_CROPS)])
     config = read_config(run)
     manifest = Manifest(
         name=description.name,
@@ -78,7 +87,7 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
         counted=counted,
         crop_px=side,
         crop_um=side * description.pixel_um,
-        normalisation=(1 / 255, 0.0),
+        normalisation=normalisation,
         input=Quantisation(input_scale, input_zero),
         output=Quantisation(output_scale, output_zero),
         sha256=hashlib.sha256(flatbuffer).hexdigest(),
@@ -95,14 +104,9 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
     return bundle
 
 
-def _quantised(crops: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Grey uint8 [n, s, s] as the network's int8 input [n, s, s, 1]."""
-    return (crops.astype(np.int16) - 128).astype(np.int8)[..., None]
-
-
-def _answers(model: Model, crops: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Quantised logits int8 [n, labels] of crops uint8 [n, s, s]."""
-    parts = [model.run(_quantised(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)]
+def _answers(model: Model, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Quantised logits int8 [n, labels] of inputs int8 [n, s, s, 1]."""
+    parts = [model.run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.int8)
 
 

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 
-def quantise(model: keras.Model, crops: NDArray[np.uint8]) -> bytes:
+def quantise(model: keras.Model, inputs: NDArray[np.float32]) -> bytes:
     """Convert a network to int8 weights (a channel), activations (a tensor), input and output.
 
     The softmax is cut off: int8 probabilities would lose what a temperature and a reject threshold need.
 
     Parameters
     ----------
-    model : crops float32 [n, s, s, 1] in [0, 1] to probabilities, with a layer named ``logits``
-    crops : uint8 [n, s, s], representative of what the device will see; they set the activations' ranges
+    model : float32 [n, s, s, 1] to probabilities, with a layer named ``logits``
+    inputs : float32 [n, s, s, 1], representative of what the device will see; they set the activations'
+        ranges, and their least and largest value that of the input
 
     Returns
     -------
-    The flatbuffer; its input's scale is 1/255 with zero point −128, so int8 is grey − 128.
+    The flatbuffer, int8 [n, s, s, 1] to int8 [n, 1, 1, labels].
 
     References
     ----------
@@ -32,16 +33,13 @@ def quantise(model: keras.Model, crops: NDArray[np.uint8]) -> bytes:
     """
     # the reshape to [n, labels] would fix the batch: the runtime reads [n, 1, 1, labels] as well
     logits = keras.Model(model.input, model.get_layer("logits").input)
-    side = crops.shape[1]
 
     def representative() -> Iterator[list[NDArray[np.float32]]]:
-        for crop in crops.astype(np.float32) / 255:
-            # the ends of the grey scale must be in range whatever the crops hold
-            crop[0, :2] = 0, 1
-            yield [crop[None, ..., None]]
+        for crop in inputs:
+            yield [crop[None]]
 
     answer = tf.function(lambda crop: logits(crop, training=False))
-    graph = answer.get_concrete_function(tf.TensorSpec([None, side, side, 1], tf.float32, name="crop"))
+    graph = answer.get_concrete_function(tf.TensorSpec([None, *inputs.shape[1:]], tf.float32, name="crop"))
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [convert_variables_to_constants_v2(graph)], logits
     )

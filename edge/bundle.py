@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.crop import Normalisation
+
 SCHEMA = 1
 SHIPPED = Path(__file__).with_name("bundles")
 _MEMBERS = ("manifest.json", "labels.txt", "golden.npz")
@@ -58,7 +60,7 @@ class Manifest:
     labels : in output order
     counted : labels of the differential; every other label is "not a leukocyte"
     crop_px, crop_um : side of the square input crop
-    normalisation : (scale, offset); the network sees scale · grey + offset
+    normalisation : of the crops, see `edge.crop.Normalisation`
     input, output : int8 quantisation; the output holds logits, softmax is the runtime's
     sha256 : of the flatbuffer alone
     temperature : logits are divided by it before softmax (Guo et al., ICML 2017)
@@ -76,7 +78,7 @@ class Manifest:
     counted: tuple[str, ...]
     crop_px: int
     crop_um: float
-    normalisation: tuple[float, float]
+    normalisation: Normalisation
     input: Quantisation
     output: Quantisation
     sha256: str
@@ -277,7 +279,7 @@ def _manifest(data: bytes) -> Manifest:
                 **raw,
                 "labels": tuple(_texts(raw["labels"])),
                 "counted": tuple(_texts(raw["counted"])),
-                "normalisation": tuple(map(_number, raw["normalisation"])),
+                "normalisation": _normalisation(raw["normalisation"]),
                 "input": _quantisation(raw["input"]),
                 "output": _quantisation(raw["output"]),
                 "confusion": tuple(tuple(_whole(n) for n in row) for row in raw["confusion"]),
@@ -292,8 +294,6 @@ def _manifest(data: bytes) -> Manifest:
             and isinstance(manifest.notice, str)
             and 8 <= _whole(manifest.crop_px) <= 1024
             and 0 < _number(manifest.crop_um) < 1e4
-            and len(manifest.normalisation) == 2
-            and manifest.normalisation[0] > 0
             and 0.01 <= _number(manifest.temperature) <= 100
             and 0 <= _number(manifest.reject_below) < 1
             and [len(row) for row in manifest.confusion] == [len(manifest.labels)] * len(manifest.labels)
@@ -321,6 +321,13 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is no count")
     return value
+
+
+def _normalisation(raw: Mapping[str, Any]) -> Normalisation:
+    background, scale, offset = _whole(raw["background"]), _number(raw["scale"]), _number(raw["offset"])
+    if background > 255 or scale <= 0:
+        raise ValueError("the normalisation is out of range")
+    return Normalisation(background, scale, offset)
 
 
 def _quantisation(raw: Mapping[str, Any]) -> Quantisation:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle, BundleError
+from edge.crop import level
 from edge.runtime import Model
 
 # architectures differ in the last steps of some kernels; more than this is another function
@@ -55,8 +56,8 @@ class Classifier:
         ):
             raise BundleError(f"bundle {manifest.name}: the model is not the one its manifest describes")
         # int8 input of every grey value: the network's own normalisation and quantisation in one table
-        scale, offset = manifest.normalisation
-        grey = (scale * np.arange(256) + offset) / manifest.input.scale + manifest.input.zero_point
+        seen = manifest.normalisation.scale * np.arange(256) + manifest.normalisation.offset
+        grey = seen / manifest.input.scale + manifest.input.zero_point
         self._quantised = np.clip(np.rint(grey), -128, 127).astype(np.int8)
         self.replay = self._replay_golden()
 
@@ -83,7 +84,8 @@ class Classifier:
         manifest = self.bundle.manifest
         if len(crops) == 0:
             return np.zeros((0, len(manifest.labels)), np.float32)
-        steps = self._logits(self._quantised[crops][..., None]).astype(np.float32)
+        levelled = level(crops, manifest.normalisation.background)
+        steps = self._logits(self._quantised[levelled][..., None]).astype(np.float32)
         logits = (steps - manifest.output.zero_point) * np.float32(
             manifest.output.scale / manifest.temperature
         )

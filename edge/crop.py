@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +13,42 @@ from edge.segment import Cell
 
 SCALE_TOLERANCE = 0.02
 """Pixel sizes that differ by no more than this are taken as equal: cells of one kind differ by more."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How a grey crop becomes a network's input: levelled, then scale · grey + offset.
+
+    Attributes
+    ----------
+    background : grey level that the crop's median is brought to by a factor, so that neither the lamp nor the
+        fall-off towards the corners of a field matters; 0 leaves the light as it is
+    scale, offset : the network sees scale · grey + offset
+    """
+
+    background: int
+    scale: float
+    offset: float
+
+
+def level(crops: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
+    """Bring each crop's median to the grey level `background`, or leave the crops for 0.
+
+    Parameters
+    ----------
+    crops : uint8 [n, side, side]
+
+    Returns
+    -------
+    uint8 [n, side, side]
+    """
+    if not background:
+        return crops
+    levelled = np.empty_like(crops)
+    for crop, out in zip(crops, levelled, strict=True):
+        factor = background / max(1.0, float(np.median(crop)))
+        np.take(np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8), crop, out=out)
+    return levelled
 
 
 def crop_scale(frame_pixel_um: float, bundle_pixel_um: float) -> float:

@@ -25,8 +25,8 @@ def open_model(run_or_bundle: str) -> tuple[Classify, tuple[str, ...], int]:
     if run.is_dir():
         from train.fit import load_run, probabilities
 
-        model, labels = load_run(run)
-        return lambda crops: probabilities(model, crops), labels, int(model.input_shape[1])
+        model, labels, normalisation = load_run(run)
+        return lambda crops: probabilities(model, crops, normalisation), labels, int(model.input_shape[1])
 
     from edge.bundle import load
     from edge.classify import Classifier

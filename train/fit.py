@@ -25,10 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
+from edge.crop import Normalisation, level
 from train import augment
 from train.data import Dataset
 from train.metrics import Scores, score
 from train.networks import NETWORKS
+
+PLAIN = Normalisation(background=0, scale=1 / 255, offset=0.0)
+CENTRED = Normalisation(background=128, scale=1 / 64, offset=-2.0)
+"""Background grey is 0, so that convolutions pad with background and batch norm starts from no large mean."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Recipe:
     weight_decay : decoupled from the gradient (AdamW)
     label_smoothing : probability mass spread over all labels
     clip_norm : largest norm of the whole gradient, or None
+    normalisation : what the network sees of a grey crop
     augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch from balanced classes
     """
 
@@ -61,6 +67,7 @@ class Recipe:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     augmentation: Literal["paper", "random"] = "paper"
+    normalisation: Normalisation = PLAIN
 
 
 RECIPES = {
@@ -76,6 +83,7 @@ RECIPES = {
         label_smoothing=0.1,
         clip_norm=1.0,
         augmentation="random",
+        normalisation=CENTRED,
     ),
 }
 """``paper``: Chen, Fu et al., Heliyon, 2024 (Adam, 1e-4, batch 32, 25 epochs). ``best``: this project's."""
@@ -88,6 +96,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__()
         self._dataset = dataset
         self._seed = (seed, epoch)
+        self._normalisation = recipe.normalisation
         self._random = recipe.augmentation == "random"
         rng = np.random.default_rng(self._seed)
         if self._random:
@@ -102,11 +111,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._order) // self._batch
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the crops float32 [batch, s, s, 1] in [0, 1] and one-hot labels float32 [batch, labels]."""
+        """Return the normalised crops float32 [batch, s, s, 1], one-hot labels float32 [batch, labels]."""
         places = range(step * self._batch, (step + 1) * self._batch)
         crops = np.stack([self._crop(place) for place in places])[..., np.newaxis]
         sources = self._order[places.start : places.stop]
         truth = self._dataset.truth[sources if self._random else sources[:, 0]]
+        crops *= np.float32(255 * self._normalisation.scale)
+        crops += np.float32(self._normalisation.offset)
         return crops, np.eye(len(self._dataset.labels), dtype=np.float32)[truth]
 
     def _crop(self, place: int) -> NDArray[np.float32]:
@@ -114,11 +125,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             rng = np.random.default_rng((*self._seed, place))
             return augment.random_variant(self._dataset.crops[self._order[place]], rng)
         crop, factor, variant = self._order[place].tolist()
-        return _unit(augment.paper_variant(self._dataset.crops[crop], factor, variant))
+        return augment.paper_variant(self._dataset.crops[crop], factor, variant) / np.float32(255)
 
 
-def _unit(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return crops.astype(np.float32) / np.float32(255.0)
+def normalised(crops: NDArray[np.uint8], normalisation: Normalisation) -> NDArray[np.float32]:
+    """Turn grey crops uint8 [n, s, s] into a network's input float32 [n, s, s, 1]."""
+    grey = level(crops, normalisation.background)[..., np.newaxis].astype(np.float32)
+    return grey * np.float32(normalisation.scale) + np.float32(normalisation.offset)
 
 
 def _compiled(recipe: Recipe, labels: int, steps: int, seed: int) -> keras.Model:
@@ -157,10 +170,12 @@ def _seed_dropout(model: keras.Model, steps_done: int) -> None:
             variable.assign([int(variable[0]), steps_done])
 
 
-def probabilities(model: keras.Model, crops: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
-    """Classify crops uint8 [n, s, s] with a Keras model: float32 [n, labels]."""
+def probabilities(
+    model: keras.Model, crops: NDArray[np.uint8], normalisation: Normalisation, batch: int = 64
+) -> NDArray[np.float32]:
+    """Classify grey crops uint8 [n, s, s] with a Keras model: float32 [n, labels]."""
     parts = [
-        np.asarray(model.predict_on_batch(_unit(crops[start : start + batch, ..., np.newaxis])))
+        np.asarray(model.predict_on_batch(normalised(crops[start : start + batch], normalisation)))
         for start in range(0, len(crops), batch)
     ]
     answers: NDArray[np.float32] = np.concatenate(parts).astype(np.float32, copy=False)
@@ -333,6 +348,7 @@ def fit(
     """
     if recipe.network not in NETWORKS:
         raise ValueError(f"no network {recipe.network}; there are {', '.join(NETWORKS)}")
+    kept = _kept_crops(training, validation)
     _open_run(
         out,
         _settings(training, validation, recipe, seed),
@@ -341,6 +357,7 @@ def fit(
     if finished(out):
         return read_scores(out)
 
+    training = replace(training, crops=level(training.crops, recipe.normalisation.background))
     # its threads would fight the training backend's for the cores: a third of the time went there
     cv2.setNumThreads(1)
     steps = len(Batches(training, recipe, seed, 0))
@@ -366,7 +383,7 @@ def fit(
         if not math.isfinite(row["loss"]):
             raise ValueError(f"the loss is {row['loss']} after epoch {epoch + 1}: lower the learning rate")
         if validation is not None:
-            answers = probabilities(model, validation.crops)
+            answers = probabilities(model, validation.crops, recipe.normalisation)
             right = answers[np.arange(len(answers)), validation.truth]
             row["validation_loss"] = float(-np.log(np.maximum(right, 1e-7)).mean())
             row["validation_accuracy"] = float((answers.argmax(axis=1) == validation.truth).mean())
@@ -379,9 +396,8 @@ def fit(
 
     if validation is not None:
         if answers is None:
-            answers = probabilities(model, validation.crops)
+            answers = probabilities(model, validation.crops, recipe.normalisation)
         _write_json(out / "metrics.json", score(validation.truth, answers.argmax(axis=1), validation.labels))
-    kept = _kept_crops(training, validation)
     _replace(out / "crops.npz", lambda part: _save_crops(part, kept))
     # without the optimizer; the last file written, so its presence says that the run is finished
     _replace(out / "model.keras", keras.Model(model.inputs, model.outputs, name=model.name).save)
@@ -427,8 +443,8 @@ def read_config(out: Path) -> dict[str, Any]:
     return config
 
 
-def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...]]:
-    """Load a finished run's model and its labels.
+def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
+    """Load a finished run's model, its labels and how it sees crops.
 
     Raises
     ------
@@ -438,7 +454,8 @@ def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...]]:
     config = read_config(out)
     if not finished(out):
         raise ValueError(f"{out} is not finished: repeat its leuko train command to resume it")
-    return keras.models.load_model(out / "model.keras"), tuple(config["labels"])
+    normalisation = Normalisation(**config["recipe"]["normalisation"])
+    return keras.models.load_model(out / "model.keras"), tuple(config["labels"]), normalisation
 
 
 def recipe_of(name: str, **changes: float | int | str | None) -> Recipe:

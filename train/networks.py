@@ -55,7 +55,7 @@ def fusion_network(
     Returns
     -------
     keras.Model
-        float32 [n, 200, 200, 1] in [0, 1] to probabilities, float32 [n, labels]. The layer named ``logits``
+        float32 [n, 200, 200, 1] to probabilities, float32 [n, labels]. The layer named ``logits``
         gives [n, labels] before the softmax.
 
     References

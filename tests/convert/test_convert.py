@@ -69,14 +69,14 @@ def test_the_bundle_answers_as_the_network_does(run: Path, tmp_path: Path) -> No
     bundle = build(run, tmp_path / "tiny.tflite", description())
     assert bundle.manifest == load(tmp_path / "tiny.tflite").manifest
     assert bundle.manifest.counted == ("lymphocyte",)
-    assert bundle.manifest.input.scale == pytest.approx(1 / 255)
-    assert bundle.manifest.input.zero_point == -128
+    assert bundle.manifest.input.scale == pytest.approx(1 / 64)
+    assert bundle.manifest.input.zero_point == 0
     assert bundle.manifest.crop_um == pytest.approx(20)
     assert np.sum(bundle.manifest.confusion) == 32
 
     fresh = discs_and_rings(40, 3).crops
-    network, _ = load_run(run)
-    as_trained = probabilities(network, fresh)
+    network, _, normalisation = load_run(run)
+    as_trained = probabilities(network, fresh, normalisation)
     logits = np.log(as_trained) / bundle.manifest.temperature
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     found = Classifier(bundle).probabilities(fresh)

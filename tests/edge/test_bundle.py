@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from edge import bundle as bundles
 from edge.bundle import Bundle, BundleError, Manifest, Quantisation, TrainingData, load, write
+from edge.crop import Normalisation
 
 FLATBUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 
@@ -29,7 +30,7 @@ def manifest(**changes: Any) -> Manifest:
         counted=("granulocyte",),
         crop_px=8,
         crop_um=1.0,
-        normalisation=(1 / 255, 0.0),
+        normalisation=Normalisation(0, 1 / 255, 0.0),
         input=Quantisation(1 / 255, -128),
         output=Quantisation(0.1, 3),
         sha256=hashlib.sha256(FLATBUFFER).hexdigest(),

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from edge.bundle import Manifest, Quantisation, TrainingData
 from edge.count import REJECTED, CountedFrame, assign, tally
+from edge.crop import Normalisation
 from edge.frames import FailedFrame, Frame
 from edge.report.annotate import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
 from edge.report.files import CELL_COLUMNS, RESEARCH_USE, Run, summary
@@ -36,7 +37,7 @@ MANIFEST = Manifest(
     counted=LABELS[:3],
     crop_px=200,
     crop_um=25.0,
-    normalisation=(1 / 255, 0.0),
+    normalisation=Normalisation(0, 1 / 255, 0.0),
     input=Quantisation(1 / 255, -128),
     output=Quantisation(0.1, 0),
     sha256="ab" * 32,

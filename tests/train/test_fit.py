@@ -66,9 +66,9 @@ def test_a_finished_run_holds_everything(runs: tuple[Path, Path, Scores | None])
         parts = [row["part"] for row in csv.DictReader(file)]
     assert parts == ["training"] * 24 + ["validation"] * 12
     assert not list(run.glob(".part-*"))
-    model, labels = load_run(run)
+    model, labels, normalisation = load_run(run)
     assert labels == ("bright", "dark")
-    answers = probabilities(model, spots(12, 2).crops)
+    answers = probabilities(model, spots(12, 2).crops, normalisation)
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
     assert scores is not None
     assert scores["accuracy"] == pytest.approx(float((answers.argmax(1) == spots(12, 2).truth).mean()))
