@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from convert.build import NOT_LEUKOCYTES, Description, build
 from convert.calibrate import TEMPERATURES, temperature
 from convert.cli import convert
+from convert.fold import folded
 from edge.bundle import load
 from edge.classify import Classifier
 from train.data import Dataset
-from train.fit import fit, load_run, probabilities, recipe_of
+from train.fit import fit, load_run, normalised, probabilities, recipe_of
 
 # TensorFlow's own imports and its converter warn of their future
 pytestmark = [
@@ -82,6 +84,28 @@ def test_the_bundle_answers_as_the_network_does(run: Path, tmp_path: Path) -> No
     found = Classifier(bundle).probabilities(fresh)
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.97
     assert np.abs(found - expected).mean() < 0.02
+
+
+def test_rewriting_for_int8_leaves_the_function_as_it_is(run: Path) -> None:
+    network, _, normalisation = load_run(run)
+    rng = np.random.default_rng(8)
+    for norm in ("norm1", "norm2"):  # four epochs leave them near the identity
+        layer = network.get_layer(norm)
+        gamma, beta, mean, variance = layer.get_weights()
+        layer.set_weights([rng.normal(0, 1, gamma.shape), beta + 0.3, mean, variance * rng.uniform(0.1, 9)])
+    inputs = normalised(discs_and_rings(24, 4).crops, normalisation)
+    rewritten = folded(network, inputs)
+    kinds = {type(layer).__name__ for layer in rewritten.layers}
+    assert "BatchNormalization" not in kinds
+    expected, found = (np.asarray(model.predict_on_batch(inputs)) for model in (network, rewritten))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # every channel of a map that eight bits will hold reaches about as far
+    maps = np.asarray(
+        keras.Model(rewritten.input, rewritten.get_layer("fuse").output).predict_on_batch(inputs)
+    )
+    reach = np.abs(maps).max(axis=(0, 1, 2))
+    assert reach.max() <= 1.0001
+    assert np.median(reach) > 0.5
 
 
 def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:

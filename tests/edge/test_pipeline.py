@@ -74,7 +74,7 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
     scene = Scene(leukocytes=12, erythrocytes=4, debris=3, separate=True)
     simulated = simulate_frame(77, scene=scene)
     classifier = Classifier(load("phantom3"))
-    frames = [
+    frames: list[Frame | FailedFrame] = [
         Frame(simulated.image, "a", 0, 0),
         FailedFrame("b", 1, "gone"),
         Frame(simulated.image, "c", 2, 0),
