@@ -83,7 +83,10 @@ class Tally:
 
     @property
     def fractions(self) -> dict[str, Fraction]:
-        """Share of each counted label among the counted cells, with its Clopper–Pearson interval."""
+        """Share of each counted label among the counted cells, with its Clopper–Pearson interval.
+
+        Of a single counted label it is all of them: reports leave that out.
+        """
         n = self.leukocytes
         return {
             label: Fraction(self.counts[label] / n if n else None, *clopper_pearson(self.counts[label], n))

@@ -64,7 +64,8 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
     limit = _GALLERIES_BYTES // len(galleries)
     others = [label for label in manifest.labels if label not in manifest.counted]
     sections = (
-        _section("Differential", _differential(tally, palette)),
+        # the share of a single label among itself says nothing
+        _section("Differential", _differential(tally, palette)) if len(tally.counted) > 1 else "",
         _section("Not leukocytes", _outside(tally, others)) if others else "",
         _section("Frames that could not be read", _failed(tally)) if tally.failed else "",
         *(
@@ -83,7 +84,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
     return _PAGE.substitute(
         title=escape(f"Leukocyte count {run.identifier}"),
         heading=f"{tally.leukocytes:,} leukocytes",
-        sources=escape(", ".join(run.sources)),
+        sources=escape(_named(run.sources)),
         notice=f'<p class="notice">{escape(manifest.notice)}</p>' if manifest.notice else "",
         use=RESEARCH_USE[0].upper() + RESEARCH_USE[1:],
         figures=_figures(run),
@@ -91,6 +92,12 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         software=f"leuko-edge {__version__}",
         finished=f"{run.finished:%Y-%m-%d %H:%M %Z}".strip(),
     )
+
+
+def _named(sources: Sequence[str]) -> str:
+    """The first few sources; a shell may have turned one glob into a thousand."""
+    more = f" and {len(sources) - 3:,} more" if len(sources) > 3 else ""
+    return ", ".join(sources[:3]) + more
 
 
 def percent(fraction: Fraction) -> str:

@@ -29,13 +29,18 @@ def print_table(run: Run, console: Console) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Cell")
-    for heading in ("Count", "Share", "95 % interval"):
-        table.add_column(heading, justify="right")
+    table.add_column("Count", justify="right")
+    differential = len(manifest.counted) > 1
+    for heading in ("Share", "95 % interval"):
+        table.add_column(heading if differential else "", justify="right")
     table.add_column("", no_wrap=True)
     ascii_only = console.options.ascii_only
     for label, fraction in tally.fractions.items():
-        numbers = (str(tally.counts[label]), percent(fraction), percent_interval(fraction))
-        table.add_row(plain(label), *map(plain, numbers), _bar(fraction, ascii_only=ascii_only))
+        row = [plain(label), plain(str(tally.counts[label]))]
+        if differential:
+            row += [plain(percent(fraction)), plain(percent_interval(fraction))]
+            row.append(_bar(fraction, ascii_only=ascii_only))
+        table.add_row(*row)
     table.add_row("all leukocytes", str(tally.leukocytes), style="bold")
     for label in manifest.labels:
         if label not in manifest.counted:
