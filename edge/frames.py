@@ -93,7 +93,6 @@ def read_frames(
         raise ValueError(f"bit depth {bit_depth}: must be 9 to 16")
     if not max_megapixels > 0:
         raise ValueError(f"limit of {max_megapixels} megapixels: must be above 0")
-    cv2.setLogLevel(0)  # a file that cannot be decoded is reported by us, once
     return (
         FailedFrame(name, index, read) if isinstance(read, str) else Frame(read, name, index, time_ns)
         for index, (name, read, time_ns) in enumerate(_read_files(sources, max_megapixels, bit_depth))
