@@ -15,8 +15,9 @@ from convert.quantise import quantise
 from edge.bundle import Bundle, Manifest, Quantisation, TrainingData, write
 from edge.classify import BATCH, Classifier
 from edge.runtime import Model
-from train.fit import load_run, normalised, read_config, read_crops
+from train.fit import normalised
 from train.metrics import confusion_matrix
+from train.run import load_run, read_config, read_crops
 
 GOLDEN_CROPS = 16
 # what the project's data sets call cells and things outside the differential

@@ -169,7 +169,9 @@ def train(
         raise click.UsageError("give --validation or --validation-fraction, not both")
     require_keras("train")
     from train import data as source
-    from train.fit import finished, fit, recipe_of
+    from train.fit import fit
+    from train.recipe import recipe_of
+    from train.run import finished
 
     recipe = recipe_of(
         recipe_name,

@@ -23,7 +23,8 @@ def open_model(run_or_bundle: str) -> tuple[Classify, tuple[str, ...], int]:
     """
     run = Path(run_or_bundle)
     if run.is_dir():
-        from train.fit import load_run, probabilities
+        from train.fit import probabilities
+        from train.run import load_run
 
         model, labels, normalisation = load_run(run)
         return lambda crops: probabilities(model, crops, normalisation), labels, int(model.input_shape[1])

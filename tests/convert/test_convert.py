@@ -21,7 +21,9 @@ from convert.fold import folded
 from edge.bundle import load
 from edge.classify import Classifier
 from train.data import Dataset
-from train.fit import fit, load_run, normalised, probabilities, recipe_of
+from train.fit import fit, normalised, probabilities
+from train.recipe import recipe_of
+from train.run import load_run
 
 # TensorFlow's own imports and its converter warn of their future
 pytestmark = [

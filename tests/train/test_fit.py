@@ -12,8 +12,10 @@ import pytest
 pytest.importorskip("keras", reason="needs the train extra")
 
 from train.data import Dataset
-from train.fit import RECIPES, Batches, Recipe, finished, fit, load_run, probabilities, recipe_of
+from train.fit import Batches, fit, probabilities
 from train.metrics import Scores
+from train.recipe import RECIPES, Recipe, recipe_of
+from train.run import finished, load_run
 
 TINY = {name: replace(recipe, width=0.05, epochs=3, batch=8) for name, recipe in RECIPES.items()}
 

@@ -1,0 +1,71 @@
+"""What decides a fit, but for the data and the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from edge.crop import Normalisation
+
+PLAIN = Normalisation(background=0, scale=1 / 255, offset=0.0)
+CENTRED = Normalisation(background=128, scale=1 / 64, offset=-2.0)
+"""Background grey is 0, so that convolutions pad with background and batch norm starts from no large mean."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a fit, but for the data and the seed.
+
+    Attributes
+    ----------
+    name : what the recipe is called
+    network, width, dropout, batch_norm_momentum : see `train.networks`
+    epochs, batch : passes over the (augmented) crops, and crops a step
+    learning_rate : Adam's; the peak where there is a `warm_up`
+    warm_up : None for a constant rate, or the share of the steps in which it rises before a cosine's fall
+    weight_decay : decoupled from the gradient (AdamW)
+    label_smoothing : probability mass spread over all labels
+    clip_norm : largest norm of the whole gradient, or None
+    normalisation : what the network sees of a grey crop
+    augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch from balanced classes
+    """
+
+    name: str
+    network: str = "fusion"
+    width: float = 1.0
+    dropout: float = 0.0
+    batch_norm_momentum: float = 0.99
+    epochs: int = 25
+    batch: int = 32
+    learning_rate: float = 1e-4
+    warm_up: float | None = None
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    augmentation: Literal["paper", "random"] = "paper"
+    normalisation: Normalisation = PLAIN
+
+
+RECIPES = {
+    "paper": Recipe("paper"),
+    "best": Recipe(
+        "best",
+        dropout=0.4,
+        batch_norm_momentum=0.9,
+        epochs=60,
+        learning_rate=1e-3,
+        warm_up=0.05,
+        weight_decay=1e-2,
+        label_smoothing=0.1,
+        clip_norm=1.0,
+        augmentation="random",
+        normalisation=CENTRED,
+    ),
+}
+"""``paper``: Chen, Fu et al., Heliyon, 2024 (Adam, 1e-4, batch 32, 25 epochs). ``best``: this project's."""
+
+
+def recipe_of(name: str, **changes: float | int | str | None) -> Recipe:
+    """Return a recipe with the given settings changed; None leaves one as it is."""
+    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+    return replace(RECIPES[name], **given)
