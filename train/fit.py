@@ -40,7 +40,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__()
         self._dataset = dataset
         self._seed = (seed, epoch)
-        self._normalisation = recipe.normalisation
+        self._recipe = recipe
         self._random = recipe.augmentation == "random"
         rng = np.random.default_rng(self._seed)
         if self._random:
@@ -60,16 +60,25 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         crops = np.stack([self._crop(place) for place in places])[..., np.newaxis]
         sources = self._order[places.start : places.stop]
         truth = self._dataset.truth[sources if self._random else sources[:, 0]]
-        crops *= np.float32(255 * self._normalisation.scale)
-        crops += np.float32(self._normalisation.offset)
-        return crops, np.eye(len(self._dataset.labels), dtype=np.float32)[truth]
+        crops *= np.float32(255 * self._recipe.normalisation.scale)
+        crops += np.float32(self._recipe.normalisation.offset)
+        labels = np.eye(len(self._dataset.labels), dtype=np.float32)[truth]
+        if not self._recipe.mixup:
+            return crops, labels
+        rng = np.random.default_rng((*self._seed, step, 1))
+        share = np.float32(rng.beta(self._recipe.mixup, self._recipe.mixup))
+        others = rng.permutation(len(crops))
+        return share * crops + (1 - share) * crops[others], share * labels + (1 - share) * labels[others]
 
     def _crop(self, place: int) -> NDArray[np.float32]:
         if self._random:
             rng = np.random.default_rng((*self._seed, place))
-            return augment.random_variant(self._dataset.crops[self._order[place]], rng)
-        crop, factor, variant = self._order[place].tolist()
-        return augment.paper_variant(self._dataset.crops[crop], factor, variant) / np.float32(255)
+            variant = augment.random_variant(self._dataset.crops[self._order[place]], rng)
+            if rng.random() < self._recipe.grid_lines:
+                augment.draw_grid_line(variant, rng)
+            return variant
+        crop, factor, number = self._order[place].tolist()
+        return augment.paper_variant(self._dataset.crops[crop], factor, number) / np.float32(255)
 
 
 def normalised(crops: NDArray[np.uint8], normalisation: Normalisation) -> NDArray[np.float32]:

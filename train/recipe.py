@@ -27,6 +27,9 @@ class Recipe:
     label_smoothing : probability mass spread over all labels
     clip_norm : largest norm of the whole gradient, or None
     normalisation : what the network sees of a grey crop
+    grid_lines : share of ``random`` crops over which a line of a counting chamber is drawn
+    mixup : both parameters of the Beta distribution by which two crops and their labels are mixed, or 0
+        (Zhang et al., ICLR 2018, arXiv:1710.09412)
     augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch from balanced classes
     """
 
@@ -44,6 +47,8 @@ class Recipe:
     clip_norm: float | None = None
     augmentation: Literal["paper", "random"] = "paper"
     normalisation: Normalisation = PLAIN
+    grid_lines: float = 0.0
+    mixup: float = 0.0
 
 
 RECIPES = {
@@ -60,6 +65,8 @@ RECIPES = {
         clip_norm=1.0,
         augmentation="random",
         normalisation=CENTRED,
+        grid_lines=0.25,
+        mixup=0.2,
     ),
 }
 """``paper``: Chen, Fu et al., Heliyon, 2024 (Adam, 1e-4, batch 32, 25 epochs). ``best``: this project's."""

@@ -96,7 +96,7 @@ def count(
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(BundleError, RuntimeMissingError, ValueError))
         stack.enter_context(quiet_libraries())
-        classifier = Classifier(load(bundle), threads=len(os.sched_getaffinity(0)))
+        classifier = Classifier(load(bundle), threads=os.cpu_count() or 1)
         manifest = classifier.bundle.manifest
         if pixel_um is None:
             pixel_um = manifest.pixel_um
