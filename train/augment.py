@@ -157,22 +157,22 @@ def draw_grid_line(crop: NDArray[np.float32], rng: np.random.Generator) -> None:
     crop += (1.0 - crop) * (strength * edge).astype(np.float32)
 
 
-def balanced_order(truth: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Shuffle an epoch in which rare classes appear more often.
+def balanced_order(truth: NDArray[np.int64], rng: np.random.Generator, balance: float) -> NDArray[np.int64]:
+    """Shuffle an epoch in which rare classes may appear more often.
 
-    A class of n crops appears ``sqrt(n · largest)`` times, the square-root rule half way between the classes'
-    own frequencies and equal ones; its crops repeat evenly.
+    A class of n crops appears ``n ** (1 - balance) * largest ** balance`` times: 0 keeps the classes' own
+    frequencies, 1 makes them equal. Its crops repeat evenly.
 
     Returns
     -------
     int64 [m]
         Indices into `truth`; m depends on the class sizes alone.
     """
-    largest = np.bincount(truth).max()
+    largest = int(np.bincount(truth).max())
     drawn = []
     for label in np.unique(truth):
         members = np.flatnonzero(truth == label)
-        wanted = round(math.sqrt(len(members) * largest))
+        wanted = round(len(members) ** (1 - balance) * largest**balance)
         rounds = math.ceil(wanted / len(members))
         drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:wanted])
     return rng.permutation(np.concatenate(drawn)).astype(np.int64)

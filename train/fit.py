@@ -44,7 +44,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._random = recipe.augmentation == "random"
         rng = np.random.default_rng(self._seed)
         if self._random:
-            self._order = augment.balanced_order(dataset.truth, rng)
+            self._order = augment.balanced_order(dataset.truth, rng, recipe.balance)
         else:
             factors = augment.expansion_factors(list(dataset.counts().values()))
             self._order = rng.permutation(augment.expansion(dataset.truth, factors))

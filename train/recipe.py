@@ -27,10 +27,11 @@ class Recipe:
     label_smoothing : probability mass spread over all labels
     clip_norm : largest norm of the whole gradient, or None
     normalisation : what the network sees of a grey crop
+    balance : how far ``random`` epochs even the classes out, see `train.augment.balanced_order`
     grid_lines : share of ``random`` crops over which a line of a counting chamber is drawn
     mixup : both parameters of the Beta distribution by which two crops and their labels are mixed, or 0
         (Zhang et al., ICLR 2018, arXiv:1710.09412)
-    augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch from balanced classes
+    augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recipe:
     clip_norm: float | None = None
     augmentation: Literal["paper", "random"] = "paper"
     normalisation: Normalisation = PLAIN
+    balance: float = 0.0
     grid_lines: float = 0.0
     mixup: float = 0.0
 

@@ -89,12 +89,14 @@ def test_a_random_variant_without_range_is_a_rotation_about_the_centre(seed: int
     assert np.abs(turned * 255 - ring)[10:-10, 10:-10].max() <= 4
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(0, 99))
-def test_balanced_epochs_follow_the_square_root_rule_evenly(counts: list[int], seed: int) -> None:
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(0, 99), st.sampled_from([0.0, 0.5, 1.0])
+)
+def test_epochs_are_as_balanced_as_asked_and_even(counts: list[int], seed: int, balance: float) -> None:
     truth = np.repeat(np.arange(len(counts)), counts)
-    order = augment.balanced_order(truth, np.random.default_rng(seed))
+    order = augment.balanced_order(truth, np.random.default_rng(seed), balance)
     drawn = np.bincount(truth[order], minlength=len(counts))
-    assert drawn.tolist() == [round((n * max(counts)) ** 0.5) for n in counts]
+    assert drawn.tolist() == [round(n ** (1 - balance) * max(counts) ** balance) for n in counts]
     for label in range(len(counts)):
         repeats = np.bincount(order, minlength=len(truth))[truth == label]
         assert repeats.max() - repeats.min() <= 1
@@ -105,3 +107,13 @@ def test_balanced_epochs_follow_the_square_root_rule_evenly(counts: list[int], s
 def test_variants_keep_shape_and_type(factor: int) -> None:
     variants = [augment.paper_variant(a_crop(), factor, k) for k in range(factor)]
     assert {(v.shape, v.dtype) for v in variants} == {((40, 40), np.dtype(np.uint8))}
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_grid_line_only_brightens(seed: int) -> None:
+    crop = np.random.default_rng(1).random((64, 64), dtype=np.float32)
+    drawn = crop.copy()
+    augment.draw_grid_line(drawn, np.random.default_rng(seed))
+    assert (drawn >= crop).all()
+    assert drawn.max() <= 1
+    assert drawn.dtype == np.float32
