@@ -15,6 +15,7 @@ from convert.quantise import quantise
 from edge.bundle import Bundle, Manifest, Quantisation, TrainingData, write
 from edge.classify import BATCH, Classifier
 from edge.runtime import Model
+from edge.segment import DEFAULT_PIXEL_UM
 from train.fit import normalised
 from train.metrics import confusion_matrix
 from train.run import load_run, read_config, read_crops
@@ -32,14 +33,14 @@ class Description:
     ----------
     name, version, intended_use, licence, notice : see `edge.bundle.Manifest`
     training_name : of the training data
-    pixel_um : side of a training crop's pixel in the specimen
+    pixel_um : side of a training crop's pixel in the specimen; None for what the training data says
     reject_below : cells with a smaller best probability are rejected
     not_counted : labels outside the differential
     """
 
     name: str
     version: str
-    pixel_um: float
+    pixel_um: float | None
     training_name: str
     intended_use: str
     licence: str
@@ -59,10 +60,12 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
         If `out` cannot be written.
     """
     network, labels, normalisation = load_run(run)
+    config = read_config(run)
     crops = read_crops(run)
     counted = tuple(label for label in labels if label not in description.not_counted)
     if not counted:
         raise ValueError(f"{run}: every one of its labels ({', '.join(labels)}) is said not to be counted")
+    pixel_um = description.pixel_um or config.get("pixel_um") or DEFAULT_PIXEL_UM
     inputs = normalised(crops.representative, normalisation)
     # the ends of the grey scale must be in range whatever the crops hold
     for corner, grey in enumerate((0, 255)):
@@ -80,14 +83,13 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
     validation = _answers(model, quantised(crops.validation))
     logits = (validation.astype(np.float32) - output_zero) * np.float32(output_scale)
     golden = quantised(crops.representative[_spread(len(crops.representative), GOLDEN_CROPS)])
-    config = read_config(run)
     manifest = Manifest(
         name=description.name,
         version=description.version,
         labels=labels,
         counted=counted,
         crop_px=side,
-        crop_um=side * description.pixel_um,
+        crop_um=side * pixel_um,
         normalisation=normalisation,
         input=Quantisation(input_scale, input_zero),
         output=Quantisation(output_scale, output_zero),

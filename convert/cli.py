@@ -22,9 +22,7 @@ from train.cli import require_keras
 @click.option(
     "--pixel-um",
     type=click.FloatRange(min=0, min_open=True),
-    default=0.1,
-    show_default=True,
-    help="Side of a training crop's pixel in the specimen, µm.",
+    help="Side of a training crop's pixel, µm; by default what the training data says, else 0.0727.",
 )
 @click.option(
     "--not-counted",
@@ -48,7 +46,7 @@ from train.cli import require_keras
 def convert(
     run: Path,
     out: Path,
-    pixel_um: float,
+    pixel_um: float | None,
     not_counted: str,
     reject_below: float,
     name: str | None,
@@ -92,6 +90,6 @@ def convert(
         }
         click.echo(json.dumps(said))
     else:
-        click.echo(
-            f"{out}: {size / 1e6:.2f} MB, counts {', '.join(manifest.counted)}, sha256 {bundle.sha256}"
-        )
+        click.echo(f"{out}: {size / 1e6:.2f} MB, {manifest.pixel_um:.4g} µm a pixel")
+        click.echo(f"counts {', '.join(manifest.counted)}")
+        click.echo(f"sha256 {bundle.sha256}")

@@ -108,9 +108,20 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 @click.option(
     "--scale", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Frame pixels a crop pixel."
 )
+@click.option(
+    "--pixel-um",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Side of a frame's pixel in the specimen, µm; by default what BOXES says.",
+)
 @click.option("--separate", is_flag=True, help="Leave out cells marked as touching or cut by the border.")
 def crops(
-    frames: tuple[Path, ...], boxes: Path, out: Path, rename: dict[str, str], scale: float, separate: bool
+    frames: tuple[Path, ...],
+    boxes: Path,
+    out: Path,
+    rename: dict[str, str],
+    scale: float,
+    pixel_um: float | None,
+    separate: bool,
 ) -> None:
     """Cut a 200×200 crop around each box of BOXES that lies in FRAMES (files or folders).
 
@@ -126,6 +137,7 @@ def crops(
             out,
             rename=rename,
             scale=scale,
+            pixel_um=pixel_um,
             separate=separate,
             on_frame=lambda: bar.advance(task),
         )

@@ -68,6 +68,7 @@ def cut(
     *,
     rename: Mapping[str, str] | None = None,
     scale: float = 1.0,
+    pixel_um: float | None = None,
     separate: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
@@ -88,6 +89,9 @@ def cut(
         Box label to class name, for labels that are to have another.
     scale
         Frame pixels a crop pixel.
+    pixel_um
+        Side of a frame's pixel in the specimen; by default the box file's column ``pixel_um``, if any. It
+        goes to ``cells.csv``, times the scale, and from there with the run into the bundle.
     on_frame
         Called after each frame.
 
@@ -128,7 +132,9 @@ def cut(
             (out / label).mkdir(parents=True, exist_ok=True)
             if not cv2.imwrite(str(out / path), crop):
                 raise OSError(f"{out / path}: cannot be written")
-            cells.append({**row, "path": path, "label": label, "group": name})
+            side_um = pixel_um or float(row.get("pixel_um") or 0)
+            seen_um = {"pixel_um": f"{side_um * scale:g}"} if side_um else {}
+            cells.append({**row, **seen_um, "path": path, "label": label, "group": name})
         on_frame()
     if not cells:
         raise ValueError(f"{boxes}: no box lies in the given frames")

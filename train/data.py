@@ -6,7 +6,7 @@ import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -30,6 +30,7 @@ class Dataset:
     labels : class names in the order of a network's outputs
     names : file of each crop, relative to the folder or table it was read from
     groups : what a crop must not be parted from (its frame or patient); its own name where nothing is known
+    pixel_um : side of a crop's pixel in the specimen, or None where the data does not say
     """
 
     crops: NDArray[np.uint8]
@@ -37,6 +38,7 @@ class Dataset:
     labels: tuple[str, ...]
     names: tuple[str, ...]
     groups: tuple[str, ...]
+    pixel_um: float | None = None
 
     @property
     def sha256(self) -> str:
@@ -53,10 +55,10 @@ class Dataset:
 
     def take(self, indices: NDArray[np.int64]) -> Dataset:
         """Return the crops of these indices, in this order."""
-        return Dataset(
+        return replace(
+            self,
             crops=self.crops[indices],
             truth=self.truth[indices],
-            labels=self.labels,
             names=tuple(self.names[i] for i in indices),
             groups=tuple(self.groups[i] for i in indices),
         )
@@ -70,8 +72,8 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     Parameters
     ----------
     path
-        A CSV with the columns ``path,label`` and optionally ``group``, its paths relative to the CSV; or a
-        folder of class folders, read through its ``cells.csv`` where it has one.
+        A CSV with the columns ``path,label`` and optionally ``group`` and ``pixel_um``, its paths relative to
+        it; or a folder of class folders, read through its ``cells.csv`` where it has one.
     labels
         Class names in the wanted order; classes without a crop are allowed then. By default the labels found,
         sorted.
@@ -116,7 +118,23 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
         labels=order,
         names=tuple(name for name, _, _ in rows),
         groups=tuple(group or name for name, _, group in rows),
+        pixel_um=_pixel_um(table) if table.is_file() else None,
     )
+
+
+def _pixel_um(table: Path) -> float | None:
+    """The one value of a table's column ``pixel_um``, or None without the column."""
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        values = {row.get("pixel_um") for row in csv.DictReader(file)} - {None, ""}
+    if not values:
+        return None
+    try:
+        (pixel_um,) = (float(value) for value in values if value)
+    except ValueError:
+        raise ValueError(
+            f"{table}: pixel_um must be one number for all crops, not {len(values)} values"
+        ) from None
+    return pixel_um
 
 
 def _table(path: Path) -> list[tuple[str, str, str]]:

@@ -58,6 +58,7 @@ def settings_of(training: Dataset, validation: Dataset | None, recipe: Recipe, s
         "seed": seed,
         "labels": list(training.labels),
         "crop_px": training.crops.shape[1],
+        "pixel_um": training.pixel_um,
         "training": described(training),
         "validation": None if validation is None else described(validation),
     }

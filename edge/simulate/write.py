@@ -17,8 +17,8 @@ from edge.simulate.cells import LEUKOCYTES
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene, simulate_frame
 
-COLUMNS = ("frame", "label", "xmin", "ymin", "xmax", "ymax", "touching", "border")
-"""Header of ``truth.csv``: boxes in full-frame px, max exclusive; flags 0 or 1."""
+COLUMNS = ("frame", "label", "xmin", "ymin", "xmax", "ymax", "touching", "border", "pixel_um")
+"""Header of ``truth.csv``: boxes in full-frame px, max exclusive; flags 0 or 1; the frame's pixel."""
 
 PARAMETERS = "simulation.json"
 """The file that tells a simulation's folder from any other."""
@@ -101,7 +101,7 @@ def _write(
         "fluorescence": fluorescence,
     }
     (directory / PARAMETERS).write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
-    rows: list[tuple[str | int, ...]] = []
+    rows: list[tuple[str | int | float, ...]] = []
     for index in range(frames):
         frame = simulate_frame(seed, index, scene=scene, optics=optics, fluorescence=fluorescence)
         name = f"frame_{index + 1:04d}.png"
@@ -110,7 +110,7 @@ def _write(
             _write_png(directory / "fluorescence" / name, frame.fluorescence)
         _write_png(directory / "frames" / name, frame.image)
         rows += [
-            (name, t.label, t.xmin, t.ymin, t.xmax, t.ymax, int(t.touching), int(t.border))
+            (name, t.label, t.xmin, t.ymin, t.xmax, t.ymax, int(t.touching), int(t.border), optics.pixel_um)
             for t in frame.truth
         ]
         yield directory / "frames" / name

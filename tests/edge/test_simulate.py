@@ -298,7 +298,7 @@ def test_a_written_sample_is_complete_and_repeatable(tmp_path: Path) -> None:
     assert not (tmp_path / "longer" / "fluorescence").exists()
 
     with (tmp_path / "longer" / "truth.csv").open(newline="") as file:
-        assert file.readline() == "frame,label,xmin,ymin,xmax,ymax,touching,border\n"
+        assert file.readline() == "frame,label,xmin,ymin,xmax,ymax,touching,border,pixel_um\n"
         rows = list(csv.reader(file))
     for path in longer:
         shown = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)

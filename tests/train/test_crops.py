@@ -61,6 +61,12 @@ def test_only_separate_cells_of_the_chosen_frames_at_another_scale(frames: Path,
     out = tmp_path / "data"
     assert cut([frames / "f1.png"], tmp_path / "boxes.csv", out, scale=2.0, separate=True) == {"WBC": 1}
     assert read_data(out).crops.shape == (1, 200, 200)
+    assert read_data(out).pixel_um is None
+
+
+def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> None:
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "data", scale=2.0, pixel_um=0.1)
+    assert read_data(tmp_path / "data").pixel_um == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,14 @@ def test_a_class_in_one_group_stays_in_training_and_hopeless_splits_are_refused(
     assert split(data, 0.2)[0].counts()["b"] == 2
     with pytest.raises(ValueError, match="no group is small enough"):
         split(a_dataset([0, 0], ["1", "1"]), 0.2)
+
+
+def test_the_scale_of_the_crops_is_read_where_it_is_told(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((200, 200), 90, np.uint8))
+    table = tmp_path / "cells.csv"
+    for column, expected in ((",pixel_um\na.png,x,0.125\na.png,y,0.125\n", 0.125), ("\na.png,x\n", None)):
+        table.write_text("path,label" + column)
+        assert read_data(table).pixel_um == expected
+    table.write_text("path,label,pixel_um\na.png,x,0.125\na.png,y,0.25\n")
+    with pytest.raises(ValueError, match="pixel_um must be one number"):
+        read_data(table)
