@@ -185,6 +185,7 @@ def count(
             print_table(run, Console(highlight=False))
         if page is not None:
             words.print(f"report: {page}", soft_wrap=True)
+            words.print(f"annotated frames: {page.parent / 'annotated'}", soft_wrap=True)
         if interrupted:
             words.print(f"stopped after {len(hashes)} frames; they are counted above")
     if interrupted or failed:
