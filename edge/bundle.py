@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.crop import Normalisation
+from edge.durable import write_atomically
 
 SCHEMA = 1
 SHIPPED = Path(__file__).with_name("bundles")
@@ -187,15 +187,7 @@ def write(
     }
     content = flatbuffer + _pack(members, len(flatbuffer))
     bundle = _parse(content)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(path, content)
     return bundle
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any, TextIO
 from edge import __version__
 from edge.bundle import Manifest
 from edge.count import CountedFrame, Tally
+from edge.durable import write_atomically
 
 RESEARCH_USE = "research use only, not for diagnosis"
 """Said with every result."""
@@ -92,22 +92,3 @@ def write_cells(file: TextIO, counted: CountedFrame) -> None:
         box = (cell.x, cell.y, cell.width, cell.height)
         writer.writerow((counted.frame.name, *box, label, f"{row.max():.4f}"))
     file.flush()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a power loss leaves the old one or the new one.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; the old one is then untouched.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from edge.bundle import Manifest
 from edge.count import REJECTED, CountedFrame
+from edge.durable import write_atomically
 from edge.report.annotate import annotate
-from edge.report.files import Run, write_atomically, write_cells, write_cells_header, write_summary
+from edge.report.files import Run, write_cells, write_cells_header, write_summary
 from edge.report.page import GALLERY_CELLS, PAGE_FRAMES, Picture, page
 
 THUMBNAIL_PX = 800

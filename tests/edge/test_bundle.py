@@ -167,7 +167,7 @@ def test_a_failed_write_keeps_the_older_bundle(path: Path, monkeypatch: pytest.M
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.bundle.os.fsync", full)
+    monkeypatch.setattr("edge.durable.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         written(path, manifest(version="2"))
     assert path.read_bytes() == before
