@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import json_option, one_line_errors, quiet_libraries
+from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors, quiet_libraries
 from train.cli import require_keras
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", type=NamedPath(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--out",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NamedPath(dir_okay=False, path_type=Path),
     help="The bundle, a .tflite file.",
 )
 @click.option(
     "--pixel-um",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Side of a training crop's pixel, µm; by default what the training data says, else 0.0727.",
 )
 @click.option(
@@ -31,7 +31,7 @@ from train.cli import require_keras
 )
 @click.option(
     "--reject-below",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     default=0.5,
     show_default=True,
     help="A cell whose best probability is smaller is reported as rejected.",

@@ -204,6 +204,21 @@ def _is_video(file: BinaryIO) -> bool:
     )
 
 
+def _is_cut_short(path: Path) -> bool:
+    """Tell an AVI that is shorter than its RIFF header declares; other containers do not say."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > path.stat().st_size
+
+
+def _next_grey(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
+    found, image = capture.read()
+    if not found:
+        return None
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    return grey.astype(np.uint8, copy=False)
+
+
 def _read_video(path: Path, name: str, time_ns: int, max_megapixels: float) -> Iterator[_Read]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints to the terminal otherwise
     capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)  # noqa: PTH100 (absolute: never a URL)
@@ -216,10 +231,14 @@ def _read_video(path: Path, name: str, time_ns: int, max_megapixels: float) -> I
         declared, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         frame_ns = 1e9 / fps if math.isfinite(fps) and fps > 0 else 0.0
         number = 0
-        while (read := capture.read())[0]:
-            grey = read[1] if read[1].ndim == 2 else cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY)
-            yield f"{name}#{number}", grey.astype(np.uint8, copy=False), time_ns + round(number * frame_ns)
-            number += 1
+        cut = _is_cut_short(path)
+        image = _next_grey(capture)
+        while image is not None:
+            following = _next_grey(capture)
+            if following is None and cut:  # decoders make up what the last frame lacks
+                raise imagefile.ImageFileError(f"truncated: the video is cut off in or after frame {number}")
+            yield f"{name}#{number}", image, time_ns + round(number * frame_ns)
+            image, number = following, number + 1
         # a container counts its frames, or estimates them from its duration: one in a hundred is allowed
         if number == 0 or declared - number > 1 + declared / 100:
             raise imagefile.ImageFileError(f"the video ends after {number} of its {declared:.0f} frames")

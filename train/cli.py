@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import json_option, one_line_errors, quiet_libraries
+from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors, quiet_libraries
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from train.metrics import Scores
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-EXISTING = click.Path(exists=True, path_type=Path)
+FOLDER = NamedPath(file_okay=False, path_type=Path)
+EXISTING = NamedPath(exists=True, path_type=Path)
 
 
 def require_keras(command: str) -> None:
@@ -88,7 +88,7 @@ def _print_scores(scores: Scores, as_json: bool) -> None:
         values = (f"{scores[key][label]:.3f}" for key in ("precision", "recall", "f1"))
         table.add_row(label, *values, *map(str, row))
     # a pipe or a file has no edge to wrap at
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout and sys.stdout.isatty() else 200)
     console.print(table)
     console.print(f"accuracy {scores['accuracy']:.4f} on {scores['cells']} cells", highlight=False)
 
@@ -106,11 +106,11 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 @click.option("--out", required=True, type=FOLDER, help="Folder of class folders to write.")
 @click.option("--rename", callback=_parse_rename, help="Class names for box labels, as WBC=leukocyte,RBC=…")
 @click.option(
-    "--scale", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Frame pixels a crop pixel."
+    "--scale", type=FiniteRange(0.05, 20), default=1.0, show_default=True, help="Frame pixels a crop pixel."
 )
 @click.option(
     "--pixel-um",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Side of a frame's pixel in the specimen, µm; by default what BOXES says.",
 )
 @click.option("--separate", is_flag=True, help="Leave out cells marked as touching or cut by the border.")
@@ -129,7 +129,7 @@ def crops(
     """
     from train.crops import cut
 
-    with one_line_errors(ValueError), _progress() as bar:
+    with one_line_errors(ValueError), quiet_libraries(), _progress() as bar:
         task = bar.add_task("frames", total=None)
         counts = cut(
             frames,
@@ -152,15 +152,15 @@ def crops(
     "--recipe", "recipe_name", type=click.Choice(["best", "paper"]), default="best", show_default=True
 )
 @click.option("--network", type=click.Choice(["fusion"]), help="By default the recipe's.")
-@click.option("--width", type=click.FloatRange(min=0, min_open=True, max=4), help="Factor on all channels.")
+@click.option("--width", type=FiniteRange(min=0, min_open=True, max=4), help="Factor on all channels.")
 @click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
 @click.option("--batch", type=click.IntRange(min=1), help="Crops a step; by default the recipe's.")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="By default the recipe's.")
+@click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), help="By default the recipe's.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
 @click.option("--validation", type=EXISTING, help="Labelled crops to validate on, instead of a split.")
 @click.option(
     "--validation-fraction",
-    type=click.FloatRange(min=0, max=1, max_open=True),
+    type=FiniteRange(min=0, max=1, max_open=True),
     help="Share of each class that is split off to validate on; 0 trains on everything.  [default: 0.2]",
 )
 def train(
@@ -224,6 +224,6 @@ def evaluate(run_or_bundle: str, data: Path, as_json: bool) -> None:
     from edge.runtime import RuntimeMissingError
     from train.evaluate import evaluate as evaluated
 
-    with one_line_errors(ValueError, RuntimeMissingError):
+    with one_line_errors(ValueError, RuntimeMissingError), quiet_libraries():
         scores = evaluated(run_or_bundle, data)
     _print_scores(scores, as_json)

@@ -17,6 +17,9 @@ from train.data import CELLS_CSV
 CROP_PX = 200
 """Side of a crop, px (the paper's)."""
 
+LARGEST_PX = 100_000
+"""Coordinates beyond this are no frame's."""
+
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -36,7 +39,9 @@ def read_boxes(path: Path, *, separate: bool = False) -> dict[str, list[dict[str
         On a missing column or a box that is none.
     """
     boxes: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    if not path.is_file():
+        raise ValueError(f"{path}: not a regular file")
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         missing = [name for name in ("frame", "label", *_BOX) if name not in (reader.fieldnames or ())]
         if missing:
@@ -54,7 +59,7 @@ def _cell(row: Mapping[str, str], path: Path) -> Cell:
         left, top, right, bottom = (round(float(row[key])) for key in _BOX)
     except (TypeError, ValueError, OverflowError):
         left, top, right, bottom = 0, 0, 0, 0
-    if right <= left or bottom <= top:
+    if right <= left or bottom <= top or max(map(abs, (left, top, right, bottom))) > LARGEST_PX:
         raise ValueError(f"{path}: no box: {', '.join(f'{key}={row[key]}' for key in _BOX)}")
     return Cell(
         x=left, y=top, width=right - left, height=bottom - top, area_px=0.0, border=False, touching=False

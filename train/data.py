@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.frames import Frame, read_frames
+
 CELLS_CSV = "cells.csv"
 """Table (path,label,group) that speaks for the folder it lies in."""
 
@@ -169,12 +171,8 @@ def _folders(path: Path) -> list[tuple[str, str, str]]:
 
 def _read_grey(path: Path) -> NDArray[np.uint8] | None:
     """Return uint8 [h, w], or None for what is no readable image."""
-    try:
-        content = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
-    except (OSError, cv2.error):
-        return None
-    return None if image is None else image.astype(np.uint8, copy=False)
+    frame = next(read_frames([path], max_megapixels=16))
+    return frame.image if isinstance(frame, Frame) else None
 
 
 def _square(image: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:

@@ -8,40 +8,43 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import json_option, one_line_errors, quiet_libraries
+from edge.cli.options import (
+    FiniteRange,
+    NamedPath,
+    json_option,
+    one_line_errors,
+    quiet_libraries,
+    stop_requests,
+)
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 SOME_FAILED = 3
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=NamedPath())
 @click.option(
     "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write the report here.")
+@click.option("--out", type=NamedPath(file_okay=False, path_type=Path), help="Write the report here.")
 @click.option("--force", is_flag=True, help="Replace an earlier count in the --out folder.")
 @click.option(
     "--pixel-um",
-    type=click.FloatRange(0.005, 10),
+    type=FiniteRange(0.005, 10),
     help="Side of a frame's pixel in the specimen, µm; by default the bundle's.",
 )
 @click.option(
     "--reject-below",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Set aside cells whose best probability is smaller; by default the bundle's.",
 )
-@click.option(
-    "--min-diameter-um", type=click.FloatRange(0, min_open=True), help="Smallest cell, with its halo."
-)
-@click.option(
-    "--max-diameter-um", type=click.FloatRange(0, min_open=True), help="Largest cell, with its halo."
-)
-@click.option("--min-solidity", type=click.FloatRange(0, 1), help="Least area over that of the convex hull.")
+@click.option("--min-diameter-um", type=FiniteRange(0, min_open=True), help="Smallest cell, with its halo.")
+@click.option("--max-diameter-um", type=FiniteRange(0, min_open=True), help="Largest cell, with its halo.")
+@click.option("--min-solidity", type=FiniteRange(0, 1), help="Least area over that of the convex hull.")
 @click.option("--drop-border", is_flag=True, help="Leave out cells that the frame's edge cuts.")
 @click.option(
     "--max-megapixels",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=100,
     show_default=True,
     help="Refuse larger images before decoding them.",
@@ -71,7 +74,8 @@ def count(
 ) -> None:
     """Count the cells of every frame in SOURCE: files, folders, globs, image stacks, videos.
 
-    Exit code 0 when every frame was read, 3 when some were not, 1 when none was.
+    Exit code 0 when every frame was read, 3 when some were not, 1 when none was, 130 when it was stopped.
+    Folders are read without their subfolders.
     """
     import os
     from contextlib import ExitStack
@@ -92,7 +96,7 @@ def count(
     from edge.runtime import RuntimeMissingError
 
     started = time.monotonic()
-    words = Console(stderr=True, highlight=False)
+    words = Console(stderr=True, highlight=False, markup=False)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(BundleError, RuntimeMissingError, ValueError))
         stack.enter_context(quiet_libraries())
@@ -121,12 +125,9 @@ def count(
 
         writer = None
         if out is not None:
-            if not force and any((out / name).exists() for name in ("summary.json", "cells.csv")):
-                raise click.ClickException(
-                    f"{out} already holds a count: take another --out, or --force to replace it"
-                )
-            writer = stack.enter_context(ReportWriter(out, manifest))
+            writer = stack.enter_context(ReportWriter(out, manifest, replace=force))
         files = len(list_files(sources))
+        asked = stack.enter_context(stop_requests())
         progress = stack.enter_context(Progress(console=words, transient=True, disable=not words.is_terminal))
         bar = progress.add_task("counting", total=files)
         frames = read_frames(sources, max_megapixels=max_megapixels, bit_depth=bit_depth)
@@ -141,32 +142,26 @@ def count(
         assigned: list[str] = []
         failed: list[FailedFrame] = []
         interrupted = False
-        try:
-            for result in results:
-                if isinstance(result, CountedFrame):
-                    if writer is not None:
-                        writer.add(result)
-                    hashes.append(result.sha256)
-                    assigned += result.assigned
-                else:
-                    failed.append(result)
-                progress.update(
-                    bar,
-                    advance=1,
-                    total=max(files, len(hashes) + len(failed)),
-                    description=f"{len(assigned)} cells",
-                )
-        except KeyboardInterrupt:
-            # what was counted stays counted, and the report says how many frames it covers
-            interrupted = True
+        for result in results:
+            if isinstance(result, CountedFrame):
+                if writer is not None:
+                    writer.add(result)
+                hashes.append(result.sha256)
+                assigned += result.assigned
+            else:
+                failed.append(result)
+            progress.update(
+                bar,
+                advance=1,
+                total=max(files, len(hashes) + len(failed)),
+                description=f"{len(assigned)} cells",
+            )
+            # a frame is counted whole or not at all, also when a person or a shutdown ends the count
+            if asked.is_set():
+                interrupted = True
+                break
         progress.stop()
 
-        if not hashes:
-            if interrupted:
-                raise click.Abort
-            first = failed[0]
-            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            raise click.ClickException(f"no frame could be read: {first.name}: {first.reason}{more}")
         run = Run(
             tally=tally(manifest.labels, manifest.counted, assigned, len(hashes), failed),
             manifest=manifest,
@@ -176,17 +171,21 @@ def count(
             sources=sources,
             seconds=time.monotonic() - started,
             finished=datetime.now(UTC),
+            stopped=interrupted,
         )
-        page = writer.finish(run) if writer is not None else None
+        page = writer.finish(run) if writer is not None and hashes else None
 
         if as_json:
             click.echo(json.dumps(summary(run)))
-        else:
+        elif hashes:
             print_table(run, Console(highlight=False))
         if page is not None:
             words.print(f"report: {page}", soft_wrap=True)
             words.print(f"annotated frames: {page.parent / 'annotated'}", soft_wrap=True)
         if interrupted:
-            words.print(f"stopped after {len(hashes)} frames; they are counted above")
+            words.print(f"stopped after {len(hashes)} frames; they are counted")
+        elif not hashes:
+            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+            raise click.ClickException(f"no frame could be read: {failed[0].name}: {failed[0].reason}{more}")
     if interrupted or failed:
         raise click.exceptions.Exit(INTERRUPTED if interrupted else SOME_FAILED)

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; neither NaN nor infinity, which Python would parse."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse and check."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class NamedPath(click.Path):
+    """A path that says something: an empty one, of an unset shell variable, would mean this folder."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Check."""
+        if not os.fspath(value):
+            self.fail("an empty name", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @contextmanager
@@ -31,6 +58,9 @@ def quiet_libraries() -> Iterator[None]:
     descriptor of its own. A command enters it once around its work.
     """
     original = sys.stderr
+    if original is None:  # closed: there is nothing to protect
+        yield
+        return
     try:
         shared = original.fileno() == 2
     except OSError:  # replaced by something that is no file
@@ -50,6 +80,25 @@ def quiet_libraries() -> Iterator[None]:
         os.dup2(saved, 2)
         sys.stderr = original
         own.close()
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C or a shutdown (SIGTERM) sets; a second one acts as it always does."""
+    asked = threading.Event()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: object) -> None:
+        asked.set()
+        signal.signal(number, kept[signal.Signals(number)])
+
+    for number in kept:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from edge.cli.options import json_option, one_line_errors
+from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors
 
 
 def _mix(context: click.Context, parameter: click.Parameter, text: str) -> tuple[tuple[str, float], ...]:
@@ -23,11 +23,11 @@ def _mix(context: click.Context, parameter: click.Parameter, text: str) -> tuple
     return tuple(mix.items())
 
 
-_NUMBER = click.FloatRange(0, 2000)
+_NUMBER = FiniteRange(0, 2000)
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
+@click.argument("directory", metavar="DIR", type=NamedPath(file_okay=False))
 @click.option("--frames", type=click.IntRange(1, 9999), required=True, help="Number of frames.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same sample.")
 @click.option(

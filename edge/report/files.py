@@ -34,6 +34,7 @@ class Run:
     sources : what the operator named
     seconds : wall time
     finished : when
+    stopped : the operator or a shutdown ended it before the last frame
     """
 
     tally: Tally
@@ -44,6 +45,7 @@ class Run:
     sources: tuple[str, ...]
     seconds: float
     finished: datetime
+    stopped: bool = False
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def summary(run: Run) -> dict[str, Any]:
             "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
         },
         "cells": tally.cells,
+        "stopped": run.stopped,
         "bundle": {"name": manifest.name, "version": manifest.version, "sha256": run.bundle_sha256},
         "seconds": round(run.seconds, 3),
         "identifier": run.identifier,

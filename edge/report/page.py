@@ -85,7 +85,11 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         title=escape(f"Leukocyte count {run.identifier}"),
         heading=f"{tally.leukocytes:,} leukocytes",
         sources=escape(_named(run.sources)),
-        notice=f'<p class="notice">{escape(manifest.notice)}</p>' if manifest.notice else "",
+        notice="".join(
+            f'<p class="notice">{escape(text)}</p>'
+            for text in ("Stopped before the last frame" if run.stopped else "", manifest.notice)
+            if text
+        ),
         use=RESEARCH_USE[0].upper() + RESEARCH_USE[1:],
         figures=_figures(run),
         sections="\n".join(section for section in sections if section),

@@ -49,7 +49,8 @@ def print_table(run: Run, console: Console) -> None:
     table.add_row(REJECTED, str(tally.rejected), "", "", below, style="dim")
     console.print(table)
     console.print()
-    lines = [f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable"]
+    ended = ", stopped before the last" if run.stopped else ""
+    lines = [f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable{ended}"]
     lines += [f"  {failed.name}: {failed.reason}" for failed in tally.failed[:FAILED_SHOWN]]
     if len(tally.failed) > FAILED_SHOWN:
         lines.append(f"  + {len(tally.failed) - FAILED_SHOWN} more")

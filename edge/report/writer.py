@@ -6,6 +6,7 @@ import hashlib
 import re
 from bisect import insort
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -32,8 +33,8 @@ class ReportWriter:
     """Writes cells and annotated frames one by one, the summary and the page at the end.
 
     The folder holds ``cells.csv``, ``annotated/``, ``summary.json`` and ``report.html``. Those of an earlier
-    count are replaced; its summary and page go first, so that a count cut short never looks finished. A
-    context manager: however it ends, the cells up to then are in ``cells.csv``.
+    count are replaced if that is asked for; its summary and page go first, so that a count cut short never
+    looks finished. A context manager: however it ends, the cells up to then are in ``cells.csv``.
 
     The page shows a fixed number of cells a label and of frames: those whose content has the smallest hashes,
     a random sample that is the same on every machine and whatever the order.
@@ -42,18 +43,29 @@ class ReportWriter:
     ----------
     directory : made if it does not exist
     manifest : of the bundle that counts
+    replace : whether an earlier count there gives way
 
     Raises
     ------
+    ValueError
+        If the folder holds a count that is not to be replaced.
     OSError
         If the folder cannot be written; so do all methods.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, *, replace: bool = False) -> None:
         self._directory = directory
         self._labels = manifest.labels
         self._annotated = directory / "annotated"
         self._annotated.mkdir(parents=True, exist_ok=True)
+        if replace:
+            (directory / "cells.csv").unlink(missing_ok=True)
+        try:  # exclusive: of two counts into one folder, one is refused
+            self._csv = (directory / "cells.csv").open("x", encoding="utf-8", newline="")
+        except FileExistsError:
+            raise ValueError(
+                f"{directory} already holds a count: take another --out, or --force to replace it"
+            ) from None
         for name in ("summary.json", "report.html"):
             (directory / name).unlink(missing_ok=True)
         for path in self._annotated.iterdir():
@@ -62,7 +74,7 @@ class ReportWriter:
         self._galleries: dict[str, _Sample] = {label: [] for label in (*manifest.labels, REJECTED)}
         self._frames: _Sample = []
         self._cells = 0
-        self._csv = (directory / "cells.csv").open("w", encoding="utf-8", newline="")
+        self._written = False
         write_cells_header(self._csv)
 
     def __enter__(self) -> ReportWriter:
@@ -72,9 +84,14 @@ class ReportWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._csv.close()
+        if not self._written:  # nothing was counted: nothing is in the way of the next try
+            (self._directory / "cells.csv").unlink(missing_ok=True)
+            with suppress(OSError):
+                self._annotated.rmdir()
 
     def add(self, counted: CountedFrame) -> None:
         """Take one frame's result."""
+        self._written = True
         write_cells(self._csv, counted)
         drawn = annotate(counted, self._labels)
         frame = counted.frame

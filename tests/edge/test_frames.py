@@ -215,6 +215,27 @@ def test_videos(tmp_path: Path, name: str, codec: str) -> None:
     start = path.stat().st_mtime_ns
     assert [frame.time_ns - start for frame in read] == [k * 100_000_000 for k in range(8)]
     assert "the limit is 0.001" in failure(path, max_megapixels=0.001).reason
+
+
+def test_the_last_frame_of_a_video_that_was_cut_off_is_not_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10, (640, 480), False
+    )
+    noise = np.random.default_rng(0)
+    for _ in range(6):
+        writer.write(noise.integers(0, 256, (480, 640), np.uint8))
+    writer.release()
+    uncut = good(path)
+    assert len(uncut) == 6
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    *whole, last = read_frames([path])
+    assert len(whole) >= 3
+    for frame, expected in zip(whole, uncut, strict=False):
+        assert isinstance(frame, Frame)
+        np.testing.assert_array_equal(frame.image, expected.image)
+    assert isinstance(last, FailedFrame)
+    assert last.reason.startswith("truncated")
     cut = path.read_bytes()[: path.stat().st_size // 2]
     path.write_bytes(cut)
     *_, last = read_frames([path])

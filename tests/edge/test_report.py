@@ -265,7 +265,7 @@ def test_a_count_cut_short_does_not_look_finished(tmp_path: Path) -> None:
     frames = [counted_frame(k) for k in range(2)]
     write_report(tmp_path, frames, run_of(frames))
     (tmp_path / "annotated" / "mine.jpg").write_bytes(b"")
-    with ReportWriter(tmp_path, MANIFEST) as writer:
+    with ReportWriter(tmp_path, MANIFEST, replace=True) as writer:
         writer.add(frames[1])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotated", "cells.csv"]
     assert sorted(path.name for path in (tmp_path / "annotated").iterdir()) == [
@@ -273,6 +273,29 @@ def test_a_count_cut_short_does_not_look_finished(tmp_path: Path) -> None:
         "mine.jpg",
     ]
     assert len((tmp_path / "cells.csv").read_text().splitlines()) == 7
+
+
+def test_an_earlier_count_gives_way_only_when_asked(tmp_path: Path) -> None:
+    frames = [counted_frame(0)]
+    write_report(tmp_path, frames, run_of(frames))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    with pytest.raises(ValueError, match="already holds a count"):
+        ReportWriter(tmp_path, MANIFEST)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+
+
+def test_a_count_of_nothing_is_not_in_the_way_of_the_next(tmp_path: Path) -> None:
+    with ReportWriter(tmp_path / "result", MANIFEST):
+        pass
+    assert not list((tmp_path / "result").iterdir())
+
+
+def test_a_stopped_count_says_so(tmp_path: Path) -> None:
+    frames = [counted_frame(0)]
+    run = replace(run_of(frames), stopped=True)
+    write_report(tmp_path, frames, run)
+    assert json.loads((tmp_path / "summary.json").read_text())["stopped"] is True
+    assert "Stopped before the last frame" in (tmp_path / "report.html").read_text()
 
 
 def test_equal_names_in_two_folders_do_not_collide(tmp_path: Path) -> None:

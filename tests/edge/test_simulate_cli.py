@@ -48,7 +48,7 @@ def test_json_is_one_object(tmp_path: Path) -> None:
         (["--mix", "monocyte"], "not label=number"),
         (["--mix", "monocyte=1,monocyte=2"], "twice"),
         (["--mix", ""], "not label=number"),
-        (["--debris", "nan"], "at least 0"),
+        (["--debris", "nan"], "not a finite number"),
         (["--frames", "0"], "range"),
         (["--seed", "-1"], "range"),
     ],

@@ -106,6 +106,10 @@ def test_bad_files_are_reported_and_the_rest_is_counted_the_same(sample: Path, t
         (("absent", "--bundle", "nonesuch"), 1, "no bundle nonesuch"),
         (("absent", "--bundle", ROOT / "pyproject.toml"), 1, "not a TFLite model"),
         (("absent", "--pixel-um", "0"), 2, "--pixel-um"),
+        (("absent", "--reject-below", "nan"), 2, "not a finite number"),
+        (("absent", "--max-diameter-um", "inf"), 2, "not a finite number"),
+        (("",), 2, "empty name"),
+        (("absent", "--out", ""), 2, "empty name"),
         ((), 2, "SOURCE"),
     ],
 )
@@ -117,6 +121,41 @@ def test_bad_input_gets_one_line(words: tuple[str | Path, ...], code: int, reaso
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1
     assert reason in errors[0]
+
+
+def test_reasons_are_in_the_json_even_when_nothing_was_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    done = leuko("count", tmp_path, "--out", tmp_path / "result", "--json")
+    assert done.returncode == 1
+    said = json.loads(done.stdout)
+    assert said["frames"]["read"] == 0
+    assert said["frames"]["failed"][0]["reason"] == "the file is empty"
+    assert not list((tmp_path / "result").iterdir())
+
+
+@pytest.mark.parametrize("signal", [2, 15])
+def test_a_stopped_count_keeps_what_it_counted(sample: Path, tmp_path: Path, signal: int) -> None:
+    result = tmp_path / "result"
+    # many readings of one file, under as many names
+    many = tmp_path / "many"
+    many.mkdir()
+    for k in range(200):
+        (many / f"{k}.png").write_bytes((sample / "frame_0001.png").read_bytes())
+    words = [sys.executable, "-m", "edge.cli", "count", many, "--out", result, "--json"]
+    with subprocess.Popen(
+        list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as run:
+        while run.poll() is None and len(list((result / "annotated").glob("*.jpg"))) < 2:
+            pass
+        run.send_signal(signal)
+        out, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    said = json.loads(out)
+    assert said["stopped"] is True
+    assert 2 <= said["frames"]["read"] < 200
+    with (result / "cells.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == said["cells"]
+    assert "Stopped before the last frame" in (result / "report.html").read_text()
 
 
 def test_gates_that_exclude_each_other_are_refused(sample: Path) -> None:
