@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
 from edge import __version__
+from edge.cli.options import one_line_errors
 
 # name → module that holds a click command of that name; those modules import nothing heavy at the top
 COMMANDS = {
@@ -33,6 +35,11 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an output that cannot be written ends it in one line."""
+        with one_line_errors():
+            return super().invoke(ctx)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

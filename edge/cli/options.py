@@ -42,6 +42,8 @@ def one_line_errors(*expected: type[Exception]) -> Iterator[None]:
     """Turn the expected exceptions, and an operating system's refusal, into one line and exit code 1."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # click knows what to do when nobody reads on
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror or error}") from error
