@@ -13,6 +13,9 @@ from edge.report.page import percent, percent_interval
 FAILED_SHOWN = 10
 """Unreadable frames listed; all are in ``--json`` and ``summary.json``."""
 
+NARROW_COLUMNS = 70
+"""A terminal narrower than this gets the numbers without the bars."""
+
 _BAR_CELLS = 20
 
 
@@ -31,22 +34,25 @@ def print_table(run: Run, console: Console) -> None:
     table.add_column("Cell")
     table.add_column("Count", justify="right")
     differential = len(manifest.counted) > 1
+    bars = console.width >= NARROW_COLUMNS
     for heading in ("Share", "95 % interval"):
         table.add_column(heading if differential else "", justify="right")
-    table.add_column("", no_wrap=True)
+    gap = ("", "") if bars else ("",)
+    if bars:
+        table.add_column("", no_wrap=True)
     ascii_only = console.options.ascii_only
     for label, fraction in tally.fractions.items():
         row = [plain(label), plain(str(tally.counts[label]))]
         if differential:
             row += [plain(percent(fraction)), plain(percent_interval(fraction))]
-            row.append(_bar(fraction, ascii_only=ascii_only))
+            row += [_bar(fraction, ascii_only=ascii_only)] if bars else []
         table.add_row(*row)
     table.add_row("all leukocytes", str(tally.leukocytes), style="bold")
     for label in manifest.labels:
         if label not in manifest.counted:
-            table.add_row(plain(label), str(tally.counts[label]), "", "", "not a leukocyte", style="dim")
+            table.add_row(plain(label), str(tally.counts[label]), *gap, "not a leukocyte", style="dim")
     below = f"best below {manifest.reject_below:g}"
-    table.add_row(REJECTED, str(tally.rejected), "", "", below, style="dim")
+    table.add_row(REJECTED, str(tally.rejected), *gap, below, style="dim")
     console.print(table)
     console.print()
     ended = ", stopped before the last" if run.stopped else ""

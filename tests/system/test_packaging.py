@@ -46,7 +46,8 @@ def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) ->
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     target = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
-    zipfile.ZipFile(wheel).extractall(target)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+    run(*pip, "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)
     import click
 
     packages = Path(click.__file__).parents[1]
