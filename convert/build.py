@@ -14,8 +14,10 @@ from convert.fold import folded
 from convert.quantise import quantise
 from edge.bundle import Bundle, Manifest, Quantisation, TrainingData, write
 from edge.classify import BATCH, Classifier
+from edge.crop import crop_cells
 from edge.runtime import Model
-from edge.segment import DEFAULT_PIXEL_UM
+from edge.segment import DEFAULT_PIXEL_UM, Cell
+from edge.simulate import simulate_frame
 from train.fit import normalised
 from train.metrics import confusion_matrix
 from train.run import load_run, read_config, read_crops
@@ -82,7 +84,7 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
 
     validation = _answers(model, quantised(crops.validation))
     logits = (validation.astype(np.float32) - output_zero) * np.float32(output_scale)
-    golden = quantised(crops.representative[_spread(len(crops.representative), GOLDEN_CROPS)])
+    golden = _clearest(model, quantised(_simulated(side)))
     manifest = Manifest(
         name=description.name,
         version=description.version,
@@ -113,9 +115,20 @@ def _answers(model: Model, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.int8)
 
 
-def _spread(n: int, wanted: int) -> NDArray[np.intp]:
-    """At most `wanted` indices, evenly over range(n)."""
-    return np.unique(np.linspace(0, n - 1, wanted).round().astype(np.intp))
+def _simulated(side: int) -> NDArray[np.uint8]:
+    """Crops uint8 [n, side, side] of one simulated frame: a bundle must not carry its training images."""
+    frame = simulate_frame(0)
+    cells = [
+        Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, t.border, t.touching) for t in frame.truth
+    ]
+    return crop_cells(frame.image, cells, size_px=side)
+
+
+def _clearest(model: Model, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Inputs whose best label leads by most: on the edge of two a kernel's rounding would decide."""
+    ordered = np.sort(_answers(model, inputs).astype(np.int16), axis=1)
+    lead = ordered[:, -1] - ordered[:, -2]
+    return inputs[np.sort(np.argsort(-lead, kind="stable")[:GOLDEN_CROPS])]
 
 
 def _rows(matrix: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:

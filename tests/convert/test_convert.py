@@ -23,7 +23,7 @@ from edge.classify import Classifier
 from train.data import Dataset
 from train.fit import fit, normalised, probabilities
 from train.recipe import recipe_of
-from train.run import load_run
+from train.run import load_run, read_crops
 
 # TensorFlow's own imports and its converter warn of their future
 pytestmark = [
@@ -171,3 +171,13 @@ def test_the_temperature_that_made_the_labels_is_found(t: float) -> None:
 def test_no_cells_no_temperature() -> None:
     assert temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
     assert TEMPERATURES.min() > 0
+
+
+def test_no_training_image_is_in_the_bundle(run: Path, tmp_path: Path) -> None:
+    bundle = build(run, tmp_path / "tiny.tflite", description())
+    _, _, normalisation = load_run(run)
+    kept = read_crops(run)
+    grey = np.concatenate([kept.representative, kept.validation])
+    trained_on = np.rint(normalised(grey, normalisation) / bundle.manifest.input.scale)
+    for golden in bundle.golden_crops.astype(float):
+        assert np.abs(trained_on - golden).mean(axis=(1, 2, 3)).min() > 3
