@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors, quiet_libraries
-from train.cli import require_keras
+from train.cli.options import require_keras
 
 
 @click.command()

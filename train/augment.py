@@ -91,11 +91,11 @@ def random_variant(
     crop: NDArray[np.uint8],
     rng: np.random.Generator,
     *,
-    shift_px: float = 8.0,
+    shift: float = 0.04,
     zoom: float = 0.08,
     gain: float = 0.1,
     offset: float = 0.04,
-    blur_px: float = 1.2,
+    blur: float = 0.006,
 ) -> NDArray[np.float32]:
     """Draw a random variant of a crop: mirrored, turned by any angle, shifted, zoomed, relit, defocused.
 
@@ -105,16 +105,16 @@ def random_variant(
         uint8 [s, s].
     rng
         Source of randomness; the same state gives the same variant.
-    shift_px
-        Largest shift along each axis, in px.
+    shift
+        Largest shift along each axis, as a share of the side.
     zoom
         Largest relative change of size.
     gain
         Largest relative change of contrast around the crop's mean.
     offset
         Largest change of brightness, as a fraction of full scale.
-    blur_px
-        Largest Gaussian sigma, in px, of the slight defocus that one crop in three gets.
+    blur
+        Largest Gaussian sigma, as a share of the side, of the slight defocus that one crop in three gets.
 
     Returns
     -------
@@ -128,12 +128,12 @@ def random_variant(
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     linear = np.array([[mirror * cos, sin], [-mirror * sin, cos]])
     centre = np.array([centre_x, centre_y])
-    shift = centre + rng.uniform(-shift_px, shift_px, 2) - linear @ centre
-    matrix = np.column_stack((linear, shift))
+    offset_px = centre + rng.uniform(-shift * width, shift * width, 2) - linear @ centre
+    matrix = np.column_stack((linear, offset_px))
     image = cv2.warpAffine(crop, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
     contrast = 1.0 + rng.uniform(-gain, gain)
     brightness = rng.uniform(-offset, offset)
-    sigma = rng.uniform(0.3, blur_px)
+    sigma = rng.uniform(0.25, 1.0) * blur * width
     if rng.random() < 1 / 3:
         image = cv2.GaussianBlur(image, (0, 0), sigma)
     lit = image.astype(np.float32) * np.float32(contrast / 255.0)

@@ -157,7 +157,7 @@ def fit(
         first = int(model.optimizer.iterations) // steps
         rows = read_history(table)[:first]
     else:
-        model = _compiled(recipe, len(training.labels), steps, seed)
+        model = _compiled(recipe, len(training.labels), training.crops.shape[1], steps, seed)
         first, rows = 0, []
 
     answers = None
@@ -194,11 +194,12 @@ def fit(
     return read_scores(out)
 
 
-def _compiled(recipe: Recipe, labels: int, steps: int, seed: int) -> keras.Model:
+def _compiled(recipe: Recipe, labels: int, crop_px: int, steps: int, seed: int) -> keras.Model:
     """Build and compile the recipe's network for `steps` steps an epoch."""
     keras.utils.set_random_seed(seed)
-    model = NETWORKS[recipe.network](
+    model = NETWORKS[recipe.network].build(
         labels,
+        input_px=crop_px,
         width=recipe.width,
         dropout=recipe.dropout,
         batch_norm_momentum=recipe.batch_norm_momentum,

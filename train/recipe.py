@@ -20,6 +20,7 @@ class Recipe:
     ----------
     name : what the recipe is called
     network, width, dropout, batch_norm_momentum : see `train.networks`
+    crop_px : side of the crops, or 0 for the size that the network was made for
     epochs, batch : passes over the (augmented) crops, and crops a step
     learning_rate : Adam's; the peak where there is a `warm_up`
     warm_up : None for a constant rate, or the share of the steps in which it rises before a cosine's fall
@@ -36,6 +37,7 @@ class Recipe:
 
     name: str
     network: str = "fusion"
+    crop_px: int = 0
     width: float = 1.0
     dropout: float = 0.0
     batch_norm_momentum: float = 0.99

@@ -15,9 +15,9 @@ COMMANDS = {
     "count": "edge.cli.count",
     "simulate": "edge.cli.simulate",
     "verify": "edge.cli.verify",
-    "crops": "train.cli",
-    "train": "train.cli",
-    "evaluate": "train.cli",
+    "crops": "train.cli.crops",
+    "train": "train.cli.train",
+    "evaluate": "train.cli.evaluate",
     "convert": "convert.cli",
 }
 

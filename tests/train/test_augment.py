@@ -85,7 +85,7 @@ def test_a_random_variant_without_range_is_a_rotation_about_the_centre(seed: int
     y, x = np.mgrid[:101, :101] - 50.0
     ring = (100 + 100 * np.exp(-((np.hypot(x, y) - 25) ** 2) / 50)).astype(np.uint8)
     rng = np.random.default_rng(seed)
-    turned = augment.random_variant(ring, rng, shift_px=0, zoom=0, gain=0, offset=0, blur_px=0.3)
+    turned = augment.random_variant(ring, rng, shift=0, zoom=0, gain=0, offset=0, blur=0.0015)
     assert np.abs(turned * 255 - ring)[10:-10, 10:-10].max() <= 4
 
 

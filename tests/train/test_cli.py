@@ -13,7 +13,10 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from train import cli
+from edge.cli import COMMANDS
+from train.cli.crops import crops
+from train.cli.evaluate import evaluate
+from train.cli.train import train
 
 LABELS = ("bright", "dark")
 
@@ -29,8 +32,11 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_module_imports_nothing_heavy() -> None:
-    code = "import sys, train.cli; print({'numpy', 'cv2', 'keras', 'rich', 'edge.bundle'} & set(sys.modules))"
+def test_the_modules_import_nothing_heavy() -> None:
+    modules = ", ".join(sorted({module for module in COMMANDS.values() if module.startswith("train.")}))
+    code = (
+        f"import sys, {modules}; print({{'numpy', 'cv2', 'keras', 'rich', 'edge.bundle'}} & set(sys.modules))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -39,21 +45,21 @@ def test_train_then_evaluate(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("keras", reason="needs the train extra")
     run = str(tmp_path / "run")
     options = ["--width", "0.05", "--epochs", "1", "--batch", "4", "--validation-fraction", "0"]
-    first = CliRunner().invoke(cli.train, [str(data), "--out", run, *options])
+    first = CliRunner().invoke(train, [str(data), "--out", run, *options])
     assert (first.exit_code, first.stdout) == (0, "")
     assert first.stderr.splitlines()[-1].startswith("epoch 1/1  loss ")
-    again = CliRunner().invoke(cli.train, [str(data), "--out", run, *options])
+    again = CliRunner().invoke(train, [str(data), "--out", run, *options])
     assert (again.exit_code, again.stderr) == (0, f"{run} was finished before\n")
-    other = CliRunner().invoke(cli.train, [str(data), "--out", run, *options, "--seed", "1"])
+    other = CliRunner().invoke(train, [str(data), "--out", run, *options, "--seed", "1"])
     assert other.exit_code == 1
     assert other.stderr == f"Error: {run} was started with another seed: take another --out\n"
 
-    result = CliRunner().invoke(cli.evaluate, [run, str(data), "--json"])
+    result = CliRunner().invoke(evaluate, [run, str(data), "--json"])
     assert result.exit_code == 0
     scores = json.loads(result.stdout)
     assert set(scores) == {"accuracy", "precision", "recall", "f1", "confusion", "labels", "cells"}
     assert (scores["labels"], scores["cells"]) == (list(LABELS), 12)
-    table = CliRunner().invoke(cli.evaluate, [run, str(data)])
+    table = CliRunner().invoke(evaluate, [run, str(data)])
     assert "accuracy" in table.stdout
     assert "→ bright" in table.stdout
 
@@ -72,13 +78,13 @@ def test_evaluate_a_bundle_without_keras(data: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("edge.bundle.load", lambda name: name)
     monkeypatch.setattr("edge.classify.Classifier", Threshold)
     monkeypatch.setitem(sys.modules, "keras", None)
-    result = CliRunner().invoke(cli.evaluate, ["some-bundle", str(data), "--json"])
+    result = CliRunner().invoke(evaluate, ["some-bundle", str(data), "--json"])
     assert result.exit_code == 0
     scores = json.loads(result.stdout)
     assert scores["labels"] == ["dark", "bright"]
     assert scores["confusion"] == [[6, 0], [0, 6]]
     (data / "dark").rename(data / "debris")
-    foreign = CliRunner().invoke(cli.evaluate, ["some-bundle", str(data)])
+    foreign = CliRunner().invoke(evaluate, ["some-bundle", str(data)])
     assert foreign.exit_code == 1
     assert foreign.stderr == f"Error: {data}: unknown label debris; known are dark, bright\n"
 
@@ -89,7 +95,7 @@ def test_the_missing_extra_is_named(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     arguments = {"train": [str(data), "--out", str(tmp_path / "run")], "evaluate": [str(tmp_path), str(data)]}
-    result = CliRunner().invoke(getattr(cli, command), arguments[command])
+    result = CliRunner().invoke({"train": train, "evaluate": evaluate}[command], arguments[command])
     assert result.exit_code == 1
     assert result.stderr == f"Error: leuko {command} needs the train extra: pip install 'leuko-edge[train]'\n"
 
@@ -97,12 +103,12 @@ def test_the_missing_extra_is_named(
 def test_usage_errors(data: Path, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "run")]
     both = CliRunner().invoke(
-        cli.train, [str(data), *out, "--validation", str(data), "--validation-fraction", "0.1"]
+        train, [str(data), *out, "--validation", str(data), "--validation-fraction", "0.1"]
     )
     assert both.exit_code == 2
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("frame,label,xmin,ymin,xmax,ymax\n")
-    renamed = CliRunner().invoke(cli.crops, [str(data), str(boxes), *out, "--rename", "WBC"])
+    renamed = CliRunner().invoke(crops, [str(data), str(boxes), *out, "--rename", "WBC"])
     assert renamed.exit_code == 2
     assert "OLD=NEW" in renamed.stderr
 
@@ -112,9 +118,9 @@ def test_crops(data: Path, tmp_path: Path) -> None:
     boxes.write_text("frame,label,xmin,ymin,xmax,ymax\n0.png,WBC,10,10,90,90\n0.png,RBC,50,50,99,99\n")
     out = tmp_path / "cut"
     arguments = [str(data / "bright"), str(boxes), "--out", str(out), "--rename", "WBC=leukocyte,RBC=other"]
-    result = CliRunner().invoke(cli.crops, arguments)
+    result = CliRunner().invoke(crops, arguments)
     assert (result.exit_code, result.stdout) == (0, "leukocyte: 1\nother: 1\n")
     assert (out / "leukocyte" / "0_0000.png").is_file()
-    again = CliRunner().invoke(cli.crops, arguments)
+    again = CliRunner().invoke(crops, arguments)
     assert again.exit_code == 1
     assert again.stderr == f"Error: {out} is not empty: take another --out\n"

@@ -4,7 +4,8 @@ import pytest
 
 pytest.importorskip("keras", reason="needs the train extra")
 
-from train.networks import fusion_network, multiply_accumulates
+from train.networks import multiply_accumulates
+from train.networks.fusion import fusion_network
 
 PAPER = {
     "replicate": (200, 200, 3),

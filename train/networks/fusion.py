@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import keras
 from keras import layers
 
@@ -27,6 +24,7 @@ def fusion_network(
     dropout: float = 0.0,
     batch_norm_momentum: float = 0.99,
     skips: tuple[bool, bool] = (True, True),
+    input_px: int = INPUT_PX,
     seed: int = 0,
 ) -> keras.Model:
     """Build the fusion network: five convolutions whose first two stages are joined to the last.
@@ -49,13 +47,15 @@ def fusion_network(
     skips
         Whether skip 1 (first pool) and skip 2 (second pool) reach the fused maps. The paper's ablations 1, 2
         and 3 are ``(False, True)``, ``(True, False)`` and ``(False, False)``.
+    input_px
+        Side of the crop; the paper's is 200.
     seed
         Seed of the dropout masks. The initial weights follow Keras's global seed.
 
     Returns
     -------
     keras.Model
-        float32 [n, 200, 200, 1] to probabilities, float32 [n, labels]. The layer named ``logits``
+        float32 [n, input_px, input_px, 1] to probabilities, float32 [n, labels]. The layer named ``logits``
         gives [n, labels] before the softmax.
 
     References
@@ -67,7 +67,7 @@ def fusion_network(
     def channels(paper: int) -> int:
         return max(1, round(paper * width))
 
-    crop = keras.Input((INPUT_PX, INPUT_PX, 1), name="crop")
+    crop = keras.Input((input_px, input_px, 1), name="crop")
     x = layers.Concatenate(name="replicate")([crop, crop, crop])
     x = layers.ZeroPadding2D(5, name="pad1")(x)
     x = layers.Conv2D(channels(96), 11, strides=4, activation="relu", name="conv1")(x)
@@ -99,17 +99,3 @@ def fusion_network(
     x = layers.Conv2D(labels, 1, name="classes")(x)
     x = layers.Reshape((labels,), name="logits")(x)
     return keras.Model(crop, layers.Softmax(name="probabilities")(x), name="fusion")
-
-
-NETWORKS: dict[str, Callable[..., keras.Model]] = {"fusion": fusion_network}
-"""Networks by their name on the command line; all take `fusion_network`'s arguments."""
-
-
-def multiply_accumulates(model: keras.Model) -> dict[str, int]:
-    """Count the multiply-accumulates of one crop, by name of the convolution or dense layer."""
-    return {
-        # every weight of a kernel is used once at each output position; a dense layer has one position
-        layer.name: math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
-        for layer in model.layers
-        if isinstance(layer, layers.Conv2D | layers.Dense)
-    }

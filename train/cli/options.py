@@ -1,0 +1,45 @@
+"""Options, the missing-extra line and the progress bar that the workstation's commands share."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.cli.options import NamedPath, quiet_libraries
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+FOLDER = NamedPath(file_okay=False, path_type=Path)
+EXISTING = NamedPath(exists=True, path_type=Path)
+
+
+def require_keras(command: str) -> None:
+    """Say which extra is missing, or keep TensorFlow's start-up messages off the terminal."""
+    if importlib.util.find_spec("keras") is None:
+        raise click.ClickException(f"leuko {command} needs the train extra: pip install 'leuko-edge[train]'")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with quiet_libraries():
+            importlib.import_module("keras")
+    except ImportError as error:
+        raise click.ClickException(
+            f"Keras has no backend ({error}): pip install 'leuko-edge[train]'"
+        ) from error
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Show a progress bar on the standard error, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True, highlight=False)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar

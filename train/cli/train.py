@@ -1,0 +1,105 @@
+"""``leuko train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.cli.options import FiniteRange, one_line_errors
+from train.cli.options import EXISTING, FOLDER, progress, require_keras
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class _Report:
+    """Tells how a fit goes: a bar over its steps and a line an epoch, both on the standard error."""
+
+    def __init__(self, bar: Progress, epochs: int) -> None:
+        self._bar = bar
+        self._epochs = epochs
+        self._task = bar.add_task("training", total=None)
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        done, total = epoch * steps + step, self._epochs * steps
+        self._bar.update(self._task, completed=done, total=total, description=f"epoch {epoch + 1}")
+
+    def epoch(self, row: dict[str, float]) -> None:
+        epoch = int(row["epoch"])
+        words = [
+            f"epoch {epoch}/{self._epochs}",
+            f"loss {row['loss']:.4f}",
+            f"accuracy {row['accuracy']:.4f}",
+        ]
+        if "validation_accuracy" in row:
+            words.append(f"validation {row['validation_accuracy']:.4f}")
+        words.append(f"{row['seconds'] * (self._epochs - epoch) / 60:.0f} min left")
+        self._bar.console.print("  ".join(words), soft_wrap=True)
+
+
+@click.command()
+@click.argument("data", type=EXISTING)
+@click.option("--out", required=True, type=FOLDER, help="Run folder; an unfinished one is resumed.")
+@click.option(
+    "--recipe", "recipe_name", type=click.Choice(["best", "paper"]), default="best", show_default=True
+)
+@click.option("--network", type=click.Choice(["fusion"]), help="By default the recipe's.")
+@click.option("--width", type=FiniteRange(min=0, min_open=True, max=4), help="Factor on all channels.")
+@click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
+@click.option("--batch", type=click.IntRange(min=1), help="Crops a step; by default the recipe's.")
+@click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), help="By default the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
+@click.option("--validation", type=EXISTING, help="Labelled crops to validate on, instead of a split.")
+@click.option(
+    "--validation-fraction",
+    type=FiniteRange(min=0, max=1, max_open=True),
+    help="Share of each class that is split off to validate on; 0 trains on everything.  [default: 0.2]",
+)
+def train(
+    data: Path,
+    out: Path,
+    recipe_name: str,
+    network: str | None,
+    width: float | None,
+    epochs: int | None,
+    batch: int | None,
+    learning_rate: float | None,
+    seed: int,
+    validation: Path | None,
+    validation_fraction: float | None,
+) -> None:
+    """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
+    if validation is not None and validation_fraction is not None:
+        raise click.UsageError("give --validation or --validation-fraction, not both")
+    require_keras("train")
+    from train import data as source
+    from train.cli.evaluate import print_scores
+    from train.fit import fit
+    from train.recipe import recipe_of
+    from train.run import finished
+
+    recipe = recipe_of(
+        recipe_name,
+        network=network,
+        width=width,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+    )
+    with one_line_errors(ValueError):
+        training = source.read_data(data)
+        held_out: source.Dataset | None = None
+        if validation is not None:
+            held_out = source.read_data(validation, training.labels)
+        elif validation_fraction != 0:
+            training, held_out = source.split(training, validation_fraction or 0.2, seed)
+        was_finished = finished(out)
+        with progress() as bar:
+            report = _Report(bar, recipe.epochs)
+            scores = fit(training, held_out, out, recipe, seed, on_step=report.step, on_epoch=report.epoch)
+    if was_finished:
+        click.echo(f"{out} was finished before", err=True)
+    if scores is not None:
+        print_scores(scores)

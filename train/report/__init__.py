@@ -1,0 +1,1 @@
+"""Pages and figures of the workstation: one self-contained HTML file each, figures as SVG."""

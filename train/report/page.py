@@ -1,0 +1,113 @@
+"""The shell of every page: style, heading, tables and pictures; no script, no network."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import __version__
+from edge.report.files import RESEARCH_USE
+
+_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A crop for a page.
+
+    Attributes
+    ----------
+    image : uint8 [h, w], grey
+    caption : shown below it
+    origin : its file, shown on pointing at it
+    """
+
+    image: NDArray[np.uint8]
+    caption: str
+    origin: str
+
+
+def page(title: str, lead: str, sections: Iterable[tuple[str, str]], notices: Sequence[str] = ()) -> str:
+    """Set a page.
+
+    Parameters
+    ----------
+    title, lead
+        Heading, and the line above it, as plain text.
+    sections
+        Pairs of a heading (plain text) and a body (HTML).
+    notices
+        Warnings below the heading, as plain text.
+    """
+    return _PAGE.substitute(
+        title=escape(title),
+        lead=escape(lead),
+        notices="".join(f'<p class="notice">{escape(text)}</p>' for text in notices),
+        use=RESEARCH_USE[0].upper() + RESEARCH_USE[1:],
+        software=f"leuko-edge {__version__}",
+        sections="\n".join(
+            f"<section>\n<h2>{escape(heading)}</h2>\n{body}\n</section>" for heading, body in sections
+        ),
+    )
+
+
+def paragraph(text: str, *, small: bool = False) -> str:
+    """Set plain text as a paragraph."""
+    return f"<p{' class=small' if small else ''}>{escape(text)}</p>"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, text: bool = False) -> str:
+    """Set a table whose first column names the row; `text` sets all columns to the left, wrapped."""
+    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in header)
+    body = "\n".join(
+        f"<tr><th scope=row>{escape(str(row[0]))}</th>"
+        + "".join(f"<td>{escape(str(field))}</td>" for field in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    style = " class=text" if text else ""
+    return (
+        f"<div class=wide><table{style}><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+    )
+
+
+def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
+    """Set a confusion matrix, rows truth, each field shaded by its share of its row."""
+    head = "".join(f"<th scope=col>{escape(label)}</th>" for label in labels)
+    rows = []
+    for k, (label, row) in enumerate(zip(labels, matrix, strict=True)):
+        total = sum(row)
+        fields = "".join(
+            f'<td style="--share:{n / total if total else 0:.3f}"{" class=hit" if k == j else ""}>{n:,}</td>'
+            for j, n in enumerate(row)
+        )
+        rows.append(f"<tr><th scope=row>{escape(label)}</th>{fields}</tr>")
+    return (
+        f"<div class=wide><table class=confusion><thead><tr><th scope=col>truth \\ answer</th>{head}</tr>"
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def gallery(pictures: Iterable[Picture]) -> str:
+    """Set pictures side by side."""
+    figures = "\n".join(
+        f'<figure title="{escape(picture.origin)}"><img alt="{escape(picture.caption)}" '
+        f'src="{jpeg_uri(picture.image)}" loading=lazy><figcaption>{escape(picture.caption)}</figcaption>'
+        "</figure>"
+        for picture in pictures
+    )
+    return f"<div class=gallery>{figures}</div>"
+
+
+def jpeg_uri(image: NDArray[np.uint8]) -> str:
+    """Encode a grey image uint8 [h, w] as a ``data:`` address."""
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return f"data:image/jpeg;base64,{b64encode(encoded.tobytes()).decode()}"
