@@ -20,16 +20,22 @@ class _Report:
     def __init__(self, bar: Progress, epochs: int) -> None:
         self._bar = bar
         self._epochs = epochs
+        self._part = ""
         self._task = bar.add_task("training", total=None)
+
+    def part(self, name: str) -> None:
+        self._part = f"{name}, "
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         done, total = epoch * steps + step, self._epochs * steps
-        self._bar.update(self._task, completed=done, total=total, description=f"epoch {epoch + 1}")
+        self._bar.update(
+            self._task, completed=done, total=total, description=f"{self._part}epoch {epoch + 1}"
+        )
 
     def epoch(self, row: dict[str, float]) -> None:
         epoch = int(row["epoch"])
         words = [
-            f"epoch {epoch}/{self._epochs}",
+            f"{self._part}epoch {epoch}/{self._epochs}",
             f"loss {row['loss']:.4f}",
             f"accuracy {row['accuracy']:.4f}",
         ]
@@ -57,6 +63,11 @@ class _Report:
     type=FiniteRange(min=0, max=1, max_open=True),
     help="Share of each class that is split off to validate on; 0 trains on everything.  [default: 0.2]",
 )
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2, max=50),
+    help="Also fit this many models, each without its part of the crops, for `leuko data check --model`.",
+)
 def train(
     data: Path,
     out: Path,
@@ -69,6 +80,7 @@ def train(
     seed: int,
     validation: Path | None,
     validation_fraction: float | None,
+    folds: int | None,
 ) -> None:
     """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
     if validation is not None and validation_fraction is not None:
@@ -77,6 +89,7 @@ def train(
     from train import data as source
     from train.cli.evaluate import print_scores
     from train.fit import fit
+    from train.folds import out_of_fold
     from train.recipe import recipe_of
     from train.run import finished
 
@@ -99,6 +112,18 @@ def train(
         with progress() as bar:
             report = _Report(bar, recipe.epochs)
             scores = fit(training, held_out, out, recipe, seed, on_step=report.step, on_epoch=report.epoch)
+            if folds is not None:
+                out_of_fold(
+                    training,
+                    held_out,
+                    out,
+                    recipe,
+                    seed,
+                    folds,
+                    on_fold=lambda fold: report.part(f"fold {fold}/{folds}"),
+                    on_step=report.step,
+                    on_epoch=report.epoch,
+                )
     if was_finished:
         click.echo(f"{out} was finished before", err=True)
     if scores is not None:
