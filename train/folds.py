@@ -16,8 +16,10 @@ from train.recipe import Recipe
 from train.run import load_run, write_table
 
 OUT_OF_FOLD_CSV = "out_of_fold.csv"
-"""In a run folder: ``path,label,fold`` and a probability a label for each crop of the run's data. ``fold``
-counts from 1; crops of the validation part, which the run's own model never saw, have ``validation`` there."""
+"""In a run folder: ``path,label,fold`` and a probability a label for each crop of the run's data.
+
+``fold`` counts from 1; crops of the validation part, which the run's own model never saw, have ``validation``.
+"""
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int = 0) -> NDArray[np.int64]:
