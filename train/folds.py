@@ -18,7 +18,7 @@ from train.run import load_run, write_table
 OUT_OF_FOLD_CSV = "out_of_fold.csv"
 """In a run folder: ``path,label,fold`` and a probability a label for each crop of the run's data.
 
-``fold`` counts from 1; crops of the validation part, which the run's own model never saw, have ``validation``.
+``fold`` counts from 1; the validation part, which the run's own model never saw, has ``validation`` there.
 """
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("keras", reason="needs the train extra")
 
@@ -41,7 +42,7 @@ def start(run: Path) -> subprocess.Popen[str]:
     )
 
 
-def weights(run: Path) -> list[np.ndarray]:
+def weights(run: Path) -> list[NDArray[np.float32]]:
     return [np.asarray(value) for value in load_run(run)[0].get_weights()]
 
 
