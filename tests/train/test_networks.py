@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 pytest.importorskip("keras", reason="needs the train extra")
 
-from train.networks import multiply_accumulates
+import keras
+
+from train.cli.options import NETWORK_NAMES
+from train.networks import NETWORKS, multiply_accumulates
 from train.networks.fusion import fusion_network
 
 PAPER = {
@@ -69,3 +75,64 @@ def test_width_scales_every_channel_but_the_labels() -> None:
     assert channels == [24, 64, 96, 64]
     assert model.get_layer("dense").output.shape == (None, 128)
     assert model.output_shape == (None, 5)
+
+
+def test_the_command_line_knows_every_network() -> None:
+    assert tuple(NETWORKS) == NETWORK_NAMES
+
+
+def test_hep2_has_the_sizes_of_its_publication() -> None:
+    model = NETWORKS["hep2"].build(6, input_px=NETWORKS["hep2"].input_px)
+    names = ("conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "flatten", "dense", "logits")
+    shapes = [model.get_layer(name).output.shape[1:] for name in names]
+    maps = [(72, 72, 6), (36, 36, 6), (33, 33, 16), (11, 11, 16), (9, 9, 32), (3, 3, 32)]
+    assert model.input_shape == (None, 78, 78, 1)
+    assert shapes == [*maps, (288,), (150,), (6,)]
+    # 7·7·6 + 6, 4·4·6·16 + 16, 3·3·16·32 + 32, 288·150 + 150, 150·6 + 6
+    assert model.count_params() == 300 + 1552 + 4640 + 43350 + 906
+
+
+def test_hep2_bends_as_lecuns_tanh_does() -> None:
+    model = NETWORKS["hep2"].build(3, input_px=78)
+    x = np.array([[[[-1.0, 0.0, 0.5, 1.0, 9.0, -9.0]]]], np.float32)
+    for name in ("squash1_in", "squash1_tanh", "squash1_out"):
+        x = np.asarray(model.get_layer(name)(x))
+    expected = 1.7159 * np.tanh(2 / 3 * np.array([-1.0, 0.0, 0.5, 1.0, 9.0, -9.0]))
+    np.testing.assert_allclose(x.ravel(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "reference"), [("vgg16", "VGG16"), ("resnet50", "ResNet50")])
+def test_peers_have_the_parameters_of_keras_applications(name: str, reference: str) -> None:
+    original = getattr(keras.applications, reference)(weights=None, classes=3, input_shape=(64, 64, 3))
+    model = NETWORKS[name].build(3, input_px=64)
+    assert model.count_params() == original.count_params()
+    assert (model.input_shape, model.output_shape) == ((None, 64, 64, 1), (None, 3))
+    assert [w.shape for w in model.weights][:-2] == [w.shape for w in original.weights][:-2]
+
+
+def test_dropout_and_momentum_reach_the_peers() -> None:
+    resnet = NETWORKS["resnet50"].build(3, input_px=32, dropout=0.3, batch_norm_momentum=0.9)
+    norms = [layer for layer in resnet.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {layer.momentum for layer in norms} == {0.9}
+    assert len(norms) == 53
+    assert resnet.get_layer("dropout").rate == 0.3
+    assert NETWORKS["hep2"].build(3, input_px=78, dropout=0.3).get_layer("dropout").rate == 0.3
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if not NETWORKS[name].has_width])
+def test_peers_refuse_a_width(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} has no width factor: leave --width out"):
+        NETWORKS[name].build(3, width=0.5)
+
+
+@pytest.mark.parametrize("name", ["fusion", "ablation3", "hep2", "resnet50"])
+def test_saved_networks_load_without_custom_objects(name: str, tmp_path: Path) -> None:
+    width = {"width": 0.05} if NETWORKS[name].has_width else {}
+    px = min(NETWORKS[name].input_px, 78)
+    model = NETWORKS[name].build(3, input_px=px, dropout=0.1, **width)
+    model.save(tmp_path / "model.keras")
+    crops = np.random.default_rng(0).normal(size=(2, px, px, 1)).astype(np.float32)
+    answers = np.asarray(model(crops))
+    np.testing.assert_allclose(answers.sum(axis=1), 1, rtol=1e-5)
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(np.asarray(loaded(crops)), answers, rtol=1e-4, atol=1e-6)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FOLDER = NamedPath(file_okay=False, path_type=Path)
 EXISTING = NamedPath(exists=True, path_type=Path)
 
+NETWORK_NAMES = ("fusion", "ablation1", "ablation2", "ablation3", "hep2", "vgg16", "resnet50")
+"""The names of `train.networks.NETWORKS`, which needs Keras."""
+
 
 def require_keras(command: str) -> None:
     """Say which extra is missing, or keep TensorFlow's start-up messages off the terminal."""

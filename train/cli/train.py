@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.cli.options import FiniteRange, one_line_errors
-from train.cli.options import EXISTING, FOLDER, progress, require_keras
+from train.cli.options import EXISTING, FOLDER, NETWORK_NAMES, progress, require_keras
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -51,7 +51,7 @@ class _Report:
 @click.option(
     "--recipe", "recipe_name", type=click.Choice(["best", "paper"]), default="best", show_default=True
 )
-@click.option("--network", type=click.Choice(["fusion"]), help="By default the recipe's.")
+@click.option("--network", type=click.Choice(NETWORK_NAMES), help="By default the recipe's.")
 @click.option("--width", type=FiniteRange(min=0, min_open=True, max=4), help="Factor on all channels.")
 @click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
 @click.option("--batch", type=click.IntRange(min=1), help="Crops a step; by default the recipe's.")
@@ -90,6 +90,7 @@ def train(
     from train.cli.evaluate import print_scores
     from train.fit import fit
     from train.folds import out_of_fold
+    from train.networks import NETWORKS
     from train.recipe import recipe_of
     from train.run import finished
 
@@ -101,11 +102,12 @@ def train(
         batch=batch,
         learning_rate=learning_rate,
     )
+    crop_px = recipe.crop_px or NETWORKS[recipe.network].input_px
     with one_line_errors(ValueError):
-        training = source.read_data(data)
+        training = source.read_data(data, size_px=crop_px)
         held_out: source.Dataset | None = None
         if validation is not None:
-            held_out = source.read_data(validation, training.labels)
+            held_out = source.read_data(validation, training.labels, crop_px)
         elif validation_fraction != 0:
             training, held_out = source.split(training, validation_fraction or 0.2, seed)
         was_finished = finished(out)

@@ -10,7 +10,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from train.networks.fusion import INPUT_PX, fusion_network
+from train.networks import fusion, hep2, imagenet
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,22 @@ class Network:
         ``input_px`` and ``seed``; returns a model from float32 [n, input_px, input_px, 1] to probabilities
         float32 [n, labels]
     input_px : side of the crops that its authors gave it; ours is 200
+    has_width : whether a ``width`` other than 1 means anything to it; the others refuse one
     """
 
     build: Callable[..., keras.Model]
-    input_px: int = INPUT_PX
+    input_px: int = fusion.INPUT_PX
+    has_width: bool = True
 
 
 NETWORKS = {
-    "fusion": Network(fusion_network),
-    "ablation1": Network(partial(fusion_network, skips=(False, True))),
-    "ablation2": Network(partial(fusion_network, skips=(True, False))),
-    "ablation3": Network(partial(fusion_network, skips=(False, False))),
+    "fusion": Network(fusion.fusion_network),
+    "ablation1": Network(partial(fusion.fusion_network, skips=(False, True))),
+    "ablation2": Network(partial(fusion.fusion_network, skips=(True, False))),
+    "ablation3": Network(partial(fusion.fusion_network, skips=(False, False))),
+    "hep2": Network(hep2.hep2_network, hep2.INPUT_PX, has_width=False),
+    "vgg16": Network(imagenet.vgg16_network, imagenet.INPUT_PX, has_width=False),
+    "resnet50": Network(imagenet.resnet50_network, imagenet.INPUT_PX, has_width=False),
 }
 
 

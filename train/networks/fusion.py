@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from train.networks.head import probabilities_of
+
 INPUT_PX = 200
 """Side of the grey input crop, in px (the paper's)."""
 
@@ -94,8 +96,4 @@ def fusion_network(
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(channels(512), activation="relu", name="dense")(x)
     x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
-    # a dense layer of 2 or 3 outputs crashes tflite-runtime 2.14 on aarch64; a 1×1 convolution does not
-    x = layers.Reshape((1, 1, channels(512)), name="as_map")(x)
-    x = layers.Conv2D(labels, 1, name="classes")(x)
-    x = layers.Reshape((labels,), name="logits")(x)
-    return keras.Model(crop, layers.Softmax(name="probabilities")(x), name="fusion")
+    return keras.Model(crop, probabilities_of(x, labels), name="fusion")
