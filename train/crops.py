@@ -75,11 +75,12 @@ def cut(
     scale: float = 1.0,
     pixel_um: float | None = None,
     separate: bool = False,
+    group_frames: int = 1,
     on_frame: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Cut a crop around each box into class folders under `out`, and list them in its ``cells.csv``.
 
-    ``cells.csv`` has the columns ``path,label,group`` (the group is the frame's file name, which keeps a
+    ``cells.csv`` has the columns ``path,label,group`` (the group is a frame's file name, which keeps the
     frame's cells together in a split) and the box file's further ones. Boxes of other frames are ignored.
 
     Parameters
@@ -97,6 +98,9 @@ def cut(
     pixel_um
         Side of a frame's pixel in the specimen; by default the box file's column ``pixel_um``, if any. It
         goes to ``cells.csv``, times the scale, and from there with the run into the bundle.
+    group_frames
+        Consecutive frames that form one group, named after its first: more than 1 where neighbouring fields
+        overlap and show the same cells.
     on_frame
         Called after each frame.
 
@@ -120,13 +124,16 @@ def cut(
 
     cells: list[dict[str, str]] = []
     seen: set[str] = set()
-    for frame in read_frames(frames):
+    group = ""
+    for index, frame in enumerate(read_frames(frames)):
         if isinstance(frame, FailedFrame):
             raise ValueError(f"{frame.name}: {frame.reason}")
         name = Path(frame.name).name
         if name in seen:
             raise ValueError(f"{frame.name}: a second frame of this name")
         seen.add(name)
+        if index % group_frames == 0:
+            group = name
         rows = by_frame.get(name, [])
         crops = crop_cells(frame.image, [_cell(row, boxes) for row in rows], size_px=CROP_PX, scale=scale)
         for k, (row, crop) in enumerate(zip(rows, crops, strict=True)):
@@ -139,7 +146,7 @@ def cut(
                 raise OSError(f"{out / path}: cannot be written")
             side_um = pixel_um or float(row.get("pixel_um") or 0)
             seen_um = {"pixel_um": f"{side_um * scale:g}"} if side_um else {}
-            cells.append({**row, **seen_um, "path": path, "label": label, "group": name})
+            cells.append({**row, **seen_um, "path": path, "label": label, "group": group})
         on_frame()
     if not cells:
         raise ValueError(f"{boxes}: no box lies in the given frames")

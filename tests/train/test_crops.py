@@ -64,6 +64,12 @@ def test_only_separate_cells_of_the_chosen_frames_at_another_scale(frames: Path,
     assert read_data(out).pixel_um is None
 
 
+def test_overlapping_frames_form_one_group(frames: Path, tmp_path: Path) -> None:
+    assert cv2.imwrite(str(frames / "f3.png"), np.zeros((500, 600), np.uint8))
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "data", group_frames=2)
+    assert read_data(tmp_path / "data").groups == ("f1.png", "f1.png", "f1.png", "f3.png")
+
+
 def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> None:
     cut([frames], tmp_path / "boxes.csv", tmp_path / "data", scale=2.0, pixel_um=0.1)
     assert read_data(tmp_path / "data").pixel_um == pytest.approx(0.2)

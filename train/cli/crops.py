@@ -31,6 +31,13 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
     help="Side of a frame's pixel in the specimen, µm; by default what BOXES says.",
 )
 @click.option("--separate", is_flag=True, help="Leave out cells marked as touching or cut by the border.")
+@click.option(
+    "--group-frames",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Consecutive frames that a split keeps together: more where neighbouring fields overlap.",
+)
 def crops(
     frames: tuple[Path, ...],
     boxes: Path,
@@ -39,6 +46,7 @@ def crops(
     scale: float,
     pixel_um: float | None,
     separate: bool,
+    group_frames: int,
 ) -> None:
     """Cut a 200×200 crop around each box of BOXES that lies in FRAMES (files or folders).
 
@@ -56,6 +64,7 @@ def crops(
             scale=scale,
             pixel_um=pixel_um,
             separate=separate,
+            group_frames=group_frames,
             on_frame=lambda: bar.advance(task),
         )
     for label, n in counts.items():
