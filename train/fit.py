@@ -160,7 +160,6 @@ def fit(
         model = _compiled(recipe, len(training.labels), training.crops.shape[1], steps, seed)
         first, rows = 0, []
 
-    answers = None
     for epoch in range(first, recipe.epochs):
         start = time.monotonic()
         told = keras.callbacks.LambdaCallback(
@@ -184,27 +183,39 @@ def fit(
         replace_file(checkpoint, model.save)
         on_epoch(row)
 
+    # in float32 and without the optimizer
+    plain = _built(replace(recipe, precision="float32"), len(training.labels), training.crops.shape[1], seed)
+    plain.set_weights(model.get_weights())
     if validation is not None:
-        if answers is None:
-            answers = probabilities(model, validation.crops, recipe.normalisation)
+        answers = probabilities(plain, validation.crops, recipe.normalisation)
         write_json(out / "metrics.json", score(validation.truth, answers.argmax(axis=1), validation.labels))
     replace_file(out / "crops.npz", lambda part: save_crops(part, kept))
-    # without the optimizer; the last file written, so its presence says that the run is finished
-    replace_file(out / "model.keras", keras.Model(model.inputs, model.outputs, name=model.name).save)
+    # the last file written, so its presence says that the run is finished
+    replace_file(out / "model.keras", plain.save)
     return read_scores(out)
+
+
+def _built(recipe: Recipe, labels: int, crop_px: int, seed: int) -> keras.Model:
+    """Build the recipe's network, in the recipe's precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
+    try:
+        return NETWORKS[recipe.network].build(
+            labels,
+            input_px=crop_px,
+            width=recipe.width,
+            dropout=recipe.dropout,
+            batch_norm_momentum=recipe.batch_norm_momentum,
+            seed=seed,
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _compiled(recipe: Recipe, labels: int, crop_px: int, steps: int, seed: int) -> keras.Model:
     """Build and compile the recipe's network for `steps` steps an epoch."""
     keras.utils.set_random_seed(seed)
-    model = NETWORKS[recipe.network].build(
-        labels,
-        input_px=crop_px,
-        width=recipe.width,
-        dropout=recipe.dropout,
-        batch_norm_momentum=recipe.batch_norm_momentum,
-        seed=seed,
-    )
+    model = _built(recipe, labels, crop_px, seed)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
     if recipe.warm_up is not None:
         total = steps * recipe.epochs

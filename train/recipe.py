@@ -32,6 +32,8 @@ class Recipe:
     grid_lines : share of ``random`` crops over which a line of a counting chamber is drawn
     mixup : both parameters of the Beta distribution by which two crops and their labels are mixed, or 0
         (Zhang et al., ICLR 2018, arXiv:1710.09412)
+    precision : ``float32``, or ``bfloat16`` for the arithmetic of a step (weights and results stay float32):
+        about twice as fast where the processor has it (measured: x86 with AVX512-BF16)
     augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch
     """
 
@@ -53,6 +55,7 @@ class Recipe:
     balance: float = 0.0
     grid_lines: float = 0.0
     mixup: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 RECIPES = {

@@ -153,3 +153,19 @@ def test_the_papers_recipe() -> None:
     )
     assert recipe_of("best", epochs=7, width=None).epochs == 7
     assert recipe_of("best", epochs=7, width=None).width == RECIPES["best"].width
+
+
+def test_bfloat16_steps_leave_a_float32_model(tmp_path: Path) -> None:
+    recipe = replace(TINY["best"], precision="bfloat16", epochs=2)
+    validation = spots(6, 2)
+    scores = fit(spots(12, 1), validation, tmp_path / "run", recipe, 5)
+    model, _, normalisation = load_run(tmp_path / "run")
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    answers = probabilities(model, validation.crops, normalisation)
+    assert scores is not None
+    assert scores["accuracy"] == (answers.argmax(axis=1) == validation.truth).mean()
+    unlike = fit(spots(12, 1), validation, tmp_path / "plain", replace(recipe, precision="float32"), 5)
+    assert unlike is not None
+    one, other = (load_run(tmp_path / name)[0].get_weights() for name in ("run", "plain"))
+    assert any((a != b).any() for a, b in zip(one, other, strict=True))
+    assert all(np.abs(a - b).max() < 0.1 for a, b in zip(one, other, strict=True))

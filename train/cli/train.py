@@ -56,6 +56,9 @@ class _Report:
 @click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
 @click.option("--batch", type=click.IntRange(min=1), help="Crops a step; by default the recipe's.")
 @click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), help="By default the recipe's.")
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16"]), help="bfloat16 is faster on some processors."
+)
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
 @click.option("--validation", type=EXISTING, help="Labelled crops to validate on, instead of a split.")
 @click.option(
@@ -77,6 +80,7 @@ def train(
     epochs: int | None,
     batch: int | None,
     learning_rate: float | None,
+    precision: str | None,
     seed: int,
     validation: Path | None,
     validation_fraction: float | None,
@@ -101,6 +105,7 @@ def train(
         epochs=epochs,
         batch=batch,
         learning_rate=learning_rate,
+        precision=precision,
     )
     crop_px = recipe.crop_px or NETWORKS[recipe.network].input_px
     with one_line_errors(ValueError):

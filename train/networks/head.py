@@ -9,13 +9,14 @@ from keras import layers
 def probabilities_of(features: keras.KerasTensor, labels: int) -> keras.KerasTensor:
     """Add a dense layer and a softmax to features [n, m]: probabilities [n, labels].
 
-    The layer named ``logits`` gives [n, labels] before the softmax.
+    The layer named ``logits`` gives [n, labels] before the softmax. From there on it is float32 whatever
+    precision the rest is trained in.
     """
     # a dense layer of 2 or 3 outputs crashes tflite-runtime 2.14 on aarch64; a 1×1 convolution does not
     x = layers.Reshape((1, 1, features.shape[-1]), name="as_map")(features)
-    x = layers.Conv2D(labels, 1, name="classes")(x)
-    x = layers.Reshape((labels,), name="logits")(x)
-    return layers.Softmax(name="probabilities")(x)
+    x = layers.Conv2D(labels, 1, name="classes", dtype="float32")(x)
+    x = layers.Reshape((labels,), name="logits", dtype="float32")(x)
+    return layers.Softmax(name="probabilities", dtype="float32")(x)
 
 
 def refuse_width(network: str, width: float) -> None:
