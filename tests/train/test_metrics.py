@@ -1,11 +1,52 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+import scipy.stats
+import sklearn.calibration  # type: ignore[import-untyped]
+import sklearn.metrics  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from train.metrics import confusion_matrix, score
+from train.metrics import (
+    Intervals,
+    bootstrap_intervals,
+    brier_score,
+    calibration_error,
+    chance_calibration_error,
+    confusion_matrix,
+    coverage_at,
+    coverage_curve,
+    rates,
+    reliability,
+    score,
+)
+
+LABELS = ["a", "b", "c", "d"]
+PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+ANSWERS = st.lists(
+    st.tuples(st.floats(0, 1, width=32, allow_subnormal=False), st.booleans()), min_size=1, max_size=60
+)
+
+
+def some_answers(cells: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Truth and answers of four classes, four in five right."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 4, cells)
+    return truth, np.where(rng.random(cells) < 0.8, truth, rng.integers(0, 4, cells))
+
+
+def arrays(answers: list[tuple[float, bool]]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    confidence, right = zip(*answers, strict=True)
+    return np.array(confidence, np.float32), np.array(right)
+
+
+def width(interval: tuple[float, float] | None) -> float:
+    assert interval is not None
+    return interval[1] - interval[0]
 
 
 def test_scores_of_a_worked_example() -> None:
@@ -13,26 +54,228 @@ def test_scores_of_a_worked_example() -> None:
     scores = score(truth, answers, ["a", "b", "c"])
     assert scores["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 1, 0]]
     assert scores["accuracy"] == pytest.approx(0.5)
-    assert scores["precision"] == pytest.approx({"a": 2 / 3, "b": 1 / 3, "c": 0.0})
+    assert scores["precision"] == {"a": pytest.approx(2 / 3), "b": pytest.approx(1 / 3), "c": None}
     assert scores["recall"] == pytest.approx({"a": 2 / 3, "b": 1 / 2, "c": 0.0})
     assert scores["f1"] == pytest.approx({"a": 2 / 3, "b": 0.4, "c": 0.0})
     assert (scores["labels"], scores["cells"]) == (["a", "b", "c"], 6)
 
 
-def test_an_absent_class_scores_zero() -> None:
-    scores = score(np.array([0]), np.array([0]), ["a", "b"])
-    assert scores["f1"] == {"a": 1.0, "b": 0.0}
-    assert score(np.zeros(0, np.int64), np.zeros(0, np.int64), ["a"])["accuracy"] == 0.0
+def test_what_is_undefined_is_none() -> None:
+    scores = score(np.array([0, 0]), np.array([0, 1]), ["a", "b", "c"])
+    assert scores["recall"] == {"a": 0.5, "b": None, "c": None}
+    assert scores["precision"] == {"a": 1.0, "b": 0.0, "c": None}
+    # b was answered and is absent: each answer was wrong, so its F1 is 0; of c nothing is known
+    assert scores["f1"] == {"a": pytest.approx(2 / 3), "b": 0.0, "c": None}
+    assert scores["accuracy"] == 0.5
+    with pytest.raises(ValueError, match="no cells"):
+        score(np.zeros(0, np.int64), np.zeros(0, np.int64), ["a"])
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
-def test_f1_is_the_harmonic_mean_and_accuracy_the_weighted_recall(pairs: list[tuple[int, int]]) -> None:
+@given(PAIRS)
+def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     truth, answers = np.array(pairs).T
-    labels = ["a", "b", "c", "d"]
-    scores = score(truth, answers, labels)
-    present = confusion_matrix(truth, answers, 4).sum(axis=1)
-    for label in labels:
-        p, r = scores["precision"][label], scores["recall"][label]
-        assert scores["f1"][label] == pytest.approx(2 * p * r / (p + r) if p + r else 0.0)
-    weighted = sum(scores["recall"][label] * n for label, n in zip(labels, present, strict=True))
-    assert scores["accuracy"] == pytest.approx(weighted / len(pairs))
+    scores = score(truth, answers, LABELS)
+    precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
+        truth, answers, labels=range(4), zero_division=np.nan
+    )
+    for k, label in enumerate(LABELS):
+        for ours, theirs in (
+            (scores["precision"][label], precision[k]),
+            (scores["recall"][label], recall[k]),
+            (scores["f1"][label], f1[k]),
+        ):
+            assert math.isnan(theirs) if ours is None else ours == pytest.approx(theirs)
+    assert scores["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, answers))
+    assert scores["confusion"] == sklearn.metrics.confusion_matrix(truth, answers, labels=range(4)).tolist()
+
+
+@given(PAIRS)
+def test_accuracy_is_the_recall_weighted_by_the_cells(pairs: list[tuple[int, int]]) -> None:
+    truth, answers = np.array(pairs).T
+    matrix = confusion_matrix(truth, answers, 4)
+    found = rates(matrix)
+    assert np.nansum(found.recall * matrix.sum(axis=1)) == pytest.approx(found.accuracy * len(pairs))
+
+
+def test_rates_of_many_matrices_are_those_of_each() -> None:
+    matrices = np.random.default_rng(0).integers(0, 5, (6, 3, 3))
+    together = rates(matrices)
+    for k, matrix in enumerate(matrices):
+        for all_of_them, one in zip(together, rates(matrix), strict=True):
+            np.testing.assert_array_equal(all_of_them[k], one)
+
+
+def test_the_intervals_of_single_cells_are_those_of_scipy() -> None:
+    truth, answers = some_answers(300)
+    right = (truth == answers).astype(float)
+    theirs = scipy.stats.bootstrap(
+        (right,), np.mean, n_resamples=4000, method="percentile", rng=1
+    ).confidence_interval
+    ours = bootstrap_intervals(truth, answers, LABELS, resamples=4000)["accuracy"]
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.01)
+
+
+def test_the_intervals_of_groups_are_those_of_drawing_them_one_by_one() -> None:
+    truth, answers = some_answers(60)
+    groups = np.arange(60) // 4
+    rng = np.random.default_rng(3)
+    drawn = []
+    for _ in range(4000):
+        cells = np.concatenate([np.flatnonzero(groups == g) for g in rng.integers(0, 15, 15)])
+        drawn.append(score(truth[cells], answers[cells], LABELS)["f1"]["b"] or 0.0)
+    ours = bootstrap_intervals(truth, answers, LABELS, groups.astype(str).tolist(), resamples=4000)
+    assert ours["f1"]["b"] == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))), abs=0.02)
+
+
+@given(PAIRS.filter(lambda pairs: len(pairs) > 1))
+def test_an_interval_of_single_cells_holds_the_accuracy(pairs: list[tuple[int, int]]) -> None:
+    truth, answers = np.array(pairs).T
+    interval = bootstrap_intervals(truth, answers, LABELS, resamples=500)["accuracy"]
+    assert interval is not None
+    # the mean of a resample is no rounder than that of the sample
+    assert interval[0] - 1e-12 <= score(truth, answers, LABELS)["accuracy"] <= interval[1] + 1e-12
+
+
+@given(st.integers(0, 20))
+def test_every_interval_of_enough_cells_holds_its_score(seed: int) -> None:
+    truth, answers = some_answers(200, seed)
+    scores, intervals = score(truth, answers, LABELS), bootstrap_intervals(truth, answers, LABELS)
+    for label in LABELS:
+        for value, interval in (
+            (scores["precision"][label], intervals["precision"][label]),
+            (scores["recall"][label], intervals["recall"][label]),
+            (scores["f1"][label], intervals["f1"][label]),
+        ):
+            assert value is not None
+            assert interval is not None
+            assert 0 <= interval[0] <= value <= interval[1] <= 1
+
+
+def test_copies_of_a_cell_add_nothing_when_whole_groups_are_drawn() -> None:
+    truth, answers = some_answers(100)
+    groups = [str(k) for k in range(100) for _ in range(5)]
+    once = bootstrap_intervals(truth, answers, LABELS)
+    by_group = bootstrap_intervals(truth.repeat(5), answers.repeat(5), LABELS, groups)
+    by_cell = bootstrap_intervals(truth.repeat(5), answers.repeat(5), LABELS)
+    assert by_group["accuracy"] == pytest.approx(once["accuracy"], abs=0.01)
+    assert width(by_group["accuracy"]) == pytest.approx(math.sqrt(5) * width(by_cell["accuracy"]), rel=0.15)
+
+
+def test_intervals_depend_on_neither_the_order_nor_the_names_of_groups() -> None:
+    truth, answers = some_answers(90)
+    groups = [f"{k // 3:02d}" for k in range(90)]
+    order = np.random.default_rng(5).permutation(90)
+
+    def intervals(seed: int) -> Intervals:
+        return bootstrap_intervals(truth, answers, LABELS, groups, seed=seed)
+
+    shuffled = bootstrap_intervals(
+        truth[order], answers[order], LABELS, [f"frame {groups[k]}" for k in order]
+    )
+    assert shuffled == intervals(0) == intervals(0) != intervals(1)
+
+
+def test_without_two_groups_there_are_no_intervals() -> None:
+    truth, answers = some_answers(9)
+    one = bootstrap_intervals(truth, answers, LABELS, ["slide"] * 9)
+    assert one["accuracy"] is None
+    assert one["f1"] == dict.fromkeys(LABELS)
+    absent = bootstrap_intervals(np.array([0, 0, 0]), np.array([0, 1, 0]), ["a", "b"])
+    assert absent["recall"]["b"] is None
+    assert absent["precision"]["b"] == (0.0, 0.0)
+
+
+def test_an_overconfident_model_by_hand() -> None:
+    confidence = np.array([0.95, 0.95, 0.55, 0.55], np.float32)
+    right = np.array([True, False, True, False])
+    assert calibration_error(confidence, right) == pytest.approx(0.5 * 0.45 + 0.5 * 0.05)
+    found = reliability(confidence, right)
+    assert found.cells[found.cells > 0].tolist() == [2, 2]
+    assert found.accuracy[found.cells > 0].tolist() == [0.5, 0.5]
+
+
+@given(ANSWERS, st.integers(1, 20))
+def test_the_reliability_diagram_is_that_of_scikit_learn(
+    answers: list[tuple[float, bool]], bins: int
+) -> None:
+    confidence, right = arrays(answers)
+    accuracy, mean = sklearn.calibration.calibration_curve(right, confidence, n_bins=bins, pos_label=True)
+    found = reliability(confidence, right, bins)
+    filled = found.cells > 0
+    assert found.accuracy[filled] == pytest.approx(accuracy)
+    assert found.confidence[filled] == pytest.approx(mean)
+    weights = found.cells[filled] / len(right)
+    assert calibration_error(confidence, right, bins) == pytest.approx(weights @ np.abs(accuracy - mean))
+
+
+def test_bins_are_closed_above() -> None:
+    found = reliability(np.array([0.0, 0.5, 0.50001, 1.0]), np.ones(4, bool), bins=2)
+    assert found.cells.tolist() == [2, 2]
+
+
+@given(ANSWERS)
+def test_bins_of_equal_mass_hold_every_cell_and_keep_equal_confidences_together(
+    answers: list[tuple[float, bool]],
+) -> None:
+    confidence, right = arrays(answers)
+    found = reliability(confidence, right, 5, equal_mass=True)
+    assert found.cells.sum() == len(right)
+    assert len(np.unique(np.searchsorted(found.edges[1:-1], confidence))) == (found.cells > 0).sum()
+    assert np.nansum(found.accuracy * found.cells) == pytest.approx(right.sum())
+    assert found.cells.max() >= len(right) / 5
+
+
+def test_bins_of_equal_mass_are_equal_where_all_confidences_differ() -> None:
+    confidence = np.random.default_rng(0).random(150)
+    assert set(reliability(confidence, confidence > 0.5, equal_mass=True).cells.tolist()) == {10}
+
+
+@pytest.mark.parametrize("equal_mass", [False, True])
+def test_the_error_of_a_calibrated_model_tends_to_0(equal_mass: bool) -> None:
+    rng = np.random.default_rng(0)
+    errors = []
+    for cells in (100, 3000, 100_000):
+        confidence = rng.uniform(0.3, 1, cells)
+        errors.append(calibration_error(confidence, rng.random(cells) < confidence, equal_mass=equal_mass))
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.01
+
+
+def test_chance_tells_a_calibrated_model_from_another() -> None:
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(0.5, 1, 400)
+    limit = chance_calibration_error(confidence)
+    below = [calibration_error(confidence, rng.random(400) < confidence) < limit for _ in range(200)]
+    assert np.mean(below) == pytest.approx(0.95, abs=0.05)
+    assert calibration_error(confidence, rng.random(400) < confidence - 0.15) > limit
+    assert limit == chance_calibration_error(confidence)
+
+
+@given(ANSWERS)
+def test_the_coverage_curve_ends_with_all_cells(answers: list[tuple[float, bool]]) -> None:
+    confidence, right = arrays(answers)
+    curve = coverage_curve(confidence, right)
+    assert curve.coverage[-1] == 1
+    assert curve.accuracy[-1] == pytest.approx(right.mean())
+    assert (np.diff(curve.coverage) > 0).all()
+    assert (np.diff(curve.threshold) < 0).all()
+    for threshold, coverage, accuracy in zip(*curve, strict=True):
+        kept = confidence >= threshold
+        assert coverage == pytest.approx(kept.mean())
+        assert accuracy == pytest.approx(right[kept].mean())
+
+
+def test_the_largest_coverage_of_an_accuracy() -> None:
+    curve = coverage_curve(np.array([0.9, 0.8, 0.8, 0.7, 0.6]), np.array([True, False, True, True, False]))
+    assert curve.coverage.tolist() == [0.2, 0.6, 0.8, 1.0]
+    assert coverage_at(curve, 0.75) == 2
+    assert coverage_at(curve, 0.7) == 2
+    assert coverage_at(curve, 0.9) == 0
+    assert coverage_at(coverage_curve(np.array([0.9]), np.array([False])), 0.5) is None
+
+
+def test_the_brier_score_of_two_classes_is_twice_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    second, truth = rng.random(50), rng.integers(0, 2, 50)
+    ours = brier_score(np.stack([1 - second, second], axis=1), truth)
+    assert ours == pytest.approx(2 * sklearn.metrics.brier_score_loss(truth, second))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -9,47 +10,130 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import json_option, one_line_errors, quiet_libraries
-from train.cli.options import EXISTING, require_keras
+from edge.cli.options import NamedPath, json_option, one_line_errors, quiet_libraries
+from train.cli.options import EXISTING, FOLDER, progress, require_keras
 
 if TYPE_CHECKING:
-    from train.metrics import Scores
-
-
-def print_scores(scores: Scores) -> None:
-    """Print the scores and the confusion matrix as a table."""
     from rich.console import Console
+
+    from train.evaluate import Evaluation
+    from train.metrics import Intervals, Scores
+
+
+def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
+    """Print the scores, with their intervals below them, and the confusion matrix as a table."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("truth", "precision", "recall", "F1", *(f"→ {label}" for label in scores["labels"]))
+    from train.report.words import UNDEFINED
+
+    table = Table("truth", "precision", "recall", "F1", *(f"→ {escape(label)}" for label in scores["labels"]))
     for column in table.columns[1:]:
         column.justify = "right"
     for label, row in zip(scores["labels"], scores["confusion"], strict=True):
-        values = (f"{scores[key][label]:.3f}" for key in ("precision", "recall", "f1"))
-        table.add_row(label, *values, *map(str, row))
-    # a pipe or a file has no edge to wrap at
-    console = Console(width=None if sys.stdout and sys.stdout.isatty() else 200)
+        values = []
+        for key in ("precision", "recall", "f1"):
+            value = scores[key][label]
+            interval = intervals[key][label] if intervals else None
+            values.append(UNDEFINED if value is None else f"{value:.3f}")
+            if interval is not None:
+                values[-1] += f"\n[dim]{interval[0]:.2f}–{interval[1]:.2f}[/dim]"
+        table.add_row(escape(label), *values, *map(str, row))
+    console = _console()
     console.print(table)
-    console.print(f"accuracy {scores['accuracy']:.4f} on {scores['cells']} cells", highlight=False)
+    accuracy = f"accuracy {scores['accuracy']:.4f}"
+    if intervals and intervals["accuracy"]:
+        accuracy += " ({:.3f}–{:.3f})".format(*intervals["accuracy"])
+    console.print(f"{accuracy} on {scores['cells']} cells", highlight=False)
+
+
+def print_evaluation(found: Evaluation) -> None:
+    """Print everything but the curves."""
+    from train.report.words import (
+        WIDTHLESS,
+        calibration_words,
+        coverage_words,
+        interval_words,
+        reject_words,
+        without_width,
+    )
+
+    print_scores(found, found["intervals"])
+    lines = [interval_words(found)]
+    if without_width(found):
+        lines.append(WIDTHLESS)
+    lines += [calibration_words(found), coverage_words(found)]
+    if found["reject"] is not None:
+        lines.append(reject_words(found["reject"]))
+    console = _console()
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+    without = found["without"]
+    if without is not None:
+        console.print(
+            f"\nwithout {len(without['left_out'])} labels that a person called wrong:", highlight=False
+        )
+        print_scores(without, without["intervals"])
+    for line in (*found["notices"], found["use"]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # a pipe or a file has no edge to wrap at
+    return Console(width=None if sys.stdout and sys.stdout.isatty() else 200)
 
 
 @click.command()
 @click.argument("run_or_bundle")
 @click.argument("data", type=EXISTING)
+@click.option("--out", type=FOLDER, help="Write evaluation.html, evaluation.json and predictions.csv here.")
+@click.option(
+    "--without",
+    type=NamedPath(exists=True, dir_okay=False, path_type=Path),
+    metavar="CSV",
+    help="Table (path,verdict): score also without the labels whose verdict is wrong.",
+)
+@click.option("--flips", is_flag=True, help="Average over the 8 mirrored and turned views of each crop.")
 @json_option
-def evaluate(run_or_bundle: str, data: Path, as_json: bool) -> None:
+def evaluate(
+    run_or_bundle: str, data: Path, out: Path | None, without: Path | None, flips: bool, as_json: bool
+) -> None:
     """Score RUN_OR_BUNDLE on the labelled crops of DATA.
 
-    A bundle (a path or a shipped name) needs the base install only; a run folder needs the train extra.
+    A bundle (a path or a shipped name) needs the base install only; a run folder and --out need the train
+    extra.
     """
     if Path(run_or_bundle).is_dir():
         require_keras("evaluate")
+    if out is not None and importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException(
+            "leuko evaluate --out needs the train extra: pip install 'leuko-edge[train]'"
+        )
     from edge.runtime import RuntimeMissingError
-    from train.evaluate import evaluate as evaluated
+    from train.evaluate import evaluation, predict, read_wrong_labels
 
     with one_line_errors(ValueError, RuntimeMissingError), quiet_libraries():
-        scores = evaluated(run_or_bundle, data)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+        with progress() as bar:
+            task = bar.add_task("evaluating", total=None)
+            predictions = predict(
+                run_or_bundle,
+                data,
+                flips=flips,
+                on_cells=lambda done, cells: bar.update(task, completed=done, total=cells),
+            )
+        wrong = None if without is None else read_wrong_labels(without, predictions.dataset.names)
+        found = evaluation(predictions, data, wrong)
+        if out is not None:
+            from train.report.evaluation import write_evaluation
+
+            write_evaluation(out, predictions, found, wrong)
     if as_json:
-        click.echo(json.dumps(scores))
+        click.echo(json.dumps(found))
     else:
-        print_scores(scores)
+        print_evaluation(found)
+    if out is not None:
+        click.echo(f"written to {out}: evaluation.html, evaluation.json, predictions.csv", err=True)

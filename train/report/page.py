@@ -96,15 +96,15 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
     )
 
 
-def gallery(pictures: Iterable[Picture]) -> str:
-    """Set pictures side by side."""
+def gallery(pictures: Iterable[Picture], *, large: bool = False) -> str:
+    """Set pictures side by side; `large` ones are to be judged."""
     figures = "\n".join(
         f'<figure title="{escape(picture.origin)}"><img alt="{escape(picture.caption)}" '
         f'src="{jpeg_uri(picture.image)}" loading=lazy><figcaption>{escape(picture.caption)}</figcaption>'
         "</figure>"
         for picture in pictures
     )
-    return f"<div class=gallery>{figures}</div>"
+    return f'<div class="gallery{" large" if large else ""}">{figures}</div>'
 
 
 def jpeg_uri(image: NDArray[np.uint8]) -> str:

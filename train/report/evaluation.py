@@ -1,0 +1,264 @@
+"""`evaluation.html`, `evaluation.json` and `predictions.csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.durable import write_atomically
+from train.evaluate import Evaluation, Measures, Predictions
+from train.report.figure import plots, svg
+from train.report.page import Picture, confusion, gallery, page, paragraph, table
+from train.report.words import (
+    UNDEFINED,
+    WIDTHLESS,
+    calibration_words,
+    interval_words,
+    percent,
+    reject_words,
+    share,
+    without_width,
+)
+
+MISTAKES = 40
+"""Pictures of wrong answers on the page."""
+
+
+def write_evaluation(
+    out: Path, predictions: Predictions, found: Evaluation, wrong: NDArray[np.bool_] | None = None
+) -> None:
+    """Write the three files into the folder `out`, each whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If one cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "predictions.csv", predictions_csv(predictions).encode())
+    write_atomically(out / "evaluation.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_atomically(out / "evaluation.html", evaluation_page(predictions, found, wrong).encode())
+
+
+def predictions_csv(predictions: Predictions) -> str:
+    """Table of a row a cell: path, truth, answer, and a column ``probability_LABEL`` a label."""
+    dataset = predictions.dataset
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "truth", "answer", *(f"probability_{label}" for label in dataset.labels)))
+    for name, truth, answer, row in zip(
+        dataset.names, dataset.truth, predictions.answers, predictions.probabilities, strict=True
+    ):
+        # nine digits tell every float32 from its neighbours: all measures follow from this table
+        probabilities = (f"{value:.9g}" for value in row)
+        writer.writerow((name, dataset.labels[truth], dataset.labels[answer], *probabilities))
+    return text.getvalue()
+
+
+def evaluation_page(
+    predictions: Predictions, found: Evaluation, wrong: NDArray[np.bool_] | None = None
+) -> str:
+    """Set the page of an evaluation.
+
+    Parameters
+    ----------
+    predictions, found, wrong
+        What was measured, the measures, and the labels called wrong where verdicts were given: see
+        `train.evaluate.evaluation`.
+    """
+    name = found["model"]["name"]
+    sections = [("Scores", _scores(found))]
+    without = found["without"]
+    if without is not None and wrong is not None:
+        sections.append(
+            (
+                "Without labels that are plainly wrong",
+                _comparison(found, without)
+                + paragraph(
+                    f"The {len(without['left_out'])} labels that a person called wrong, with the answer:"
+                )
+                + gallery(_pictures(predictions, np.flatnonzero(wrong)), large=True),
+            )
+        )
+    sections += [
+        ("Truth and answers", confusion(found["labels"], found["confusion"])),
+        ("Are the probabilities honest?", _calibration(found)),
+        ("Fewer answers, better answers", _coverage(found)),
+        ("The worst mistakes", _mistakes(predictions)),
+        ("How it was measured", _methods(found)),
+    ]
+    lead = f"{name} on {found['data']['path']}, {found['cells']:,} cells"
+    notices = [f"{text[0].upper()}{text[1:]}." for text in found["notices"]]
+    return page(f"Accuracy {found['accuracy']:.3f}", lead, sections, notices)
+
+
+def _sentence(words: str) -> str:
+    return paragraph(f"{words[0].upper()}{words[1:]}.")
+
+
+def _scores(found: Measures) -> str:
+    intervals = found["intervals"]
+    rows = [
+        (
+            label,
+            f"{sum(found['confusion'][k]):,}",
+            share(found["recall"][label], intervals["recall"][label]),
+            share(found["precision"][label], intervals["precision"][label]),
+            share(found["f1"][label], intervals["f1"][label]),
+        )
+        for k, label in enumerate(found["labels"])
+    ]
+    body = _sentence(f"accuracy {share(found['accuracy'], intervals['accuracy'])}")
+    body += table(("Class", "Cells", "Recall", "Precision", "F1"), rows)
+    body += paragraph(f"{interval_words(found)}.", small=True)
+    return body + (
+        paragraph(f"{WIDTHLESS[0].upper()}{WIDTHLESS[1:]}.", small=True) if without_width(found) else ""
+    )
+
+
+def _comparison(found: Measures, without: Measures) -> str:
+    def row(name: str, values: Iterable[str]) -> tuple[str, ...]:
+        return (name, *values)
+
+    both = (found, without)
+    rows = [
+        row("Accuracy", (share(m["accuracy"], m["intervals"]["accuracy"]) for m in both)),
+        *(
+            row(f"F1 of {label}", (share(m["f1"][label], m["intervals"]["f1"][label]) for m in both))
+            for label in found["labels"]
+        ),
+        row("Expected calibration error", (share(m["calibration_error"]) for m in both)),
+    ]
+    return table(("", f"all {found['cells']:,} cells", f"without, {without['cells']:,} cells"), rows)
+
+
+def _calibration(found: Measures) -> str:
+    figure, (axes,) = plots(height_in=4.0)
+    bins = found["calibration"]["reliability"]
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="honest")
+    axes.bar(
+        [b["low"] for b in bins],
+        [b["accuracy"] for b in bins],
+        width=[b["high"] - b["low"] for b in bins],
+        align="edge",
+        edgecolor="white",
+        alpha=0.85,
+        label="accuracy of a bin",
+    )
+    axes.plot(
+        [b["confidence"] for b in bins],
+        [b["accuracy"] for b in bins],
+        "o",
+        markersize=4,
+        color="black",
+        label="at its mean probability",
+    )
+    for b in bins:
+        middle = (b["low"] + b["high"]) / 2
+        axes.annotate(
+            f"{b['cells']}",
+            (middle, b["accuracy"]),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1.08), xlabel="probability of the answer", ylabel="share of right answers")
+    figure.legend(loc="outside upper left", ncols=3)
+    body = svg(figure) + _sentence(calibration_words(found))
+    return body + paragraph(
+        f"Mean over the cells of the gap between accuracy and mean probability in "
+        f"{found['calibration']['bins']} bins of equal width; the numbers are cells. With bins of equal mass "
+        f"it is {found['calibration']['equal_mass_error']:.3f}. Brier score {found['brier_score']:.3f} (0 "
+        "best, 2 worst).",
+        small=True,
+    )
+
+
+def _coverage(found: Measures) -> str:
+    figure, (axes,) = plots(height_in=3.2)
+    curve = found["coverage"]["curve"]
+    axes.plot([p["coverage"] for p in curve], [p["accuracy"] for p in curve], drawstyle="steps-pre")
+    reject = found["reject"]
+    if reject is not None and reject["accuracy"] is not None:
+        axes.plot(
+            [reject["coverage"]],
+            [reject["accuracy"]],
+            "o",
+            label=f"the bundle's threshold, {reject['below']:g}",
+        )
+        axes.legend(loc="lower left")
+    lowest = min(p["accuracy"] for p in curve)
+    axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.005))
+    axes.set(xlabel="share of cells answered, the most confident first", ylabel="accuracy on these")
+    rows: list[Sequence[str]] = [
+        (
+            percent(float(wanted), 0),
+            UNDEFINED if point is None else percent(point["coverage"]),
+            UNDEFINED if point is None else f"{point['threshold']:.3f}",
+        )
+        for wanted, point in found["coverage"]["at_accuracy"].items()
+    ]
+    body = svg(figure) + table(("Wanted accuracy", "Cells answered", "Probability at least"), rows)
+    if reject is not None:
+        body += _sentence(reject_words(reject))
+    return body + paragraph(
+        "The thresholds are chosen on the cells that they are judged on: new cells will do slightly worse.",
+        small=True,
+    )
+
+
+def _mistakes(predictions: Predictions) -> str:
+    mistakes = predictions.mistakes
+    if len(mistakes) == 0:
+        return paragraph("None: every answer is right.")
+    shown = min(len(mistakes), MISTAKES)
+    all_of = "all" if shown == len(mistakes) else f"{shown} of"
+    words = f"The most confident first, {all_of} {len(mistakes):,}. Truth → answer, its probability, file."
+    return paragraph(words) + gallery(_pictures(predictions, mistakes[:MISTAKES]), large=True)
+
+
+def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Picture]:
+    dataset, answers, confidence = predictions.dataset, predictions.answers, predictions.confidence
+    return [
+        Picture(
+            dataset.crops[k],
+            f"{dataset.labels[dataset.truth[k]]} → {dataset.labels[answers[k]]} {confidence[k]:.2f} "
+            f"{Path(dataset.names[k]).name}",
+            dataset.names[k],
+        )
+        for k in chosen
+    ]
+
+
+def _methods(found: Evaluation) -> str:
+    flips = (
+        "means over the 8 mirrored and turned views of a crop" if found["flips"] else "of the crop as it is"
+    )
+    return table(
+        ("", ""),
+        [
+            ("Model", f"{found['model']['kind']} {found['model']['name']}"),
+            ("SHA-256 of the model", found["model"]["sha256"]),
+            ("SHA-256 of the cells", found["data"]["sha256"]),
+            ("Probabilities", flips),
+            (
+                "Scores",
+                "equations 1 to 4 of Chen, Fu et al. (Heliyon 2024): recall TP / (TP + FN), "
+                "precision TP / (TP + FP), F1 2 TP / (2 TP + FP + FN), accuracy the share of right answers; "
+                f"{UNDEFINED} where that is 0 / 0",
+            ),
+            ("Intervals", f"{interval_words(found)}; seed {found['bootstrap']['seed']}"),
+            (
+                "Calibration error",
+                "Naeini et al. 2015, Guo et al. 2017; equal mass: Nguyen and O'Connor 2015",
+            ),
+        ],
+        text=True,
+    )

@@ -1,0 +1,72 @@
+"""An evaluation in words, for the terminal and the page alike."""
+
+from __future__ import annotations
+
+from train.evaluate import Measures, Reject
+from train.metrics import Interval
+
+UNDEFINED = "–"
+"""Instead of a score that is 0 / 0."""
+
+WIDTHLESS = (
+    "an interval without width says that resampling found nothing to vary, not that mistakes are impossible: "
+    "0 of n still allows a rate of 3/n"
+)
+"""The rule of three (Hanley and Lippman-Hand, JAMA 249:1743, 1983)."""
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Write a share in per cent."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def share(value: float | None, interval: Interval | None = None) -> str:
+    """Write a score with its interval; an undefined one is a dash."""
+    if value is None:
+        return UNDEFINED
+    return f"{value:.3f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
+
+
+def interval_words(measures: Measures) -> str:
+    """Say how the intervals were made."""
+    made = measures["bootstrap"]
+    of = (
+        f"of whole groups (frames, patients), of which there are {made['units']}: "
+        "cells of one group are not independent"
+        if made["unit"] == "group"
+        else "of single cells"
+    )
+    return (
+        f"{percent(made['level'], 0)} intervals: percentile bootstrap, {made['resamples']:,} resamples {of}"
+    )
+
+
+def calibration_words(measures: Measures) -> str:
+    """Say the calibration error, and what it would be by chance."""
+    return (
+        f"expected calibration error {measures['calibration_error']:.3f} "
+        f"(a calibrated model stays below {measures['calibration']['chance_error']:.3f} on as many cells)"
+    )
+
+
+def coverage_words(measures: Measures) -> str:
+    """Say how many cells can be answered at which accuracy."""
+    words = []
+    for wanted, point in measures["coverage"]["at_accuracy"].items():
+        reached = "no share" if point is None else percent(point["coverage"])
+        words.append(f"{percent(float(wanted), 0)} on {reached}")
+    return f"accuracy of the most confident answers: {', '.join(words)} of the cells"
+
+
+def reject_words(reject: Reject) -> str:
+    """Say what the bundle's threshold does."""
+    right = "" if reject["accuracy"] is None else f", accuracy {reject['accuracy']:.3f} on the others"
+    return f"below the bundle's threshold {reject['below']:g}: {reject['rejected']} cells rejected{right}"
+
+
+def without_width(measures: Measures) -> bool:
+    """Say whether an interval has no width, which must not be read as certainty."""
+    found = measures["intervals"]
+    kinds = (found["precision"], found["recall"], found["f1"])
+    intervals = [found["accuracy"], *(interval for kind in kinds for interval in kind.values())]
+    return any(interval is not None and interval[0] == interval[1] for interval in intervals)
