@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from edge.bundle import load
+from edge.cli import main
+from edge.crop import crop_cells
+from edge.segment import Cell
+from edge.simulate import simulate_frame
+from train.data import Dataset
+from train.evaluate import Predictions, evaluation, measure, read_wrong_labels, with_flips
+
+MEASURES = {
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "confusion",
+    "labels",
+    "cells",
+    "intervals",
+    "bootstrap",
+    "calibration_error",
+    "calibration",
+    "brier_score",
+    "coverage",
+    "reject",
+}
+KEYS = MEASURES | {"without", "flips", "trained_on", "model", "data", "notices", "use", "software"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Crops of one simulated frame in class folders, of two "patients"; no monocyte, and one wrong label."""
+    folder = tmp_path_factory.mktemp("data")
+    frame = simulate_frame(0)
+    truth = [t for t in frame.truth if not (t.touching or t.border) and t.label != "monocyte"]
+    boxes = [Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, False, False) for t in truth]
+    rows = ["path,label,group"]
+    for k, (t, crop) in enumerate(zip(truth, crop_cells(frame.image, boxes), strict=True)):
+        label = "erythrocyte" if k == 0 else t.label
+        (folder / label).mkdir(exist_ok=True)
+        assert cv2.imwrite(str(folder / label / f"{k}.png"), crop)
+        rows.append(f"{label}/{k}.png,{label},patient {k % 2}")
+    (folder / "cells.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def some_predictions(cells: int, seed: int = 0, **extras: object) -> Predictions:
+    """Random probabilities of three classes on grey crops, whose truth is mostly the most probable one."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(3, 0.3), cells).astype(np.float32)
+    truth = np.where(rng.random(cells) < 0.7, probabilities.argmax(axis=1), rng.integers(0, 3, cells))
+    names = tuple(f"a <b>/{k}.png" for k in range(cells))
+    crops = rng.integers(0, 255, (cells, 20, 20)).astype(np.uint8)
+    dataset = Dataset(crops, truth, ("a <b>", "b", "c"), names, names)
+    model = {"kind": "run", "name": "some run", "sha256": "0" * 64}
+    return Predictions(dataset, probabilities, model, **extras)  # type: ignore[arg-type]
+
+
+def test_json_on_real_files(data: Path) -> None:
+    code, out, err = run("phantom3", data, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert set(found) == KEYS
+    cells = sum(1 for _ in data.glob("*/*.png"))
+    assert found["cells"] == cells
+    assert 0.9 < found["accuracy"] < 1
+    low, high = found["intervals"]["accuracy"]
+    assert low <= found["accuracy"] <= high
+    assert found["bootstrap"]["unit"] == "group"
+    assert found["bootstrap"]["units"] == 2
+    assert sum(b["cells"] for b in found["calibration"]["reliability"]) == cells
+    assert found["coverage"]["curve"][-1]["coverage"] == 1
+    assert found["coverage"]["curve"][-1]["accuracy"] == found["accuracy"]
+    assert found["model"] == {"kind": "bundle", "name": "phantom3 1", "sha256": load("phantom3").sha256}
+    assert found["reject"]["below"] == load("phantom3").manifest.reject_below
+    assert found["notices"] == [
+        "demonstration model, simulated cells",
+        "only 2 groups: the intervals are likely too narrow",
+    ]
+    # no monocyte is in the data: its recall is undefined, not 0
+    assert found["recall"]["monocyte"] is None
+    assert found["intervals"]["recall"]["monocyte"] is None
+
+
+def test_the_table(data: Path) -> None:
+    code, out, err = run("phantom3", data)
+    assert (code, err) == (0, "")
+    row = next(line for line in out.splitlines() if "monocyte" in line and "→" not in line)
+    assert row.split("│")[3].strip() == "–"
+    assert re.search(r"^accuracy 0\.\d{4} \(0\.\d{3}–[01]\.\d{3}\) on \d+ cells$", out, re.MULTILINE)
+    assert "95 % intervals: percentile bootstrap, 2,000 resamples of whole groups" in out
+    assert "expected calibration error 0." in out
+    assert "below the bundle's threshold 0.5" in out
+    assert out.endswith("too narrow\nresearch use only, not for diagnosis\n")
+
+
+def test_the_folder(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "result"
+    code, printed, err = run("phantom3", data, "--json", "--out", out)
+    assert (code, err) == (
+        0,
+        f"written to {out}: evaluation.html, evaluation.json, predictions.csv\n",
+    )
+    found = json.loads(printed)
+    assert json.loads((out / "evaluation.json").read_text()) == found
+    with (out / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = found["labels"]
+    assert list(rows[0]) == ["path", "truth", "answer", *(f"probability_{label}" for label in labels)]
+    # every measure follows from the table
+    probabilities = np.array([[row[f"probability_{label}"] for label in labels] for row in rows], np.float32)
+    truth = np.array([labels.index(row["truth"]) for row in rows])
+    assert [row["answer"] for row in rows] == [labels[k] for k in probabilities.argmax(axis=1)]
+    groups = [f"patient {int(Path(row['path']).stem) % 2}" for row in rows]
+    again = measure(truth, probabilities, labels, groups, found["reject"]["below"])
+    assert json.loads(json.dumps(again)) == {key: found[key] for key in MEASURES}
+    page = (out / "evaluation.html").read_text()
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
+    assert 'title="erythrocyte/0.png"><img alt="erythrocyte → granulocyte ' in page
+    assert sorted(path.name for path in out.iterdir()) == [
+        "evaluation.html",
+        "evaluation.json",
+        "predictions.csv",
+    ]
+
+
+def test_the_same_cells_give_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert run("phantom3", data, "--out", tmp_path / name)[0] == 0
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_a_bundle_needs_the_base_install_only(data: Path) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('keras', 'tensorflow', 'matplotlib', 'cleanlab', 'scipy', 'sklearn'):\n"
+        "    sys.modules[name] = None\n"
+        "from edge.cli import main\n"
+        "main()\n"
+    )
+    for extra in (["--json"], []):
+        words = [sys.executable, "-c", code, "evaluate", "phantom3", str(data), "--flips", *extra]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "accuracy" in result.stdout
+
+
+def test_out_without_matplotlib_names_the_extra(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    code, out, err = run("phantom3", data, "--out", tmp_path / "result")
+    assert (code, out) == (1, "")
+    assert err == "Error: leuko evaluate --out needs the train extra: pip install 'leuko-edge[train]'\n"
+    assert not (tmp_path / "result").exists()
+
+
+def test_without_wrong_labels_everything_is_said_twice(data: Path, tmp_path: Path) -> None:
+    every = json.loads(run("phantom3", data, "--json")[1])
+    doubts = tmp_path / "doubts.csv"
+    names = sorted(path.relative_to(data).as_posix() for path in data.glob("*/*.png"))
+    mistaken = "erythrocyte/0.png"
+    rows = [f"{names[0]}, Wrong ,x\n", f"{names[1]},right,\n", f"{names[2]},,\n", f"{mistaken},wrong,\n"]
+    doubts.write_text("path,verdict,note\n" + "".join(rows))
+    out = tmp_path / "result"
+    code, printed, _ = run("phantom3", data, "--json", "--without", doubts, "--out", out)
+    assert code == 0
+    found = json.loads(printed)
+    without = found["without"]
+    assert set(without) == MEASURES | {"left_out"}
+    assert sorted(without["left_out"]) == [names[0], mistaken]
+    assert without["cells"] == every["cells"] - 2
+    assert every["accuracy"] < without["accuracy"] == 1
+    assert {key: found[key] for key in KEYS - {"without"}} == {key: every[key] for key in KEYS - {"without"}}
+    table = run("phantom3", data, "--without", doubts)[1]
+    assert f"on {every['cells']} cells" in table
+    assert "without 2 labels that a person called wrong:" in table
+    assert f"on {every['cells'] - 2} cells" in table
+    page = (out / "evaluation.html").read_text()
+    assert "Without labels that are plainly wrong" in page
+    assert f"all {every['cells']:,} cells" in page
+    assert page.count(f'title="{names[0]}"') >= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"path,doubt\na.png,1\n", "column verdict is missing; needed are path,verdict"),
+        (b"path,verdict\nelse/1.png,wrong\n", "'else/1.png' not in the data: give the table of these cells"),
+        (b"path,verdict\nx,\ny,\n", "'x' and 1 more not in the data: give the table of these cells"),
+        (b"path,verdict\n\xff\xfe\n", "not a CSV file"),
+        (b"", "column path, verdict is missing"),
+    ],
+)
+def test_unusable_verdicts_are_one_line(content: bytes, message: str, data: Path, tmp_path: Path) -> None:
+    table = tmp_path / "doubts.csv"
+    table.write_bytes(content)
+    code, out, err = run("phantom3", data, "--without", table)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Error: {table}: {message}")
+    assert err.count("\n") == 1
+
+
+def test_verdicts_by_a_spreadsheet(tmp_path: Path) -> None:
+    table = tmp_path / "doubts.csv"
+    table.write_bytes("\ufeffverdict,path\r\nwrong,é/1.png\r\n,é/2.png\r\n".encode())
+    assert read_wrong_labels(table, ["é/2.png", "é/1.png", "é/3.png"]).tolist() == [False, True, False]
+
+
+def test_all_labels_wrong_is_one_line(data: Path, tmp_path: Path) -> None:
+    table = tmp_path / "doubts.csv"
+    names = [path.relative_to(data).as_posix() for path in data.glob("*/*.png")]
+    table.write_text("path,verdict\n" + "".join(f"{name},wrong\n" for name in names))
+    code, _, err = run("phantom3", data, "--without", table)
+    assert (code, err) == (1, "Error: every label is called wrong: no cell is left to score\n")
+
+
+def test_bad_input_is_one_line(data: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "data" / "neutrophil"
+    foreign.mkdir(parents=True)
+    assert cv2.imwrite(str(foreign / "1.png"), np.zeros((200, 200), np.uint8))
+    code, _, err = run("phantom3", foreign.parent)
+    assert code == 1
+    assert err.startswith(f"Error: {foreign.parent}: unknown label neutrophil; known are debris, ")
+    code, _, err = run("nothing", data)
+    assert code == 1
+    assert err.startswith("Error: no bundle nothing: ")
+    taken = tmp_path / "file"
+    taken.write_text("")
+    code, _, err = run("phantom3", data, "--out", taken / "below")
+    assert (code, err.count("\n")) == (1, 1)
+    assert str(taken) in err
+    assert run("phantom3", tmp_path / "absent")[0] == 2
+
+
+def test_images_of_another_size_are_rescaled(data: Path, tmp_path: Path) -> None:
+    for path in data.glob("*/*.png"):
+        target = tmp_path / path.parent.name / path.name
+        target.parent.mkdir(exist_ok=True)
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert image is not None
+        assert cv2.imwrite(str(target), cv2.resize(image, (260, 240)))
+    code, out, _ = run("phantom3", tmp_path, "--json")
+    assert code == 0
+    found = json.loads(out)
+    # class folders know of no groups
+    assert found["bootstrap"]["unit"] == "cell"
+    assert found["bootstrap"]["units"] == found["cells"]
+
+
+def test_flips_see_every_view_once() -> None:
+    corner = np.zeros((1, 4, 4), np.uint8)
+    corner[0, 0, 1] = 8
+
+    def place(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return crops.reshape(len(crops), -1).astype(np.float32)
+
+    views = with_flips(place)(corner).reshape(4, 4)
+    assert views.dtype == np.float32
+    assert views[[0, 0, 1, 1, 2, 2, 3, 3], [1, 2, 0, 3, 0, 3, 1, 2]].tolist() == [1] * 8
+    assert views.sum() == 8
+
+
+def test_flips_make_the_answer_the_same_for_every_view(data: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned"
+    for path in data.glob("*/*.png"):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert image is not None
+        (turned / path.parent.name).mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(turned / path.parent.name / path.name), np.rot90(image[:, ::-1]))
+    (turned / "cells.csv").write_text((data / "cells.csv").read_text())
+    upright, other = (
+        json.loads(run("phantom3", folder, "--flips", "--json")[1]) for folder in (data, turned)
+    )
+    assert upright["flips"] is True
+    assert upright["confusion"] == other["confusion"]
+    assert upright["brier_score"] == pytest.approx(other["brier_score"], abs=1e-5)
+    assert run("phantom3", data, "--json")[1] != run("phantom3", turned, "--json")[1]
+
+
+def test_the_page_shows_the_worst_mistakes_first() -> None:
+    pytest.importorskip("matplotlib", reason="needs the train extra")
+    from train.report.evaluation import MISTAKES, evaluation_page
+
+    predictions = some_predictions(400)
+    found = evaluation(predictions, "some data")
+    page = evaluation_page(predictions, found)
+    mistakes = predictions.mistakes
+    assert len(mistakes) > MISTAKES
+    assert (np.diff(predictions.confidence[mistakes]) <= 0).all()
+    assert f"The most confident first, {MISTAKES} of {len(mistakes)}" in page
+    shown = re.findall(r'<figure title="a &lt;b&gt;/(\d+)\.png"><img alt="([^"]*)"', page)
+    assert [int(number) for number, _ in shown] == mistakes[:MISTAKES].tolist()
+    labels, k = predictions.dataset.labels, mistakes[0]
+    truth, answer = labels[predictions.dataset.truth[k]], labels[predictions.answers[k]]
+    expected = f"{truth} → {answer} {predictions.confidence[k]:.2f} {k}.png"
+    assert shown[0][1] == expected.replace("<", "&lt;").replace(">", "&gt;")
+    assert "<b>" not in page
+    assert page.count("<svg") == 2
+
+
+def test_a_page_without_a_mistake() -> None:
+    pytest.importorskip("matplotlib", reason="needs the train extra")
+    from train.report.evaluation import evaluation_page
+
+    probabilities = np.eye(3, dtype=np.float32)[[0, 1, 0]]
+    names = ("1", "2", "3")
+    crops = np.zeros((3, 8, 8), np.uint8)
+    dataset = Dataset(crops, probabilities.argmax(axis=1), ("a", "b", "c"), names, names)
+    model = {"kind": "run", "name": "some run", "sha256": "0" * 64}
+    predictions = Predictions(dataset, probabilities, model)
+    found = evaluation(predictions, "some data")
+    assert found["reject"] is None
+    assert found["calibration_error"] == 0
+    page = evaluation_page(predictions, found)
+    assert "every answer is right" in page
+    # all right: the interval has no width, and the page says what that does not mean
+    assert "1.000 (1.00–1.00)" in page
+    assert "An interval without width" in page
+
+
+def test_notices() -> None:
+    found = evaluation(some_predictions(30, trained_on=20, notice="made up"), "some data")
+    assert found["notices"] == [
+        "made up",
+        "trained on 20 of these 30 cells: this says little of new ones",
+    ]
+    predictions = some_predictions(30)
+    object.__setattr__(predictions.dataset, "groups", ("slide",) * 30)
+    alone = evaluation(predictions, "some data")
+    assert alone["intervals"]["accuracy"] is None
+    assert alone["notices"] == [
+        "all cells are of one group: nothing tells how groups differ, so no intervals"
+    ]
+
+
+def test_rejecting_keeps_the_answers_at_the_threshold() -> None:
+    truth = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.5, 0.5], [0.75, 0.25], [0.75, 0.25], [0.125, 0.875]], np.float32)
+    found = measure(truth, probabilities, ["a", "b"], list("wxyz"), reject_below=0.75)
+    assert found["reject"] == {"below": 0.75, "rejected": 1, "coverage": 0.75, "accuracy": 2 / 3}
+    none_left = measure(truth, probabilities, ["a", "b"], list("wxyz"), reject_below=0.9)
+    assert none_left["reject"] == {"below": 0.9, "rejected": 4, "coverage": 0.0, "accuracy": None}
+
+
+def test_a_long_coverage_curve_is_thinned() -> None:
+    predictions = some_predictions(1000)
+    curve = evaluation(predictions, "some data")["coverage"]["curve"]
+    assert len(curve) == 100
+    assert curve[0]["coverage"] == pytest.approx(0.01)
+    assert curve[-1]["coverage"] == 1
+    kept = predictions.confidence >= curve[29]["threshold"]
+    assert curve[29]["coverage"] == pytest.approx(kept.mean())
