@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
+import posixpath
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.crop import SCALE_TOLERANCE
 from edge.frames import Frame, read_frames
 
 CELLS_CSV = "cells.csv"
@@ -32,7 +36,7 @@ class Dataset:
     labels : class names in the order of a network's outputs
     names : file of each crop, relative to the folder or table it was read from
     groups : what a crop must not be parted from (its frame or patient); its own name where nothing is known
-    pixel_um : side of a crop's pixel in the specimen, or None where the data does not say
+    pixel_um : side of a pixel of `crops` in the specimen, or None where the data does not say
     """
 
     crops: NDArray[np.uint8]
@@ -66,6 +70,63 @@ class Dataset:
         )
 
 
+@dataclass(frozen=True)
+class Row:
+    """One crop as a listing names it.
+
+    Attributes
+    ----------
+    name : its file, relative to the listing's folder
+    label : its class
+    group : what it must not be parted from; empty where nothing is known
+    pixel_um : side of a pixel of the file, or None where the listing does not say
+    """
+
+    name: str
+    label: str
+    group: str
+    pixel_um: float | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder of class folders, or a CSV, names before any image is opened.
+
+    Attributes
+    ----------
+    root : folder that the rows' files are relative to
+    rows : the crops, in order
+    problems : what keeps the set from being read whole, a line each
+    """
+
+    root: Path
+    rows: tuple[Row, ...]
+    problems: tuple[str, ...]
+
+
+def list_data(path: str | Path) -> Listing:
+    """List labelled crops and everything that is wrong with the list itself; images stay unopened.
+
+    Parameters
+    ----------
+    path
+        See `read_data`.
+
+    Raises
+    ------
+    ValueError
+        If `path` is a table that cannot be read as one.
+    OSError
+        If `path` cannot be read.
+    """
+    path = Path(path)
+    table = path / CELLS_CSV if path.is_dir() else path
+    rows, problems = _table(table) if table.is_file() else _folders(path)
+    if not rows and not problems:
+        problems = ["no images found"]
+    return Listing(table.parent, tuple(rows), tuple(problems))
+
+
 def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: int = 200) -> Dataset:
     """Read labelled crops as grey squares.
 
@@ -75,7 +136,8 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     ----------
     path
         A CSV with the columns ``path,label`` and optionally ``group`` and ``pixel_um``, its paths relative to
-        it; or a folder of class folders, read through its ``cells.csv`` where it has one.
+        it; or a folder of class folders, read through its ``cells.csv`` where it has one. ``pixel_um`` is of
+        the files as they are; the set's follows the rescaling.
     labels
         Class names in the wanted order; classes without a crop are allowed then. By default the labels found,
         sorted.
@@ -85,18 +147,17 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     Raises
     ------
     ValueError
-        On a missing column, an unknown label, an empty class, unreadable images, or no images at all.
+        On a missing column, a file listed twice, an unknown or unprintable label, an empty class, unreadable
+        images or ones of 16 bits of which no more than 12 are in use, pixel sizes that differ once the
+        images are rescaled, or no images at all.
     OSError
         If `path` cannot be read.
     """
-    path = Path(path)
-    table = path / CELLS_CSV if path.is_dir() else path
-    root = table.parent
-    rows = _table(table) if table.is_file() else _folders(path)
-    if not rows:
-        raise ValueError(f"{path}: no images found")
-
-    found = tuple(sorted({label for _, label, _ in rows}))
+    listing = list_data(path)
+    if listing.problems:
+        raise ValueError(f"{path}: {_first_of(listing.problems, 1)}")
+    rows = listing.rows
+    found = tuple(sorted({row.label for row in rows}))
     order = found if labels is None else tuple(labels)
     unknown = [label for label in found if label not in order]
     if unknown:
@@ -104,43 +165,66 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
 
     crops = np.empty((len(rows), size_px, size_px), np.uint8)
     unreadable = []
-    for i, (name, _, _) in enumerate(rows):
-        image = _read_grey(root / name)
-        if image is None:
-            unreadable.append(name)
+    short_sides: list[int] = []
+    for row, crop in zip(rows, crops, strict=True):
+        image = read_grey(listing.root / row.name)
+        if isinstance(image, str):
+            unreadable.append(f"{row.name} ({image})")
         else:
-            crops[i] = _square(image, size_px)
+            crop[:] = square(image, size_px)
+            short_sides.append(min(image.shape))
     if unreadable:
-        more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-        raise ValueError(f"{path}: cannot read {', '.join(unreadable[:3])}{more}")
+        raise ValueError(f"{path}: cannot read {_first_of(unreadable, 3)}")
+    try:
+        pixel_um = common_pixel_um(rows, short_sides, size_px)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
     return Dataset(
         crops=crops,
-        truth=np.array([order.index(label) for _, label, _ in rows], np.int64),
+        truth=np.array([order.index(row.label) for row in rows], np.int64),
         labels=order,
-        names=tuple(name for name, _, _ in rows),
-        groups=tuple(group or name for name, _, group in rows),
-        pixel_um=_pixel_um(table) if table.is_file() else None,
+        names=tuple(row.name for row in rows),
+        groups=tuple(row.group or row.name for row in rows),
+        pixel_um=pixel_um,
     )
 
 
-def _pixel_um(table: Path) -> float | None:
-    """The one value of a table's column ``pixel_um``, or None without the column."""
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        values = {row.get("pixel_um") for row in csv.DictReader(file)} - {None, ""}
-    if not values:
+def common_pixel_um(rows: Sequence[Row], short_sides_px: Sequence[int], size_px: int) -> float | None:
+    """Give the one pixel size that crops have after their rescaling, or None where the rows do not say.
+
+    Photographs without a known scale may be of any size; crops whose scale is known must keep it, since the
+    device cuts cells out at one scale.
+
+    Raises
+    ------
+    ValueError
+        If only some rows say, or pixel sizes would differ by more than `edge.crop.SCALE_TOLERANCE`.
+    """
+    told = [row.pixel_um is not None for row in rows]
+    if not any(told):
         return None
-    try:
-        (pixel_um,) = (float(value) for value in values if value)
-    except ValueError:
+    if not all(told):
         raise ValueError(
-            f"{table}: pixel_um must be one number for all crops, not {len(values)} values"
-        ) from None
-    return pixel_um
+            f"{rows[told.index(False)].name} has no pixel_um, others have: fill it in or drop it"
+        )
+    after = [(row.pixel_um or 0.0) * side / size_px for row, side in zip(rows, short_sides_px, strict=True)]
+    low, high = min(after), max(after)
+    if high > low * (1 + SCALE_TOLERANCE):
+        raise ValueError(
+            f"read at {size_px} px, crops have pixels of {low:.4g} to {high:.4g} µm: "
+            "cut all crops to one side in µm"
+        )
+    return float(np.median(after))
 
 
-def _table(path: Path) -> list[tuple[str, str, str]]:
-    """Rows (path, label, group) of a CSV; an absent group is empty."""
+def _first_of(lines: Sequence[str], shown: int) -> str:
+    more = len(lines) - shown
+    return ", ".join(lines[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def _table(path: Path) -> tuple[list[Row], list[str]]:
+    """Rows of a CSV, and what is wrong with the others."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -149,33 +233,85 @@ def _table(path: Path) -> list[tuple[str, str, str]]:
                 raise ValueError(
                     f"{path}: column {', '.join(missing)} is missing; needed are path,label,group"
                 )
-            rows = [(row["path"] or "", row["label"] or "", row.get("group") or "") for row in reader]
+            records = [(reader.line_num, record) for record in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
-    incomplete = [line for line, (name, label, _) in enumerate(rows, start=2) if not name or not label]
-    if incomplete:
-        raise ValueError(f"{path}: line {incomplete[0]} lacks a path or a label")
-    return rows
+    rows: list[Row] = []
+    problems: list[str] = []
+    lines: dict[str, int] = {}  # file → the line that names it
+    for line, record in records:
+        name, label, group, told = (record.get(key) or "" for key in ("path", "label", "group", "pixel_um"))
+        pixel_um = _positive(told)
+        first = lines.setdefault(posixpath.normpath(name), line)
+        if not name or not label:
+            problems.append(f"line {line} lacks a path or a label")
+        elif odd := next((text for text in (name, label, group) if _is_odd(text)), None):
+            problems.append(f"line {line}: {odd!r} has characters or outer blanks that no name should have")
+        elif first != line:
+            problems.append(f"line {line}: {name} is listed already in line {first}")
+        elif told and pixel_um is None:
+            problems.append(f"line {line}: pixel_um {told!r} is not a positive number")
+        else:
+            rows.append(Row(name, label, group, pixel_um))
+    return rows, problems
 
 
-def _folders(path: Path) -> list[tuple[str, str, str]]:
-    """Rows (path, label, no group) of a folder of class folders."""
-    rows = []
+def _folders(path: Path) -> tuple[list[Row], list[str]]:
+    """Rows of a folder of class folders, and what is wrong with the others."""
+    rows: list[Row] = []
+    problems: list[str] = []
     for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not names:
-            raise ValueError(f"{path}: class {folder.name} has no images")
-        rows += [(f"{folder.name}/{name}", folder.name, "") for name in names]
-    return rows
+        files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        names = sorted(p.name for p in files if not p.name.startswith("."))
+        if _is_odd(folder.name):
+            problems.append(f"class {folder.name!r} has characters or outer blanks that no name should have")
+        elif not names:
+            problems.append(f"class {folder.name} has no images")
+        for name in names:
+            if _is_odd(name):
+                problems.append(
+                    f"{folder.name}: {name!r} has characters or outer blanks that no name should have"
+                )
+            elif not _is_odd(folder.name):
+                rows.append(Row(f"{folder.name}/{name}", folder.name, ""))
+    return rows, problems
 
 
-def _read_grey(path: Path) -> NDArray[np.uint8] | None:
-    """Return uint8 [h, w], or None for what is no readable image."""
+def _is_odd(text: str) -> bool:
+    """Tell names that no table could hold: control characters, bytes that are no text, outer blanks."""
+    return text != text.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+
+
+def _positive(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None
+
+
+def read_grey(path: Path) -> NDArray[np.uint8] | str:
+    """Return the image as uint8 [h, w], or the reason why there is none.
+
+    Samples of 16 bits are divided by 257. Camera counts of 12 bits stored unscaled in 16 would come out
+    black that way, and quietly so in a set of mixed depths: they are refused.
+    """
     frame = next(read_frames([path], max_megapixels=16))
-    return frame.image if isinstance(frame, Frame) else None
+    if not isinstance(frame, Frame):
+        return frame.reason
+    darkest_full_scale = (2**12 - 1) / 257
+    if frame.image.max() <= math.ceil(darkest_full_scale) and sample_bits(path.read_bytes()) == 16:
+        return "16-bit samples of which at most 12 bits are in use: scale them to 16 or save 8 bits"
+    return frame.image
 
 
-def _square(image: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+def sample_bits(file: bytes) -> int:
+    """Bits a sample, 8 or 16, of an image file that can be read."""
+    image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    return 16 if image is not None and image.dtype == np.uint16 else 8
+
+
+def square(image: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     """Rescale so that the short side is `size_px`, then cut the central square."""
     height, width = image.shape
     scale = size_px / min(height, width)
@@ -205,12 +341,18 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
     Raises
     ------
     ValueError
-        If a part would be empty, or a class would be without training crops.
+        If a class has a single crop, a part would be empty, or a class would be without training crops.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(dataset.groups):
         members[group].append(index)
     size = np.bincount(dataset.truth, minlength=len(dataset.labels))
+    single = [label for label, n in dataset.counts().items() if n == 1]
+    if single:
+        raise ValueError(
+            f"class {', '.join(single)} has a single image, which cannot be split: add images, "
+            "or validate on a set of their own"
+        )
     missing = np.full(len(size), fraction)  # share of each class that the validation set still lacks
     chosen: list[int] = []
     names = list(members)
@@ -230,3 +372,13 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
     if not chosen:
         raise ValueError(f"no group is small enough to validate on {fraction:.0%} of the crops")
     return dataset.take(np.flatnonzero(~validation)), dataset.take(np.flatnonzero(validation))
+
+
+def split_sha256(training: Dataset, validation: Dataset | None) -> str:
+    """SHA-256 of a split: which file of which label and group is in which part, in order."""
+    digest = hashlib.sha256()
+    for part, dataset in (("training", training), ("validation", validation)):
+        if dataset is not None:
+            for name, k, group in zip(dataset.names, dataset.truth, dataset.groups, strict=True):
+                digest.update("\0".join((part, name, dataset.labels[k], group, "")).encode())
+    return digest.hexdigest()

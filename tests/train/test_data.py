@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from train.data import Dataset, read_data, split
+from train.data import Dataset, read_data, split, split_sha256
 
 
 def write(path: Path, image: NDArray[np.uint8]) -> None:
@@ -93,7 +94,7 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         (
             {"a/1.png": b"image", "a/2.png": b"\x89PNG broken", "a/3.jpg": b""},
             None,
-            r"cannot read a/2.png, a/3.jpg",
+            r"cannot read a/2.png \(not a PNG.*\), a/3.jpg \(the file is empty\)$",
         ),
         ({"a/1.png": b"image"}, ["x", "y"], "unknown label a; known are x, y"),
         ({"cells.csv": b"file,label\n1.png,a\n"}, None, "column path is missing"),
@@ -101,6 +102,16 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         ({"cells.csv": b"path,label\n1.png,\n"}, None, "line 2 lacks a path or a label"),
         ({"cells.csv": b"path,label\ngone.png,a\n"}, None, "cannot read gone.png"),
         ({"cells.csv": b"\xff\xfe\x00"}, None, "not a CSV file"),
+        (
+            {"cells.csv": b"path,label\n1.png,a\n./1.png,b\n"},
+            None,
+            "line 3: ./1.png is listed already in line 2",
+        ),
+        ({"cells.csv": b"path,label\n1.png, a\n2.png,\n"}, None, "line 2: ' a' has characters .* and 1 more"),
+        ({"cells.csv": b'path,label\n1.png,"a\nb"\n'}, None, "line 3: 'a.nb' has characters"),
+        ({"cells.csv": b"path,label,pixel_um\n1.png,a,-1\n"}, None, "pixel_um '-1' is not a positive number"),
+        ({"a/1.png": b"image", "a/.2.png": b"half copied"}, ["b"], "unknown label a"),
+        ({"a\x1b/1.png": b"image"}, None, "class 'a.x1b' has characters"),
     ],
 )
 def test_bad_data_gets_one_line(
@@ -158,11 +169,55 @@ def test_a_class_in_one_group_stays_in_training_and_hopeless_splits_are_refused(
 
 
 def test_the_scale_of_the_crops_is_read_where_it_is_told(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), np.full((200, 200), 90, np.uint8))
+    for name, side in (("a", 200), ("b", 200), ("half", 100)):
+        write(tmp_path / f"{name}.png", np.full((side, side), 90, np.uint8))
     table = tmp_path / "cells.csv"
-    for column, expected in ((",pixel_um\na.png,x,0.125\na.png,y,0.125\n", 0.125), ("\na.png,x\n", None)):
-        table.write_text("path,label" + column)
+    for rows, expected in (
+        (",pixel_um\na.png,x,0.125\nb.png,y,0.125\n", 0.125),
+        (",pixel_um\na.png,x,0.125\nhalf.png,y,0.25\n", 0.125),
+        ("\na.png,x\nhalf.png,y\n", None),
+        (",pixel_um\na.png,x,\nb.png,y,\n", None),
+    ):
+        table.write_text("path,label" + rows)
         assert read_data(table).pixel_um == expected
-    table.write_text("path,label,pixel_um\na.png,x,0.125\na.png,y,0.25\n")
-    with pytest.raises(ValueError, match="pixel_um must be one number"):
-        read_data(table)
+    for rows, message in (
+        ("a.png,x,0.125\nb.png,y,0.25\n", "pixels of 0.125 to 0.25 µm"),
+        ("a.png,x,0.125\nhalf.png,y,0.125\n", "read at 200 px, crops have pixels of 0.0625 to 0.125 µm"),
+        ("a.png,x,0.125\nb.png,y,\n", "b.png has no pixel_um, others have"),
+    ):
+        table.write_text("path,label,pixel_um\n" + rows)
+        with pytest.raises(ValueError, match=message):
+            read_data(table)
+
+
+def test_the_pixel_grows_when_crops_are_read_smaller(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", noise(200, 200))
+    (tmp_path / "cells.csv").write_text("path,label,pixel_um\na.png,x,0.0727\n")
+    assert read_data(tmp_path, size_px=78).pixel_um == pytest.approx(0.0727 * 200 / 78)
+
+
+def test_16_bits_are_read_as_8_and_unscaled_camera_counts_are_refused(tmp_path: Path) -> None:
+    image = noise(200, 200)
+    write(tmp_path / "a" / "8.png", image)
+    write(tmp_path / "a" / "16.tif", image.astype(np.uint16) * 257)
+    crops = read_data(tmp_path).crops
+    assert np.array_equal(crops[0], crops[1])
+    write(tmp_path / "a" / "black.png", np.zeros((200, 200), np.uint8))
+    assert len(read_data(tmp_path).crops) == 3
+    write(tmp_path / "b" / "12.png", image.astype(np.uint16) * 16 + 15)
+    with pytest.raises(ValueError, match=r"cannot read b/12.png \(16-bit samples of which at most 12 bits"):
+        read_data(tmp_path)
+
+
+def test_a_single_image_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="class b has a single image, which cannot be split"):
+        split(a_dataset([0] * 9 + [1]))
+
+
+def test_a_split_has_one_hash() -> None:
+    data = a_dataset([0, 0, 0, 0, 1, 1, 1, 1])
+    training, validation = split(data, 0.25, 1)
+    first = split_sha256(training, validation)
+    assert split_sha256(*split(data, 0.25, 1)) == first
+    others = [(validation, training), (data, None), (replace(training, labels=("x", "b", "c")), validation)]
+    assert len({first, *(split_sha256(*parts) for parts in others)}) == 4
