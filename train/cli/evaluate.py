@@ -21,30 +21,31 @@ if TYPE_CHECKING:
 
 
 def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
-    """Print the scores, with their intervals below them, and the confusion matrix as a table."""
+    """Print the scores, with their intervals where given, and the confusion matrix as tables."""
     from rich.markup import escape
     from rich.table import Table
 
-    from train.report.words import UNDEFINED
+    from train.report.words import share
 
-    table = Table("truth", "precision", "recall", "F1", *(f"→ {escape(label)}" for label in scores["labels"]))
-    for column in table.columns[1:]:
-        column.justify = "right"
+    def table(*header: str) -> Table:
+        made = Table(*map(escape, header), box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in made.columns[1:]:
+            column.justify, column.no_wrap = "right", True  # a narrow terminal folds names, not numbers
+        return made
+
+    measured = table("class", "cells", "precision", "recall", "F1")
+    answered = table("truth", *(f"→ {label}" for label in scores["labels"]))
     for label, row in zip(scores["labels"], scores["confusion"], strict=True):
-        values = []
-        for key in ("precision", "recall", "f1"):
-            value = scores[key][label]
-            interval = intervals[key][label] if intervals else None
-            values.append(UNDEFINED if value is None else f"{value:.3f}")
-            if interval is not None:
-                values[-1] += f"\n[dim]{interval[0]:.2f}–{interval[1]:.2f}[/dim]"
-        table.add_row(escape(label), *values, *map(str, row))
+        values = (
+            share(scores[key][label], intervals[key][label] if intervals else None)
+            for key in ("precision", "recall", "f1")
+        )
+        measured.add_row(escape(label), str(sum(row)), *values)
+        answered.add_row(escape(label), *map(str, row))
+    accuracy = share(scores["accuracy"], intervals["accuracy"] if intervals else None, digits=4)
     console = _console()
-    console.print(table)
-    accuracy = f"accuracy {scores['accuracy']:.4f}"
-    if intervals and intervals["accuracy"]:
-        accuracy += " ({:.3f}–{:.3f})".format(*intervals["accuracy"])
-    console.print(f"{accuracy} on {scores['cells']} cells", highlight=False)
+    console.print(measured, "", answered, "", sep="\n")
+    console.print(f"accuracy {accuracy} on {scores['cells']} cells", highlight=False)
 
 
 def print_evaluation(found: Evaluation) -> None:
@@ -65,17 +66,18 @@ def print_evaluation(found: Evaluation) -> None:
     lines += [calibration_words(found), coverage_words(found)]
     if found["reject"] is not None:
         lines.append(reject_words(found["reject"]))
-    console = _console()
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+    _print_lines(*lines)
     without = found["without"]
     if without is not None:
-        console.print(
-            f"\nwithout {len(without['left_out'])} labels that a person called wrong:", highlight=False
-        )
+        _print_lines("", f"without {len(without['left_out'])} labels that a person called wrong:", "")
         print_scores(without, without["intervals"])
-    for line in (*found["notices"], found["use"]):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _print_lines(*found["notices"], found["use"])
+
+
+def _print_lines(*lines: str) -> None:
+    console = _console()
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
 def _console() -> Console:

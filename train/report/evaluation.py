@@ -108,14 +108,14 @@ def _scores(found: Measures) -> str:
         (
             label,
             f"{sum(found['confusion'][k]):,}",
-            share(found["recall"][label], intervals["recall"][label]),
             share(found["precision"][label], intervals["precision"][label]),
+            share(found["recall"][label], intervals["recall"][label]),
             share(found["f1"][label], intervals["f1"][label]),
         )
         for k, label in enumerate(found["labels"])
     ]
     body = _sentence(f"accuracy {share(found['accuracy'], intervals['accuracy'])}")
-    body += table(("Class", "Cells", "Recall", "Precision", "F1"), rows)
+    body += table(("Class", "Cells", "Precision", "Recall", "F1"), rows)
     body += paragraph(f"{interval_words(found)}.", small=True)
     return body + (
         paragraph(f"{WIDTHLESS[0].upper()}{WIDTHLESS[1:]}.", small=True) if without_width(found) else ""

@@ -20,11 +20,11 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def share(value: float | None, interval: Interval | None = None) -> str:
+def share(value: float | None, interval: Interval | None = None, *, digits: int = 3) -> str:
     """Write a score with its interval; an undefined one is a dash."""
     if value is None:
         return UNDEFINED
-    return f"{value:.3f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
+    return f"{value:.{digits}f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
 
 
 def interval_words(measures: Measures) -> str:
@@ -53,9 +53,9 @@ def coverage_words(measures: Measures) -> str:
     """Say how many cells can be answered at which accuracy."""
     words = []
     for wanted, point in measures["coverage"]["at_accuracy"].items():
-        reached = "no share" if point is None else percent(point["coverage"])
-        words.append(f"{percent(float(wanted), 0)} on {reached}")
-    return f"accuracy of the most confident answers: {', '.join(words)} of the cells"
+        reached = "never" if point is None else f"on {percent(point['coverage'])}"
+        words.append(f"{percent(float(wanted), 0)} {reached}")
+    return f"accuracy of the most confident answers, by share of the cells: {', '.join(words)}"
 
 
 def reject_words(reject: Reject) -> str:
