@@ -18,6 +18,7 @@ COMMANDS = {
     "crops": "train.cli.crops",
     "train": "train.cli.train",
     "evaluate": "train.cli.evaluate",
+    "study": "train.cli.study",
     "convert": "convert.cli",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import click
 from edge.cli.options import NamedPath, quiet_libraries
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 FOLDER = NamedPath(file_okay=False, path_type=Path)
 EXISTING = NamedPath(exists=True, path_type=Path)
@@ -28,6 +29,7 @@ def require_keras(command: str) -> None:
     if importlib.util.find_spec("keras") is None:
         raise click.ClickException(f"leuko {command} needs the train extra: pip install 'leuko-edge[train]'")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many models in one process
     try:
         with quiet_libraries():
             importlib.import_module("keras")
@@ -38,11 +40,11 @@ def require_keras(command: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Show a progress bar on the standard error, on a terminal only."""
+def progress(*columns: str | ProgressColumn) -> Iterator[Progress]:
+    """Show a progress bar on the standard error, on a terminal only; by default with rich's columns."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True, highlight=False)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar

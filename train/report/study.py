@@ -1,0 +1,247 @@
+"""A study as Markdown, CSV, a page and figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge import __version__
+from edge.report.files import RESEARCH_USE
+from train.report import page
+from train.study import figures
+from train.study.compare import Difference, Spread, spread
+from train.study.results import Study, by_network, known
+from train.study.summary import Line, caveats, findings, signed, summarise
+
+
+def files(study: Study) -> dict[str, str]:
+    """Set all files of a study, by name."""
+    groups, labels = by_network(study.results), list(study.training)
+    drawn = {
+        "loss": ("Training loss over the epochs", figures.loss(groups)),
+        "accuracy": ("Training and validation accuracy over the epochs", figures.accuracy(groups)),
+        "scores": ("Recall, precision and F1 a class on the validation set", figures.scores(groups, labels)),
+    }
+    if study.maps:
+        drawn["channels"] = (
+            "The first 16 channels before vectorization, with and without fusion, of the first validation "
+            "crop of each class; brightness is scaled a panel",
+            figures.channels(study.maps, labels),
+        )
+    sections = _sections(study)
+    return {
+        "study.csv": _csv(study),
+        "study.md": _markdown(study, sections, {name: caption for name, (caption, _) in drawn.items()}),
+        "study.html": _page(study, sections, drawn.values()),
+        **{f"{name}.svg": text for name, (_, text) in drawn.items()},
+    }
+
+
+def as_json(study: Study) -> dict[str, object]:
+    """State the summary as one JSON object; accuracies are shares, leads percentage points."""
+    return {
+        "study": study.name,
+        "runs": {"finished": len(study.results), "planned": len(study.runs)},
+        "networks": {
+            line.run.network: {
+                "crop_px": line.run.crop_px,
+                "width": line.run.recipe.width,
+                "parameters": line.cost.parameters,
+                "macs": line.cost.macs,
+                "accuracy": _spread_json(line.accuracy),
+                "mean_accuracy": _spread_json(line.mean_accuracy),
+                "lead_points": None if line.lead is None else _difference_json(line.lead),
+                "paper_lead_points": line.paper_lead,
+            }
+            for line in summarise(study.name, study.results)
+        },
+        "notes": notes(study),
+        "findings": findings(study.name, study.results),
+    }
+
+
+def _spread_json(found: Spread) -> dict[str, float | None]:
+    return {"n": found.n, "mean": found.mean, "sd": found.sd}
+
+
+def _difference_json(found: Difference) -> dict[str, float | None]:
+    return {
+        "n": found.n,
+        "mean": found.mean,
+        "standard_error": found.standard_error,
+        "low": found.low,
+        "high": found.high,
+    }
+
+
+def notes(study: Study) -> list[str]:
+    """Say what must be known with the numbers: the operator's note and the study's caveats."""
+    said = caveats(study.name, study.runs, study.results)
+    return [study.note, *said] if study.note else said
+
+
+@dataclass(frozen=True)
+class _Section:
+    """Heading, paragraphs and a table (header and rows, or None), ready for Markdown and for a page."""
+
+    heading: str
+    text: Sequence[str]
+    table: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None
+
+
+def _sections(study: Study) -> list[_Section]:
+    return [
+        _Section("Summary", _ABOUT_SUMMARY, (SUMMARY_HEADER, summary_rows(study))),
+        _Section("What the runs allow to conclude", [*findings(study.name, study.results), _ABOUT_SEEDS]),
+        _Section(
+            "Classes", ["F1 on the validation set, percent, mean ± sd over the seeds."], _classes(study)
+        ),
+        _Section(
+            "Data",
+            ["One split serves every run; only the seed of weights, order and augmentation differs."],
+            _data(study),
+        ),
+        _Section("Runs", [], _runs(study)),
+    ]
+
+
+_ABOUT_SUMMARY = [
+    "Accuracies on the validation set in percent, mean ± sd over the seeds. The paper compares networks by "
+    "validation accuracy averaged over the epochs; the lead is fusion's, in percentage points of that, "
+    "paired by seed, with its 95 % t interval. The paper's test accuracy is 80.3 %, on its own cells."
+]
+_ABOUT_SEEDS = (
+    "The errors are those of the seeds on one fixed split. They say nothing of another draw of cells, which "
+    "would move all networks, and no interval is corrected for there being several."
+)
+
+
+SUMMARY_HEADER = (
+    "network",
+    "runs",
+    "parameters",
+    "MMAC",
+    "accuracy",
+    "over the epochs",
+    "fusion leads by",
+    "in the paper",
+)
+
+
+def summary_rows(study: Study) -> list[list[str]]:
+    """Set the summary, a row a network, see `SUMMARY_HEADER`."""
+    return [_summary_row(line) for line in summarise(study.name, study.results)]
+
+
+def _summary_row(line: Line) -> list[str]:
+    lead = "" if line.lead is None else signed(line.lead.mean)
+    if line.lead is not None and line.lead.low is not None and line.lead.high is not None:
+        lead += f" ({signed(line.lead.low)} to {signed(line.lead.high)})"
+    return [
+        line.run.title,
+        str(line.accuracy.n),
+        f"{line.cost.parameters:,}",
+        f"{line.cost.macs / 1e6:,.1f}",
+        _percent(line.accuracy),
+        _percent(line.mean_accuracy),
+        lead,
+        "" if line.paper_lead is None else signed(line.paper_lead),
+    ]
+
+
+def _percent(found: Spread) -> str:
+    return f"{100 * found.mean:.1f}" + ("" if found.sd is None else f" ± {100 * found.sd:.1f}")
+
+
+def _classes(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    rows = []
+    for group in by_network(study.results).values():
+        values = [known(group, "f1", label) for label in study.training]
+        rows.append([group[0].run.title, *(_percent(spread(v)) if v else "none" for v in values)])
+    return ("network", *study.training), rows
+
+
+def _data(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    parts = {"training": study.training, "validation": study.validation}
+    rows = [[name, *map(str, part.values()), str(sum(part.values()))] for name, part in parts.items()]
+    return ("crops", *study.training, "all"), rows
+
+
+def _runs(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    rows = [
+        [
+            result.run.title,
+            str(result.run.seed),
+            str(len(result.history)),
+            f"{100 * result.scores['accuracy']:.1f}",
+            f"{100 * result.mean_accuracy:.1f}",
+            f"{result.seconds / 60:.1f}",
+        ]
+        for result in study.results
+    ]
+    return ("network", "seed", "epochs", "accuracy", "over the epochs", "minutes"), rows
+
+
+def _csv(study: Study) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    labelled = [(measure, label) for measure in figures.MEASURES for label in study.training]
+    writer.writerow(
+        [
+            *("network", "seed", "crop_px", "width", "parameters", "macs", "epochs"),
+            *("validation_accuracy", "mean_validation_accuracy"),
+            *(f"{measure}_{label}" for measure, label in labelled),
+            "training_seconds",
+        ]
+    )
+    for result in study.results:
+        run = result.run
+        scores = (result.score(measure, label) for measure, label in labelled)
+        writer.writerow(
+            [
+                *(run.network, run.seed, run.crop_px, f"{run.recipe.width:g}"),
+                *(result.cost.parameters, result.cost.macs, len(result.history)),
+                *(f"{result.scores['accuracy']:.6f}", f"{result.mean_accuracy:.6f}"),
+                *("" if score is None else f"{score:.6f}" for score in scores),
+                f"{result.seconds:.1f}",
+            ]
+        )
+    return text.getvalue()
+
+
+def _title(study: Study) -> str:
+    return {"ablation": "Ablation study", "peers": "Comparison with peers"}[study.name]
+
+
+def _lead(study: Study) -> str:
+    recipe = study.runs[0].recipe
+    seeds = len({run.seed for run in study.runs})
+    return f"recipe {recipe.name}, {recipe.epochs} epochs, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def _markdown(study: Study, sections: Sequence[_Section], captions: Mapping[str, str]) -> str:
+    blocks = [f"# {_title(study)}", f"`leuko study {study.name}`, leuko-edge {__version__}: {_lead(study)}."]
+    blocks += [f"> {text}" for text in notes(study)]
+    blocks.append(f"**{RESEARCH_USE[0].upper()}{RESEARCH_USE[1:]}.**")
+    for section in sections:
+        blocks += [f"## {section.heading}", *section.text]
+        if section.table is not None:
+            header, rows = section.table
+            rule = ["---", *("--:" for _ in header[1:])]
+            blocks.append("\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows)))
+    blocks.append("## Figures")
+    blocks += [f"![{caption}]({name}.svg)\n\n*{caption}.*" for name, caption in captions.items()]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _page(study: Study, sections: Sequence[_Section], drawn: Iterable[tuple[str, str]]) -> str:
+    bodies = []
+    for section in sections:
+        body = "\n".join(map(page.paragraph, section.text))
+        if section.table is not None:
+            body += page.table(*section.table)
+        bodies.append((section.heading, body))
+    bodies[2:2] = drawn
+    return page.page(_title(study), _lead(study), bodies, notes(study))
