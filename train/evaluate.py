@@ -47,6 +47,9 @@ ACCURACIES = (0.95, 0.98, 0.99)
 CURVE_POINTS = 100
 """Points of the coverage curve that are kept; all of them follow from ``predictions.csv``."""
 
+SCALE_TOLERANCE = 0.05
+"""Of the data's pixel against the model's, before it is said that they differ."""
+
 WRONG = "wrong"
 """Verdict of a person on a label that is plainly wrong."""
 
@@ -157,6 +160,7 @@ class Predictions:
     flips : whether the probabilities are means over mirrored and turned crops
     reject_below : the bundle's threshold, None for a run
     trained_on : how many of the crops the model is known to have been trained on
+    pixel_um : side of a pixel of the crops that the model was made for, None where it does not say
     notice : what the bundle has to say with every output
     """
 
@@ -166,6 +170,7 @@ class Predictions:
     flips: bool = False
     reject_below: float | None = None
     trained_on: int = 0
+    pixel_um: float | None = None
     notice: str = ""
 
     @property
@@ -266,6 +271,8 @@ def predict(
 
     run = Path(run_or_bundle)
     if run.is_dir():
+        from train.run import read_config
+
         with (run / "model.keras").open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return Predictions(
@@ -274,6 +281,7 @@ def predict(
             model={"kind": "run", "name": run.resolve().name, "sha256": sha256},
             flips=flips,
             trained_on=_trained_on(run, dataset),
+            pixel_um=read_config(run).get("pixel_um"),
         )
     from edge.bundle import load
 
@@ -286,6 +294,7 @@ def predict(
         flips=flips,
         reject_below=manifest.reject_below,
         trained_on=cells if dataset.sha256 == manifest.training.sha256 else 0,
+        pixel_um=manifest.pixel_um,
         notice=manifest.notice,
     )
 
@@ -489,6 +498,12 @@ def _notices(predictions: Predictions, bootstrap: Bootstrap) -> list[str]:
     """What must be said with these measures."""
     notices = [predictions.notice] if predictions.notice else []
     cells, units = len(predictions.dataset.truth), bootstrap["units"]
+    seen_um, made_for_um = predictions.dataset.pixel_um, predictions.pixel_um
+    if seen_um and made_for_um and abs(seen_um / made_for_um - 1) > SCALE_TOLERANCE:
+        notices.append(
+            f"a pixel is {seen_um:.4g} µm wide here, {made_for_um:.4g} µm in what the model was made for: "
+            "these cells are not of the size that it knows"
+        )
     if predictions.trained_on:
         notices.append(
             f"trained on {predictions.trained_on:,} of these {cells:,} cells: this says little of new ones"

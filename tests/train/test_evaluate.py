@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -341,6 +342,14 @@ def test_a_page_without_a_mistake() -> None:
     assert "An interval without width" in page
 
 
+@pytest.mark.parametrize(("pixel_um", "said"), [(None, False), (0.102, False), (0.2, True)])
+def test_crops_of_another_scale_are_noticed(pixel_um: float | None, said: bool) -> None:
+    predictions = some_predictions(30, pixel_um=0.1)
+    scaled = replace(predictions, dataset=replace(predictions.dataset, pixel_um=pixel_um))
+    notices = evaluation(scaled, "some data")["notices"]
+    assert any("a pixel is 0.2 µm wide here, 0.1 µm in" in notice for notice in notices) is said
+
+
 def test_notices() -> None:
     found = evaluation(some_predictions(30, trained_on=20, notice="made up"), "some data")
     assert found["notices"] == [
@@ -348,8 +357,8 @@ def test_notices() -> None:
         "trained on 20 of these 30 cells: this says little of new ones",
     ]
     predictions = some_predictions(30)
-    object.__setattr__(predictions.dataset, "groups", ("slide",) * 30)
-    alone = evaluation(predictions, "some data")
+    one_group = replace(predictions.dataset, groups=("slide",) * 30)
+    alone = evaluation(replace(predictions, dataset=one_group), "some data")
     assert alone["intervals"]["accuracy"] is None
     assert alone["notices"] == [
         "all cells are of one group: nothing tells how groups differ, so no intervals"
