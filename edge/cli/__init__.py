@@ -15,6 +15,7 @@ COMMANDS = {
     "count": "edge.cli.count",
     "simulate": "edge.cli.simulate",
     "verify": "edge.cli.verify",
+    "label": "train.cli.label",
     "crops": "train.cli.crops",
     "train": "train.cli.train",
     "evaluate": "train.cli.evaluate",

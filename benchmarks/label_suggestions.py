@@ -1,0 +1,122 @@
+"""Are the suggestions of ``leuko label`` right, is the shift found, and are blurred cells marked?
+
+``python -m benchmarks.label_suggestions [--seeds 900 901 902] [--frames 8] [--json]``
+
+Each seed is simulated with the usual mixture and with equal shares of the classes; each frame's fluorescence is
+shifted by a known vector, drawn anew. Counted are leukocytes that neither touch another particle nor the frame's
+edge (by the simulation's truth). A suggestion is right or wrong, or it is unsure, which is counted apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.detection import match_boxes
+from edge.simulate import Optics, Scene, simulate_frame
+from train.label.field import MismatchError, label_field
+from train.label.register import take_off
+from train.label.suggest import NO_NUCLEUS, SUGGESTED, UNSURE
+
+MIXES = {"usual": (60.0, 30.0, 10.0), "equal": (1.0, 1.0, 1.0)}
+LARGEST_SHIFT_UM = 6.0
+
+
+@dataclass
+class Score:
+    """Suggestions against truth over the frames of one mixture."""
+
+    fields: int = 0
+    refused: list[str] = field(default_factory=list)
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    bare: Counter[bool] = field(default_factory=Counter)
+    error_um: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, object]:
+        """Shares and errors."""
+        cells = self.answers.total()
+        unsure = sum(n for (_, answer), n in self.answers.items() if answer == UNSURE)
+        right = sum(n for (truth, answer), n in self.answers.items() if truth == answer)
+        return {
+            "fields": self.fields,
+            "refused": self.refused,
+            "leukocytes": cells,
+            "right": right / max(1, cells - unsure),
+            "unsure": unsure / max(1, cells),
+            "others_without_nucleus": self.bare[True] / max(1, self.bare.total()),
+            "shift_error_um_median": float(np.median(self.error_um)),
+            "shift_error_um_max": max(self.error_um),
+            "answers": {
+                truth: {answer: self.answers[truth, answer] for answer in (*SUGGESTED, UNSURE)}
+                for truth in SUGGESTED
+            },
+        }
+
+
+def score(seeds: Sequence[int], frames: int, shares: Sequence[float]) -> Score:
+    """Simulate, shift, label and compare."""
+    scene = Scene(mix=tuple(zip(SUGGESTED, shares, strict=True)))
+    pixel_um = Optics().pixel_um
+    total = Score()
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        for index in range(frames):
+            frame = simulate_frame(seed, index, scene=scene, fluorescence=True)
+            assert frame.fluorescence is not None
+            angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0, LARGEST_SHIFT_UM) / pixel_um
+            shift = np.rint([length * np.cos(angle), length * np.sin(angle)]).astype(int)
+            moved = take_off(frame.fluorescence, -int(shift[0]), -int(shift[1]))
+            try:
+                found = label_field(frame.image, moved, pixel_um=pixel_um)
+            except MismatchError as error:
+                total.refused.append(f"seed {seed}, frame {index}: {error}")
+                continue
+            total.fields += 1
+            measured = np.array([found.shift.x_px, found.shift.y_px])
+            total.error_um.append(float(np.linalg.norm(measured - shift)) * pixel_um)
+            cells = [one.cell for one in found.cells]
+            boxes = np.array([(c.x, c.y, c.x + c.width, c.y + c.height) for c in cells], float)
+            truth = np.array([(t.xmin, t.ymin, t.xmax, t.ymax) for t in frame.truth], float)
+            for k, j in match_boxes(boxes.reshape(-1, 4), truth.reshape(-1, 4), 0.3):
+                known, answer = frame.truth[j], found.cells[k].suggestion
+                if known.touching or known.border:
+                    continue
+                if known.label in SUGGESTED:
+                    total.answers[known.label, answer.label] += 1
+                else:
+                    total.bare[answer.reason == NO_NUCLEUS] += 1
+    return total
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.label_suggestions", description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[900, 901, 902])
+    parser.add_argument("--frames", type=int, default=8, help="frames a seed and mixture")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    results = {
+        name: score(options.seeds, options.frames, shares).summary() for name, shares in MIXES.items()
+    }
+    if options.json:
+        print(json.dumps(results))
+        return
+    for name, result in results.items():
+        print(f"{name} mixture")
+        for key, value in result.items():
+            if key == "answers":
+                continue
+            print(f"  {key:24} {value:.3f}" if isinstance(value, float) else f"  {key:24} {value}")
+        answers = result["answers"]
+        assert isinstance(answers, dict)
+        print(f"  {'truth':12}" + "".join(f"{answer:>13}" for answer in (*SUGGESTED, UNSURE)))
+        for truth, row in answers.items():
+            print(f"  {truth:12}" + "".join(f"{n:13}" for n in row.values()))
+
+
+if __name__ == "__main__":
+    main()

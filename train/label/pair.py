@@ -1,0 +1,75 @@
+"""Which frame of one folder belongs to which of the other, by their names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from os.path import commonprefix
+from typing import NamedTuple
+
+SAMPLE = 50
+"""Names of the first folder from which the rule is found; all are then paired by it."""
+
+
+class Pairing(NamedTuple):
+    """Names of both folders, paired.
+
+    Attributes
+    ----------
+    pairs : (name in the first folder, name in the second)
+    first_alone, second_alone : names without a partner
+    """
+
+    pairs: list[tuple[str, str]]
+    first_alone: list[str]
+    second_alone: list[str]
+
+
+def pair_names(first: Sequence[str], second: Sequence[str]) -> Pairing:
+    """Pair equal names or, where none are equal, names that differ in one part and always in the same.
+
+    ``bf_01, bf_02`` and ``dapi_01, dapi_02`` pair by *bf → dapi*, wherever in the name the part stands. The
+    part is the one by which most names pair; where several do equally well nothing is paired, and neither is
+    it where one name alone differs in digits only, which may as well be another frame's number.
+
+    Parameters
+    ----------
+    first, second
+        Names without suffix, each without repetition. Order is kept.
+    """
+    partners = {name: name for name in set(first) & set(second)} or _by_rule(first, second)
+    taken = set(partners.values())
+    return Pairing(
+        [(name, partners[name]) for name in first if name in partners],
+        [name for name in first if name not in partners],
+        [name for name in second if name not in taken],
+    )
+
+
+def _by_rule(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
+    """Pair by the difference that most names share."""
+    counts = Counter(_difference(a, b) for a in first[:SAMPLE] for b in second)
+    ranked = counts.most_common(2)
+    if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
+        return {}
+    (old, new), often = ranked[0]
+    if often == 1 and _is_number(old, new):
+        return {}
+    found = [(a, b) for a in first for b in second if _difference(a, b) == (old, new)]
+    repeated = {name for column in zip(*found, strict=True) for name in _repeated(column)}
+    return {a: b for a, b in found if not {a, b} & repeated}
+
+
+def _difference(a: str, b: str) -> tuple[str, str]:
+    """What is left of both when their common beginning and then their common end are taken off."""
+    start = len(commonprefix([a, b]))
+    end = len(commonprefix([a[start:][::-1], b[start:][::-1]]))
+    return a[start : len(a) - end], b[start : len(b) - end]
+
+
+def _is_number(old: str, new: str) -> bool:
+    return all(part.isdigit() or not part for part in (old, new))
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, often in Counter(names).items() if often > 1]
