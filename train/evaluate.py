@@ -303,7 +303,10 @@ def _trained_on(run: Path, dataset: Dataset) -> int:
     """How many of these crops the run was trained on, by its split and, to be sure, the hash of its crops."""
     from train.run import read_config
 
-    with (run / "split.csv").open(newline="", encoding="utf-8") as file:
+    table = run / "split.csv"
+    if not table.is_file():
+        return 0
+    with table.open(newline="", encoding="utf-8") as file:
         names = [row["path"] for row in csv.DictReader(file) if row["part"] == "training"]
     place = {name: index for index, name in enumerate(dataset.names)}
     if not place.keys() >= set(names):

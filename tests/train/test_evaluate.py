@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.util
 import json
 import re
@@ -254,6 +255,18 @@ def test_bad_input_is_one_line(data: Path, tmp_path: Path) -> None:
     assert (code, err.count("\n")) == (1, 1)
     assert str(taken) in err
     assert run("phantom3", tmp_path / "absent")[0] == 2
+
+
+def test_a_full_disk_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="needs the train extra")
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("train.report.evaluation.write_atomically", full)
+    code, out, err = run("phantom3", data, "--out", tmp_path)
+    assert (code, out) == (1, "")
+    assert err == f"Error: {tmp_path / 'predictions.csv'}: No space left on device\n"
 
 
 def test_images_of_another_size_are_rescaled(data: Path, tmp_path: Path) -> None:

@@ -41,9 +41,16 @@ def write_evaluation(
         If one cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "predictions.csv", predictions_csv(predictions).encode())
-    write_atomically(out / "evaluation.json", (json.dumps(found, indent=2) + "\n").encode())
-    write_atomically(out / "evaluation.html", evaluation_page(predictions, found, wrong).encode())
+    files = {
+        "predictions.csv": predictions_csv(predictions),
+        "evaluation.json": json.dumps(found, indent=2) + "\n",
+        "evaluation.html": evaluation_page(predictions, found, wrong),
+    }
+    for name, text in files.items():
+        try:
+            write_atomically(out / name, text.encode())
+        except OSError as error:  # a full disk does not say which file it refused
+            raise OSError(error.errno, error.strerror, str(out / name)) from error
 
 
 def predictions_csv(predictions: Predictions) -> str:
