@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": "edge.cli.verify",
     "label": "train.cli.label",
     "crops": "train.cli.crops",
+    "data": "train.cli.data",
     "train": "train.cli.train",
     "evaluate": "train.cli.evaluate",
     "study": "train.cli.study",

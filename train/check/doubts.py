@@ -1,0 +1,126 @@
+"""Labels that predictions by networks which never saw the crop doubt, and what a person says to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.durable import write_atomically
+from train.check.findings import Finding, Result
+from train.check.runs import Predictions
+
+DOUBTS_CSV = "doubts.csv"
+HEADER = ("rank", "path", "label", "suggested", "label_probability", "suggested_probability", "verdict")
+
+WRONG = "wrong"
+"""Verdict of a person on a label that is plainly wrong."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One label that is doubted.
+
+    Attributes
+    ----------
+    rank : from 1, the least likely label first
+    path : file of the crop, relative to its set
+    label, suggested : as given, and what the networks take it for
+    label_probability, suggested_probability : theirs
+    """
+
+    rank: int
+    path: str
+    label: str
+    suggested: str
+    label_probability: float
+    suggested_probability: float
+
+
+def find_doubts(predictions: Predictions) -> list[Doubt]:
+    """List the labels in doubt by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021).
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without cleanlab, which the train extra brings.
+    """
+    from cleanlab.filter import find_label_issues
+
+    # cleanlab wants every class to have a crop
+    present = np.unique(predictions.truth)
+    if len(present) < 2:
+        return []
+    probabilities = predictions.probabilities[:, present]
+    probabilities = probabilities / np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
+    truth = np.searchsorted(present, predictions.truth)
+    ranked = find_label_issues(truth, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    doubts = []
+    for rank, index in enumerate(map(int, ranked), start=1):
+        suggested = int(present[probabilities[index].argmax()])
+        label = int(predictions.truth[index])
+        doubts.append(
+            Doubt(
+                rank=rank,
+                path=predictions.names[index],
+                label=predictions.labels[label],
+                suggested=predictions.labels[suggested],
+                label_probability=float(predictions.probabilities[index, label]),
+                suggested_probability=float(predictions.probabilities[index, suggested]),
+            )
+        )
+    return doubts
+
+
+def check_doubts(doubts: Sequence[Doubt], cells: int) -> Result:
+    """Answer how many labels are in doubt."""
+    findings = [
+        Finding(
+            f"{doubt.label}? the out-of-fold prediction says {doubt.suggested} "
+            f"({doubt.label_probability:.2f} against {doubt.suggested_probability:.2f})",
+            doubt.path,
+            value=round(doubt.label_probability, 4),
+        )
+        for doubt in doubts
+    ]
+    return Result("doubted labels", f"{len(doubts):,} of {cells:,}", tuple(findings))
+
+
+def write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:
+    """Write the doubts as a table with a column ``verdict`` for a person to fill in.
+
+    Verdicts in a table that is there already are kept, also on labels no longer doubted.
+
+    Raises
+    ------
+    ValueError
+        If the table there is none of this kind.
+    OSError
+        If it cannot be written.
+    """
+    earlier = _read_verdicts(path) if path.exists() else {}
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(HEADER)
+    for doubt in doubts:
+        row = earlier.pop(doubt.path, {})
+        given, suggested = f"{doubt.label_probability:.6f}", f"{doubt.suggested_probability:.6f}"
+        # a verdict speaks about one label: on another one it no longer holds
+        verdict = row.get("verdict", "") if row.get("label") in (None, doubt.label) else ""
+        writer.writerow((doubt.rank, doubt.path, doubt.label, doubt.suggested, given, suggested, verdict))
+    for row in earlier.values():
+        if row.get("verdict"):
+            writer.writerow(("", *(row.get(key) or "" for key in HEADER[1:])))
+    write_atomically(path, text.getvalue().encode())
+
+
+def _read_verdicts(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return {row["path"]: row for row in csv.DictReader(file)}
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a table of doubts ({error}): move it away") from error

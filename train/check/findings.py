@@ -1,0 +1,61 @@
+"""What a check answers: one result a question, one finding a row of ``check.csv``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How much a result matters: with an error no network can be trained."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Attributes
+    ----------
+    message : one line
+    path : the file, group or class that it is about
+    other : a second one, for pairs
+    value : the number behind it, as `message` explains it
+    status : how much it matters; ``ok`` for what one only wants to know
+    """
+
+    message: str
+    path: str = ""
+    other: str = ""
+    value: float | None = None
+    status: Status = Status.WARNING
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to one question.
+
+    Attributes
+    ----------
+    question : a few words
+    answer : one line
+    findings : all that is behind it
+    """
+
+    question: str
+    answer: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The worst of the findings."""
+        return worst([finding.status for finding in self.findings])
+
+
+def worst(statuses: Sequence[Status]) -> Status:
+    """Return the one that matters most."""
+    return max(statuses, key=list(Status).index, default=Status.OK)

@@ -1,0 +1,144 @@
+"""What a training run says about the crops it was made from: its split and its out-of-fold predictions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.check.repeats import TRAINING, VALIDATION
+
+SPLIT_CSV = "split.csv"
+OUT_OF_FOLD_CSV = "out_of_fold.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Probabilities of crops by networks that never saw them.
+
+    Attributes
+    ----------
+    labels : classes, in the order of the columns
+    names : files, see `train.data.Dataset`
+    truth : int64 [n], given label of each crop
+    probabilities : float64 [n, labels]
+    """
+
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+def read_split(
+    run: Path, training: Sequence[str], validation: Sequence[str] | None, unreadable: Set[str] = frozenset()
+) -> list[str]:
+    """Read which part of a run each crop was in.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    training, validation
+        Names of the crops of the set that was given to train on, and of the validation set if it was another.
+    unreadable
+        Names that the run may know besides.
+
+    Returns
+    -------
+    ``training`` or ``validation`` for each name of both.
+
+    Raises
+    ------
+    ValueError
+        If the run has no split, or it is of other files.
+    """
+    path = run / SPLIT_CSV
+    if not path.is_file():
+        raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
+    with _readable(path):
+        rows = [(row["path"], row["part"]) for row in _rows(path)]
+    parts = dict(rows) if validation is None else {name: part for name, part in rows if part == TRAINING}
+    held_out = {name for name, part in rows if part == VALIDATION}
+    _same_files(run, set(parts) - unreadable, training)
+    if validation is None:
+        return [parts[name] for name in training]
+    _same_files(run, held_out - unreadable, validation)
+    return [TRAINING] * len(training) + [VALIDATION] * len(validation)
+
+
+def read_predictions(
+    run: Path, names: Sequence[str], given: Sequence[str], unreadable: Set[str] = frozenset()
+) -> Predictions:
+    """Read a run's out-of-fold predictions of crops with these names and given labels, in this order.
+
+    ``out_of_fold.csv`` has the columns ``path,label,fold`` and a probability a label; crops of the run's
+    validation part have the fold ``validation``. If that part is a set of its own, its rows are left out.
+
+    Raises
+    ------
+    ValueError
+        If the run has none, they are of other files, or damaged.
+    """
+    path = run / OUT_OF_FOLD_CSV
+    if not path.is_file():
+        if not (run / SPLIT_CSV).is_file():
+            raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
+        raise ValueError(
+            f"{run} has no out-of-fold predictions: repeat its leuko train command with --folds 5"
+        )
+    with _readable(path):
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *table = csv.reader(file)
+        if header[:3] != ["path", "label", "fold"] or any(len(row) != len(header) for row in table):
+            raise KeyError("path,label,fold")
+        labels = tuple(header[3:])
+        if {row[0] for row in table} - unreadable != set(names):
+            table = [row for row in table if row[2] != VALIDATION]
+        by_name = {row[0]: row for row in table}
+        _same_files(run, set(by_name) - unreadable, names)
+        rows = [by_name[name] for name in names]
+        for row, label in zip(rows, given, strict=True):
+            if row[1] != label:
+                raise _OtherDataError(f"{run} was made from other data: {row[0]} was {row[1]}, not {label}")
+        if not set(given) <= set(labels):
+            raise ValueError("a label without a column")
+        truth = np.array([labels.index(label) for label in given], np.int64)
+        probabilities = np.array([[float(field) for field in row[3:]] for row in rows]).reshape(
+            -1, len(labels)
+        )
+        if not (np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=1), 1, atol=1e-2)):
+            raise ValueError("probabilities that do not sum to 1")
+    return Predictions(labels, tuple(names), truth, probabilities)
+
+
+def _same_files(run: Path, found: set[str], wanted: Sequence[str]) -> None:
+    different = sorted(found.symmetric_difference(wanted))
+    if different:
+        where = "is not among its files" if different[0] in set(wanted) else "is not in the data"
+        more = f", nor are {len(different) - 1} more" if len(different) > 1 else ""
+        raise _OtherDataError(f"{run} was made from other data: {different[0]} {where}{more}")
+
+
+class _OtherDataError(ValueError):
+    """The run is of another set: nothing is damaged."""
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _OtherDataError:
+        raise
+    except (KeyError, IndexError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({error}): train the run anew") from error
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
