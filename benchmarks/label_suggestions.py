@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.label_suggestions [--seeds 900 901 902] [--frames 8] [--json]``
 
-Each seed is simulated with the usual mixture and with equal shares of the classes; each frame's fluorescence is
-shifted by a known vector, drawn anew. Counted are leukocytes that neither touch another particle nor the frame's
-edge (by the simulation's truth). A suggestion is right or wrong, or it is unsure, which is counted apart.
+Each seed is simulated with the usual mixture and with equal shares of the classes. Each frame's fluorescence is
+shifted by a known vector, and once exchanged for that of the frame before, which must be refused. Counted are
+leukocytes that touch neither another particle nor the frame's edge (by the simulation's truth). A suggestion
+is right or wrong, or it is unsure, which is counted apart.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.detection import match_boxes
+from edge.segment import Cell
 from edge.simulate import Optics, Scene, simulate_frame
 from train.label.field import MismatchError, label_field
+from train.label.focus import BLURRED, sharpness
 from train.label.register import take_off
 from train.label.suggest import NO_NUCLEUS, SUGGESTED, UNSURE
 
 MIXES = {"usual": (60.0, 30.0, 10.0), "equal": (1.0, 1.0, 1.0)}
 LARGEST_SHIFT_UM = 6.0
+OFFSETS_UM = (-6.0, -3.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
 
 
 @dataclass
@@ -36,6 +41,7 @@ class Score:
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     bare: Counter[bool] = field(default_factory=Counter)
     error_um: list[float] = field(default_factory=list)
+    exchanged: Counter[bool] = field(default_factory=Counter)
 
     def summary(self) -> dict[str, object]:
         """Shares and errors."""
@@ -49,6 +55,7 @@ class Score:
             "right": right / max(1, cells - unsure),
             "unsure": unsure / max(1, cells),
             "others_without_nucleus": self.bare[True] / max(1, self.bare.total()),
+            "exchanged_refused": self.exchanged[True] / max(1, self.exchanged.total()),
             "shift_error_um_median": float(np.median(self.error_um)),
             "shift_error_um_max": max(self.error_um),
             "answers": {
@@ -65,12 +72,16 @@ def score(seeds: Sequence[int], frames: int, shares: Sequence[float]) -> Score:
     total = Score()
     for seed in seeds:
         rng = np.random.default_rng(seed)
+        before = None
         for index in range(frames):
             frame = simulate_frame(seed, index, scene=scene, fluorescence=True)
             assert frame.fluorescence is not None
             angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0, LARGEST_SHIFT_UM) / pixel_um
             shift = np.rint([length * np.cos(angle), length * np.sin(angle)]).astype(int)
             moved = take_off(frame.fluorescence, -int(shift[0]), -int(shift[1]))
+            if before is not None:
+                total.exchanged[_is_refused(frame.image, before)] += 1
+            before = moved
             try:
                 found = label_field(frame.image, moved, pixel_um=pixel_um)
             except MismatchError as error:
@@ -93,17 +104,42 @@ def score(seeds: Sequence[int], frames: int, shares: Sequence[float]) -> Score:
     return total
 
 
+def _is_refused(image: NDArray[np.uint8], fluorescence: NDArray[np.uint8]) -> bool:
+    try:
+        label_field(image, fluorescence, pixel_um=Optics().pixel_um)
+    except MismatchError:
+        return True
+    return False
+
+
+def blurred(seeds: Sequence[int]) -> dict[str, float]:
+    """Share of the leukocytes of one frame a seed that are marked, by µm that the focal plane is too high."""
+    values: dict[float, list[float]] = {offset: [] for offset in OFFSETS_UM}
+    for seed in seeds:
+        for offset, found in values.items():
+            scene = Scene(focus_um=(Scene().focus_um[0] + offset, 0.3), separate=True)
+            frame = simulate_frame(seed, 0, scene=scene)
+            for t in frame.truth:
+                if t.label in SUGGESTED and not t.border:
+                    box = (t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin)
+                    cell = Cell(*box, area_px=0.0, border=False, touching=False)
+                    found.append(sharpness(frame.image, cell, Optics().pixel_um))
+    usual = np.median(values[0.0])
+    return {
+        f"{offset:+g}": float(np.mean(np.array(found) < BLURRED * usual)) for offset, found in values.items()
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_suggestions", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[900, 901, 902])
     parser.add_argument("--frames", type=int, default=8, help="frames a seed and mixture")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    results = {
-        name: score(options.seeds, options.frames, shares).summary() for name, shares in MIXES.items()
-    }
+    results = {name: score(options.seeds, options.frames, shares).summary() for name, shares in MIXES.items()}
+    marked = blurred(options.seeds)
     if options.json:
-        print(json.dumps(results))
+        print(json.dumps({**results, "marked_by_defocus_um": marked}))
         return
     for name, result in results.items():
         print(f"{name} mixture")
@@ -116,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"  {'truth':12}" + "".join(f"{answer:>13}" for answer in (*SUGGESTED, UNSURE)))
         for truth, row in answers.items():
             print(f"  {truth:12}" + "".join(f"{n:13}" for n in row.values()))
+    print("leukocytes marked as out of focus, by µm that the focal plane is too high")
+    print("  " + "  ".join(f"{offset}: {share:.0%}" for offset, share in marked.items()))
 
 
 if __name__ == "__main__":

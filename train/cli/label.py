@@ -1,4 +1,4 @@
-"""``leuko label``: suggest labels from pairs of frames, and make class folders of those a person confirmed."""
+"""``leuko label``: suggest labels from pairs of frames, make class folders of the confirmed ones."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def label(
     unflagged: bool,
     as_json: bool,
 ) -> None:
-    """Suggest a label for each cell of the frames in BRIGHTFIELD from the nuclei in FLUORESCENCE.
+    r"""Suggest a label for each cell of the frames in BRIGHTFIELD from the nuclei in FLUORESCENCE.
 
     Both are folders; frames pair by name. OUT then holds crops, labels.csv and contact.html: open that in a
     browser, confirm or change the labels with the keyboard, save labels.csv, and make class folders of it:
@@ -107,8 +107,8 @@ def label(
     \b
     leuko label --apply labels.csv --data OUT --out CLASSES
 
-    Of these, unconfirmed cells are left out, and so are those called unsure or excluded. Touching, cut-off and
-    out-of-focus cells are kept and marked.
+    Of these, unconfirmed cells are left out, and so are those called unsure or excluded. Touching, cut-off
+    and out-of-focus cells are kept and marked.
 
     Exit code 0 when all frames were labelled, 3 when some were refused, 1 when all were.
     """

@@ -1,4 +1,4 @@
-"""Labels from pairs of bright-field and nuclear-fluorescence frames: suggested by measurement, confirmed by a person.
+"""Labels from bright-field frames and their nuclear fluorescence: suggested, then confirmed by a person.
 
 The way of the paper (Chen, Fu et al., Heliyon 2024): granulocytes show several bright lobes, lymphocytes one
 round spot nearly the cell's size, monocytes one spot clearly smaller than the cell.

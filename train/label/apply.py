@@ -46,8 +46,8 @@ def apply_labels(
 ) -> Applied:
     """Copy the labelled crops into class folders under `out`, listed in its ``cells.csv``.
 
-    ``cells.csv`` has the columns path, label, group and pixel_um, and after them all others of the table: flags
-    and measurements go with the crops.
+    ``cells.csv`` has the columns path, label, group and pixel_um, and after them all others of the table:
+    flags and measurements go with the crops.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def apply_labels(
     Raises
     ------
     ValueError
-        On a missing column, an unknown label, a path that is no crop of `data`, a crop that is missing or comes
-        twice, or when no cell is left.
+        On a missing column, an unknown label, a path that is no crop of `data`, a crop that is missing or
+        comes twice, or when no cell is left.
     OSError
         If something cannot be read or written.
     """
@@ -92,8 +92,8 @@ def apply_labels(
     if not taken:
         why = ", ".join(f"{n} {name}" for name, n in left_out.items())
         raise ValueError(
-            f"{table}: no cell is left ({why or 'it lists none'}): confirm labels in the contact sheet and save "
-            "them, or say --accept-suggestions"
+            f"{table}: no cell is left ({why or 'it lists none'}): confirm labels in the contact sheet and "
+            "save them, or say --accept-suggestions"
         )
 
     for row in taken:
@@ -120,7 +120,8 @@ def _known_classes(data: Path) -> list[str]:
     path = data / LABELLING
     if not path.is_file():
         raise ValueError(
-            f"{data} is no folder that leuko label wrote (no {LABELLING}): name the one with the crops by --data"
+            f"{data} is no folder that leuko label wrote (no {LABELLING}): name the one with "
+            "the crops by --data"
         )
     try:
         classes = json.loads(path.read_text(encoding="utf-8"))["classes"]

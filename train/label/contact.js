@@ -1,11 +1,11 @@
 "use strict";
 
 const UNSURE = "unsure", EXCLUDE = "exclude", NO_NUCLEUS = "no nucleus";
-const FLAGS = { touching: "touching", border: "cut off", out_of_focus: "out of focus" };
+const FLAGS = { touching: "touching", border: "cut off", out_of_focus: "blurred" };
 const MEASURES = [
-  ["lobes", "Bright lobes", "or more"], ["dents", "Dents", ""], ["nucleus_um2", "Nucleus", "µm²"],
+  ["lobes", "Lobes, at least", ""], ["dents", "Dents", ""], ["nucleus_um2", "Nucleus", "µm²"],
   ["area_ratio", "Nucleus / cell", ""], ["cell_um", "Cell diameter", "µm"], ["roundness", "Roundness", ""],
-  ["solidity", "Solidity", ""], ["unevenness", "Highest / mean brightness", ""], ["brightness", "Brightness", "grey levels"],
+  ["solidity", "Solidity", ""], ["unevenness", "Unevenness", ""], ["brightness", "Brightness", "grey levels"],
   ["offset_um", "Off the middle", "µm"], ["sharpness", "Sharpness", ""], ["group", "Frame", ""], ["place", "Place", "px"],
 ];
 // Okabe & Ito: told apart by every eye
@@ -332,13 +332,13 @@ byId("flags").onchange = ({ target }) => { show({ flags: target.value }); grid.f
 grid.style.setProperty("--zoom", sheet.zoom);
 
 byId("states").append(...Object.entries(states).map(([state, [title]]) => {
-  const button = element("button", { type: "button", onclick: () => { show({ state }); grid.focus(); } }, title, element("span"));
+  const button = element("button", { type: "button", onclick: () => { show({ state }); grid.focus(); } }, `${title} `, element("span"));
   button.dataset.state = state;
   return button;
 }));
 byId("kinds").append(...["all", ...kinds].map((kind) => {
   const button = element("button", { type: "button", onclick: () => { show({ kind }); grid.focus(); } },
-    kind === "all" ? "every class" : kind, element("span"));
+    kind === "all" ? "every class " : `${kind} `, element("span"));
   button.dataset.kind = kind;
   button.classList.toggle("every", kind === "all");
   button.style.setProperty("--class", colourOf(kind));

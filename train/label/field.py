@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,19 +86,24 @@ def label_field(
     cells = segment(brightfield, pixel_um=pixel_um, **(segmentation or {}))
     if not cells:
         raise MismatchError("no cells in the bright field: is the pixel size right?")
-    centroids = find_nuclei(fluorescence, pixel_um).centroids
+    stain = find_nuclei(fluorescence, pixel_um)
     middles = np.array([(cell.x + cell.width / 2, cell.y + cell.height / 2) for cell in cells])
-    if not len(centroids):
+    if not len(stain.centroids):
         raise MismatchError("no nuclei in the fluorescence")
     height, width = brightfield.shape
-    shift = measure_shift(middles, centroids, (height, width), pixel_um)
+    shift = measure_shift(middles, stain.centroids, (height, width), pixel_um)
     reason = reason_to_refuse(shift, pixel_um, max_shift_um)
     if reason is not None:
         raise MismatchError(reason)
 
     x_px, y_px = round(shift.x_px), round(shift.y_px)
-    aligned = take_off(fluorescence, x_px, y_px)
-    nuclei = measure_nuclei(find_nuclei(aligned, pixel_um), cells, pixel_um)
+    aligned = replace(
+        stain,
+        signal=take_off(stain.signal, x_px, y_px),
+        spots=take_off(stain.spots, x_px, y_px),
+        centroids=stain.centroids - (x_px, y_px),
+    )
+    nuclei = measure_nuclei(aligned, cells, pixel_um)
     suggestions = [
         suggest(nucleus)
         if _seen(cell, (height, width), x_px, y_px, pixel_um)
@@ -111,7 +116,7 @@ def label_field(
             for cell, nucleus, suggestion in zip(cells, nuclei, suggestions, strict=True)
         ],
         shift,
-        aligned,
+        take_off(fluorescence, x_px, y_px),
     )
 
 

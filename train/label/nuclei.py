@@ -43,8 +43,8 @@ LEAST_NUCLEUS_UM2 = 4.0
 """Smallest nucleus, all spots together. Simulated leukocytes: 14 µm² and above."""
 
 DENT = 0.03
-"""Least depth of a dent, as a part of the diameter of the disc with the spot's area. In 672 simulated cells the
-second deepest dent is 0.024 at most in monocytes and in lymphocytes, and 0.039 or more in nine of ten
+"""Least depth of a dent, as a part of the diameter of the disc with the spot's area. In 672 simulated cells
+the second deepest dent is 0.024 at most in monocytes and in lymphocytes, and 0.039 or more in nine of ten
 granulocytes; the jagged outline on the pixels makes 0.02."""
 
 

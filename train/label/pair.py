@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from os.path import commonprefix
+from itertools import takewhile
 from typing import NamedTuple
 
 SAMPLE = 50
@@ -62,9 +62,14 @@ def _by_rule(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
 
 def _difference(a: str, b: str) -> tuple[str, str]:
     """What is left of both when their common beginning and then their common end are taken off."""
-    start = len(commonprefix([a, b]))
-    end = len(commonprefix([a[start:][::-1], b[start:][::-1]]))
+    start = _common(a, b)
+    end = _common(a[start:][::-1], b[start:][::-1])
     return a[start : len(a) - end], b[start : len(b) - end]
+
+
+def _common(a: str, b: str) -> int:
+    """Length of the common beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
 def _is_number(old: str, new: str) -> bool:

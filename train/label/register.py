@@ -1,19 +1,21 @@
-"""The shift between a bright-field frame and its fluorescence: phase correlation of where cells and nuclei are.
+"""The shift between a bright-field frame and its fluorescence, by phase correlation.
 
-The two images have no grey level in common, and neither do their edges coincide: phase correlation of two discs
-of different radius peaks on a ring as wide as the radii differ. What the two share is where things are, so one
-point a cell is correlated with one point a nucleus.
+The two images have no grey level in common, and neither do their edges coincide: phase correlation of two
+discs of different radius peaks on a ring as wide as the radii differ. What the two share is where things are,
+so one point a cell is correlated with one point a nucleus.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
+Level = TypeVar("Level", bound=np.generic)
 
 GRID_UM = 1.0
 """Pixel of the maps that are correlated."""
@@ -28,8 +30,8 @@ MIN_NUCLEI = 3
 """With fewer, any two frames match somewhere."""
 
 MIN_RESPONSE = 0.32
-"""Least height of the peak, 1 for identical maps. Simulated frames of 18–37 nuclei: pairs 0.52 and above, pairs
-of different frames 0.23 and below."""
+"""Least height of the peak, 1 for identical maps. Simulated frames of 18–37 nuclei: pairs 0.52 and above,
+pairs of different frames 0.23 and below."""
 
 MIN_MATCHED = 0.5
 """Least share of the nuclei that lie in a cell. The same frames: 0.77 and above against 0.21 and below."""
@@ -68,10 +70,9 @@ def measure_shift(cells: Points, nuclei: Points, shape: tuple[int, int], pixel_u
 
     Notes
     -----
-    C. D. Kuglin and D. C. Hines, "The phase correlation image alignment method", Proc. IEEE Int. Conf.
-    Cybernetics and Society (1975) 163–165; with a Hann window, and the phases weighted by a Gaussian that leaves
-    out what is finer than the jitter. The peak, a pixel of the map wide, is then refined to the median distance
-    from a nucleus to the middle of its cell.
+    C. D. Kuglin and D. C. Hines, "The phase correlation image alignment method", Proc. IEEE Int. Conf. Cybernetics and Society (1975) 163–165; with a Hann window, and the phases weighted by a Gaussian
+    that leaves out what is finer than the jitter. The peak, a pixel of the map wide, is then refined to the
+    median distance from a nucleus to the middle of its cell.
     """
     grid = GRID_UM / pixel_um
     size = (round(shape[0] / grid) + 1, round(shape[1] / grid) + 1)
@@ -98,11 +99,13 @@ def measure_shift(cells: Points, nuclei: Points, shape: tuple[int, int], pixel_u
 def reason_to_refuse(shift: Shift, pixel_um: float, max_shift_um: float) -> str | None:
     """Say why two frames do not match, or None."""
     if shift.nuclei < MIN_NUCLEI:
-        return f"{shift.nuclei} nuclei in the fluorescence: at least {MIN_NUCLEI} are needed to check the match"
+        return (
+            f"{shift.nuclei} nuclei in the fluorescence: at least {MIN_NUCLEI} are needed to check the match"
+        )
     if shift.response < MIN_RESPONSE or shift.matched < MIN_MATCHED:
         return (
-            f"the nuclei do not lie in the cells (response {shift.response:.2f}, {shift.matched:.0%} matched):"
-            " frames of different fields, or a wrong pixel size"
+            f"the nuclei do not lie in the cells (response {shift.response:.2f}, {shift.matched:.0%} matched)"
+            ": frames of different fields, or a wrong pixel size"
         )
     distance_um = float(np.hypot(shift.x_px, shift.y_px)) * pixel_um
     if distance_um > max_shift_um:
@@ -110,12 +113,12 @@ def reason_to_refuse(shift: Shift, pixel_um: float, max_shift_um: float) -> str 
     return None
 
 
-def take_off(image: NDArray[np.uint8], x_px: int, y_px: int) -> NDArray[np.uint8]:
+def take_off(image: NDArray[Level], x_px: int, y_px: int) -> NDArray[Level]:
     """Move an image [h, w] by (−x, −y) whole pixels; what comes in from outside is 0."""
     height, width = image.shape
     moved = np.zeros_like(image)
-    rows = slice(max(0, y_px), min(height, height + y_px))
-    columns = slice(max(0, x_px), min(width, width + x_px))
+    rows = slice(max(0, y_px), max(0, min(height, height + y_px)))
+    columns = slice(max(0, x_px), max(0, min(width, width + x_px)))
     part = image[rows, columns]
     top, left = max(0, -y_px), max(0, -x_px)
     moved[top : top + part.shape[0], left : left + part.shape[1]] = part

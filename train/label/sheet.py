@@ -24,8 +24,8 @@ def contact_sheet(
 ) -> str:
     """Set the contact sheet, to lie beside the folders ``crops`` and ``nuclei``.
 
-    The page holds the rows and the program; the crops stay files, so that several thousand cells open at once.
-    Its content security policy lets it load these files and nothing else.
+    The page holds the rows and the program; the crops stay files, so that several thousand cells open at
+    once. Its content security policy lets it load these files and nothing else.
 
     Parameters
     ----------
@@ -38,7 +38,9 @@ def contact_sheet(
     """
     place = {name: k for k, name in enumerate(header)}
     sides = sorted(
-        max(int(row[place[high]]) - int(row[place[low]]) for low, high in (("xmin", "xmax"), ("ymin", "ymax")))
+        max(
+            int(row[place[high]]) - int(row[place[low]]) for low, high in (("xmin", "xmax"), ("ymin", "ymax"))
+        )
         for row in rows
     )
     shown = ROOM * sides[len(sides) // 2] / scale if sides else CROP_PX
@@ -53,7 +55,9 @@ def contact_sheet(
     }
     # inside a script element only this character could end it
     data = json.dumps(sheet, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    script, style = (f"\n{(_FOLDER / name).read_text(encoding='utf-8')}" for name in ("contact.js", "contact.css"))
+    script, style = (
+        f"\n{(_FOLDER / name).read_text(encoding='utf-8')}" for name in ("contact.js", "contact.css")
+    )
     return Template((_FOLDER / "contact.html").read_text(encoding="utf-8")).substitute(
         script=script,
         script_hash=_hash(script),

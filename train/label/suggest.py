@@ -1,7 +1,7 @@
 """What a nucleus suggests its cell to be.
 
-The limits were set on simulated pairs, seeds 21–24, 672 cells that do not touch; `benchmarks.label_suggestions`
-measures them on others.
+The limits were set on simulated pairs, seeds 21–24, 672 cells that do not touch;
+`benchmarks.label_suggestions` measures them on others.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ UNSURE = "unsure"
 NO_NUCLEUS = "no nucleus"
 
 MOST_UNEVEN = 1.65
-"""Highest over mean brightness of one spot. Granulocytes whose lobes lie above each other so that they look like
-one begin at 1.65; lymphocytes end at 1.64, nine of ten monocytes at 1.68."""
+"""Highest over mean brightness of one spot. Granulocytes whose lobes lie above each other so that they look
+like one begin at 1.65; lymphocytes end at 1.64, nine of ten monocytes at 1.68."""
 
 NEARLY_THE_CELL = 0.50
 """Least area ratio of a lymphocyte's nucleus (measured: 0.51–0.74)."""

@@ -1,4 +1,4 @@
-"""Pairs of frames become a folder to label: crops, ``labels.csv``, the contact sheet, and what was refused."""
+"""Pairs of frames become a folder to label: crops, ``labels.csv``, contact sheet, and what was refused."""
 
 from __future__ import annotations
 
@@ -44,8 +44,11 @@ COLUMNS = (
     *("lobes", "dents", "nucleus_um2", "area_ratio", "solidity", "roundness", "unevenness", "brightness"),
     *("offset_um", "cell_um", "sharpness"),
 )
-"""Header of ``labels.csv``. The box is in px of the bright-field frame, `pixel_um` is the crop's; flags are 0 or
-1; what is measured of a nucleus is empty without one."""
+"""Header of ``labels.csv``. The box is in px of the bright-field frame, `pixel_um` is the crop's; flags are 0
+or 1; what is measured of a nucleus is empty without one."""
+
+GAMMA = 0.7
+"""Exponent by which the nuclei's brightness is shown."""
 
 _Row = dict[str, str]
 
@@ -85,9 +88,9 @@ def write_labels(
 ) -> Written:
     """Label the pairs of two folders into `out`.
 
-    Into `out` go ``crops/`` (bright field, 200×200, PNG), ``nuclei/`` (the same squares of the fluorescence, for
-    the eye only), ``labels.csv`` (see `COLUMNS`), ``contact.html`` and, last, ``labelling.json`` with every
-    parameter, the measured shifts and what was refused.
+    Into `out` go ``crops/`` (bright field, 200×200, PNG), ``nuclei/`` (the same squares of the fluorescence,
+    for the eye only), ``labels.csv`` (see `COLUMNS`), ``contact.html`` and, last, ``labelling.json`` with
+    every parameter, the measured shifts and what was refused.
 
     Parameters
     ----------
@@ -230,10 +233,11 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
     """Read the one image of a file, uint8 [h, w]."""
     found = list(islice(read_frames([path], bit_depth=bit_depth), 2))
+    name = _text(Path(path.parent.name, path.name))
     if isinstance(found[0], FailedFrame):
-        raise MismatchError(f"{path.name} cannot be read: {found[0].reason}")
+        raise MismatchError(f"{name} cannot be read: {found[0].reason}")
     if len(found) > 1:
-        raise MismatchError(f"{path.name} holds several images: write each to a file of its own")
+        raise MismatchError(f"{name} holds several images: write each to a file of its own")
     return found[0].image
 
 
@@ -261,10 +265,10 @@ def _write_crops(
 
 
 def _visible(fluorescence: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Stretch a frame so that its nuclei fill the range of a screen."""
-    low, high = (float(level) for level in np.percentile(fluorescence, (50, 99.8)))
-    stretched = (np.arange(256) - low) * 255 / max(high - low, 16)
-    return np.take(np.clip(stretched, 0, 255).astype(np.uint8), fluorescence)
+    """Stretch a frame for the eye, so that faint lobes and what lies in bright ones both show."""
+    low, high = (float(level) for level in np.percentile(fluorescence, (50, 99.95)))
+    part = np.clip((np.arange(256) - low) / max(high - low, 16), 0, 1)
+    return np.take((255 * part**GAMMA).astype(np.uint8), fluorescence)
 
 
 def _row(one: LabelledCell, pixel_um: float, scale: float) -> _Row:
