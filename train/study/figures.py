@@ -99,13 +99,14 @@ def channels(maps: Mapping[str, NDArray[np.float32]], labels: Sequence[str]) -> 
                 axes.set_title(title)
             if k == 0:
                 axes.set_ylabel(label, rotation=0, ha="right", va="center")
+    figure.get_layout_engine().set(wspace=0.06)
     return svg(figure)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
     """Name the networks of one of the axes below all of them."""
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
 
 
 def _tiled(maps: NDArray[np.float32], columns: int = 8) -> NDArray[np.float32]:

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("keras", reason="needs the train extra")
+
+from train.cli.study import study
+from train.metrics import Scores
+from train.recipe import recipe_of
+from train.report.study import files
+from train.study import PAPER_LEAD_POINTS, STUDIES
+from train.study import results as read
+from train.study import runs as source
+from train.study.summary import caveats, findings
+
+
+def planned(name: str, **options: Any) -> list[source.Run]:
+    given = {"recipe": recipe_of("paper"), "seeds": 3, "peer_px": None, **options}
+    return source.planned(name, Path("out"), **given)
+
+
+def result(run: source.Run, accuracy: float) -> read.Result:
+    scores = Scores(
+        accuracy=accuracy,
+        precision={"a": 0.5, "b": None},
+        recall={"a": 1.0, "b": 0.0},
+        f1={"a": 0.7, "b": 0.0},
+        confusion=[[1, 0], [1, 0]],
+        labels=["a", "b"],
+        cells=2,
+    )
+    rows = [
+        {"epoch": k, "loss": 1 / k, "accuracy": accuracy, "validation_accuracy": accuracy, "seconds": 60.0}
+        for k in (1.0, 2.0)
+    ]
+    return read.Result(run, source.Cost(1000, 2_000_000), tuple(rows), scores)
+
+
+def test_peers_keep_their_own_settings() -> None:
+    runs = planned("peers", recipe=recipe_of("paper", width=0.25), peer_px=64)
+    assert [run.seed for run in runs] == [0] * 4 + [1] * 4 + [2] * 4
+    assert [run.crop_px for run in runs[:4]] == [200, 78, 64, 64]
+    assert [run.recipe.width for run in runs[:4]] == [0.25, 1, 1, 1]
+    assert [run.title for run in runs[:4]] == ["fusion ×0.25", "hep2", "vgg16 64 px", "resnet50 64 px"]
+    assert runs[2].folder == Path("out/runs/vgg16-s0")
+    assert any("64 px, not the 224 px" in text for text in caveats("peers", runs, []))
+    assert not any(" px" in text for text in caveats("peers", planned("peers"), []))
+
+
+@pytest.mark.parametrize(
+    ("leads", "words"),
+    [
+        ([0.010, 0.011, 0.0125], "The first leads, as in the paper; the paper's value lies inside"),
+        ([0.05, 0.051, 0.052], "The first leads, as in the paper; the paper's value lies outside"),
+        ([-0.05, -0.051, -0.052], "The first is behind, unlike in the paper"),
+        ([-0.01, 0.0, 0.03], "do not tell the two apart; the paper's value lies inside"),
+        ([0.01], "One seed gives no error"),
+    ],
+)
+def test_findings_follow_from_the_interval(leads: list[float], words: str) -> None:
+    runs = planned("ablation", seeds=len(leads))
+    results = [
+        result(run, 0.9 - (leads[run.seed] if run.network == "ablation1" else 0.0))
+        for run in runs
+        if run.network in ("fusion", "ablation1")
+    ]
+    said = findings("ablation", results)
+    assert words in said[0]
+    assert said[1].startswith("Order here: ")
+
+
+def test_a_reversed_order_is_said_with_its_error() -> None:
+    runs = planned("ablation")
+    level = dict(zip(STUDIES["ablation"], (0.9, 0.8, 0.7, 0.75), strict=False))
+    said = findings("ablation", [result(run, level[run.network] + 0.001 * run.seed) for run in runs])
+    assert said[3:] == [
+        "Order here: fusion > ablation1 > ablation3 > ablation2. "
+        "In the paper: fusion > ablation2 > ablation1 > ablation3.",
+        "Unlike in the paper, ablation1 stands above ablation2, by +10.00 points (standard error 0.00, "
+        "95 % interval +10.00 to +10.00, 3 seeds): settled.",
+        "Unlike in the paper, ablation3 stands above ablation2, by +5.00 points (standard error 0.00, "
+        "95 % interval +5.00 to +5.00, 3 seeds): settled.",
+    ]
+
+
+def test_every_other_network_has_the_papers_number() -> None:
+    assert set(PAPER_LEAD_POINTS) == {name for names in STUDIES.values() for name in names[1:]}
+
+
+def test_undefined_scores_are_empty_and_nothing_breaks_without_results() -> None:
+    runs = planned("peers", seeds=1)
+    some = read.Study("peers", runs, [result(runs[0], 0.5)], {"a": 1, "b": 1}, {"a": 1, "b": 1}, "", {})
+    written = files(some)
+    (row,) = csv.DictReader(written["study.csv"].splitlines())
+    assert (row["precision_b"], row["training_seconds"]) == ("", "120.0")
+    assert "channels.svg" not in written
+    assert "Unfinished: 1 of 4 runs." in written["study.md"]
+
+
+def test_an_unknown_study_is_a_usage_error() -> None:
+    wrong = CliRunner().invoke(study, ["other", ".", "--out", "x"])
+    assert wrong.exit_code == 2
+    assert "'ablation', 'peers'" in wrong.stderr
