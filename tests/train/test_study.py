@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 pytest.importorskip("keras", reason="needs the train extra")
 
 from train.cli.study import study
+from train.fit import fit
 from train.study import STUDIES
 from train.study import results as read
 from train.study import runs as source
@@ -49,7 +50,7 @@ def invoke(data: Path, out: Path, *options: str) -> Result:
 def calls(data: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Result, Result]:
     """The folder of a study that was stopped within its second run, the first and the second call."""
     patch.setitem(STUDIES, "ablation", ("fusion", "ablation3"))
-    out, fit = data.parent / "study", source.fit
+    out = data.parent / "study"
 
     def stopped(*arguments: Any, **options: Any) -> None:
         if arguments[2].name == "ablation3-s0":

@@ -99,7 +99,7 @@ def channels(maps: Mapping[str, NDArray[np.float32]], labels: Sequence[str]) -> 
                 axes.set_title(title)
             if k == 0:
                 axes.set_ylabel(label, rotation=0, ha="right", va="center")
-    figure.get_layout_engine().set(wspace=0.06)
+    figure.set_layout_engine("constrained", wspace=0.06)
     return svg(figure)
 
 
