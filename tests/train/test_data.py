@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from train.data import Dataset, read_data, split, split_sha256
 
 
-def write(path: Path, image: NDArray[np.uint8]) -> None:
+def write(path: Path, image: NDArray[np.integer[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image)
 

@@ -118,7 +118,7 @@ def trend(values: NDArray[np.float64]) -> tuple[float, float]:
 def check_drift(drift: Drift | None, measure: str) -> Result:
     """Answer whether a measure drifts over the groups or leaps in one."""
     if drift is None:
-        return Result(measure, f"not followed: fewer than {FEWEST_GROUPS} groups")
+        return Result(measure, f"not followed: that takes {FEWEST_GROUPS} groups")
     findings = []
     way = f"{drift.change:+.1%} over {len(drift.groups):,} groups"
     if drift.drifts:
@@ -129,13 +129,14 @@ def check_drift(drift: Drift | None, measure: str) -> Result:
         group, value = drift.groups[k], float(drift.values[k])
         message = f"{measure} {value:.3g}, median of the groups {middle:.3g}"
         findings.append(Finding(message, group, value=round(value, 4)))
-    flagged = int(drift.outlier.sum())
+    low, high = np.percentile(drift.values, (5, 95))
     words = [
-        "drifts" if drift.drifts else "steady",
-        way,
-        f"{flagged} of them far from the others" if flagged else "",
+        f"drifts, {way}" if drift.drifts else f"no trend ({way})",
+        f"nine in ten {low:.3g} to {high:.3g}",
     ]
-    return Result(measure, ", ".join(word for word in words if word), tuple(findings))
+    if drift.outlier.any():
+        words.append(f"{drift.outlier.sum():,} far from the others")
+    return Result(measure, ", ".join(words), tuple(findings))
 
 
 def check_class_brightness(cells: Sequence[Cell]) -> Result:

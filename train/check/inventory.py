@@ -137,7 +137,7 @@ def _cell(name: str, label: str, group: str, file: Path, image: NDArray[np.uint8
         height_px=image.shape[0],
         bits=sample_bits(stored),
         file_digest=hashlib.sha256(stored).digest(),
-        pixel_digest=pixel_digest(crop),
+        pixel_digest=pixel_digest(image),
         thumbnail=thumbnail(crop),
         brightness=float(np.median(crop)),
         focus=float(edges.std() / max(1.0, float(crop.mean()))),

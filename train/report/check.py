@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from train.check.drift import Drift
 from train.check.duplicates import Pair, clusters
@@ -23,6 +25,9 @@ CELLS_SHOWN = 60
 
 DOUBTS_SHOWN = 200
 """Doubted labels with pictures; all are in ``doubts.csv``."""
+
+PICTURED = ("copies", "seen again", "two labels", "doubted labels")
+"""Questions whose findings are shown as pictures instead."""
 
 MARKS = {Status.OK: "", Status.WARNING: "look", Status.ERROR: "stop"}
 
@@ -55,6 +60,8 @@ def _findings(found: Survey) -> str:
     rows: list[tuple[str, str, str]] = []
     for result in found.results:
         serious = [finding for finding in result.findings if finding.status is not Status.OK]
+        if result.question in PICTURED:
+            continue
         for finding in serious[:FINDINGS_SHOWN]:
             where = " · ".join(name for name in (finding.path, finding.other) if name)
             rows.append((result.question, where, finding.message))
@@ -91,6 +98,12 @@ def _repeated(cells: Sequence[Cell], pairs: Iterable[Pair]) -> str:
     )
 
 
+def _caption(number: int, cell: Cell) -> str:
+    # most groups are frames: a number at the end is worth more than the suffix
+    group = "" if cell.group in cell.name else f" {Path(cell.group).stem}"
+    return f"{number} {cell.label}{group}"
+
+
 def _courses(courses: Sequence[Drift]) -> str:
     figure, axes = plots(len(courses), 1, height_in=2.1 * len(courses))
     for axis, course in zip(axes, courses, strict=True):
@@ -104,9 +117,10 @@ def _courses(courses: Sequence[Drift]) -> str:
             middle = float(np.median(course.values - course.slope * place))
             axis.plot(place, middle + course.slope * place, color="C2", label=f"trend {course.change:+.1%}")
         axis.set_ylabel(course.measure)
-        axis.legend(loc="best", ncols=3)
-        ticks = np.unique(np.linspace(0, len(place) - 1, min(5, len(place))).round().astype(int))
-        axis.set_xticks(ticks, [course.groups[tick] for tick in ticks])
+        axis.margins(y=0.25)  # room for the legend
+        axis.legend(loc="upper right", ncols=3)
+        ticks = np.linspace(0, len(place) - 1, min(5, len(place))).round().astype(int).tolist()
+        axis.set_xticks(ticks, [Path(course.groups[tick]).stem for tick in ticks])
     note = (
         "Medians over the crops of a group, each class brought to the common level before, so that a group "
         "of dark cells does not pass for a dim lamp. Brightness is the crop's median grey level, focus the "
@@ -120,7 +134,7 @@ def _doubts(found: Survey) -> str:
     how = (
         "Networks that never saw a crop in training were asked for it; these labels do not fit what they "
         "answered (confident learning), the least likely first. A doubt is not an error: look. Where a label "
-        "is plainly wrong, write “wrong” into the column “verdict” of doubts.csv beside this page; a repeated "
+        "is plainly wrong, write “wrong” into the column “verdict” of doubts.csv beside this page; a later "
         "check keeps what you wrote. “leuko evaluate … --without doubts.csv” then tells the accuracy also "
         "without those crops, never instead."
     )
@@ -139,7 +153,7 @@ def _doubts(found: Survey) -> str:
     return paragraph(how) + gallery(pictures) + note
 
 
-def _crop(cell: Cell) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _crop(cell: Cell) -> NDArray[np.uint8]:
     image = read_grey(cell.file)
     if isinstance(image, str):
         raise ValueError(f"{cell.name}: {image}")

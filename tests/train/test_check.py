@@ -1,0 +1,591 @@
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from train import augment
+from train.check import drift
+from train.check.duplicates import Pair, clusters, correlation, dihedral, find_pairs, pixel_digest, thumbnail
+from train.check.findings import Status, worst
+from train.check.runs import read_predictions, read_split
+from train.check.survey import Survey, survey
+from train.cli.data import data as command
+
+
+def a_cell(seed: int, side: int = 96) -> NDArray[np.uint8]:
+    """A cell with an inside of its own on an even ground, as under a microscope."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2 + rng.uniform(-2, 2, (2, 1, 1))
+    radius = np.hypot(x * rng.uniform(0.85, 1.15), y) / side
+    inside = cv2.GaussianBlur(rng.normal(0, 400, (side, side)), (0, 0), side / 20)
+    image = 150 + np.where(radius < 0.32, inside, 0) - 60 * np.exp(-(((radius - 0.33) / 0.03) ** 2))
+    noisy: NDArray[np.uint8] = (image + rng.normal(0, 1, image.shape)).clip(0, 255).astype(np.uint8)
+    return noisy
+
+
+def write(path: Path, image: NDArray[np.integer[Any]], *options: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image, options)
+
+
+def pairs_of(crops: list[NDArray[np.uint8]]) -> list[Pair]:
+    return find_pairs([pixel_digest(crop) for crop in crops], np.stack([thumbnail(crop) for crop in crops]))
+
+
+def indices(pairs: list[Pair]) -> list[tuple[int, int]]:
+    return [(pair.first, pair.second) for pair in pairs]
+
+
+def answers(found: Survey) -> dict[str, tuple[str, str]]:
+    return {result.question: (result.status.value, result.answer) for result in found.results}
+
+
+def messages(found: Survey, question: str) -> list[str]:
+    (result,) = [result for result in found.results if result.question == question]
+    return [
+        " ".join(filter(None, (finding.path, finding.other, finding.message))) for finding in result.findings
+    ]
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    """Two classes of six frames each, one cell of either in every frame."""
+    folder = tmp_path / "clean"
+    rows = ["path,label,group,pixel_um"]
+    for k in range(12):
+        for label in ("a", "b"):
+            write(folder / label / f"{k}.png", a_cell(2 * k + (label == "b")))
+            rows.append(f"{label}/{k}.png,{label},frame_{k}.png,0.1")
+    (folder / "cells.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def a_run(
+    folder: Path, rows: list[tuple[str, str, str, float]], labels: tuple[str, ...] = ("a", "b")
+) -> Path:
+    """Write a run's tables; a row is path, label, fold and the probability of the first label."""
+    folder.mkdir()
+    with (folder / "split.csv").open("w", newline="") as file:
+        parts = [
+            (name, label, name, "validation" if fold == "validation" else "training")
+            for name, label, fold, _ in rows
+        ]
+        csv.writer(file).writerows([("path", "label", "group", "part"), *parts])
+    with (folder / "out_of_fold.csv").open("w", newline="") as file:
+        table = [(name, label, fold, p, 1 - p) for name, label, fold, p in rows]
+        csv.writer(file).writerows([("path", "label", "fold", *labels), *table])
+    return folder
+
+
+# what pixels say
+
+
+@given(st.integers(0, 7), st.integers(0, 500))
+@settings(max_examples=25)
+def test_any_turned_or_mirrored_copy_is_found(turn: int, seed: int) -> None:
+    crops = [a_cell(seed + k) for k in range(5)]
+    crops.append(np.ascontiguousarray(dihedral(crops[2])[turn]))
+    assert pairs_of(crops) == [Pair(2, 5, 1.0, copy=True)]
+
+
+@given(st.integers(0, 7), st.integers(0, 500), st.integers(60, 95))
+@settings(max_examples=25)
+def test_a_turned_copy_that_was_saved_anew_and_relit_is_found(turn: int, seed: int, quality: int) -> None:
+    crops = [a_cell(seed + k) for k in range(5)]
+    turned = np.ascontiguousarray(dihedral(crops[2])[turn])
+    _, jpeg = cv2.imencode(".jpg", (turned * 0.9 + 12).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    crops.append(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE).astype(np.uint8))
+    (pair,) = pairs_of(crops)
+    assert (pair.first, pair.second, pair.copy) == (2, 5, False)
+    assert pair.similarity >= 0.995
+
+
+@given(st.integers(-4, 4), st.integers(-4, 4), st.integers(0, 500))
+@settings(max_examples=25)
+def test_a_cell_seen_again_beside_its_place_is_found(right: int, down: int, seed: int) -> None:
+    crops = [a_cell(seed + k) for k in range(7)]
+    again = cv2.GaussianBlur(np.roll(crops[3], (down, right), (0, 1)), (0, 0), 1.0).astype(np.int16)
+    again += np.random.default_rng(seed).normal(0, 2, again.shape).astype(np.int16)
+    assert indices(pairs_of([*crops, again.clip(0, 255).astype(np.uint8)])) == [(3, 7)]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12))
+@settings(max_examples=25)
+def test_crops_of_noise_are_not_alike(seed: int, crops: int) -> None:
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 256, (crops, 64, 64), np.uint8)
+    assert find_pairs([pixel_digest(crop) for crop in noise], noise) == []
+
+
+def test_alike_is_not_enough_for_cells_of_one_kind() -> None:
+    y, x = np.mgrid[:96, :96] - 47.5
+    rng = np.random.default_rng(0)
+    discs = []
+    for _ in range(30):
+        radius = np.hypot(x * rng.uniform(0.9, 1.1), y * rng.uniform(0.9, 1.1))
+        disc = 150 - 60 * np.exp(-(((radius - 30) / 4) ** 2)) + 40 * np.exp(-((radius / 14) ** 2))
+        discs.append((disc + rng.normal(0, 6, disc.shape)).astype(np.uint8))
+    small = [thumbnail(disc) for disc in discs]
+    alike = sum(correlation(small[i], small[j]) > 0.9 for i in range(30) for j in range(i))
+    assert alike > 50
+    assert len(pairs_of(discs)) <= 2
+
+
+def test_copies_of_an_oblong_image_are_found_by_its_pixels() -> None:
+    image = a_cell(0)[:60]
+    assert len({pixel_digest(variant) for variant in dihedral(image)}) == 1
+    assert pixel_digest(image.reshape(96, 60)) != pixel_digest(image)
+
+
+def test_flat_crops_are_copies_and_nothing_else() -> None:
+    flat = [np.full((80, 80), grey, np.uint8) for grey in (90, 90, 140)]
+    assert pairs_of(flat) == [Pair(0, 1, 1.0, copy=True)]
+    assert find_pairs([], np.zeros((0, 64, 64), np.uint8)) == []
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 20), st.integers(0, 20)).filter(lambda ends: ends[0] != ends[1]), max_size=25
+    )
+)
+def test_clusters_are_the_connected_crops(ends: list[tuple[int, int]]) -> None:
+    found = clusters([Pair(min(pair), max(pair), 1.0, copy=False) for pair in ends])
+    assert sorted(index for cluster in found for index in cluster) == sorted(
+        {i for pair in ends for i in pair}
+    )
+    assert all(len(cluster) > 1 for cluster in found)
+    home = {index: k for k, cluster in enumerate(found) for index in cluster}
+    assert all(home[i] == home[j] for i, j in ends)
+
+
+# drift
+
+
+@given(st.lists(st.floats(1, 250), min_size=8, max_size=40), st.randoms(use_true_random=False))
+def test_the_trend_has_the_sign_of_the_order(values: list[float], random: object) -> None:
+    rising = np.sort(np.array(values))
+    slope, p_value = drift.trend(rising)
+    assert slope >= 0
+    assert 0 <= p_value <= 1
+    backwards, same = drift.trend(rising[::-1])
+    assert backwards == pytest.approx(-slope)
+    assert same == pytest.approx(p_value)
+    if len(set(values)) == len(values):
+        assert p_value < 0.01
+        assert slope > 0
+
+
+def test_the_trend_test_agrees_with_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(3).normal(100, 5, 60) + np.arange(60) * 0.08
+    slope, p_value = drift.trend(values)
+    assert slope == pytest.approx(stats.theilslopes(values).slope)
+    # scipy's normal approximation has no correction for continuity
+    assert p_value == pytest.approx(
+        stats.kendalltau(values, np.arange(60), method="asymptotic").pvalue, rel=0.1
+    )
+
+
+def test_few_chance_trends_and_no_outliers_among_equal_values() -> None:
+    rng = np.random.default_rng(0)
+    chances = [drift.trend(rng.normal(100, 5, 30))[1] for _ in range(200)]
+    assert sum(p < drift.SIGNIFICANCE for p in chances) <= 8
+    assert not drift.outliers(np.full(20, 100.0)).any()
+    assert drift.outliers(np.array([100.0] * 19 + [80.0])).tolist() == [False] * 19 + [True]
+    assert drift.trend(np.full(20, 100.0)) == (0.0, 1.0)
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=30), st.lists(st.integers(0, 9), min_size=1, max_size=30)
+)
+def test_the_area_is_the_share_of_pairs(inside: list[int], outside: list[int]) -> None:
+    expected = np.mean([(a > b) + 0.5 * (a == b) for a in inside for b in outside])
+    found = drift.area_under_curve(np.array(inside, float), np.array(outside, float))
+    assert found == pytest.approx(expected)
+
+
+def test_groups_come_in_natural_order() -> None:
+    assert sorted(["f10", "f2", "F1"], key=drift.natural) == ["F1", "f2", "f10"]
+
+
+# whole sets
+
+
+def test_a_clean_set_has_no_findings(clean: Path) -> None:
+    found = survey(clean)
+    assert found.trainable
+    assert {status for status, _ in answers(found).values()} == {"ok"}
+    assert answers(found)["classes"][1] == "a 12, b 12"
+    assert found.pixel_um == pytest.approx(0.1 * 96 / 200)
+
+
+def test_every_problem_is_named_not_only_the_first(clean: Path) -> None:
+    (clean / "a" / "1.png").write_bytes(b"")
+    (clean / "b" / "2.png").unlink()
+    write(clean / "b" / "12bit.png", a_cell(90).astype(np.uint16) * 16)
+    with (clean / "cells.csv").open("a") as file:
+        file.write("a/3.png,b,x,0.1\n,a,x,0.1\nb/12bit.png,b,x,0.1\nb/4.png ,b,x,0.1\n")
+    found = survey(clean)
+    assert not found.trainable
+    assert messages(found, "files") == [
+        "line 26: a/3.png is listed already in line 8",
+        "line 27 lacks a path or a label",
+        "line 29: 'b/4.png ' has characters or outer blanks that no name should have",
+        "a/1.png cannot be read: the file is empty",
+        "b/2.png cannot be read: no such file or directory",
+        "b/12bit.png cannot be read: 16-bit samples of which at most 12 bits are in use: scale them to 16 or "
+        "save 8 bits",
+    ]
+    assert len(found.cells) == 22
+
+
+def test_copies_labels_and_sightings(clean: Path) -> None:
+    (clean / "cells.csv").unlink()
+    (clean / "a" / "same file.png").write_bytes((clean / "a" / "3.png").read_bytes())
+    write(clean / "b" / "turned.png", np.rot90(a_cell(0)).copy())
+    write(clean / "a" / "saved anew.jpg", a_cell(8), cv2.IMWRITE_JPEG_QUALITY, 90)
+    found = survey(clean)
+    assert found.trainable
+    assert messages(found, "copies") == [
+        "b/turned.png a/0.png the same pixels, turned or mirrored perhaps",
+        "a/same file.png a/3.png the same file twice",
+    ]
+    assert messages(found, "two labels") == ["a/0.png b/turned.png the same cell is a here and b there"]
+    (again,) = messages(found, "seen again")
+    expected = "a/4.png a/saved anew.jpg the same cell, as it seems (correlation 1.000)"
+    assert again == f"{expected}: a random split may part them"
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "question", "message"),
+    [
+        ("empty class", "error", "files", "class c has no images"),
+        ("one image", "error", "classes", "c a single image, which cannot be split"),
+        ("one class", "error", "classes", "a fewer than two classes: there is nothing to tell apart"),
+        ("scales", "error", "files", "read at 200 px, crops have pixels of 0.024 to 0.048 µm"),
+        ("sizes", "warning", "images", "b images are 0.50 times as large as the others'"),
+        ("depths", "warning", "images", "b the only class of 16 bits: the camera may tell"),
+        ("one group", "warning", "classes", "b f all 12 images are of one group"),
+        ("dark class", "warning", "brightness of classes", "b darker than a crop of another class in 100%"),
+        ("dark frame", "warning", "brightness", "frame_5.png brightness 89, median of the groups 149"),
+        ("drift", "warning", "brightness", "brightness drifts: +"),
+    ],
+)
+def test_each_problem_has_its_line(
+    clean: Path, problem: str, status: str, question: str, message: str
+) -> None:
+    table = clean / "cells.csv"
+    if problem in ("empty class", "one image", "one class", "sizes", "depths"):
+        table.unlink()
+    match problem:
+        case "empty class":
+            (clean / "c").mkdir()
+        case "one image":
+            write(clean / "c" / "1.png", a_cell(99))
+        case "one class":
+            for path in (clean / "b").iterdir():
+                path.unlink()
+            (clean / "b").rmdir()
+        case "scales" | "sizes":
+            for path in (clean / "b").iterdir():
+                write(path, cv2.resize(cv2.imread(str(path), 0), (48, 48)).astype(np.uint8))
+        case "depths":
+            for path in (clean / "b").iterdir():
+                write(path, cv2.imread(str(path), 0).astype(np.uint16) * 257)
+        case "one group":
+            rows = table.read_text().splitlines()
+            table.write_text(
+                "\n".join(row.replace(row.split(",")[2], "f") if ",b," in row else row for row in rows)
+            )
+        case "dark class":
+            for path in (clean / "b").iterdir():
+                write(path, (a_cell(int(path.stem) + 60) * 0.6).astype(np.uint8))
+        case "dark frame":
+            for label in "ab":
+                write(clean / label / "5.png", (a_cell(50 + ord(label)) * 0.6).astype(np.uint8))
+        case "drift":
+            for k in range(12):
+                for label in "ab":
+                    bright = a_cell(200 + 2 * k + ord(label)) * (0.7 + 0.03 * k)
+                    write(clean / label / f"{k}.png", bright.astype(np.uint8))
+    found = survey(clean)
+    assert answers(found)[question][0] == status
+    assert any(line.startswith(message) for line in messages(found, question)), messages(found, question)
+    assert found.trainable == (status != "error")
+
+
+def test_a_second_set_is_searched_for_cells_of_the_first(clean: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write(other / "a" / "1.png", a_cell(300))
+    write(other / "b" / "1.png", a_cell(301))
+    assert answers(survey(clean, validation=other))["split"] == ("ok", "24 to train on, 2 to validate on")
+    write(other / "a" / "2.png", np.flipud(a_cell(6)).copy())
+    found = survey(clean, validation=other)
+    assert answers(found)["split"][1].endswith("of which 1 are seen in training too")
+    assert messages(found, "split") == [
+        f"a/3.png {other}/a/2.png in training, and again in validation (correlation 1.000)"
+    ]
+
+
+def test_a_runs_split_is_searched_and_its_groups_compared(clean: Path, tmp_path: Path) -> None:
+    names = [f"{label}/{k}.png" for k in range(12) for label in "ab"]
+    rows = [(name, name[0], "validation" if k > 20 else "1", 0.5) for k, name in enumerate(names)]
+    run = a_run(tmp_path / "run", rows)
+    write(clean / "b" / "11.png", a_cell(0))
+    found = survey(clean, split=run)
+    assert answers(found)["split"] == (
+        "warning",
+        "21 to train on, 3 to validate on, of which 1 are seen in training too",
+    )
+    assert messages(found, "split")[0] == "frame_10.png a group in both training and validation"
+    assert read_split(run, names[:21], names[21:]) == ["training"] * 21 + ["validation"] * 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("no run", "is not a run folder: it has no split.csv"),
+        ("no folds", "run has no out-of-fold predictions: repeat its leuko train command with --folds 5"),
+        ("more files", "was made from other data: a/1.png is not among its files"),
+        ("fewer files", "was made from other data: a/9.png is not in the data, nor are 1 more"),
+        ("relabelled", "was made from other data: a/0.png was b, not a"),
+        ("cut", "out_of_fold.csv is damaged"),
+        ("no numbers", "out_of_fold.csv is damaged"),
+        ("empty", "out_of_fold.csv is damaged"),
+    ],
+)
+def test_a_run_that_does_not_fit_gets_one_line(tmp_path: Path, spoil: str, message: str) -> None:
+    names, given = ["a/0.png", "a/1.png", "b/0.png"], ["a", "a", "b"]
+    rows = [(name, label, "1", 0.5) for name, label in zip(names, given, strict=True)]
+    match spoil:
+        case "more files":
+            rows = [rows[0], rows[2]]
+        case "fewer files":
+            rows += [("a/9.png", "a", "2", 0.5), ("b/9.png", "b", "2", 0.5)]
+        case "relabelled":
+            rows[0] = ("a/0.png", "b", "1", 0.5)
+    run = a_run(tmp_path / "run", rows)
+    table = run / "out_of_fold.csv"
+    match spoil:
+        case "no run":
+            table.unlink()
+            (run / "split.csv").unlink()
+        case "no folds":
+            table.unlink()
+        case "cut":
+            table.write_text(table.read_text()[:-9])
+        case "no numbers":
+            table.write_text(table.read_text().replace("0.5", "x"))
+        case "empty":
+            table.write_text("")
+    with pytest.raises(ValueError, match=message) as caught:
+        read_predictions(run, names, given)
+    assert "\n" not in str(caught.value)
+
+
+def test_predictions_come_in_the_order_of_the_data_without_a_foreign_validation_set(tmp_path: Path) -> None:
+    rows = [("b/0.png", "b", "2", 0.25), ("a/0.png", "a", "1", 0.75), ("x/0.png", "a", "validation", 1.0)]
+    run = a_run(tmp_path / "run", rows)
+    predictions = read_predictions(run, ["a/0.png", "b/0.png"], ["a", "b"])
+    assert predictions.probabilities.tolist() == [[0.75, 0.25], [0.25, 0.75]]
+    assert predictions.truth.tolist() == [0, 1]
+
+
+# the command
+
+
+def doubting_run(clean: Path, folder: Path) -> Path:
+    names = [f"{label}/{k}.png" for k in range(12) for label in "ab"]
+    sure = {"a": 0.95, "b": 0.05, "a/7.png": 0.02, "b/2.png": 0.9}
+    return a_run(folder, [(name, name[0], "1", sure.get(name, sure[name[0]])) for name in names])
+
+
+def test_labels_in_doubt_wait_for_a_verdict_that_is_kept(clean: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cleanlab", reason="needs the train extra")
+    run, out = doubting_run(clean, tmp_path / "run"), tmp_path / "out"
+    arguments = ["check", str(clean), "--model", str(run), "--out", str(out)]
+    result = CliRunner().invoke(command, arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "2 of 24" in result.stdout
+    table = out / "doubts.csv"
+    lines = table.read_text().splitlines()
+    assert lines == [
+        "rank,path,label,suggested,label_probability,suggested_probability,verdict",
+        "1,a/7.png,a,b,0.020000,0.980000,",
+        "2,b/2.png,b,a,0.100000,0.900000,",
+    ]
+    page = (out / "check.html").read_text()
+    assert "1: a 0.02 → b 0.98" in page
+    assert "write “wrong” into the column “verdict” of doubts.csv" in page
+
+    table.write_text(
+        "\n".join([lines[0], lines[1] + "wrong", "9,b/4.png,b,a,0.3,0.7,right", lines[2]]) + "\n"
+    )
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert table.read_text().splitlines() == [
+        lines[0],
+        lines[1] + "wrong",
+        lines[2],
+        ",b/4.png,b,a,0.3,0.7,right",
+    ]
+    table.write_bytes(b"\xff\xfe\x00 a spreadsheet")
+    refused = CliRunner().invoke(command, arguments)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"Error: {table} is not a table of doubts")
+    assert refused.stderr.count("\n") == 1
+    assert table.read_bytes().endswith(b"a spreadsheet")
+
+
+def test_the_missing_extra_is_named(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = doubting_run(clean, tmp_path / "run")
+    for module in ("cleanlab", "cleanlab.filter", "matplotlib"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, "train.report.figure", raising=False)
+    monkeypatch.delitem(sys.modules, "train.report.check", raising=False)
+    assert CliRunner().invoke(command, ["check", str(clean)]).exit_code == 0
+    for option, module in (("--model", "cleanlab"), ("--out", "matplotlib")):
+        result = CliRunner().invoke(command, ["check", str(clean), option, str(run)])
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: leuko data check needs {module}")
+        assert result.stderr.endswith("pip install 'leuko-edge[train]'\n")
+        assert result.stderr.count("\n") == 1
+
+
+def test_the_object_and_the_table(clean: Path, tmp_path: Path) -> None:
+    write(clean / "b" / "11.png", a_cell(0))
+    (clean / "b" / "4.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(command, ["check", str(clean), "--json", "--out", str(out)])
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert set(found) == {
+        "data",
+        "trainable",
+        "cells",
+        "labels",
+        "groups",
+        "sizes",
+        "bit_depths",
+        "pixel_um",
+        "unreadable",
+        "repeated",
+        "split",
+        "drift",
+        "doubts",
+        "findings",
+    }
+    assert found["trainable"] is False
+    assert (found["cells"], found["labels"], found["groups"]) == (23, {"a": 12, "b": 11}, 12)
+    assert found["sizes"] == [{"width_px": 96, "height_px": 96, "cells": 23}]
+    assert found["bit_depths"] == {"8": 23}
+    assert [unread["path"] for unread in found["unreadable"]] == ["b/4.png"]
+    assert found["repeated"] == {
+        "cells": 1,
+        "crops": 2,
+        "pairs": [
+            {
+                "path": "a/0.png",
+                "other": "b/11.png",
+                "similarity": 1.0,
+                "copy": True,
+                "crosses_split": False,
+                "same_label": False,
+            }
+        ],
+    }
+    assert (found["split"], found["doubts"]) == (None, None)
+    assert set(found["drift"]) == {"brightness", "focus"}
+    with (out / "check.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["question"], row["status"], row["path"]) for row in rows] == [
+        (finding["question"], finding["status"], finding["path"]) for finding in found["findings"]
+    ]
+    page = (out / "check.html").read_text()
+    for text in (
+        "No network can be trained on this set",
+        "b/4.png",
+        "One cell, two labels",
+        "<svg",
+        "frame_11",
+    ):
+        assert text in page
+    assert "<script" not in page
+
+    table = CliRunner().invoke(command, ["check", str(clean)])
+    assert (table.exit_code, table.stderr) == (1, "")
+    assert "b/4.png: cannot be read" in table.stdout
+
+
+def test_names_from_files_do_nothing_on_page_and_terminal(tmp_path: Path) -> None:
+    rows = ["path,label,group"]
+    for k, label in enumerate(("[red]<b>x</b>", "y")):
+        for copy in range(2):
+            write(tmp_path / f"{k}{copy}.png", a_cell(k))
+            rows.append(f"{k}{copy}.png,{label},g&{k}{copy}")
+    (tmp_path / "cells.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(command, ["check", str(tmp_path), "--out", str(out)])
+    assert result.exit_code == 0
+    assert "[red]<b>x</b> 2" in result.stdout
+    page = (out / "check.html").read_text()
+    assert "<b>x" not in page
+    assert "&lt;b&gt;x" in page
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        ("nothing", "no images found"),
+        ("photo", "not a CSV file"),
+        ("columns", "column label is missing"),
+    ],
+)
+def test_what_is_no_set_gets_one_line(tmp_path: Path, make: str, message: str) -> None:
+    path = tmp_path / "set"
+    if make == "nothing":
+        path.mkdir()
+    else:
+        path.write_bytes(b"path\n1.png\n" if make == "columns" else b"\x89PNG\xff\xfe")
+    result = CliRunner().invoke(command, ["check", str(path)])
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_worst_status_wins() -> None:
+    assert worst([]) is Status.OK
+    assert worst([Status.WARNING, Status.OK, Status.ERROR]) is Status.ERROR
+
+
+# the paper's table
+
+
+def test_the_expansion_has_the_papers_totals_only_for_other_counts_than_the_paper_states() -> None:
+    """The paper's factors follow from its counts; its totals do not.
+
+    1540, 444 and 211 images times 6, 24 and 50 are 9,240, 10,656 and 10,550. The totals that it prints,
+    10,266, 10,392 and 10,400, are the same factors times 1711, 433 and 208.
+    """
+    stated, printed = [1540, 444, 211], [10_266, 10_392, 10_400]
+    factors = augment.expansion_factors(stated)
+    assert factors == [6, 24, 50]
+
+    def totals(counts: list[int]) -> list[int]:
+        truth = np.repeat(np.arange(3), counts)
+        listed: list[int] = np.bincount(truth[augment.expansion(truth, factors)[:, 0]]).tolist()
+        return listed
+
+    assert totals(stated) == [9_240, 10_656, 10_550]
+    assert totals([1711, 433, 208]) == printed
+    assert [total % factor for total, factor in zip(printed, factors, strict=True)] == [0, 0, 0]
