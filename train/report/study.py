@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from edge import __version__
 from edge.report.files import RESEARCH_USE
 from train.report import page
 from train.study import figures
-from train.study.compare import Difference, Spread, spread
+from train.study.compare import Spread, spread
 from train.study.results import Study, by_network, known
 from train.study.summary import Line, caveats, findings, signed, summarise
 
@@ -50,9 +50,9 @@ def as_json(study: Study) -> dict[str, object]:
                 "width": line.run.recipe.width,
                 "parameters": line.cost.parameters,
                 "macs": line.cost.macs,
-                "accuracy": _spread_json(line.accuracy),
-                "mean_accuracy": _spread_json(line.mean_accuracy),
-                "lead_points": None if line.lead is None else _difference_json(line.lead),
+                "accuracy": asdict(line.accuracy),
+                "mean_accuracy": asdict(line.mean_accuracy),
+                "lead_points": None if line.lead is None else asdict(line.lead),
                 "paper_lead_points": line.paper_lead,
             }
             for line in summarise(study.name, study.results)
@@ -62,24 +62,10 @@ def as_json(study: Study) -> dict[str, object]:
     }
 
 
-def _spread_json(found: Spread) -> dict[str, float | None]:
-    return {"n": found.n, "mean": found.mean, "sd": found.sd}
-
-
-def _difference_json(found: Difference) -> dict[str, float | None]:
-    return {
-        "n": found.n,
-        "mean": found.mean,
-        "standard_error": found.standard_error,
-        "low": found.low,
-        "high": found.high,
-    }
-
-
 def notes(study: Study) -> list[str]:
     """Say what must be known with the numbers: the operator's note and the study's caveats."""
-    said = caveats(study.name, study.runs, study.results)
-    return [study.note, *said] if study.note else said
+    said = " ".join(caveats(study.name, study.runs, study.results))
+    return [text for text in (study.note, said) if text]
 
 
 @dataclass(frozen=True)
@@ -142,7 +128,7 @@ def _summary_row(line: Line) -> list[str]:
     return [
         line.run.title,
         str(line.accuracy.n),
-        f"{line.cost.parameters:,}",
+        f"{line.cost.parameters / 1e6:.2f} M",
         f"{line.cost.macs / 1e6:,.1f}",
         _percent(line.accuracy),
         _percent(line.mean_accuracy),

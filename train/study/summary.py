@@ -62,14 +62,13 @@ def _points(results: Sequence[Result]) -> dict[int, float]:
 
 def caveats(study: str, runs: Sequence[Run], results: Sequence[Result]) -> list[str]:
     """Say in what the study is not the paper's, and whether it is finished."""
-    first = {run.network: run for run in reversed(runs)}
     recipe = runs[0].recipe
     said = []
     if len(results) < len(runs):
         said.append(f"Unfinished: {len(results)} of {len(runs)} runs.")
-    smaller = [run for run in first.values() if run.crop_px != NETWORKS[run.network].input_px]
+    smaller = [run for run in runs if run.crop_px != NETWORKS[run.network].input_px]
     if smaller:
-        names = " and ".join(run.network for run in smaller)
+        names = " and ".join(dict.fromkeys(run.network for run in smaller))
         own = NETWORKS[smaller[0].network].input_px
         said.append(
             f"{names} saw crops of {smaller[0].crop_px} px, not the {own} px that they were made for."
