@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.label_suggestions [--seeds 900 901 902] [--frames 8] [--json]``
 
-Each seed is simulated with the usual mixture and with equal shares of the classes. Each frame's fluorescence is
-shifted by a known vector, and once exchanged for that of the frame before, which must be refused. Counted are
-leukocytes that touch neither another particle nor the frame's edge (by the simulation's truth). A suggestion
-is right or wrong, or it is unsure, which is counted apart.
+Each seed is simulated with the usual mixture and with equal shares of the classes. Each frame's fluorescence
+is shifted by a known vector, and once exchanged for that of the frame before, which must be refused. Counted
+are leukocytes that touch neither another particle nor the frame's edge (by the simulation's truth). A
+suggestion is right or wrong, or it is unsure, which is counted apart.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Score:
             "unsure": unsure / max(1, cells),
             "others_without_nucleus": self.bare[True] / max(1, self.bare.total()),
             "exchanged_refused": self.exchanged[True] / max(1, self.exchanged.total()),
-            "shift_error_um_median": float(np.median(self.error_um)),
-            "shift_error_um_max": max(self.error_um),
+            "shift_error_um_median": float(np.median(self.error_um or [np.nan])),
+            "shift_error_um_max": max(self.error_um, default=float("nan")),
             "answers": {
                 truth: {answer: self.answers[truth, answer] for answer in (*SUGGESTED, UNSURE)}
                 for truth in SUGGESTED

@@ -36,7 +36,7 @@ def test_a_shift_is_recovered(seed: int, x_um: float, y_um: float, bare: int) ->
     rng = np.random.default_rng(seed)
     jitter = rng.normal(0, 0.4 / PIXEL_UM, (len(cells) - bare, 2))
     nuclei = cells[bare:] + jitter + np.array([x_um, y_um]) / PIXEL_UM
-    shift = measure_shift(cells, nuclei, SHAPE, PIXEL_UM)
+    shift = measure_shift(cells, nuclei, SHAPE, PIXEL_UM, 10)
     error_um = np.hypot(shift.x_px * PIXEL_UM - x_um, shift.y_px * PIXEL_UM - y_um)
     assert error_um < 0.5
     assert reason_to_refuse(shift, PIXEL_UM, 10) is None
@@ -46,15 +46,18 @@ def test_a_shift_is_recovered(seed: int, x_um: float, y_um: float, bare: int) ->
 
 @pytest.mark.parametrize("seed", range(12))
 def test_frames_of_different_fields_do_not_match(seed: int) -> None:
-    shift = measure_shift(middles(seed), middles(seed + 1000), SHAPE, PIXEL_UM)
+    shift = measure_shift(middles(seed), middles(seed + 1000), SHAPE, PIXEL_UM, 10)
     assert "frames of different fields" in (reason_to_refuse(shift, PIXEL_UM, 10) or "")
 
 
 def test_few_nuclei_prove_nothing() -> None:
+    """Three that all fit, among eleven cells, do."""
     cells = middles(0)
-    shift = measure_shift(cells, cells[: MIN_NUCLEI - 1], SHAPE, PIXEL_UM)
+    few = measure_shift(cells[:11], cells[:3] + 8, SHAPE, PIXEL_UM, 10)
+    assert reason_to_refuse(few, PIXEL_UM, 10) is None
+    shift = measure_shift(cells, cells[: MIN_NUCLEI - 1], SHAPE, PIXEL_UM, 10)
     assert "at least 3 are needed" in (reason_to_refuse(shift, PIXEL_UM, 10) or "")
-    assert reason_to_refuse(Shift(0, 0, 1, 1, MIN_NUCLEI), PIXEL_UM, 10) is None
+    assert reason_to_refuse(Shift(0, 0, 1, 1, 0, MIN_NUCLEI), PIXEL_UM, 10) is None
 
 
 @given(x=st.integers(-40, 40), y=st.integers(-40, 40), height=st.integers(1, 30), width=st.integers(1, 30))

@@ -91,7 +91,7 @@ def label_field(
     if not len(stain.centroids):
         raise MismatchError("no nuclei in the fluorescence")
     height, width = brightfield.shape
-    shift = measure_shift(middles, stain.centroids, (height, width), pixel_um)
+    shift = measure_shift(middles, stain.centroids, (height, width), pixel_um, max_shift_um)
     reason = reason_to_refuse(shift, pixel_um, max_shift_um)
     if reason is not None:
         raise MismatchError(reason)

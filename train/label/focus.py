@@ -16,8 +16,8 @@ MARGIN_UM = 2.0
 
 BLURRED = 0.4
 """Part of the sample's median below which a cell is out of focus. Simulated leukocytes, relative to the
-median of those in focus: 0.5 at the least in focus, 0.3 (0.2–0.45) where the focal plane is 3 µm too high, 0.2
-at 4 µm. Too low a plane first sharpens a transparent cell: 6 µm too low is 0.5, and is not noticed."""
+median of those in focus: 0.5 at the least in focus, 0.3 (0.2–0.45) where the focal plane is 3 µm too high,
+0.2 at 4 µm. Too low a plane first sharpens a transparent cell: 6 µm too low is 0.5, and is not noticed."""
 
 
 def sharpness(image: NDArray[np.uint8], cell: Cell, pixel_um: float) -> float:

@@ -104,8 +104,9 @@ def find_nuclei(fluorescence: NDArray[np.uint8], pixel_um: float) -> Stain:
     pixel_um
         Side of a pixel in the specimen.
     """
-    blurred = cv2.GaussianBlur(fluorescence.astype(np.float32), (0, 0), SMOOTHING_UM / pixel_um)
-    signal = np.asarray(blurred - _background(blurred, pixel_um), np.float32)
+    grey = fluorescence.astype(np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTHING_UM / pixel_um), np.float32)
+    signal = smooth - _background(smooth, pixel_um)
     sample = signal[::2, ::2]
     noise = 1.4826 * float(np.median(np.abs(sample - np.median(sample))))
     signal -= np.float32(np.median(sample))
@@ -185,7 +186,11 @@ def _measure(stain: Stain, cell: Cell, own: NDArray[np.intp], pixel_um: float) -
     inside = signal[ellipse > 0]
     mask = ellipse * (signal > max(stain.least, _otsu(inside))).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    spots = [line for line in outlines if cv2.contourArea(line) * PIXEL_UM**2 >= LEAST_SPOT_UM2]
+    spots = [
+        np.asarray(line, np.int32)
+        for line in outlines
+        if cv2.contourArea(line) * PIXEL_UM**2 >= LEAST_SPOT_UM2
+    ]
     if not spots:
         return None
     filled = np.zeros_like(mask)

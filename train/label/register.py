@@ -29,12 +29,12 @@ NEAR_UM = 3.0
 MIN_NUCLEI = 3
 """With fewer, any two frames match somewhere."""
 
-MIN_RESPONSE = 0.32
-"""Least height of the peak, 1 for identical maps. Simulated frames of 18–37 nuclei: pairs 0.52 and above,
-pairs of different frames 0.23 and below."""
-
 MIN_MATCHED = 0.5
-"""Least share of the nuclei that lie in a cell. The same frames: 0.77 and above against 0.21 and below."""
+"""Least share of the nuclei that lie in a cell. Simulated frames of 18–37 nuclei: pairs 0.77 and above, pairs
+of different frames 0.21 and below."""
+
+MOST_CHANCE = 0.01
+"""Most alignments as good as this one that chance may be expected to make."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Shift:
     x_px, y_px : to add to a bright-field position to get that in the fluorescence, px
     response : height of the correlation's peak, 1 for identical maps
     matched : share of the nuclei near a cell's middle, the shift taken off
+    chance : alignments with as many matched that are expected of points strewn at random
     nuclei : how many there are
     """
 
@@ -53,10 +54,13 @@ class Shift:
     y_px: float
     response: float
     matched: float
+    chance: float
     nuclei: int
 
 
-def measure_shift(cells: Points, nuclei: Points, shape: tuple[int, int], pixel_um: float) -> Shift:
+def measure_shift(
+    cells: Points, nuclei: Points, shape: tuple[int, int], pixel_um: float, max_shift_um: float
+) -> Shift:
     """Measure the shift between the middles of cells and of nuclei.
 
     Parameters
@@ -67,33 +71,34 @@ def measure_shift(cells: Points, nuclei: Points, shape: tuple[int, int], pixel_u
         Height and width of the frames, px.
     pixel_um
         Side of a pixel in the specimen.
+    max_shift_um
+        Limit of the expected shifts; a larger one is found too where it fits better.
 
     Notes
     -----
-    C. D. Kuglin and D. C. Hines, "The phase correlation image alignment method", Proc. IEEE Int. Conf. Cybernetics and Society (1975) 163–165; with a Hann window, and the phases weighted by a Gaussian
-    that leaves out what is finer than the jitter. The peak, a pixel of the map wide, is then refined to the
-    median distance from a nucleus to the middle of its cell.
+    C. D. Kuglin and D. C. Hines, "The phase correlation image alignment method", Proc. IEEE Int. Conf.
+    Cybernetics and Society (1975) 163–165; with a Hann window, and the phases weighted by a Gaussian that
+    leaves out what is finer than the jitter. The peak, a pixel of the map wide, is then refined to the median
+    distance from a nucleus to the middle of its cell.
     """
     grid = GRID_UM / pixel_um
     size = (round(shape[0] / grid) + 1, round(shape[1] / grid) + 1)
     surface = _phase_correlation(_map(cells, size, grid), _map(nuclei, size, grid), JITTER_UM / GRID_UM)
-    row, column = np.unravel_index(np.argmax(surface), surface.shape)
     # the correlation is periodic: the second half of each axis stands for shifts to the left and upward
-    signed = [
-        int(k) - n if k > n // 2 else int(k) for k, n in zip((column, row), surface.shape[::-1], strict=True)
-    ]
-    shift = np.array(signed, float) * grid
+    y, x = (np.fft.fftfreq(n, 1 / n) for n in surface.shape)
+    allowed = np.hypot(*np.meshgrid(x, y)) * GRID_UM <= max_shift_um
     near = NEAR_UM / pixel_um
-    matched = 0.0
-    for _ in range(3):
-        offsets = nuclei[:, None] - cells[None] - shift
-        nearest = np.linalg.norm(offsets, axis=2).argmin(axis=1)
-        offset = offsets[np.arange(len(nuclei)), nearest]
-        close = np.linalg.norm(offset, axis=1) < near
-        matched = float(close.mean())
-        if close.any():
-            shift += np.median(offset[close], axis=0)
-    return Shift(float(shift[0]), float(shift[1]), float(surface[row, column]), matched, len(nuclei))
+    candidates = []
+    # among few cells chance may make a higher peak elsewhere
+    for part in (np.where(allowed, surface, -np.inf), surface):
+        row, column = np.unravel_index(np.argmax(part), part.shape)
+        shift, matched = _refine(cells, nuclei, np.array([x[column], y[row]]) * grid, near)
+        candidates.append((shift, matched, float(surface[row, column])))
+    shift, matched, response = max(candidates, key=lambda candidate: candidate[1])
+    # share of the frame that is near to some cell, and shifts that can be told apart
+    covered = np.pi * near**2 / (shape[0] * shape[1])
+    chance = _chance(len(nuclei), matched, min(0.99, covered * len(cells)), 1 / covered)
+    return Shift(float(shift[0]), float(shift[1]), response, matched, chance, len(nuclei))
 
 
 def reason_to_refuse(shift: Shift, pixel_um: float, max_shift_um: float) -> str | None:
@@ -102,10 +107,10 @@ def reason_to_refuse(shift: Shift, pixel_um: float, max_shift_um: float) -> str 
         return (
             f"{shift.nuclei} nuclei in the fluorescence: at least {MIN_NUCLEI} are needed to check the match"
         )
-    if shift.response < MIN_RESPONSE or shift.matched < MIN_MATCHED:
+    if shift.matched < MIN_MATCHED or shift.chance > MOST_CHANCE:
         return (
-            f"the nuclei do not lie in the cells (response {shift.response:.2f}, {shift.matched:.0%} matched)"
-            ": frames of different fields, or a wrong pixel size"
+            f"{shift.matched:.0%} of {shift.nuclei} nuclei lie in cells (response {shift.response:.2f}): "
+            "frames of different fields, or a wrong pixel size"
         )
     distance_um = float(np.hypot(shift.x_px, shift.y_px)) * pixel_um
     if distance_um > max_shift_um:
@@ -123,6 +128,33 @@ def take_off(image: NDArray[Level], x_px: int, y_px: int) -> NDArray[Level]:
     top, left = max(0, -y_px), max(0, -x_px)
     moved[top : top + part.shape[0], left : left + part.shape[1]] = part
     return moved
+
+
+def _refine(cells: Points, nuclei: Points, shift: Points, near: float) -> tuple[Points, float]:
+    """Move a shift [2] to the median offset of the nuclei near a cell; also their share."""
+    matched = 0.0
+    for _ in range(3):
+        offsets = nuclei[:, None] - cells[None] - shift
+        nearest = np.linalg.norm(offsets, axis=2).argmin(axis=1)
+        offset = offsets[np.arange(len(nuclei)), nearest]
+        close = np.linalg.norm(offset, axis=1) < near
+        matched = float(close.mean())
+        if close.any():
+            shift = shift + np.median(offset[close], axis=0)
+    return shift, matched
+
+
+def _chance(count: int, matched: float, share: float, trials: float) -> float:
+    """Expected trials in which chance matches as many of `count` points, each with probability `share`.
+
+    An upper bound: H. Chernoff, Ann. Math. Stat. 23 (1952) 493–507.
+    """
+    if matched <= share:
+        return trials
+    divergence = matched * np.log(matched / share)
+    if matched < 1:
+        divergence += (1 - matched) * np.log((1 - matched) / (1 - share))
+    return float(trials * np.exp(-count * divergence))
 
 
 def _map(points: Points, size: tuple[int, int], grid: float) -> NDArray[np.float64]:
