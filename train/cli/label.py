@@ -99,16 +99,13 @@ def label(
     unflagged: bool,
     as_json: bool,
 ) -> None:
-    r"""Suggest a label for each cell of the frames in BRIGHTFIELD from the nuclei in FLUORESCENCE.
+    """Suggest a label for each cell of the frames in BRIGHTFIELD from the nuclei in FLUORESCENCE.
 
-    Both are folders; frames pair by name. OUT then holds crops, labels.csv and contact.html: open that in a
-    browser, confirm or change the labels with the keyboard, save labels.csv, and make class folders of it:
+    Both are folders; frames pair by name. The folder --out then holds crops, labels.csv and contact.html: open
+    that in a browser, confirm or change the labels with the keyboard, and save labels.csv.
 
-    \b
-    leuko label --apply labels.csv --data OUT --out CLASSES
-
-    Of these, unconfirmed cells are left out, and so are those called unsure or excluded. Touching, cut-off
-    and out-of-focus cells are kept and marked.
+    With --apply LABELS.CSV, make class folders of the confirmed labels. Cells that are unconfirmed, unsure or
+    excluded are left out; touching, cut-off and out-of-focus ones are kept and marked.
 
     Exit code 0 when all frames were labelled, 3 when some were refused, 1 when all were.
     """
