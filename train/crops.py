@@ -8,17 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.crop import crop_cells
 from edge.frames import FailedFrame, read_frames
-from edge.segment import Cell
-from train.data import CELLS_CSV
+from edge.segment import DEFAULT_PIXEL_UM, Cell, segment
+from train.data import BACKGROUNDS, CELLS_CSV
 
 CROP_PX = 200
 """Side of a crop, px (the paper's)."""
 
 LARGEST_PX = 100_000
 """Coordinates beyond this are no frame's."""
+
+TRIES = 40
+"""Random places looked at for each background that is wanted: dense frames may have fewer empty ones."""
 
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 
@@ -66,6 +71,31 @@ def _cell(row: Mapping[str, str], path: Path) -> Cell:
     )
 
 
+def empty_places(
+    shape: tuple[int, int], cells: Sequence[Cell], side_px: int, count: int, rng: np.random.Generator
+) -> list[Cell]:
+    """Draw up to `count` squares at random that lie within a frame and overlap no cell's box."""
+    height, width = shape
+    if min(shape) < side_px:
+        return []
+    taken = np.zeros(shape, np.uint8)
+    for cell in cells:
+        taken[max(0, cell.y) : max(0, cell.y + cell.height), max(0, cell.x) : max(0, cell.x + cell.width)] = 1
+    covered = cv2.integral(taken)
+    places: list[Cell] = []
+    for _ in range(TRIES * count):
+        top = int(rng.integers(height - side_px + 1))
+        left = int(rng.integers(width - side_px + 1))
+        bottom, right = top + side_px, left + side_px
+        if covered[bottom, right] - covered[top, right] - covered[bottom, left] + covered[top, left] == 0:
+            places.append(
+                Cell(x=left, y=top, width=side_px, height=side_px, area_px=0.0, border=False, touching=False)
+            )
+            if len(places) == count:
+                break
+    return places
+
+
 def cut(
     frames: Sequence[str | Path],
     boxes: Path,
@@ -76,9 +106,12 @@ def cut(
     pixel_um: float | None = None,
     separate: bool = False,
     group_frames: int = 1,
+    backgrounds: int = 0,
     on_frame: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Cut a crop around each box into class folders under `out`, and list them in its ``cells.csv``.
+
+    Crops of empty places, where neither a box nor a segmented cell lies, go to the folder ``backgrounds``.
 
     ``cells.csv`` has the columns ``path,label,group`` (the group is a frame's file name, which keeps the
     frame's cells together in a split) and the box file's further ones. Boxes of other frames are ignored.
@@ -101,6 +134,8 @@ def cut(
     group_frames
         Consecutive frames that form one group, named after its first: more than 1 where neighbouring fields
         overlap and show the same cells.
+    backgrounds
+        Empty places wanted of each frame.
     on_frame
         Called after each frame.
 
@@ -135,18 +170,27 @@ def cut(
         if index % group_frames == 0:
             group = name
         rows = by_frame.get(name, [])
-        crops = crop_cells(frame.image, [_cell(row, boxes) for row in rows], size_px=CROP_PX, scale=scale)
+        cells_there = [_cell(row, boxes) for row in rows]
+        crops = crop_cells(frame.image, cells_there, size_px=CROP_PX, scale=scale)
         for k, (row, crop) in enumerate(zip(rows, crops, strict=True)):
             label = names.get(row["label"], row["label"])
-            if label in ("", "..") or Path(label).name != label:
+            if label in ("", "..", BACKGROUNDS) or Path(label).name != label:
                 raise ValueError(f"{boxes}: label {label!r} cannot name a folder")
             path = f"{label}/{Path(name).stem}_{k:04d}.png"
-            (out / label).mkdir(parents=True, exist_ok=True)
-            if not cv2.imwrite(str(out / path), crop):
-                raise OSError(f"{out / path}: cannot be written")
+            _write(out / path, crop)
             side_um = pixel_um or float(row.get("pixel_um") or 0)
             seen_um = {"pixel_um": f"{side_um * scale:g}"} if side_um else {}
             cells.append({**row, **seen_um, "path": path, "label": label, "group": group})
+        if backgrounds and rows:
+            found = segment(
+                frame.image, pixel_um=pixel_um or float(rows[0].get("pixel_um") or DEFAULT_PIXEL_UM)
+            )
+            side_px = max(1, round(CROP_PX * scale))
+            rng = np.random.default_rng(index)
+            places = empty_places(frame.image.shape, [*cells_there, *found], side_px, backgrounds, rng)
+            empty = crop_cells(frame.image, places, size_px=CROP_PX, scale=scale)
+            for k, crop in enumerate(empty):
+                _write(out / BACKGROUNDS / f"{Path(name).stem}_{k:04d}.png", crop)
         on_frame()
     if not cells:
         raise ValueError(f"{boxes}: no box lies in the given frames")
@@ -157,3 +201,9 @@ def cut(
         writer.writeheader()
         writer.writerows(cells)
     return dict(sorted(Counter(cell["label"] for cell in cells).items()))
+
+
+def _write(path: Path, crop: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), crop):
+        raise OSError(f"{path}: cannot be written")

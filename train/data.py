@@ -9,7 +9,7 @@ import posixpath
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -21,6 +21,9 @@ from edge.frames import Frame, read_frames
 
 CELLS_CSV = "cells.csv"
 """Table (path,label,group) that speaks for the folder it lies in."""
+
+BACKGROUNDS = "backgrounds"
+"""Folder beside the table, or among the class folders, of crops that hold no cell."""
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
@@ -37,6 +40,7 @@ class Dataset:
     names : file of each crop, relative to the folder or table it was read from
     groups : what a crop must not be parted from (its frame or patient); its own name where nothing is known
     pixel_um : side of a pixel of `crops` in the specimen, or None where the data does not say
+    backgrounds : uint8 [m, size, size], crops without a cell that training may lay others over; m may be 0
     """
 
     crops: NDArray[np.uint8]
@@ -45,13 +49,15 @@ class Dataset:
     names: tuple[str, ...]
     groups: tuple[str, ...]
     pixel_um: float | None = None
+    backgrounds: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
 
     @property
     def sha256(self) -> str:
-        """SHA-256 over labels, truth, groups and pixels, in order."""
+        """SHA-256 over labels, truth, groups, pixels and backgrounds, in order."""
         digest = hashlib.sha256("\0".join((*self.labels, "", *self.groups)).encode())
         digest.update(self.truth.astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(self.crops).data)
+        digest.update(np.ascontiguousarray(self.backgrounds).tobytes())
         return digest.hexdigest()
 
     def counts(self) -> dict[str, int]:
@@ -187,7 +193,20 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
         names=tuple(row.name for row in rows),
         groups=tuple(row.group or row.name for row in rows),
         pixel_um=pixel_um,
+        backgrounds=_backgrounds(listing.root / BACKGROUNDS, size_px),
     )
+
+
+def _backgrounds(folder: Path, size_px: int) -> NDArray[np.uint8]:
+    """Read the crops of a folder that may be absent: uint8 [m, size_px, size_px]."""
+    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    crops = np.empty((len(files), size_px, size_px), np.uint8)
+    for file, crop in zip(files, crops, strict=True):
+        image = read_grey(file)
+        if isinstance(image, str):
+            raise ValueError(f"{file}: {image}")
+        crop[:] = square(image, size_px)
+    return crops
 
 
 def common_pixel_um(rows: Sequence[Row], short_sides_px: Sequence[int], size_px: int) -> float | None:
@@ -260,7 +279,8 @@ def _folders(path: Path) -> tuple[list[Row], list[str]]:
     """Rows of a folder of class folders, and what is wrong with the others."""
     rows: list[Row] = []
     problems: list[str] = []
-    for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+    folders = (p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for folder in sorted(p for p in folders if p.name != BACKGROUNDS):
         files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         names = sorted(p.name for p in files if not p.name.startswith("."))
         if _is_odd(folder.name):

@@ -73,12 +73,18 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def _crop(self, place: int) -> NDArray[np.float32]:
         if self._random:
             rng = np.random.default_rng((*self._seed, place))
-            variant = augment.random_variant(self._dataset.crops[self._order[place]], rng)
-            if rng.random() < self._recipe.grid_lines:
-                augment.draw_grid_line(variant, rng)
-            return variant
-        crop, factor, number = self._order[place].tolist()
-        return augment.paper_variant(self._dataset.crops[crop], factor, number) / np.float32(255)
+            crop = self._dataset.crops[self._order[place]]
+            backgrounds = self._dataset.backgrounds
+            if len(backgrounds) and rng.random() < self._recipe.backgrounds:
+                crop = augment.lay_over(crop, backgrounds[rng.integers(len(backgrounds))], rng)
+            return augment.random_variant(self._levelled(crop), rng)
+        source, factor, number = self._order[place].tolist()
+        crop = self._levelled(self._dataset.crops[source])
+        return augment.paper_variant(crop, factor, number) / np.float32(255)
+
+    def _levelled(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        levelled: NDArray[np.uint8] = level(crop[np.newaxis], self._recipe.normalisation.background)[0]
+        return levelled
 
 
 def normalised(crops: NDArray[np.uint8], normalisation: Normalisation) -> NDArray[np.float32]:
@@ -147,7 +153,6 @@ def fit(
     if finished(out):
         return read_scores(out)
 
-    training = replace(training, crops=level(training.crops, recipe.normalisation.background))
     # its threads would fight the training backend's for the cores: a third of the time went there
     cv2.setNumThreads(1)
     steps = len(Batches(training, recipe, seed, 0))

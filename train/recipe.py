@@ -29,7 +29,7 @@ class Recipe:
     clip_norm : largest norm of the whole gradient, or None
     normalisation : what the network sees of a grey crop
     balance : how far ``random`` epochs even the classes out, see `train.augment.balanced_order`
-    grid_lines : share of ``random`` crops over which a line of a counting chamber is drawn
+    backgrounds : share of ``random`` crops laid over a background, see `train.augment.lay_over`
     mixup : both parameters of the Beta distribution by which two crops and their labels are mixed, or 0
         (Zhang et al., ICLR 2018, arXiv:1710.09412)
     precision : ``float32``, or ``bfloat16`` for the arithmetic of a step (weights and results stay float32):
@@ -53,7 +53,7 @@ class Recipe:
     augmentation: Literal["paper", "random"] = "paper"
     normalisation: Normalisation = PLAIN
     balance: float = 0.0
-    grid_lines: float = 0.0
+    backgrounds: float = 0.0
     mixup: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -72,7 +72,7 @@ RECIPES = {
         clip_norm=1.0,
         augmentation="random",
         normalisation=CENTRED,
-        grid_lines=0.25,
+        backgrounds=1.0,
         mixup=0.2,
     ),
 }

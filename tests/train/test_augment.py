@@ -110,10 +110,13 @@ def test_variants_keep_shape_and_type(factor: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_a_grid_line_only_brightens(seed: int) -> None:
-    crop = np.random.default_rng(1).random((64, 64), dtype=np.float32)
-    drawn = crop.copy()
-    augment.draw_grid_line(drawn, np.random.default_rng(seed))
-    assert (drawn >= crop).all()
-    assert drawn.max() <= 1
-    assert drawn.dtype == np.float32
+def test_a_crop_laid_over_a_background_keeps_what_the_light_lets_through(seed: int) -> None:
+    crop = a_crop()
+    flat = np.full_like(crop, 77)
+    np.testing.assert_array_equal(augment.lay_over(crop, flat, np.random.default_rng(seed)), crop)
+    lined = flat.copy()
+    lined[:, 10:20] = 154
+    laid = augment.lay_over(crop, lined, np.random.default_rng(seed))
+    turned = [np.clip(crop * np.rint(np.rot90(lined, k) / 77), 0, 255) for k in range(4)]
+    assert laid.dtype == np.uint8
+    assert any((laid == expected).all() for expected in turned)

@@ -7,8 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from train.crops import cut
+from edge.segment import Cell
+from train.crops import cut, empty_places
 from train.data import read_data
 
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
@@ -68,6 +71,47 @@ def test_overlapping_frames_form_one_group(frames: Path, tmp_path: Path) -> None
     assert cv2.imwrite(str(frames / "f3.png"), np.zeros((500, 600), np.uint8))
     cut([frames], tmp_path / "boxes.csv", tmp_path / "data", group_frames=2)
     assert read_data(tmp_path / "data").groups == ("f1.png", "f1.png", "f1.png", "f3.png")
+
+
+def test_backgrounds_hold_no_cell_and_are_read_with_the_crops(tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    frame = np.full((700, 900), 128, np.uint8)
+    frame[300:400, 400:500] = 250  # boxed
+    cv2.circle(frame, (150, 550), 60, 60, 3)  # not boxed, but segmented
+    assert cv2.imwrite(str(frames / "f.png"), frame)
+    (tmp_path / "boxes.csv").write_text("frame,label,xmin,ymin,xmax,ymax\nf.png,WBC,400,300,500,400\n")
+    counts = cut([frames], tmp_path / "boxes.csv", tmp_path / "data", backgrounds=9)
+    assert counts == {"WBC": 1}
+    data = read_data(tmp_path / "data")
+    assert data.labels == ("WBC",)
+    assert data.backgrounds.shape == (9, 200, 200)
+    assert (data.backgrounds == 128).all()
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "again", backgrounds=9)
+    assert read_data(tmp_path / "again").sha256 == data.sha256
+    (tmp_path / "data" / "cells.csv").unlink()
+    assert read_data(tmp_path / "data").backgrounds.shape == (9, 200, 200)
+    assert read_data(tmp_path / "data").labels == ("WBC",)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-50, 350), st.integers(-50, 250)), max_size=12),
+    st.integers(10, 120),
+    st.integers(1, 20),
+)
+def test_empty_places_overlap_no_cell(corners: list[tuple[int, int]], side: int, count: int) -> None:
+    cells = [Cell(x, y, 40, 30, area_px=0.0, border=False, touching=False) for x, y in corners]
+    places = empty_places((250, 350), cells, side, count, np.random.default_rng(0))
+    assert len(places) <= count
+    for place in places:
+        assert 0 <= place.x <= 350 - side
+        assert 0 <= place.y <= 250 - side
+        for cell in cells:
+            apart_x = place.x + side <= cell.x or cell.x + cell.width <= place.x
+            apart_y = place.y + side <= cell.y or cell.y + cell.height <= place.y
+            assert apart_x or apart_y
+    if not cells:
+        assert len(places) == count
 
 
 def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
     show_default=True,
     help="Consecutive frames that a split keeps together: more where neighbouring fields overlap.",
 )
+@click.option(
+    "--backgrounds",
+    type=click.IntRange(min=0, max=100),
+    default=12,
+    show_default=True,
+    help="Empty places kept of each frame; `leuko train` lays cells over them.",
+)
 def crops(
     frames: tuple[Path, ...],
     boxes: Path,
@@ -47,10 +54,12 @@ def crops(
     pixel_um: float | None,
     separate: bool,
     group_frames: int,
+    backgrounds: int,
 ) -> None:
     """Cut a 200×200 crop around each box of BOXES that lies in FRAMES (files or folders).
 
-    BOXES is a CSV: frame,label,xmin,ymin,xmax,ymax. The crops go to class folders, listed in cells.csv.
+    BOXES is a CSV: frame,label,xmin,ymin,xmax,ymax. The crops go to class folders, listed in cells.csv,
+    crops without a cell to the folder backgrounds.
     """
     from train.crops import cut
 
@@ -65,6 +74,7 @@ def crops(
             pixel_um=pixel_um,
             separate=separate,
             group_frames=group_frames,
+            backgrounds=backgrounds,
             on_frame=lambda: bar.advance(task),
         )
     for label, n in counts.items():
