@@ -101,8 +101,8 @@ def label(
 ) -> None:
     """Suggest a label for each cell of the frames in BRIGHTFIELD from the nuclei in FLUORESCENCE.
 
-    Both are folders; frames pair by name. The folder --out then holds crops, labels.csv and contact.html: open
-    that in a browser, confirm or change the labels with the keyboard, and save labels.csv.
+    Both are folders; frames pair by name. The folder --out then holds crops, labels.csv and contact.html:
+    open that in a browser, confirm or change the labels with the keyboard, and save labels.csv.
 
     With --apply LABELS.CSV, make class folders of the confirmed labels. Cells that are unconfirmed, unsure or
     excluded are left out; touching, cut-off and out-of-focus ones are kept and marked.
