@@ -78,7 +78,7 @@ def test_backgrounds_hold_no_cell_and_are_read_with_the_crops(tmp_path: Path) ->
     frames.mkdir()
     frame = np.full((700, 900), 128, np.uint8)
     frame[300:400, 400:500] = 250  # boxed
-    cv2.circle(frame, (150, 550), 60, 60, 3)  # not boxed, but segmented
+    cv2.circle(frame, (150, 550), 60, (60,), 3)  # not boxed, but segmented
     assert cv2.imwrite(str(frames / "f.png"), frame)
     (tmp_path / "boxes.csv").write_text("frame,label,xmin,ymin,xmax,ymax\nf.png,WBC,400,300,500,400\n")
     counts = cut([frames], tmp_path / "boxes.csv", tmp_path / "data", backgrounds=9)
