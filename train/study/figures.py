@@ -21,7 +21,7 @@ Groups = Mapping[str, Sequence[Result]]
 
 def loss(groups: Groups) -> str:
     """Draw the training loss over the epochs."""
-    figure, (axes,) = plots(height_in=3.2)
+    figure, (axes,) = plots(width_in=8.0, height_in=3.2)
     _bands(axes, groups, "loss")
     axes.set_ylabel("training loss")
     _legend(figure, axes)
