@@ -394,12 +394,20 @@ def test_a_run_that_does_not_fit_gets_one_line(tmp_path: Path, spoil: str, messa
     assert "\n" not in str(caught.value)
 
 
-def test_predictions_come_in_the_order_of_the_data_without_a_foreign_validation_set(tmp_path: Path) -> None:
+def test_predictions_are_of_the_whole_data_or_of_either_part_in_the_datas_order(tmp_path: Path) -> None:
     rows = [("b/0.png", "b", "2", 0.25), ("a/0.png", "a", "1", 0.75), ("x/0.png", "a", "validation", 1.0)]
     run = a_run(tmp_path / "run", rows)
     predictions = read_predictions(run, ["a/0.png", "b/0.png"], ["a", "b"])
     assert predictions.probabilities.tolist() == [[0.75, 0.25], [0.25, 0.75]]
     assert predictions.truth.tolist() == [0, 1]
+    assert read_predictions(run, ["x/0.png"], ["a"]).probabilities.tolist() == [[1.0, 0.0]]
+    assert read_predictions(run, ["x/0.png", "b/0.png", "a/0.png"], ["a", "b", "a"]).truth.tolist() == [
+        0,
+        1,
+        0,
+    ]
+    assert read_split(run, ["x/0.png"], None) == ["validation"]
+    assert read_split(run, ["a/0.png", "x/0.png", "b/0.png"], None) == ["training", "validation", "training"]
 
 
 # the command

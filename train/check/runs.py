@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from train.check.repeats import TRAINING, VALIDATION
 
 SPLIT_CSV = "split.csv"
 OUT_OF_FOLD_CSV = "out_of_fold.csv"
+
+_Row = TypeVar("_Row", bound=Sequence[str])
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,8 @@ def read_split(
     run
         Run folder.
     training, validation
-        Names of the crops of the set that was given to train on, and of the validation set if it was another.
+        Names of the crops of the set that was given to train on, and of the validation set if it was another;
+        or, alone, those of either part.
     unreadable
         Names that the run may know besides.
 
@@ -62,13 +66,14 @@ def read_split(
     if not path.is_file():
         raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
     with _readable(path):
-        rows = [(row["path"], row["part"]) for row in _rows(path)]
-    parts = dict(rows) if validation is None else {name: part for name, part in rows if part == TRAINING}
-    held_out = {name for name, part in rows if part == VALIDATION}
-    _same_files(run, set(parts) - unreadable, training)
+        parts = {(row["path"], row["part"]) for row in _rows(path)}
+    trained = [(name, part) for name, part in parts if part == TRAINING]
+    held_out = [(name, part) for name, part in parts if part == VALIDATION]
     if validation is None:
-        return [parts[name] for name in training]
-    _same_files(run, held_out - unreadable, validation)
+        part_of = dict(_those_of(run, (list(parts), trained, held_out), training, unreadable))
+        return [part_of[name] for name in training]
+    _those_of(run, (trained,), training, unreadable)
+    _those_of(run, (held_out,), validation, unreadable)
     return [TRAINING] * len(training) + [VALIDATION] * len(validation)
 
 
@@ -78,7 +83,8 @@ def read_predictions(
     """Read a run's out-of-fold predictions of crops with these names and given labels, in this order.
 
     ``out_of_fold.csv`` has the columns ``path,label,fold`` and a probability a label; crops of the run's
-    validation part have the fold ``validation``. If that part is a set of its own, its rows are left out.
+    validation part have the fold ``validation``. The names may be those of the run's whole data or of either
+    part, where these are sets of their own.
 
     Raises
     ------
@@ -98,10 +104,9 @@ def read_predictions(
         if header[:3] != ["path", "label", "fold"] or any(len(row) != len(header) for row in table):
             raise KeyError("path,label,fold")
         labels = tuple(header[3:])
-        if {row[0] for row in table} - unreadable != set(names):
-            table = [row for row in table if row[2] != VALIDATION]
-        by_name = {row[0]: row for row in table}
-        _same_files(run, set(by_name) - unreadable, names)
+        folds = [row for row in table if row[2] != VALIDATION]
+        held_out = [row for row in table if row[2] == VALIDATION]
+        by_name = {row[0]: row for row in _those_of(run, (table, folds, held_out), names, unreadable)}
         rows = [by_name[name] for name in names]
         for row, label in zip(rows, given, strict=True):
             if row[1] != label:
@@ -117,12 +122,18 @@ def read_predictions(
     return Predictions(labels, tuple(names), truth, probabilities)
 
 
-def _same_files(run: Path, found: set[str], wanted: Sequence[str]) -> None:
-    different = sorted(found.symmetric_difference(wanted))
-    if different:
-        where = "is not among its files" if different[0] in set(wanted) else "is not in the data"
-        more = f", nor are {len(different) - 1} more" if len(different) > 1 else ""
-        raise _OtherDataError(f"{run} was made from other data: {different[0]} {where}{more}")
+def _those_of(
+    run: Path, choices: Sequence[Sequence[_Row]], names: Sequence[str], unreadable: Set[str]
+) -> Sequence[_Row]:
+    """Choose the rows that are of exactly these files; a row begins with its file."""
+    for rows in choices:
+        if {row[0] for row in rows} - unreadable == set(names):
+            return rows
+    nearest = min(choices, key=lambda rows: len({row[0] for row in rows}.symmetric_difference(names)))
+    different = sorted(({row[0] for row in nearest} - unreadable).symmetric_difference(names))
+    where = "is not among its files" if different[0] in set(names) else "is not in the data"
+    more = f", nor are {len(different) - 1} more" if len(different) > 1 else ""
+    raise _OtherDataError(f"{run} was made from other data: {different[0]} {where}{more}")
 
 
 class _OtherDataError(ValueError):

@@ -102,6 +102,8 @@ def survey(
         other_names = None if second is None else [cell.name for cell in second.cells]
         for run in {run for run in (split, model) if run is not None}:
             parts = read_split(run, names, other_names, unreadable)
+        if parts is not None and len(set(parts)) == 1:  # one part of the run: there is nothing across
+            parts = None
     elif second is not None:
         parts = [TRAINING] * len(first.cells) + [VALIDATION] * len(second.cells)
     if model is not None:

@@ -29,7 +29,7 @@ DOUBTS_SHOWN = 200
 PICTURED = ("copies", "seen again", "two labels", "doubted labels")
 """Questions whose findings are shown as pictures instead."""
 
-MARKS = {Status.OK: "", Status.WARNING: "look", Status.ERROR: "stop"}
+MARKS = {Status.OK: "", Status.WARNING: "Look: ", Status.ERROR: "Stop: "}
 
 
 def check_page(found: Survey) -> str:
@@ -52,22 +52,27 @@ def check_page(found: Survey) -> str:
 
 
 def _answers(found: Survey) -> str:
-    rows = [(result.question, MARKS[result.status], result.answer) for result in found.results]
-    return table(("Question", "", "Answer"), rows, text=True)
+    rows = [(result.question, MARKS[result.status] + result.answer) for result in found.results]
+    return table(("Question", "Answer"), rows, text=True)
 
 
 def _findings(found: Survey) -> str:
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str]] = []
     for result in found.results:
-        serious = [finding for finding in result.findings if finding.status is not Status.OK]
         if result.question in PICTURED:
             continue
+        pairs_are_pictured = result.question == "split"
+        serious = [
+            finding
+            for finding in result.findings
+            if finding.status is not Status.OK and not (pairs_are_pictured and finding.other)
+        ]
         for finding in serious[:FINDINGS_SHOWN]:
             where = " · ".join(name for name in (finding.path, finding.other) if name)
-            rows.append((result.question, where, finding.message))
+            rows.append((where or "the whole set", finding.message))
         if len(serious) > FINDINGS_SHOWN:
-            rows.append((result.question, "", f"{len(serious) - FINDINGS_SHOWN:,} more in check.csv"))
-    return table(("Question", "Where", "Finding"), rows, text=True) if rows else ""
+            rows.append((result.question, f"{len(serious) - FINDINGS_SHOWN:,} more in check.csv"))
+    return table(("Where", "Finding"), rows, text=True) if rows else ""
 
 
 def _crosses(found: Survey, pair: Pair) -> bool:
@@ -87,9 +92,7 @@ def _repeated(cells: Sequence[Cell], pairs: Iterable[Pair]) -> str:
     if len(shown) < len(seen):
         words += f"; the first {len(shown)} are shown, all are in check.csv"
     pictures = [
-        Picture(
-            _crop(cells[index]), f"{number}: {cells[index].label}, {cells[index].group}", cells[index].name
-        )
+        Picture(_crop(cells[index]), _caption(number, cells[index]), cells[index].name)
         for number, cluster in enumerate(shown, start=1)
         for index in cluster
     ]
@@ -118,7 +121,7 @@ def _courses(courses: Sequence[Drift]) -> str:
             axis.plot(place, middle + course.slope * place, color="C2", label=f"trend {course.change:+.1%}")
         axis.set_ylabel(course.measure)
         axis.margins(y=0.25)  # room for the legend
-        axis.legend(loc="upper right", ncols=3)
+        axis.legend(loc="upper right", ncols=3, frameon=False)
         ticks = np.linspace(0, len(place) - 1, min(5, len(place))).round().astype(int).tolist()
         axis.set_xticks(ticks, [Path(course.groups[tick]).stem for tick in ticks])
     note = (
