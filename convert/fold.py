@@ -9,6 +9,22 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+_FOLDABLE = (
+    layers.InputLayer,
+    layers.Concatenate,
+    layers.ZeroPadding2D,
+    layers.Conv2D,
+    layers.DepthwiseConv2D,
+    layers.MaxPooling2D,
+    layers.BatchNormalization,
+    layers.Flatten,
+    layers.Dense,
+    layers.Dropout,
+    layers.Reshape,
+    layers.Softmax,
+)
+"""Layers that a positive factor a channel passes, given that activations are ReLU or none."""
+
 
 def folded(model: keras.Model, inputs: NDArray[np.float32]) -> keras.Model:
     """Turn each batch norm into one depthwise convolution and give all channels of all maps one range.
@@ -30,7 +46,19 @@ def folded(model: keras.Model, inputs: NDArray[np.float32]) -> keras.Model:
     Returns
     -------
     A model of the same function, with the same layer names.
+
+    Raises
+    ------
+    ValueError
+        If the model has another kind of layer or activation.
     """
+    for layer in model.layers:
+        activation = getattr(layer, "activation", keras.activations.linear)
+        known = activation in (keras.activations.linear, keras.activations.relu)
+        if not isinstance(layer, _FOLDABLE) or not known:
+            raise ValueError(
+                f"the network's layer {layer.name} ({type(layer).__name__}) cannot be quantised yet"
+            )
     rewritten = _without_batch_norm(model)
     weighted = [layer for layer in rewritten.layers if isinstance(layer, layers.Conv2D | layers.Dense)]
     weighted += [layer for layer in rewritten.layers if isinstance(layer, layers.DepthwiseConv2D)]

@@ -18,6 +18,7 @@ from train import augment
 from train.data import Dataset
 from train.metrics import Scores, score
 from train.networks import NETWORKS
+from train.networks.head import refuse_width
 from train.recipe import Recipe
 from train.run import (
     finished,
@@ -140,10 +141,13 @@ def fit(
     Raises
     ------
     ValueError
-        If the folder is another run's, the recipe's network is unknown, or the loss is not finite.
+        If the folder is another run's, the recipe's network is unknown or has no such width, or the loss is
+        not finite.
     """
     if recipe.network not in NETWORKS:
         raise ValueError(f"no network {recipe.network}; there are {', '.join(NETWORKS)}")
+    if not NETWORKS[recipe.network].has_width:
+        refuse_width(recipe.network, recipe.width)  # before anything is written
     kept = kept_crops(training, validation)
     open_run(
         out,

@@ -22,6 +22,7 @@ from edge.bundle import load
 from edge.classify import Classifier
 from train.data import Dataset
 from train.fit import fit, normalised, probabilities
+from train.networks import NETWORKS
 from train.recipe import recipe_of
 from train.run import load_run, read_crops
 
@@ -108,6 +109,13 @@ def test_rewriting_for_int8_leaves_the_function_as_it_is(run: Path) -> None:
     reach = np.abs(maps).max(axis=(0, 1, 2))
     assert reach.max() <= 1.0001
     assert np.median(reach) > 0.5
+
+
+@pytest.mark.parametrize(("network", "layer"), [("hep2", "squash1_in "), ("resnet50", "conv1_relu ")])
+def test_a_network_that_folding_would_change_is_refused(network: str, layer: str) -> None:
+    model = NETWORKS[network].build(3, input_px=78)
+    with pytest.raises(ValueError, match=f"layer {layer}.* cannot be quantised yet"):
+        folded(model, np.zeros((1, 78, 78, 1), np.float32))
 
 
 def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:

@@ -169,3 +169,10 @@ def test_bfloat16_steps_leave_a_float32_model(tmp_path: Path) -> None:
     one, other = (load_run(tmp_path / name)[0].get_weights() for name in ("run", "plain"))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
     assert all(np.abs(a - b).max() < 0.1 for a, b in zip(one, other, strict=True))
+
+
+def test_a_width_that_the_network_lacks_is_refused_before_the_run_begins(tmp_path: Path) -> None:
+    recipe = replace(TINY["best"], network="hep2", width=0.5)
+    with pytest.raises(ValueError, match="hep2 has no width factor: leave --width out"):
+        fit(spots(12, 1), None, tmp_path / "run", recipe, 5)
+    assert not (tmp_path / "run").exists()
