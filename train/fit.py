@@ -37,9 +37,17 @@ from train.run import (
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """One epoch of training batches; its content depends on the seed and the epoch alone."""
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, epoch: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        seed: int,
+        epoch: int,
+        targets: NDArray[np.float32] | None = None,
+    ) -> None:
         super().__init__()
         self._dataset = dataset
+        self._targets = targets
         self._seed = (seed, epoch)
         self._recipe = recipe
         self._random = recipe.augmentation == "random"
@@ -56,14 +64,17 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._order) // self._batch
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the normalised crops float32 [batch, s, s, 1], one-hot labels float32 [batch, labels]."""
+        """Return the normalised crops float32 [batch, s, s, 1], one-hot targets float32 [batch, labels]."""
         places = range(step * self._batch, (step + 1) * self._batch)
         crops = np.stack([self._crop(place) for place in places])[..., np.newaxis]
-        sources = self._order[places.start : places.stop]
-        truth = self._dataset.truth[sources if self._random else sources[:, 0]]
+        order = self._order[places.start : places.stop]
+        sources = order if self._random else order[:, 0]
         crops *= np.float32(255 * self._recipe.normalisation.scale)
         crops += np.float32(self._recipe.normalisation.offset)
-        labels = np.eye(len(self._dataset.labels), dtype=np.float32)[truth]
+        if self._targets is None:
+            labels = np.eye(len(self._dataset.labels), dtype=np.float32)[self._dataset.truth[sources]]
+        else:
+            labels = self._targets[sources]
         if not self._recipe.mixup:
             return crops, labels
         rng = np.random.default_rng((*self._seed, step, 1))
@@ -113,6 +124,7 @@ def fit(
     recipe: Recipe,
     seed: int,
     *,
+    targets: NDArray[np.float32] | None = None,
     on_step: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Scores | None:
@@ -128,6 +140,8 @@ def fit(
         Run folder: absent, empty, or begun with the same settings.
     recipe, seed
         How to fit.
+    targets
+        Probabilities float32 [n, labels] to learn instead of the labels, see `train.folds.soft_targets`.
     on_step
         Called with the epoch (from 0), the steps done in it and its steps.
     on_epoch
@@ -151,7 +165,7 @@ def fit(
     kept = kept_crops(training, validation)
     open_run(
         out,
-        settings_of(training, validation, recipe, seed),
+        settings_of(training, validation, recipe, seed, targets),
         {"training": training, "validation": validation},
     )
     if finished(out):
@@ -174,7 +188,7 @@ def fit(
         told = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda step, logs, epoch=epoch: on_step(epoch, step + 1, steps)
         )
-        batches = Batches(training, recipe, seed, epoch)
+        batches = Batches(training, recipe, seed, epoch, targets)
         _seed_dropout(model, epoch * steps)
         logs = model.fit(batches, shuffle=False, verbose=0, callbacks=[told]).history
         row = {"epoch": float(epoch + 1), "loss": logs["loss"][0], "accuracy": logs["accuracy"][0]}

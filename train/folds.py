@@ -10,16 +10,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.crop import Normalisation
+from train.check.runs import OUT_OF_FOLD_CSV, read_predictions
 from train.data import Dataset
+from train.evaluate import with_flips
 from train.fit import fit, probabilities
 from train.recipe import Recipe
 from train.run import load_run, write_table
-
-OUT_OF_FOLD_CSV = "out_of_fold.csv"
-"""In a run folder: ``path,label,fold`` and a probability a label for each crop of the run's data.
-
-``fold`` counts from 1; the validation part, which the run's own model never saw, has ``validation`` there.
-"""
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int = 0) -> NDArray[np.int64]:
@@ -74,6 +71,10 @@ def out_of_fold(
 ) -> None:
     """Predict every crop of a finished run by a model that never saw it, into its ``out_of_fold.csv``.
 
+    The table has the columns ``path,label,fold`` and a probability a label, the mean over the mirrored and
+    turned views. ``fold`` counts from 1; the validation part, which the run's own model never saw, has
+    ``validation`` there.
+
     Each fold is a run of its own under ``folds`` in the run's folder, with the run's recipe and seed, and is
     resumed like any other; finished ones are not fitted again.
 
@@ -106,13 +107,13 @@ def out_of_fold(
         run = out / "folds" / f"{fold + 1}of{folds}"
         fit(inside, outside, run, recipe, seed, on_step=on_step, on_epoch=on_epoch)
         model, _, normalisation = load_run(run)
-        answers[fold_of == fold] = probabilities(model, outside.crops, normalisation)
+        answers[fold_of == fold] = _seen_from_all_sides(model, outside.crops, normalisation)
         keras.backend.clear_session()
 
     parts = [(training, answers, [str(fold + 1) for fold in fold_of])]
     if validation is not None:
         model, _, normalisation = load_run(out)
-        seen = probabilities(model, validation.crops, normalisation)
+        seen = _seen_from_all_sides(model, validation.crops, normalisation)
         parts.append((validation, seen, ["validation"] * len(validation.truth)))
     rows = [
         (name, dataset.labels[k], fold, *(f"{p:.6f}" for p in row))
@@ -120,3 +121,42 @@ def out_of_fold(
         for name, k, fold, row in zip(dataset.names, dataset.truth, names, values, strict=True)
     ]
     write_table(out / OUT_OF_FOLD_CSV, ("path", "label", "fold", *training.labels), rows)
+
+
+def _seen_from_all_sides(
+    model: keras.Model, crops: NDArray[np.uint8], normalisation: Normalisation
+) -> NDArray[np.float32]:
+    return with_flips(lambda views: probabilities(model, views, normalisation))(crops)
+
+
+def soft_targets(training: Dataset, teacher: Path, share: float) -> NDArray[np.float32]:
+    """Mix the labels of crops with what a run's folds, which never saw them, take them for.
+
+    A label that is plainly wrong then weighs less, and a crop between two classes says so: distillation from
+    out-of-fold predictions (after Hinton, Vinyals and Dean, 2015, arXiv:1503.02531).
+
+    Parameters
+    ----------
+    training
+        Crops to train on.
+    teacher
+        Run folder with out-of-fold predictions of all of them.
+    share
+        Of the predictions in the mixture, 0 to 1.
+
+    Returns
+    -------
+    float32 [n, labels]
+
+    Raises
+    ------
+    ValueError
+        If the run has no such predictions, or they are of other crops or labels.
+    """
+    seen = read_predictions(teacher, training.names, [training.labels[k] for k in training.truth])
+    if seen.labels != training.labels:
+        raise ValueError(
+            f"{teacher} has the labels {', '.join(seen.labels)}, not {', '.join(training.labels)}"
+        )
+    given = np.eye(len(training.labels), dtype=np.float32)[training.truth]
+    return ((1 - share) * given + share * seen.probabilities).astype(np.float32)

@@ -9,6 +9,7 @@ calibrate, so that a run converts without its data) and, written last, ``model.k
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import zipfile
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.crop import Normalisation
-from train.data import Dataset
+from train.data import Dataset, split_sha256
 from train.metrics import Scores
 from train.recipe import Recipe
 
@@ -47,7 +48,13 @@ class RunCrops:
     truth: NDArray[np.int64]
 
 
-def settings_of(training: Dataset, validation: Dataset | None, recipe: Recipe, seed: int) -> dict[str, Any]:
+def settings_of(
+    training: Dataset,
+    validation: Dataset | None,
+    recipe: Recipe,
+    seed: int,
+    targets: NDArray[np.float32] | None = None,
+) -> dict[str, Any]:
     """Describe data, recipe and seed, as ``config.json`` keeps them."""
 
     def described(dataset: Dataset) -> dict[str, Any]:
@@ -61,6 +68,8 @@ def settings_of(training: Dataset, validation: Dataset | None, recipe: Recipe, s
         "pixel_um": training.pixel_um,
         "training": described(training),
         "validation": None if validation is None else described(validation),
+        "split_sha256": split_sha256(training, validation),
+        "targets_sha256": None if targets is None else hashlib.sha256(targets.tobytes()).hexdigest(),
     }
 
 

@@ -13,8 +13,9 @@ pytest.importorskip("keras", reason="needs the train extra")
 
 from tests.train.test_fit import TINY, spots
 from train.data import Dataset
+from train.evaluate import with_flips
 from train.fit import fit, probabilities
-from train.folds import assign_folds, out_of_fold
+from train.folds import assign_folds, out_of_fold, soft_targets
 from train.run import load_run
 
 
@@ -63,9 +64,20 @@ def test_every_crop_is_predicted_by_a_model_that_never_saw_it(tmp_path: Path) ->
         assert held_out == {path for path, part in parts.items() if part == "validation"}
     model, _, normalisation = load_run(run / "folds" / "1of2")
     first = np.flatnonzero([row["fold"] == "1" for row in rows[:18]])
-    expected = probabilities(model, training.crops[first], normalisation)
+    classify = with_flips(lambda crops: probabilities(model, crops, normalisation))
+    expected = classify(training.crops[first])
     found = [[float(rows[i][label]) for label in training.labels] for i in first]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    softened = soft_targets(training, run, 0.5)
+    mean = [[float(rows[i][label]) for label in training.labels] for i in range(18)]
+    np.testing.assert_allclose(softened, np.eye(2)[training.truth] / 2 + np.array(mean) / 2, atol=1e-5)
+    with pytest.raises(ValueError, match="other"):
+        soft_targets(spots(18, 7), run, 0.5)
+    student = tmp_path / "student"
+    fit(training, validation, student, TINY["best"], 3, targets=softened)
+    with pytest.raises(ValueError, match="was started with another targets_sha256"):
+        fit(training, validation, student, TINY["best"], 3)
 
     stamp = (run / "folds" / "1of2" / "model.keras").stat().st_mtime_ns
     table = (run / "out_of_fold.csv").read_bytes()
@@ -83,5 +95,7 @@ def test_a_class_in_one_group_cannot_be_held_out(tmp_path: Path) -> None:
         dataset.names,
         tuple("one" if k else str(i) for i, k in enumerate(dataset.truth)),
     )
+    with pytest.raises(ValueError, match="is not a run folder"):
+        soft_targets(grouped, tmp_path / "run", 0.5)
     with pytest.raises(ValueError, match="all crops of dark lie in one fold"):
         out_of_fold(grouped, None, tmp_path / "run", TINY["best"], 0, 2)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+TEACHER_SHARE = 0.5
+"""Of a teacher's predictions in the labels to learn."""
+
+
 class _Report:
     """Tells how a fit goes: a bar over its steps and a line an epoch, both on the standard error."""
 
@@ -71,6 +75,11 @@ class _Report:
     type=click.IntRange(min=2, max=50),
     help="Also fit this many models, each without its part of the crops, for `leuko data check --model`.",
 )
+@click.option(
+    "--teacher",
+    type=FOLDER,
+    help="Run made with --folds whose predictions make up half of the labels: wrong ones weigh less.",
+)
 def train(
     data: Path,
     out: Path,
@@ -85,15 +94,18 @@ def train(
     validation: Path | None,
     validation_fraction: float | None,
     folds: int | None,
+    teacher: Path | None,
 ) -> None:
     """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
     if validation is not None and validation_fraction is not None:
         raise click.UsageError("give --validation or --validation-fraction, not both")
+    if teacher is not None and folds is not None:
+        raise click.UsageError("give --teacher or --folds, not both")
     require_keras("train")
     from train import data as source
     from train.cli.evaluate import print_scores
     from train.fit import fit
-    from train.folds import out_of_fold
+    from train.folds import out_of_fold, soft_targets
     from train.networks import NETWORKS
     from train.recipe import recipe_of
     from train.run import finished
@@ -106,6 +118,8 @@ def train(
         batch=batch,
         learning_rate=learning_rate,
         precision=precision,
+        # a teacher's doubts take the place of evenly spread ones
+        label_smoothing=None if teacher is None else 0.0,
     )
     crop_px = recipe.crop_px or NETWORKS[recipe.network].input_px
     with one_line_errors(ValueError):
@@ -115,10 +129,20 @@ def train(
             held_out = source.read_data(validation, training.labels, crop_px)
         elif validation_fraction != 0:
             training, held_out = source.split(training, validation_fraction or 0.2, seed)
+        targets = None if teacher is None else soft_targets(training, teacher, TEACHER_SHARE)
         was_finished = finished(out)
         with progress() as bar:
             report = _Report(bar, recipe.epochs)
-            scores = fit(training, held_out, out, recipe, seed, on_step=report.step, on_epoch=report.epoch)
+            scores = fit(
+                training,
+                held_out,
+                out,
+                recipe,
+                seed,
+                targets=targets,
+                on_step=report.step,
+                on_epoch=report.epoch,
+            )
             if folds is not None:
                 out_of_fold(
                     training,
