@@ -72,9 +72,9 @@ def _cell(row: Mapping[str, str], path: Path) -> Cell:
 
 
 def empty_places(
-    shape: tuple[int, int], cells: Sequence[Cell], side_px: int, count: int, rng: np.random.Generator
+    shape: tuple[int, ...], cells: Sequence[Cell], side_px: int, count: int, rng: np.random.Generator
 ) -> list[Cell]:
-    """Draw up to `count` squares at random that lie within a frame and overlap no cell's box."""
+    """Draw up to `count` squares at random that lie within a frame [h, w] and overlap no cell's box."""
     height, width = shape
     if min(shape) < side_px:
         return []
