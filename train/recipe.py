@@ -72,7 +72,7 @@ RECIPES = {
         clip_norm=1.0,
         augmentation="random",
         normalisation=CENTRED,
-        backgrounds=1.0,
+        backgrounds=0.4,
         mixup=0.2,
     ),
 }

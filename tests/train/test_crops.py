@@ -87,6 +87,12 @@ def test_backgrounds_hold_no_cell_and_are_read_with_the_crops(tmp_path: Path) ->
     assert data.labels == ("WBC",)
     assert data.backgrounds.shape == (9, 200, 200)
     assert (data.backgrounds == 128).all()
+    frame[:40] = 200
+    assert cv2.imwrite(str(frames / "f.png"), frame)
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "lined", backgrounds=9)
+    assert (read_data(tmp_path / "lined").backgrounds.max(axis=(1, 2)) == 200).all()  # with structure first
+    frame[:40] = 128
+    assert cv2.imwrite(str(frames / "f.png"), frame)
     cut([frames], tmp_path / "boxes.csv", tmp_path / "again", backgrounds=9)
     assert read_data(tmp_path / "again").sha256 == data.sha256
     (tmp_path / "data" / "cells.csv").unlink()

@@ -41,7 +41,7 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 @click.option(
     "--backgrounds",
     type=click.IntRange(min=0, max=100),
-    default=12,
+    default=8,
     show_default=True,
     help="Empty places kept of each frame; `leuko train` lays cells over them.",
 )
