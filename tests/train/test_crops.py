@@ -90,7 +90,9 @@ def test_backgrounds_hold_no_cell_and_are_read_with_the_crops(tmp_path: Path) ->
     frame[:40] = 200
     assert cv2.imwrite(str(frames / "f.png"), frame)
     cut([frames], tmp_path / "boxes.csv", tmp_path / "lined", backgrounds=9)
-    assert (read_data(tmp_path / "lined").backgrounds.max(axis=(1, 2)) == 200).all()  # with structure first
+    structure = read_data(tmp_path / "lined").backgrounds.std(axis=(1, 2))
+    assert structure[0] > 0  # a few of the places that were drawn reach into the line: they come first
+    assert (np.diff(structure) <= 0).all()
     frame[:40] = 128
     assert cv2.imwrite(str(frames / "f.png"), frame)
     cut([frames], tmp_path / "boxes.csv", tmp_path / "again", backgrounds=9)
