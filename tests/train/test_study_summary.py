@@ -50,6 +50,8 @@ def test_peers_keep_their_own_settings() -> None:
     assert runs[2].folder == Path("out/runs/vgg16-s0")
     assert any("64 px, not the 224 px" in text for text in caveats("peers", runs, []))
     assert not any(" px" in text for text in caveats("peers", planned("peers"), []))
+    faster = planned("peers", recipe=recipe_of("paper", precision="bfloat16"))
+    assert "The steps were computed in bfloat16." in caveats("peers", faster, [])
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,9 @@ def _words(seconds: float | None) -> str:
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
 @click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16"]), help="bfloat16 is faster on some processors."
+)
+@click.option(
     "--peer-px",
     type=click.IntRange(32, 1024),
     help="Side of the crops for VGG-16 and ResNet-50, px: 64 makes them affordable.  [default: 224]",
@@ -110,6 +113,7 @@ def study(
     recipe_name: str,
     width: float | None,
     epochs: int | None,
+    precision: str | None,
     peer_px: int | None,
     validation: Path | None,
     note: str,
@@ -132,7 +136,7 @@ def study(
     from train.study.clock import Clock
     from train.study.results import read_study
 
-    recipe = recipe_of(recipe_name, width=width, epochs=epochs)
+    recipe = recipe_of(recipe_name, width=width, epochs=epochs, precision=precision)
     planned = source.planned(which, out, recipe, seeds, peer_px)
     columns = (
         TextColumn("{task.description}"),

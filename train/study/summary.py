@@ -80,6 +80,8 @@ def caveats(study: str, runs: Sequence[Run], results: Sequence[Result]) -> list[
         said.append(f"The recipe is not the paper's but {recipe.name}.")
     if recipe.epochs != 25:
         said.append(f"{recipe.epochs} epochs, not the paper's 25.")
+    if recipe.precision != "float32":
+        said.append(f"The steps were computed in {recipe.precision}.")
     if study == "peers":
         said.append("All networks start from random weights; none was trained on other pictures before.")
     return said
