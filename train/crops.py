@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -32,8 +36,35 @@ chamber cross about a third of them (measured), and a flat one teaches nothing."
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read_boxes(path: Path, *, separate: bool = False) -> dict[str, list[dict[str, str]]]:
-    """Read a box file: rows by the frame's file name, in the file's order.
+@dataclass(frozen=True)
+class Box:
+    """A row of a box file: its line, its fields, and the box as a cell whose area nobody measured."""
+
+    line: int
+    row: dict[str, str]
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What became of the boxes.
+
+    Attributes
+    ----------
+    counts : crops a class
+    outside : boxes left out because their centre lies outside their frame
+    repeated : boxes left out because a row before says the same
+    elsewhere : boxes a frame that was not given
+    """
+
+    counts: dict[str, int]
+    outside: int
+    repeated: int
+    elsewhere: dict[str, int]
+
+
+def read_boxes(path: Path, *, separate: bool = False) -> dict[str, list[Box]]:
+    """Read a box file: boxes by the frame's file name, in the file's order.
 
     Parameters
     ----------
@@ -47,29 +78,29 @@ def read_boxes(path: Path, *, separate: bool = False) -> dict[str, list[dict[str
     ValueError
         On a missing column or a box that is none.
     """
-    boxes: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    boxes: defaultdict[str, list[Box]] = defaultdict(list)
     if not path.is_file():
         raise ValueError(f"{path}: not a regular file")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         missing = [name for name in ("frame", "label", *_BOX) if name not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(f"{path}: column {', '.join(missing)} is missing")
+            raise ValueError(f"{path}: column {', '.join(missing)} is missing; columns are parted by commas")
         for row in reader:
             if not (separate and "1" in (row.get("touching"), row.get("border"))):
-                _cell(row, path)
-                boxes[Path(row["frame"]).name].append(row)
+                frame = Path(row["frame"] or "").name
+                boxes[frame].append(Box(reader.line_num, row, _cell(row, f"{path}, line {reader.line_num}")))
     return dict(boxes)
 
 
-def _cell(row: Mapping[str, str], path: Path) -> Cell:
+def _cell(row: Mapping[str, str], where: str) -> Cell:
     """Return the box as a cell, whose area nobody measured."""
     try:
         left, top, right, bottom = (round(float(row[key])) for key in _BOX)
     except (TypeError, ValueError, OverflowError):
         left, top, right, bottom = 0, 0, 0, 0
     if right <= left or bottom <= top or max(map(abs, (left, top, right, bottom))) > LARGEST_PX:
-        raise ValueError(f"{path}: no box: {', '.join(f'{key}={row[key]}' for key in _BOX)}")
+        raise ValueError(f"{where}: no box: {', '.join(f'{key}={row[key]}' for key in _BOX)}")
     return Cell(
         x=left, y=top, width=right - left, height=bottom - top, area_px=0.0, border=False, touching=False
     )
@@ -112,13 +143,12 @@ def cut(
     group_frames: int = 1,
     backgrounds: int = 0,
     on_frame: Callable[[], None] = lambda: None,
-) -> dict[str, int]:
+) -> Cut:
     """Cut a crop around each box into class folders under `out`, and list them in its ``cells.csv``.
 
     Crops of empty places, where neither a box nor a segmented cell lies, go to the folder ``backgrounds``.
-
     ``cells.csv`` has the columns ``path,label,group`` (the group is a frame's file name, which keeps the
-    frame's cells together in a split) and the box file's further ones. Boxes of other frames are ignored.
+    frame's cells together in a split) and the box file's further ones. `out` appears when all is in it.
 
     Parameters
     ----------
@@ -143,74 +173,112 @@ def cut(
     on_frame
         Called after each frame.
 
-    Returns
-    -------
-    Crops a class.
-
     Raises
     ------
     ValueError
         If `out` is not empty, a frame is unreadable or comes twice, a label to rename does not occur or
-        cannot name a folder, or no box lies in the frames.
+        cannot name a folder, pixel sizes differ, or no box lies in the frames.
+    OSError
+        If a crop cannot be written.
     """
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: take another --out")
     by_frame = read_boxes(boxes, separate=separate)
+    every = [box for found in by_frame.values() for box in found]
+    sizes = sorted({box.row["pixel_um"] for box in every if box.row.get("pixel_um")})
+    if pixel_um is None and len(sizes) > 1:
+        raise ValueError(f"{boxes}: pixel_um is both {sizes[0]} and {sizes[1]}: say --pixel-um")
     names = dict(rename or {})
-    idle = sorted(set(names) - {row["label"] for rows in by_frame.values() for row in rows})
+    idle = sorted(set(names) - {box.row["label"] for box in every})
     if idle:
         raise ValueError(f"{boxes}: no label {', '.join(idle)} to rename")
+    for box in every:
+        label = names.get(box.row["label"], box.row["label"])
+        if label in ("", "..", BACKGROUNDS, CELLS_CSV) or Path(label).name != label:
+            raise ValueError(f"{boxes}, line {box.line}: label {label!r} cannot name a folder")
 
     cells: list[dict[str, str]] = []
     seen: set[str] = set()
+    outside = repeated = 0
     group = ""
-    for index, frame in enumerate(read_frames(frames)):
-        if isinstance(frame, FailedFrame):
-            raise ValueError(f"{frame.name}: {frame.reason}")
-        name = Path(frame.name).name
-        if name in seen:
-            raise ValueError(f"{frame.name}: a second frame of this name")
-        seen.add(name)
-        if index % group_frames == 0:
-            group = name
-        rows = by_frame.get(name, [])
-        cells_there = [_cell(row, boxes) for row in rows]
-        crops = crop_cells(frame.image, cells_there, size_px=CROP_PX, scale=scale)
-        for k, (row, crop) in enumerate(zip(rows, crops, strict=True)):
-            label = names.get(row["label"], row["label"])
-            if label in ("", "..", BACKGROUNDS) or Path(label).name != label:
-                raise ValueError(f"{boxes}: label {label!r} cannot name a folder")
-            path = f"{label}/{Path(name).stem}_{k:04d}.png"
-            _write(out / path, crop)
-            side_um = pixel_um or float(row.get("pixel_um") or 0)
-            seen_um = {"pixel_um": f"{side_um * scale:g}"} if side_um else {}
-            cells.append({**row, **seen_um, "path": path, "label": label, "group": group})
-        if backgrounds and rows:
-            found = segment(
-                frame.image, pixel_um=pixel_um or float(rows[0].get("pixel_um") or DEFAULT_PIXEL_UM)
-            )
-            side_px = max(1, round(CROP_PX * scale))
-            rng = np.random.default_rng(index)
-            places = empty_places(
-                frame.image.shape, [*cells_there, *found], side_px, CANDIDATES * backgrounds, rng
-            )
-            empty = crop_cells(frame.image, places, size_px=CROP_PX, scale=scale)
-            structure = empty.std(axis=(1, 2)) / np.maximum(1, empty.mean(axis=(1, 2)))
-            for k, crop in enumerate(empty[np.argsort(-structure, kind="stable")[:backgrounds]]):
-                _write(out / BACKGROUNDS / f"{Path(name).stem}_{k:04d}.png", crop)
-        on_frame()
-    if not cells:
-        raise ValueError(f"{boxes}: no box lies in the given frames")
+    with _appearing(out) as folder:
+        for index, frame in enumerate(read_frames(frames)):
+            if isinstance(frame, FailedFrame):
+                raise ValueError(f"{frame.name}: {frame.reason}")
+            name = Path(frame.name).name
+            if name in seen:
+                raise ValueError(f"{frame.name}: a second frame of this name")
+            seen.add(name)
+            if index % group_frames == 0:
+                group = name
+            found = {(box.row["label"], box.cell): box for box in reversed(by_frame.get(name, []))}
+            repeated += len(by_frame.get(name, [])) - len(found)
+            inside = [box for box in reversed(found.values()) if _centre_lies_in(box.cell, frame.image.shape)]
+            outside += len(found) - len(inside)
+            there = [box.cell for box in inside]
+            crops = crop_cells(frame.image, there, size_px=CROP_PX, scale=scale)
+            for k, (box, crop) in enumerate(zip(inside, crops, strict=True)):
+                label = names.get(box.row["label"], box.row["label"])
+                path = f"{label}/{Path(name).stem}_{k:04d}.png"
+                _write(folder / path, crop)
+                side_um = pixel_um or float(box.row.get("pixel_um") or 0)
+                seen_um = {"pixel_um": f"{side_um * scale:g}"} if side_um else {}
+                cells.append({**box.row, **seen_um, "path": path, "label": label, "group": group})
+            if backgrounds and found:
+                stated_um = next(iter(found.values())).row.get("pixel_um")
+                segmented = segment(frame.image, pixel_um=pixel_um or float(stated_um or DEFAULT_PIXEL_UM))
+                empty = _empty_crops(frame.image, [*there, *segmented], scale, backgrounds, seed=index)
+                for k, crop in enumerate(empty):
+                    _write(folder / BACKGROUNDS / f"{Path(name).stem}_{k:04d}.png", crop)
+            on_frame()
+        if not cells:
+            raise ValueError(f"{boxes}: no box lies in the given frames")
 
-    header = ["path", "label", "group", *(key for key in cells[0] if key not in ("path", "label", "group"))]
-    with (out / CELLS_CSV).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, header)
-        writer.writeheader()
-        writer.writerows(cells)
-    return dict(sorted(Counter(cell["label"] for cell in cells).items()))
+        others = (key for key in cells[0] if key not in ("path", "label", "group"))
+        with (folder / CELLS_CSV).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["path", "label", "group", *others])
+            writer.writeheader()
+            writer.writerows(cells)
+    return Cut(
+        counts=dict(sorted(Counter(cell["label"] for cell in cells).items())),
+        outside=outside,
+        repeated=repeated,
+        elsewhere={name: len(found) for name, found in by_frame.items() if name not in seen},
+    )
+
+
+def _centre_lies_in(cell: Cell, shape: tuple[int, ...]) -> bool:
+    height, width = shape
+    return 0 <= cell.x + cell.width / 2 < width and 0 <= cell.y + cell.height / 2 < height
+
+
+def _empty_crops(
+    image: NDArray[np.uint8], cells: Sequence[Cell], scale: float, count: int, seed: int
+) -> NDArray[np.uint8]:
+    """Crops of empty places uint8 [at most count, s, s], those with most structure first."""
+    side_px = max(1, round(CROP_PX * scale))
+    places = empty_places(image.shape, cells, side_px, CANDIDATES * count, np.random.default_rng(seed))
+    crops = crop_cells(image, places, size_px=CROP_PX, scale=scale)
+    structure = crops.std(axis=(1, 2)) / np.maximum(1, crops.mean(axis=(1, 2)))
+    kept: NDArray[np.uint8] = crops[np.argsort(-structure, kind="stable")[:count]]
+    return kept
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """Give a folder that becomes `out` when the work is done, and vanishes when it fails."""
+    part = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write(path: Path, crop: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), crop):
-        raise OSError(f"{path}: cannot be written")
+    _, encoded = cv2.imencode(".png", crop)
+    path.write_bytes(encoded.tobytes())

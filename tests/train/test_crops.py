@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.segment import Cell
-from train.crops import cut, empty_places
+from train.crops import Cut, cut, empty_places
 from train.data import read_data
 
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
@@ -38,7 +38,7 @@ def frames(tmp_path: Path) -> Path:
 def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
     counts = cut([frames], tmp_path / "boxes.csv", out, rename={"WBC": "leukocyte"})
-    assert counts == {"RBC": 1, "leukocyte": 2}
+    assert counts == Cut({"RBC": 1, "leukocyte": 2}, outside=0, repeated=0, elsewhere={"f3.png": 1})
     data = read_data(out)
     assert data.labels == ("RBC", "leukocyte")
     assert data.groups == ("f1.png", "f1.png", "f2.png")
@@ -62,7 +62,9 @@ def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp
 
 def test_only_separate_cells_of_the_chosen_frames_at_another_scale(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
-    assert cut([frames / "f1.png"], tmp_path / "boxes.csv", out, scale=2.0, separate=True) == {"WBC": 1}
+    assert cut([frames / "f1.png"], tmp_path / "boxes.csv", out, scale=2.0, separate=True).counts == {
+        "WBC": 1
+    }
     assert read_data(out).crops.shape == (1, 200, 200)
     assert read_data(out).pixel_um is None
 
@@ -82,7 +84,7 @@ def test_backgrounds_hold_no_cell_and_are_read_with_the_crops(tmp_path: Path) ->
     assert cv2.imwrite(str(frames / "f.png"), frame)
     (tmp_path / "boxes.csv").write_text("frame,label,xmin,ymin,xmax,ymax\nf.png,WBC,400,300,500,400\n")
     counts = cut([frames], tmp_path / "boxes.csv", tmp_path / "data", backgrounds=9)
-    assert counts == {"WBC": 1}
+    assert counts.counts == {"WBC": 1}
     data = read_data(tmp_path / "data")
     assert data.labels == ("WBC",)
     assert data.backgrounds.shape == (9, 200, 200)
@@ -139,7 +141,15 @@ def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> 
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,a,,9,20\n", {}, "no box"),
         ("frame,label,xmin,ymin,xmax,ymax\nf9.png,WBC,1,1,9,20\n", {}, "no box lies in the given frames"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,1,1,9,20\n", {"RBC": "x"}, "no label RBC to rename"),
-        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,../x,1,1,9,20\n", {}, "'../x' cannot name a folder"),
+        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,../x,1,1,9,20\n", {}, "line 2: label '../x' cannot name a"),
+        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,cells.csv,1,1,9,20\n", {}, "cannot name a folder"),
+        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,backgrounds,1,1,9,20\n", {}, "cannot name a folder"),
+        ("frame;label;xmin;ymin;xmax;ymax\nf1.png;WBC;1;1;9;20\n", {}, "columns are parted by commas"),
+        (
+            "frame,label,xmin,ymin,xmax,ymax,pixel_um\nf1.png,WBC,1,1,9,20,0.5\nf1.png,WBC,1,1,9,21,0.1\n",
+            {},
+            "pixel_um is both 0.1 and 0.5: say --pixel-um",
+        ),
     ],
 )
 def test_bad_boxes_get_one_line(
@@ -148,6 +158,23 @@ def test_bad_boxes_get_one_line(
     (tmp_path / "boxes.csv").write_text(boxes)
     with pytest.raises(ValueError, match=message):
         cut([frames], tmp_path / "boxes.csv", tmp_path / "data", rename=rename)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "frames"]
+
+
+def test_boxes_off_their_frame_and_repeated_ones_are_left_out_and_counted(
+    frames: Path, tmp_path: Path
+) -> None:
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(
+        "frame,label,xmin,ymin,xmax,ymax\n"
+        "f1.png,WBC,266,10,99999,90\n"
+        "f1.png,WBC,-700,10,351,90\n"
+        "f2.png,WBC,10,10,90,90\n"
+        "f2.png,WBC,10,10,90,90\n"
+        "f2.png,RBC,10,10,90,90\n"
+    )
+    done = cut([frames], boxes, tmp_path / "data")
+    assert done == Cut({"RBC": 1, "WBC": 1}, outside=2, repeated=1, elsewhere={})
 
 
 def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Path, tmp_path: Path) -> None:
@@ -165,8 +192,8 @@ def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Pat
 @pytest.mark.skipif(not HEMOCYTOMETER.is_dir(), reason="needs ../shared/data/hemocytometer")
 def test_real_frames(tmp_path: Path) -> None:
     frame = HEMOCYTOMETER / "frames" / "frame_0349.jpg"
-    counts = cut([frame], HEMOCYTOMETER / "boxes.csv", tmp_path / "data", rename={"S-RBC": "echinocyte"})
-    assert counts["echinocyte"] == 2
+    done = cut([frame], HEMOCYTOMETER / "boxes.csv", tmp_path / "data", rename={"S-RBC": "echinocyte"})
+    assert done.counts["echinocyte"] == 2
     data = read_data(tmp_path / "data")
     assert set(data.groups) == {"frame_0349.jpg"}
     assert data.crops.std(axis=(1, 2)).min() > 3

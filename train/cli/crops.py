@@ -27,7 +27,7 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 )
 @click.option(
     "--pixel-um",
-    type=FiniteRange(min=0, min_open=True),
+    type=FiniteRange(0.005, 10),
     help="Side of a frame's pixel in the specimen, µm; by default what BOXES says.",
 )
 @click.option("--separate", is_flag=True, help="Leave out cells marked as touching or cut by the border.")
@@ -65,7 +65,7 @@ def crops(
 
     with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
         task = bar.add_task("frames", total=None)
-        counts = cut(
+        done = cut(
             frames,
             boxes,
             out,
@@ -77,5 +77,13 @@ def crops(
             backgrounds=backgrounds,
             on_frame=lambda: bar.advance(task),
         )
-    for label, n in counts.items():
+    for label, n in done.counts.items():
         click.echo(f"{label}: {n}")
+    for n, words in (
+        (done.repeated, "repeat an earlier row"),
+        (done.outside, "have their centre outside their frame"),
+        (sum(done.elsewhere.values()), f"lie in other frames: {', '.join(list(done.elsewhere)[:3])}"),
+    ):
+        if n:
+            more = " …" if words.startswith("lie") and len(done.elsewhere) > 3 else ""
+            click.echo(f"left out: {n} boxes that {words}{more}", err=True)
