@@ -9,7 +9,7 @@ pytest.importorskip("keras", reason="needs the train extra")
 
 import keras
 
-from train.cli.options import NETWORK_NAMES
+from train.cli.options import NETWORK_INPUT_PX
 from train.networks import NETWORKS, multiply_accumulates
 from train.networks.fusion import fusion_network
 
@@ -78,7 +78,7 @@ def test_width_scales_every_channel_but_the_labels() -> None:
 
 
 def test_the_command_line_knows_every_network() -> None:
-    assert tuple(NETWORKS) == NETWORK_NAMES
+    assert {name: network.input_px for name, network in NETWORKS.items()} == NETWORK_INPUT_PX
 
 
 def test_hep2_has_the_sizes_of_its_publication() -> None:

@@ -20,14 +20,27 @@ if TYPE_CHECKING:
 FOLDER = NamedPath(file_okay=False, path_type=Path)
 EXISTING = NamedPath(exists=True, path_type=Path)
 
-NETWORK_NAMES = ("fusion", "ablation1", "ablation2", "ablation3", "hep2", "vgg16", "resnet50")
+NETWORK_INPUT_PX = {
+    "fusion": 200,
+    "ablation1": 200,
+    "ablation2": 200,
+    "ablation3": 200,
+    "hep2": 78,
+    "vgg16": 224,
+    "resnet50": 224,
+}
 """The names of `train.networks.NETWORKS`, which needs Keras."""
 
 
-def require_keras(command: str) -> None:
-    """Say which extra is missing, or keep TensorFlow's start-up messages off the terminal."""
+def require_extra(command: str) -> None:
+    """Say which extra is missing, without the seconds that importing Keras takes."""
     if importlib.util.find_spec("keras") is None:
         raise click.ClickException(f"leuko {command} needs the train extra: pip install 'leuko-edge[train]'")
+
+
+def require_keras(command: str) -> None:
+    """Import Keras, or say which extra is missing; keep its backend's start-up messages off the terminal."""
+    require_extra(command)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many models in one process
     try:

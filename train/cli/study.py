@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import FiniteRange, json_option, one_line_errors
+from edge.cli.options import FiniteRange, json_option, one_line_errors, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, progress, require_keras
 from train.study import STUDIES
 
@@ -144,7 +144,7 @@ def study(
         TaskProgressColumn(),
         TextColumn("{task.fields[left]} left"),
     )
-    with one_line_errors(ValueError):
+    with one_line_errors(ValueError), quiet_libraries():
         sets = source.read_sets(data, validation)
         source.open_study(which, out, recipe, peer_px, sets)
         cost = source.costs(planned, len(read_config(out)["labels"]))

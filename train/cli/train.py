@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import FiniteRange, one_line_errors
-from train.cli.options import EXISTING, FOLDER, NETWORK_NAMES, progress, require_keras
+from edge.cli.options import FiniteRange, one_line_errors, quiet_libraries
+from train.cli.options import EXISTING, FOLDER, NETWORK_INPUT_PX, progress, require_extra, require_keras
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -55,7 +55,7 @@ class _Report:
 @click.option(
     "--recipe", "recipe_name", type=click.Choice(["best", "paper"]), default="best", show_default=True
 )
-@click.option("--network", type=click.Choice(NETWORK_NAMES), help="By default the recipe's.")
+@click.option("--network", type=click.Choice(list(NETWORK_INPUT_PX)), help="By default the recipe's.")
 @click.option("--width", type=FiniteRange(min=0, min_open=True, max=4), help="Factor on all channels.")
 @click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
 @click.option("--batch", type=click.IntRange(min=1), help="Crops a step; by default the recipe's.")
@@ -101,14 +101,9 @@ def train(
         raise click.UsageError("give --validation or --validation-fraction, not both")
     if teacher is not None and folds is not None:
         raise click.UsageError("give --teacher or --folds, not both")
-    require_keras("train")
+    require_extra("train")
     from train import data as source
-    from train.cli.evaluate import print_scores
-    from train.fit import fit
-    from train.folds import out_of_fold, soft_targets
-    from train.networks import NETWORKS
     from train.recipe import recipe_of
-    from train.run import finished
 
     recipe = recipe_of(
         recipe_name,
@@ -121,14 +116,23 @@ def train(
         # a teacher's doubts take the place of evenly spread ones
         label_smoothing=None if teacher is None else 0.0,
     )
-    crop_px = recipe.crop_px or NETWORKS[recipe.network].input_px
-    with one_line_errors(ValueError):
+    crop_px = recipe.crop_px or NETWORK_INPUT_PX[recipe.network]
+    # the data first: what is wrong with it need not wait for Keras
+    with one_line_errors(ValueError), quiet_libraries():
         training = source.read_data(data, size_px=crop_px)
         held_out: source.Dataset | None = None
         if validation is not None:
             held_out = source.read_data(validation, training.labels, crop_px)
         elif validation_fraction != 0:
             training, held_out = source.split(training, validation_fraction or 0.2, seed)
+
+    require_keras("train")
+    from train.cli.evaluate import print_scores
+    from train.fit import fit
+    from train.folds import out_of_fold, soft_targets
+    from train.run import finished
+
+    with one_line_errors(ValueError), quiet_libraries():
         targets = None if teacher is None else soft_targets(training, teacher, TEACHER_SHARE)
         was_finished = finished(out)
         with progress() as bar:
