@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from train.report.figure import plots, svg
@@ -51,12 +52,13 @@ def _bands(axes: Axes, groups: Groups, column: str) -> None:
         curves = np.stack([result.curve(column) for result in group])
         epochs = np.arange(1, curves.shape[1] + 1)
         mean = curves.mean(axis=0)
-        (line,) = axes.plot(epochs, mean, label=group[0].run.title)
+        # a curve of one epoch is a dot
+        (line,) = axes.plot(epochs, mean, marker="o" if len(mean) == 1 else "", label=group[0].run.title)
         if len(group) > 1:
             sd = curves.std(axis=0, ddof=1)
             axes.fill_between(epochs, mean - sd, mean + sd, color=line.get_color(), alpha=0.18, linewidth=0)
     axes.set_xlabel("epoch")
-    axes.locator_params(axis="x", integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def scores(groups: Groups, labels: Sequence[str]) -> str:

@@ -108,7 +108,9 @@ def open_study(study: str, out: Path, recipe: Recipe, peer_px: int | None, sets:
         If it was not. More seeds are no other setting.
     """
     training, validation = sets(NETWORKS[STUDIES[study][0]].input_px)
-    settings = settings_of(training, validation, recipe, SPLIT_SEED) | {"study": study, "peer_px": peer_px}
+    settings = settings_of(training, validation, recipe, SPLIT_SEED) | {"study": study}
+    if study == "peers":
+        settings["peer_px"] = peer_px
     open_run(out, settings, {"training": training, "validation": validation})
 
 
