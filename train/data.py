@@ -247,13 +247,18 @@ def _table(path: Path) -> tuple[list[Row], list[str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            missing = [name for name in ("path", "label") if name not in (reader.fieldnames or ())]
+            columns = reader.fieldnames or ()
+            missing = [name for name in ("path", "label") if name not in columns]
+            if missing and ";" in "".join(columns):  # as spreadsheets write it where the comma is decimal
+                raise ValueError(f"{path} uses ';' instead of ',': save it with commas between the columns")
             if missing:
                 raise ValueError(
                     f"{path}: column {', '.join(missing)} is missing; needed are path,label,group"
                 )
             records = [(reader.line_num, record) for record in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a CSV file in UTF-8: save it as UTF-8") from error
+    except csv.Error as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
     rows: list[Row] = []
     problems: list[str] = []
@@ -281,8 +286,7 @@ def _folders(path: Path) -> tuple[list[Row], list[str]]:
     problems: list[str] = []
     folders = (p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     for folder in sorted(p for p in folders if p.name != BACKGROUNDS):
-        files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        names = sorted(p.name for p in files if not p.name.startswith("."))
+        names = _images_in(folder)
         if _is_odd(folder.name):
             problems.append(f"class {folder.name!r} has characters or outer blanks that no name should have")
         elif not names:
@@ -294,7 +298,16 @@ def _folders(path: Path) -> tuple[list[Row], list[str]]:
                 )
             elif not _is_odd(folder.name):
                 rows.append(Row(f"{folder.name}/{name}", folder.name, ""))
+    if not rows and (loose := len(_images_in(path))):
+        images = "1 image lies" if loose == 1 else f"{loose:,} images lie"
+        problems.append(f"{images} in the folder itself: put them into one folder a class")
     return rows, problems
+
+
+def _images_in(folder: Path) -> list[str]:
+    """Names of the images in a folder, sorted; hidden ones are none."""
+    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(p.name for p in files if not p.name.startswith("."))
 
 
 def _is_odd(text: str) -> bool:

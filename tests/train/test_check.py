@@ -555,7 +555,7 @@ def test_names_from_files_do_nothing_on_page_and_terminal(tmp_path: Path) -> Non
     ("make", "message"),
     [
         ("nothing", "no images found"),
-        ("photo", "not a CSV file"),
+        ("photo", "is not a CSV file in UTF-8"),
         ("columns", "column label is missing"),
     ],
 )

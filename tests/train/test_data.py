@@ -102,7 +102,12 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         ({"cells.csv": b"path,label\n"}, None, "no images found"),
         ({"cells.csv": b"path,label\n1.png,\n"}, None, "line 2 lacks a path or a label"),
         ({"cells.csv": b"path,label\ngone.png,a\n"}, None, "cannot read gone.png"),
-        ({"cells.csv": b"\xff\xfe\x00"}, None, "not a CSV file"),
+        ({"cells.csv": b"\xff\xfe\x00"}, None, "cells.csv is not a CSV file in UTF-8: save it as UTF-8"),
+        ({"cells.csv": "path,label\n1.png,ä\n".encode("latin-1")}, None, "save it as UTF-8"),
+        ({"cells.csv": "path,label\n1.png,ä\n".encode("utf-16")}, None, "save it as UTF-8"),
+        ({"cells.csv": b"path;label\n1.png;a\n"}, None, "cells.csv uses ';' instead of ','"),
+        ({"1.png": b"image", "2.png": b"image"}, None, "2 images lie in the folder itself: put them into one"),
+        ({"1.png": b"image"}, None, "1 image lies in the folder itself"),
         (
             {"cells.csv": b"path,label\n1.png,a\n./1.png,b\n"},
             None,
