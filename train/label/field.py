@@ -13,6 +13,7 @@ from edge.segment import HALO_UM, Cell, segment
 from train.label.focus import sharpness
 from train.label.nuclei import Nucleus, find_nuclei, measure_nuclei
 from train.label.register import Shift, measure_shift, reason_to_refuse, take_off
+from train.label.stained import looks_stained
 from train.label.suggest import UNSURE, Suggestion, suggest
 
 
@@ -83,6 +84,8 @@ def label_field(
     if brightfield.shape != fluorescence.shape:
         sizes = " and ".join(f"{w}×{h} px" for h, w in (brightfield.shape, fluorescence.shape))
         raise MismatchError(f"frames of different size, {sizes}")
+    if looks_stained(brightfield, pixel_um) and not looks_stained(fluorescence, pixel_um):
+        raise MismatchError("BRIGHTFIELD and FLUORESCENCE look exchanged")
     cells = segment(brightfield, pixel_um=pixel_um, **(segmentation or {}))
     if not cells:
         raise MismatchError("no cells in the bright field: is the pixel size right?")
