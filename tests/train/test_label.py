@@ -363,6 +363,14 @@ def drop(column: str) -> Edit:
         (put("path", "labels.csv"), "is no crop of"),
         (put("path", ""), "is no crop of"),
         (put("path", "crops/frame_0001_0000.png"), "comes twice"),
+        (put("touching", "yes"), "row 3 has touching 'yes': it must be 0 or 1"),
+        (put("border", ""), "row 3 has border '': it must be 0 or 1"),
+        (put("out_of_focus", "2"), "row 3 has out_of_focus '2'"),
+        (put("pixel_um", "-1"), "row 3 has pixel_um '-1': it must be a positive number"),
+        (put("pixel_um", "inf"), "row 3 has pixel_um 'inf'"),
+        (put("pixel_um", "nan"), "row 3 has pixel_um 'nan'"),
+        (put("pixel_um", "0,125"), "row 3 has pixel_um '0,125'"),
+        (put("pixel_um", ""), "row 3 has pixel_um ''"),
         (drop("label"), "column label is missing"),
         (drop("path"), "column path is missing"),
     ],
@@ -397,3 +405,48 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     header = table.read_text().splitlines()[0]
     (tmp_path / "long.csv").write_text(f"{header}\n{',' * 40}\n")
     one_line(run("--apply", tmp_path / "long.csv", "--data", labelled, *out), "row 2 has more fields")
+    (tmp_path / "short.csv").write_text(
+        "\n".join([*table.read_text().splitlines()[:3], "crops/a.png,,unsure"])
+    )
+    one_line(run("--apply", tmp_path / "short.csv", "--data", labelled, *out), "row 4 has fewer fields")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "old", "new", "reason"),
+    [
+        ("utf-8", ",", ";", "uses ';' instead of ','"),
+        ("utf-16", "", "", "save it as UTF-8"),
+        ("latin-1", "no nucleus", "10 µm", "save it as UTF-8"),
+    ],
+)
+def test_what_a_spreadsheet_may_save_is_named(
+    labelled: Path, tmp_path: Path, encoding: str, old: str, new: str, reason: str
+) -> None:
+    text = (labelled / "labels.csv").read_text(encoding="utf-8")
+    table = tmp_path / "saved.csv"
+    table.write_text(text.replace(old, new) if old else text, encoding=encoding)
+    one_line(run("--apply", table, "--data", labelled, "--out", tmp_path / "x"), reason)
+
+
+def test_a_disk_that_takes_no_more_names_the_file_written(labelled: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: both fail in the middle of writing."""
+    resource = pytest.importorskip("resource")
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    out = tmp_path / "classes"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, most))
+    try:
+        result = run("--apply", labelled / "labels.csv", "--accept-suggestions", "--out", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+    one_line(result, f"Error: {out}")
+    assert os.strerror(errno.EFBIG) in result.stderr
+
+
+def test_cells_without_a_nucleus_are_counted_apart_as_when_suggested(labelled: Path, tmp_path: Path) -> None:
+    rows = rows_of(labelled / "labels.csv")
+    bare = sum(row["reason"] == "no nucleus" for row in rows)
+    unsure = sum(row["suggestion"] == "unsure" for row in rows) - bare
+    assert bare > 0
+    words = ("--apply", labelled / "labels.csv", "--accept-suggestions", "--json", "--out", tmp_path / "x")
+    left_out = json.loads(run(*words).stdout)["left_out"]
+    assert (left_out.get("unsure", 0), left_out["no nucleus"]) == (unsure, bare)

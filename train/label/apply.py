@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from train.data import CELLS_CSV
-from train.label.suggest import UNSURE
-from train.label.write import CROPS, EXCLUDE, LABELLING
+from train.label.suggest import NO_NUCLEUS, UNSURE
+from train.label.write import CROPS, EXCLUDE, LABELLING, naming
 
 FLAGS = ("touching", "border", "out_of_focus")
-UNCONFIRMED = "unconfirmed"
+UNCONFIRMED, FLAGGED = "unconfirmed", "flagged"
 
 _NEEDED = ("path", "label", "suggestion", "group", "pixel_um", *FLAGS)
 _Row = dict[str, str]
@@ -27,7 +27,7 @@ class Applied:
     Attributes
     ----------
     classes : crops a class
-    left_out : rows not taken, by why: `UNCONFIRMED`, unsure, exclude, flagged
+    left_out : rows not taken, by why: `UNCONFIRMED`, unsure, no nucleus, exclude, `FLAGGED`
     flags : crops taken that touch another cell, are cut by the frame's edge, or out of focus
     """
 
@@ -65,8 +65,8 @@ def apply_labels(
     Raises
     ------
     ValueError
-        On a missing column, an unknown label, a path that is no crop of `data`, a crop that is missing or
-        comes twice, or when no cell is left.
+        On a missing column or field, a flag or pixel size that is none, an unknown label, a path that is no
+        crop of `data`, a crop that is missing or comes twice, or when no cell is left.
     OSError
         If something cannot be read or written.
     """
@@ -82,11 +82,11 @@ def apply_labels(
     for row in rows:
         label = row["label"]
         if not label and accept_suggestions:
-            label = row["suggestion"]
+            label = NO_NUCLEUS if row.get("reason") == NO_NUCLEUS else row["suggestion"]
         if label not in classes:
             left_out[label or UNCONFIRMED] += 1
         elif unflagged and any(row[name] == "1" for name in FLAGS):
-            left_out["flagged"] += 1
+            left_out[FLAGGED] += 1
         else:
             taken.append({**row, "label": label})
     if not taken:
@@ -99,18 +99,22 @@ def apply_labels(
     for row in taken:
         source = row["path"]
         row["path"] = f"{row['label']}/{Path(source).name}"
+        crop = (data / source).read_bytes()
         (out / row["label"]).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(data / source, out / row["path"])
+        with naming(out / row["path"]) as path:
+            path.write_bytes(crop)
     first = ("path", "label", "group", "pixel_um")
     header = [*first, *(name for name in taken[0] if name not in first)]
-    with (out / CELLS_CSV).open("w", newline="", encoding="utf-8") as file:
+    with naming(out / CELLS_CSV) as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, header, lineterminator="\n")
         writer.writeheader()
         writer.writerows(taken)
     found = Counter(row["label"] for row in taken)
     return Applied(
         classes={name: found[name] for name in classes if found[name]},
-        left_out=dict(left_out),
+        left_out={
+            why: left_out[why] for why in (UNCONFIRMED, UNSURE, NO_NUCLEUS, EXCLUDE, FLAGGED) if left_out[why]
+        },
         flags={name: sum(row[name] == "1" for row in taken) for name in FLAGS},
     )
 
@@ -134,18 +138,38 @@ def _read(table: Path) -> list[_Row]:
     """Rows of ``labels.csv``, without those that are empty."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
+            missing = [name for name in _NEEDED if name not in columns]
+            if missing and ";" in "".join(columns):  # as spreadsheets write it where the comma is decimal
+                raise ValueError(f"{table} uses ';' instead of ',': save it with commas between the columns")
             if missing:
                 raise ValueError(f"{table}: column {', '.join(missing)} is missing")
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
+            found = [(reader.line_num, row) for row in reader if any(row.values())]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{table} is not a CSV file in UTF-8: save it as UTF-8") from error
+    except csv.Error as error:
         raise ValueError(f"{table}: not a CSV file ({error})") from error
-    for line, row in enumerate(rows, start=2):
-        if None in row:
-            raise ValueError(f"{table}: row {line} has more fields than the header")
-        row["label"] = row["label"].strip()
-    return [row for row in rows if any(row.values())]
+    for line, row in found:
+        if wrong := _what_is_wrong(row):
+            raise ValueError(f"{table}: row {line} {wrong}")
+    return [{**row, "label": row["label"].strip()} for _, row in found]
+
+
+def _what_is_wrong(row: dict[str | None, str | None]) -> str | None:
+    """Say what no row of the table can have, or None."""
+    if None in row:
+        return "has more fields than the header"
+    if None in row.values():
+        return "has fewer fields than the header"
+    for name in FLAGS:
+        if row[name] not in ("0", "1"):
+            return f"has {name} {row[name]!r}: it must be 0 or 1"
+    try:
+        right = 0 < float(row["pixel_um"] or "") < math.inf
+    except ValueError:
+        right = False
+    return None if right else f"has pixel_um {row['pixel_um']!r}: it must be a positive number"
 
 
 def _check(rows: list[_Row], table: Path, data: Path, classes: list[str]) -> None:

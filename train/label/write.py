@@ -6,7 +6,8 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -174,12 +175,13 @@ def write_labels(
     )
     for row, flag in zip(rows, blurred, strict=True):
         row["out_of_focus"] = str(int(flag))
-    with (out / LABELS_CSV).open("w", newline="", encoding="utf-8") as file:
+    with naming(out / LABELS_CSV) as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     page = contact_sheet(COLUMNS, [[row[name] for name in COLUMNS] for row in rows], classes, scale=scale)
-    (out / CONTACT_SHEET).write_text(page, encoding="utf-8")
+    with naming(out / CONTACT_SHEET) as path:
+        path.write_text(page, encoding="utf-8")
     parameters = {
         "version": __version__,
         "classes": classes,
@@ -191,7 +193,8 @@ def write_labels(
         "fields": fields,
         "refused": [{"frames": name, "reason": reason} for name, reason in refused],
     }
-    write_atomically(out / LABELLING, (json.dumps(parameters, indent=2) + "\n").encode())
+    with naming(out / LABELLING) as path:
+        write_atomically(path, (json.dumps(parameters, indent=2) + "\n").encode())
 
     counts = Counter(NO_NUCLEUS if row["reason"] == NO_NUCLEUS else row["suggestion"] for row in rows)
     return Written(
@@ -202,6 +205,16 @@ def write_labels(
         fields=len(fields),
         refused=refused,
     )
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[Path]:
+    """Name a file in the errors of writing to it: that of a full disk says nothing."""
+    try:
+        yield path
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _classes(more: Sequence[str]) -> list[str]:
@@ -257,9 +270,9 @@ def _write_crops(
     rows = []
     for k, (one, *images) in enumerate(zip(field.cells, bright, dark, strict=True)):
         for folder, image in zip((CROPS, NUCLEI), images, strict=True):
-            path = out / folder / f"{stem}_{k:04d}.png"
             # encoded in memory, so that a full disk raises
-            path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            with naming(out / folder / f"{stem}_{k:04d}.png") as path:
+                path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
         rows.append({**_row(one, pixel_um, scale), "path": f"{CROPS}/{stem}_{k:04d}.png", "group": group})
     return rows
 
