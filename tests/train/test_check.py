@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from train import augment
 from train.check import drift
-from train.check.duplicates import Pair, clusters, correlation, dihedral, find_pairs, pixel_digest, thumbnail
+from train.check.duplicates import (
+    ALIKE,
+    Pair,
+    Repeats,
+    clusters,
+    correlation,
+    dihedral,
+    find_pairs,
+    pixel_digest,
+    thumbnail,
+)
 from train.check.findings import Status, worst
 from train.check.runs import read_predictions, read_split
 from train.check.survey import Survey, survey
@@ -40,7 +50,8 @@ def write(path: Path, image: NDArray[np.integer[Any]], *options: int) -> None:
 
 
 def pairs_of(crops: list[NDArray[np.uint8]]) -> list[Pair]:
-    return find_pairs([pixel_digest(crop) for crop in crops], np.stack([thumbnail(crop) for crop in crops]))
+    small = np.stack([thumbnail(crop) for crop in crops])
+    return list(find_pairs([pixel_digest(crop) for crop in crops], small).pairs)
 
 
 def indices(pairs: list[Pair]) -> list[tuple[int, int]]:
@@ -125,7 +136,7 @@ def test_a_cell_seen_again_beside_its_place_is_found(right: int, down: int, seed
 def test_crops_of_noise_are_not_alike(seed: int, crops: int) -> None:
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (crops, 64, 64), np.uint8)
-    assert find_pairs([pixel_digest(crop) for crop in noise], noise) == []
+    assert find_pairs([pixel_digest(crop) for crop in noise], noise).pairs == ()
 
 
 def test_alike_is_not_enough_for_cells_of_one_kind() -> None:
@@ -142,6 +153,42 @@ def test_alike_is_not_enough_for_cells_of_one_kind() -> None:
     assert len(pairs_of(discs)) <= 2
 
 
+def round_cells(n: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Independent cells with nothing inside but a little shade."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:96, :96] - 47.5
+    cells = []
+    for radius, edge, tilt, angle in zip(
+        rng.uniform(20, 36, n),
+        rng.uniform(2, 6, n),
+        rng.uniform(0, 0.6, n),
+        rng.uniform(0, 7, n),
+        strict=True,
+    ):
+        disc = -60 * np.exp(-(((np.hypot(x, y) - radius) / edge) ** 2))
+        shade = tilt * (x * np.cos(angle) + y * np.sin(angle)) * (np.hypot(x, y) < radius)
+        cells.append((150 + disc + shade + rng.normal(0, 1, disc.shape)).astype(np.uint8))
+    return cells
+
+
+def test_look_alikes_are_dismissed_where_mirrored_ones_are_as_many() -> None:
+    cells = round_cells(250, 1)
+    small = np.stack([thumbnail(cell) for cell in cells])
+    repeats = find_pairs([pixel_digest(cell) for cell in cells], small)
+    assert repeats.dismissed > 0
+    assert repeats.by_chance > 0.25 * repeats.dismissed
+    assert [pair for pair in repeats.pairs if pair.similarity < ALIKE] == []
+
+
+def test_many_cells_seen_again_stay_among_round_look_alikes() -> None:
+    cells = [*round_cells(40, 2), *(a_cell(seed) for seed in range(20))]
+    rng = np.random.default_rng(0)
+    for cell in cells[40:]:
+        again = np.roll(cv2.GaussianBlur(cell, (0, 0), 1.0), rng.integers(-4, 5, 2), (0, 1))
+        cells.append((again + rng.normal(0, 2, again.shape)).clip(0, 255).astype(np.uint8))
+    assert {(40 + k, 60 + k) for k in range(20)} <= set(indices(pairs_of(cells)))
+
+
 def test_copies_of_an_oblong_image_are_found_by_its_pixels() -> None:
     image = a_cell(0)[:60]
     assert len({pixel_digest(variant) for variant in dihedral(image)}) == 1
@@ -151,7 +198,7 @@ def test_copies_of_an_oblong_image_are_found_by_its_pixels() -> None:
 def test_flat_crops_are_copies_and_nothing_else() -> None:
     flat = [np.full((80, 80), grey, np.uint8) for grey in (90, 90, 140)]
     assert pairs_of(flat) == [Pair(0, 1, 1.0, copy=True)]
-    assert find_pairs([], np.zeros((0, 64, 64), np.uint8)) == []
+    assert find_pairs([], np.zeros((0, 64, 64), np.uint8)) == Repeats(())
 
 
 @given(
@@ -332,10 +379,20 @@ def test_a_second_set_is_searched_for_cells_of_the_first(clean: Path, tmp_path: 
     assert answers(survey(clean, validation=other))["split"] == ("ok", "24 to train on, 2 to validate on")
     write(other / "a" / "2.png", np.flipud(a_cell(6)).copy())
     found = survey(clean, validation=other)
-    assert answers(found)["split"][1].endswith("of which 1 are seen in training too")
+    assert answers(found)["split"][1].endswith("of which 1 is seen in training too")
     assert messages(found, "split") == [
         f"a/3.png {other}/a/2.png in training, and again in validation (correlation 1.000)"
     ]
+
+
+def test_a_known_split_does_not_hush_the_cells_seen_again(clean: Path, tmp_path: Path) -> None:
+    write(clean / "b" / "11.png", cv2.GaussianBlur(a_cell(1), (0, 0), 1.0).astype(np.uint8))
+    names = [f"{label}/{k}.png" for k in range(12) for label in "ab"]
+    run = a_run(
+        tmp_path / "run", [(name, name[0], "validation" if "/5" in name else "1", 0.5) for name in names]
+    )
+    assert answers(survey(clean))["seen again"] == ("warning", "2 crops show 1 cell (1 pair)")
+    assert answers(survey(clean, split=run))["seen again"] == answers(survey(clean))["seen again"]
 
 
 def test_a_runs_split_is_searched_and_its_groups_compared(clean: Path, tmp_path: Path) -> None:
@@ -346,7 +403,7 @@ def test_a_runs_split_is_searched_and_its_groups_compared(clean: Path, tmp_path:
     found = survey(clean, split=run)
     assert answers(found)["split"] == (
         "warning",
-        "21 to train on, 3 to validate on, of which 1 are seen in training too",
+        "21 to train on, 3 to validate on, of which 1 is seen in training too",
     )
     assert messages(found, "split")[0] == "frame_10.png a group in both training and validation"
     assert read_split(run, names[:21], names[21:]) == ["training"] * 21 + ["validation"] * 3
@@ -501,6 +558,8 @@ def test_the_object_and_the_table(clean: Path, tmp_path: Path) -> None:
     assert found["repeated"] == {
         "cells": 1,
         "crops": 2,
+        "by_chance": 0,
+        "dismissed": 0,
         "pairs": [
             {
                 "path": "a/0.png",

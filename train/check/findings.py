@@ -59,3 +59,8 @@ class Result:
 def worst(statuses: Sequence[Status]) -> Status:
     """Return the one that matters most."""
     return max(statuses, key=list(Status).index, default=Status.OK)
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun: ``1 crop``, ``2 crops``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from train.check.duplicates import Pair, clusters
-from train.check.findings import Finding, Result, Status
+from train.check.duplicates import Pair, Repeats, clusters
+from train.check.findings import Finding, Result, Status, count
 from train.check.inventory import Cell
 
 TRAINING, VALIDATION = "training", "validation"
@@ -21,37 +21,45 @@ def check_copies(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Result:
             same_file = one.file_digest == other.file_digest
             message = "the same file twice" if same_file else "the same pixels, turned or mirrored perhaps"
             findings.append(Finding(message, other.name, one.name, pair.similarity))
-    return Result(
-        "copies", f"{len(findings):,} crops are copies of another" if findings else "none", tuple(findings)
-    )
+    answer = count(len(findings), "crop is a copy", "crops are copies") + " of another"
+    return Result("copies", answer if findings else "none", tuple(findings))
 
 
-def check_sightings(cells: Sequence[Cell], pairs: Sequence[Pair], *, grouped: bool, split: bool) -> Result:
+def check_sightings(cells: Sequence[Cell], repeats: Repeats, *, grouped: bool, split: bool) -> Result:
     """Answer which cells are seen more than once.
 
     Parameters
     ----------
-    cells, pairs
-        As `train.check.duplicates.find_pairs` gives them.
+    cells, repeats
+        The crops and what `train.check.duplicates.find_pairs` found.
     grouped
         Whether the set names groups; if so, a random split keeps crops of one group together.
     split
-        Whether the split is known: then `check_split` tells which of them matter.
+        Whether the set may be split at random; with a validation set, `check_split` tells what matters.
     """
     findings = []
-    for pair in pairs:
+    for pair in repeats.pairs:
         if not pair.copy:
             one, other = cells[pair.first], cells[pair.second]
-            parted = not split and one.group != other.group
+            parted = split and one.group != other.group
             message = f"the same cell, as it seems (correlation {pair.similarity:.3f})"
             if parted:
                 message += ", in two groups" if grouped else ""
                 message += ": a random split may part them"
             status = Status.WARNING if parted else Status.OK
             findings.append(Finding(message, one.name, other.name, round(pair.similarity, 4), status))
-    seen = clusters([pair for pair in pairs if not pair.copy])
-    crops = sum(map(len, seen))
-    answer = f"{crops:,} crops show {len(seen):,} cells ({len(findings):,} pairs)" if findings else "none"
+    seen = clusters([pair for pair in repeats.pairs if not pair.copy])
+    chance, sure = repeats.by_chance, not repeats.dismissed
+    if findings:
+        found = count(len(findings), "pair") + (
+            f", about {chance:,} of them by chance" if sure and chance else ""
+        )
+        answer = f"{sum(map(len, seen)):,} crops show {count(len(seen), 'cell')} ({found})"
+    else:
+        answer = "none"
+    if not sure:
+        alike = f"{count(repeats.dismissed, 'pair')} of look-alikes not counted"
+        answer += f"; {alike}: about {chance:,} such would be chance"
     return Result("seen again", answer, tuple(findings))
 
 
@@ -68,7 +76,7 @@ def check_labels(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Result:
         for one, other in [(cells[pair.first], cells[pair.second])]
         if one.label != other.label
     ]
-    return Result("two labels", f"{len(findings):,} pairs" if findings else "none", tuple(findings))
+    return Result("two labels", count(len(findings), "pair") if findings else "none", tuple(findings))
 
 
 def check_split(cells: Sequence[Cell], parts: Sequence[str], pairs: Sequence[Pair]) -> Result:
@@ -112,5 +120,5 @@ def check_split(cells: Sequence[Cell], parts: Sequence[str], pairs: Sequence[Pai
     validation = sum(part == VALIDATION for part in parts)
     answer = f"{len(parts) - validation:,} to train on, {validation:,} to validate on"
     if leaked:
-        answer += f", of which {len(leaked):,} are seen in training too"
+        answer += f", of which {count(len(leaked), 'is', 'are')} seen in training too"
     return Result("split", answer, tuple(findings))

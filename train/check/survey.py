@@ -15,7 +15,7 @@ import numpy as np
 from edge.durable import write_atomically
 from train.check import drift, inventory, repeats
 from train.check.doubts import Doubt, check_doubts, find_doubts
-from train.check.duplicates import THUMBNAIL_PX, Pair, clusters, find_pairs
+from train.check.duplicates import THUMBNAIL_PX, Repeats, clusters, find_pairs
 from train.check.findings import Result, Status, worst
 from train.check.inventory import Cell, Inventory, take_inventory
 from train.check.repeats import TRAINING, VALIDATION
@@ -36,7 +36,7 @@ class Survey:
     parts : ``training`` or ``validation`` for each cell, or None where no split is known
     unreadable : name and reason of each file that cannot be read
     pixel_um : of the crops as they are trained on, or None
-    pairs : crops that show one cell
+    repeats : crops that show one cell
     drifts : measure → its course over the groups, or None for too few groups
     doubts : labels in doubt, or None where no predictions were given
     results : the answers
@@ -47,7 +47,7 @@ class Survey:
     parts: tuple[str, ...] | None
     unreadable: tuple[tuple[str, str], ...]
     pixel_um: float | None
-    pairs: tuple[Pair, ...]
+    repeats: Repeats
     drifts: dict[str, drift.Drift | None]
     doubts: tuple[Doubt, ...] | None
     results: tuple[Result, ...]
@@ -113,7 +113,7 @@ def survey(
     thumbnails = np.zeros((len(cells), THUMBNAIL_PX, THUMBNAIL_PX), np.uint8)
     for thumbnail, cell in zip(thumbnails, cells, strict=True):
         thumbnail[:] = cell.thumbnail
-    pairs = find_pairs(
+    repeated = find_pairs(
         [cell.pixel_digest for cell in cells], thumbnails, lambda: on_step("comparing", len(cells))
     )
     grouped = any(part.grouped for part in sets)
@@ -124,10 +124,10 @@ def survey(
         parts=None if parts is None else tuple(parts),
         unreadable=tuple(failed for part in sets for failed in part.unreadable),
         pixel_um=first.pixel_um,
-        pairs=tuple(pairs),
+        repeats=repeated,
         drifts=drifts,
         doubts=doubts,
-        results=tuple(_ask(sets, cells, parts, pairs, drifts, doubts, grouped=grouped)),
+        results=tuple(_ask(sets, cells, parts, repeated, drifts, doubts, grouped=grouped)),
     )
 
 
@@ -145,7 +145,7 @@ def _ask(
     sets: Sequence[Inventory],
     cells: Sequence[Cell],
     parts: Sequence[str] | None,
-    pairs: Sequence[Pair],
+    repeated: Repeats,
     drifts: dict[str, drift.Drift | None],
     doubts: Sequence[Doubt] | None,
     *,
@@ -163,12 +163,12 @@ def _ask(
             )
         ]
     results += [
-        repeats.check_copies(cells, pairs),
-        repeats.check_sightings(cells, pairs, grouped=grouped, split=parts is not None),
-        repeats.check_labels(cells, pairs),
+        repeats.check_copies(cells, repeated.pairs),
+        repeats.check_sightings(cells, repeated, grouped=grouped, split=len(sets) == 1),
+        repeats.check_labels(cells, repeated.pairs),
     ]
     if parts is not None:
-        results.append(repeats.check_split(cells, parts, pairs))
+        results.append(repeats.check_split(cells, parts, repeated.pairs))
     results += [drift.check_drift(course, measure) for measure, course in drifts.items()]
     results.append(drift.check_class_brightness(cells))
     if doubts is not None:
@@ -180,7 +180,7 @@ def as_object(found: Survey) -> dict[str, Any]:
     """Return what ``data check --json`` prints."""
     cells = found.cells
     parts = found.parts or [""] * len(cells)
-    seen = clusters(found.pairs)
+    seen = clusters(found.repeats.pairs)
     return {
         "data": str(found.data),
         "trainable": found.trainable,
@@ -197,6 +197,8 @@ def as_object(found: Survey) -> dict[str, Any]:
         "repeated": {
             "cells": len(seen),
             "crops": sum(map(len, seen)),
+            "by_chance": found.repeats.by_chance,
+            "dismissed": found.repeats.dismissed,
             "pairs": [
                 {
                     "path": cells[pair.first].name,
@@ -206,7 +208,7 @@ def as_object(found: Survey) -> dict[str, Any]:
                     "crosses_split": parts[pair.first] != parts[pair.second],
                     "same_label": cells[pair.first].label == cells[pair.second].label,
                 }
-                for pair in found.pairs
+                for pair in found.repeats.pairs
             ],
         },
         "split": None if found.parts is None else dict(sorted(Counter(found.parts).items())),

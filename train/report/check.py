@@ -37,12 +37,12 @@ def check_page(found: Survey) -> str:
     sections = [("Answers", _answers(found))]
     if findings := _findings(found):
         sections.append(("What is behind them", findings))
-    if crossing := [pair for pair in found.pairs if _crosses(found, pair)]:
+    if crossing := [pair for pair in found.repeats.pairs if _crosses(found, pair)]:
         sections.append(("Seen in training and in validation", _repeated(found.cells, crossing)))
-    if conflicting := [pair for pair in found.pairs if _conflicts(found, pair)]:
+    if conflicting := [pair for pair in found.repeats.pairs if _conflicts(found, pair)]:
         sections.append(("One cell, two labels", _repeated(found.cells, conflicting)))
-    if found.pairs:
-        sections.append(("Cells seen more than once", _repeated(found.cells, found.pairs)))
+    if found.repeats.pairs:
+        sections.append(("Cells seen more than once", _repeated(found.cells, found.repeats.pairs)))
     if courses := [course for course in found.drifts.values() if course is not None]:
         sections.append(("Over the groups", _courses(courses)))
     if found.doubts is not None:
