@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import math
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.crop import Normalisation
+from edge import manifest as manifests
 from edge.durable import write_atomically
+from edge.manifest import Manifest, Parity, Quantisation, Rejection, Representative, TrainingData
 
-SCHEMA = 1
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Manifest",
+    "Parity",
+    "Quantisation",
+    "Rejection",
+    "Representative",
+    "TrainingData",
+    "load",
+    "locate",
+    "shipped",
+    "write",
+]
+
 SHIPPED = Path(__file__).with_name("bundles")
 _MEMBERS = ("manifest.json", "labels.txt", "golden.npz")
 _FILE_LIMIT_BYTES = 256 << 20
@@ -32,69 +44,6 @@ _FLATBUFFER_IDENTIFIER = b"TFL3"
 
 class BundleError(ValueError):
     """A bundle that must not be used; the message is one line for the operator."""
-
-
-@dataclass(frozen=True)
-class Quantisation:
-    """Affine quantisation of a tensor: real value = scale · (int8 − zero_point)."""
-
-    scale: float
-    zero_point: int
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What the network was trained on: a name and the SHA-256 over its crops and labels."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a bundle says of itself.
-
-    Attributes
-    ----------
-    name, version : of the bundle
-    labels : in output order
-    counted : labels of the differential; every other label is "not a leukocyte"
-    crop_px, crop_um : side of the square input crop
-    normalisation : of the crops, see `edge.crop.Normalisation`
-    input, output : int8 quantisation; the output holds logits, softmax is the runtime's
-    sha256 : of the flatbuffer alone
-    temperature : logits are divided by it before softmax (Guo et al., ICML 2017)
-    reject_below : a cell whose best probability is smaller is rejected
-    confusion : validation confusion matrix in cells, rows are the truth, in label order
-    training : the training data's name and hash
-    intended_use, licence : in words
-    notice : said with every output, empty for none
-    schema : version of this format
-    """
-
-    name: str
-    version: str
-    labels: tuple[str, ...]
-    counted: tuple[str, ...]
-    crop_px: int
-    crop_um: float
-    normalisation: Normalisation
-    input: Quantisation
-    output: Quantisation
-    sha256: str
-    temperature: float
-    reject_below: float
-    confusion: tuple[tuple[int, ...], ...]
-    training: TrainingData
-    intended_use: str
-    licence: str
-    notice: str = ""
-    schema: int = SCHEMA
-
-    @property
-    def pixel_um(self) -> float:
-        """Side of a crop's pixel in the specimen."""
-        return self.crop_um / self.crop_px
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +130,7 @@ def write(
         If the file cannot be written; an older one at `path` is then untouched.
     """
     members = {
-        "manifest.json": json.dumps(asdict(manifest), indent=2).encode(),
+        "manifest.json": manifests.encode(manifest),
         "labels.txt": "".join(f"{label}\n" for label in manifest.labels).encode(),
         "golden.npz": _pack({"crops.npy": _npy(golden_crops), "outputs.npy": _npy(golden_outputs)}),
     }
@@ -214,7 +163,10 @@ def _parse(content: bytes) -> Bundle:
     if content[4:8] != _FLATBUFFER_IDENTIFIER:
         raise BundleError("not a TFLite model")
     members, flatbuffer = _split(content)
-    manifest = _manifest(members["manifest.json"])
+    try:
+        manifest = manifests.decode(members["manifest.json"])
+    except ValueError as error:
+        raise BundleError(str(error)) from error
     if hashlib.sha256(flatbuffer).hexdigest() != manifest.sha256:
         raise BundleError("the model does not match its manifest's SHA-256: damaged or altered, get it anew")
     if members["labels.txt"].decode(errors="replace").split("\n") != [*manifest.labels, ""]:
@@ -247,86 +199,6 @@ def _split(content: bytes) -> tuple[dict[str, bytes], bytes]:
     if content[end:] != _pack(members, end):
         raise BundleError("bytes that `leuko convert` does not write: damaged or altered, get it anew")
     return members, content[:end]
-
-
-def _manifest(data: bytes) -> Manifest:
-    """Manifest from its JSON, every field checked."""
-    try:
-        raw = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BundleError("manifest.json is not JSON") from error
-    if not isinstance(raw, dict) or type(raw.get("schema")) is not int:
-        raise BundleError("manifest.json states no schema version")
-    if raw["schema"] > SCHEMA:
-        raise BundleError(
-            f"made for a newer leuko-edge (schema {raw['schema']}, this one reads {SCHEMA}): update"
-        )
-    known = {f.name for f in fields(Manifest)}
-    if raw.keys() != known:
-        odd = ", ".join(sorted(raw.keys() ^ known))
-        raise BundleError(f"manifest.json lacks or adds: {odd}")
-    try:
-        manifest = Manifest(
-            **{
-                **raw,
-                "labels": tuple(_texts(raw["labels"])),
-                "counted": tuple(_texts(raw["counted"])),
-                "normalisation": _normalisation(raw["normalisation"]),
-                "input": _quantisation(raw["input"]),
-                "output": _quantisation(raw["output"]),
-                "confusion": tuple(tuple(_whole(n) for n in row) for row in raw["confusion"]),
-                "training": TrainingData(*_texts([raw["training"]["name"], raw["training"]["sha256"]])),
-            }
-        )
-        _texts([getattr(manifest, name) for name in ("name", "version", "sha256", "intended_use", "licence")])
-        consistent = (
-            len(set(manifest.labels)) == len(manifest.labels) > 1
-            and set(manifest.counted) <= set(manifest.labels)
-            and len(manifest.counted) > 0
-            and isinstance(manifest.notice, str)
-            and 8 <= _whole(manifest.crop_px) <= 1024
-            and 0 < _number(manifest.crop_um) < 1e4
-            and 0.01 <= _number(manifest.temperature) <= 100
-            and 0 <= _number(manifest.reject_below) < 1
-            and [len(row) for row in manifest.confusion] == [len(manifest.labels)] * len(manifest.labels)
-        )
-    except (TypeError, ValueError, KeyError) as error:
-        raise BundleError(f"manifest.json is malformed ({error})") from error
-    if not consistent:
-        raise BundleError("manifest.json contradicts itself")
-    return manifest
-
-
-def _texts(values: Any) -> list[str]:
-    if not isinstance(values, list) or not all(isinstance(v, str) and v and v.isprintable() for v in values):
-        raise ValueError("a text is missing or not printable")
-    return values
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
-
-
-def _normalisation(raw: Mapping[str, Any]) -> Normalisation:
-    background, scale, offset = _whole(raw["background"]), _number(raw["scale"]), _number(raw["offset"])
-    if background > 255 or scale <= 0:
-        raise ValueError("the normalisation is out of range")
-    return Normalisation(background, scale, offset)
-
-
-def _quantisation(raw: Mapping[str, Any]) -> Quantisation:
-    scale, zero_point = _number(raw["scale"]), raw["zero_point"]
-    if type(zero_point) is not int or not (scale > 0 and -128 <= zero_point <= 127):
-        raise ValueError("a quantisation is out of range")
-    return Quantisation(scale, zero_point)
 
 
 def _golden(data: bytes, manifest: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:

@@ -37,7 +37,7 @@ def manifest(**changes: Any) -> Manifest:
         temperature=1.2,
         reject_below=0.5,
         confusion=((3, 1), (0, 4)),
-        training=TrainingData("made up", "00"),
+        training=TrainingData("made up", "00" * 32),
         intended_use="tests",
         licence="Apache-2.0",
     )
@@ -114,7 +114,8 @@ def _content() -> bytes:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"schema": 2}, "newer leuko-edge"),
+        ({"schema": 1}, "older"),
+        ({"schema": 3}, "newer leuko-edge"),
         ({"sha256": "0" * 64}, "SHA-256"),
         ({"labels": ("granulocyte",)}, "contradicts itself"),
         ({"labels": ("granulocyte", "granulocyte")}, "contradicts itself"),
@@ -123,7 +124,7 @@ def _content() -> bytes:
         ({"crop_px": 9}, "golden.npz does not fit"),
         ({"crop_px": 8.5}, "malformed"),
         ({"crop_um": float("nan")}, "malformed"),
-        ({"temperature": 0.0}, "contradicts itself"),
+        ({"temperature": 0.0}, "malformed"),
         ({"reject_below": 1.0}, "contradicts itself"),
         ({"confusion": ((1, 2),)}, "contradicts itself"),
         ({"output": Quantisation(-1.0, 0)}, "malformed"),
