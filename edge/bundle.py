@@ -2,24 +2,26 @@
 
 The ZIP follows the flatbuffer in the same file (the TFLite Metadata convention), so that every TFLite tool
 still loads it: the flatbuffer's own offsets count from the file's start, the ZIP's directory from its end.
+A file is a bundle if it is, byte for byte, what `write` makes of the content read from it; whatever else a
+reader of ZIP, JSON or NumPy's format would forgive is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import manifest as manifests
+from edge import archive, manifest, signature
 from edge.durable import write_atomically
 from edge.manifest import Manifest, Parity, Quantisation, Rejection, Representative, TrainingData
+from edge.settings import Settings, SettingsError, read_settings
+from edge.signature import Signature
 
 __all__ = [
     "Bundle",
@@ -38,6 +40,7 @@ __all__ = [
 
 SHIPPED = Path(__file__).with_name("bundles")
 _MEMBERS = ("manifest.json", "labels.txt", "golden.npz")
+_SIGNATURE = "signature.json"
 _FILE_LIMIT_BYTES = 256 << 20
 _FLATBUFFER_IDENTIFIER = b"TFL3"
 
@@ -48,7 +51,7 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A bundle whose hash and format have been checked.
+    """A bundle whose hash, format and signature have been checked.
 
     Attributes
     ----------
@@ -57,6 +60,9 @@ class Bundle:
     golden_crops : int8 [k, crop_px, crop_px, 1]
     golden_outputs : int8 [k, labels], what the converter's runtime answered
     sha256 : of the whole file, which identifies the bundle in reports
+    unsigned_sha256 : of the file without its signature, which is what gets signed
+    signature : None for an unsigned bundle
+    signer : the name that this device gives the signature's key; None for a key that it does not trust
     """
 
     manifest: Manifest
@@ -64,6 +70,16 @@ class Bundle:
     golden_crops: NDArray[np.int8] = field(repr=False)
     golden_outputs: NDArray[np.int8] = field(repr=False)
     sha256: str
+    unsigned_sha256: str
+    signature: Signature | None = None
+    signer: str | None = None
+
+    @property
+    def signed(self) -> str:
+        """Who signed, in words."""
+        if self.signature is None:
+            return "not signed"
+        return f"signed by {self.signer or 'a key not trusted here, ' + self.signature.public_key}"
 
 
 def shipped() -> list[str]:
@@ -89,26 +105,37 @@ def locate(name_or_path: str | Path) -> Path:
     raise BundleError(f"no bundle {text}: give a .tflite file or one of {', '.join(shipped())}")
 
 
-def load(name_or_path: str | Path) -> Bundle:
+def load(name_or_path: str | Path, settings: Settings | None = None) -> Bundle:
     """Read and check a bundle; no interpreter sees a byte of it here.
+
+    Parameters
+    ----------
+    settings
+        Which keys are trusted, and whether one must have signed; by default what this device's settings say.
 
     Raises
     ------
     BundleError
-        With one line, if the file is missing, not a bundle, of a newer schema, incomplete, or not what its
-        manifest says.
+        With one line, if the file is missing, not a bundle, of another schema, incomplete, not what its
+        manifest says, altered after it was signed, or not signed as the settings demand.
     """
     path = locate(name_or_path)
     try:
+        settings = settings or read_settings()
         if path.stat().st_size > _FILE_LIMIT_BYTES:
-            raise BundleError(f"{path}: larger than {_FILE_LIMIT_BYTES >> 20} MiB, not a bundle")
-        content = path.read_bytes()
+            raise BundleError(f"larger than {_FILE_LIMIT_BYTES >> 20} MiB, not a bundle")
+        bundle = _parse(path.read_bytes())
+    except SettingsError as error:
+        raise BundleError(str(error)) from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        return _parse(content)
-    except BundleError as error:
+    except ValueError as error:
         raise BundleError(f"{path}: {error}") from error
+    if bundle.signature is not None:
+        bundle = replace(bundle, signer=settings.trusted.get(bundle.signature.public_key))
+    if settings.require_signed and bundle.signer is None:
+        raise BundleError(f"{path}: {bundle.signed}; this device takes bundles signed by a trusted key only")
+    return bundle
 
 
 def write(
@@ -117,10 +144,16 @@ def write(
     flatbuffer: bytes,
     golden_crops: NDArray[np.int8],
     golden_outputs: NDArray[np.int8],
+    signature: Signature | None = None,
 ) -> Bundle:
     """Write a bundle atomically, read it back, and return what a device would load.
 
     The same arguments give the same bytes: members carry no time.
+
+    Parameters
+    ----------
+    signature
+        Of the same bundle without it, from `edge.signature.sign` and `Bundle.unsigned_sha256`.
 
     Raises
     ------
@@ -129,93 +162,90 @@ def write(
     OSError
         If the file cannot be written; an older one at `path` is then untouched.
     """
-    members = {
-        "manifest.json": manifests.encode(manifest),
-        "labels.txt": "".join(f"{label}\n" for label in manifest.labels).encode(),
-        "golden.npz": _pack({"crops.npy": _npy(golden_crops), "outputs.npy": _npy(golden_outputs)}),
-    }
-    content = flatbuffer + _pack(members, len(flatbuffer))
-    bundle = _parse(content)
+    content = flatbuffer + _appended(len(flatbuffer), manifest, golden_crops, golden_outputs, signature)
+    try:
+        bundle = _parse(content)
+    except ValueError as error:
+        raise BundleError(str(error)) from error
     write_atomically(path, content)
     return bundle
 
 
-def _pack(members: Mapping[str, bytes], start: int = 0) -> bytes:
-    """The one ZIP that these members make: stored, without times; `start` is its offset in the file."""
-    file = io.BytesIO(bytes(start))
-    file.seek(start)
-    with zipfile.ZipFile(file, "a" if start else "w") as archive:
-        for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return file.getvalue()[start:]
-
-
-def _npy(array: NDArray[np.int8]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
+def _appended(
+    start: int,
+    described: Manifest,
+    golden_crops: NDArray[np.int8],
+    golden_outputs: NDArray[np.int8],
+    signed: Signature | None,
+) -> bytes:
+    """What follows a flatbuffer of `start` bytes."""
+    members = {
+        "manifest.json": manifest.encode(described),
+        "labels.txt": "".join(f"{label}\n" for label in described.labels).encode(),
+        "golden.npz": archive.pack({"crops.npy": _npy(golden_crops), "outputs.npy": _npy(golden_outputs)}),
+    }
+    if signed is not None:
+        members[_SIGNATURE] = signature.encode(signed)
+    return archive.pack(members, start)
 
 
 def _parse(content: bytes) -> Bundle:
-    """Check everything that can be checked without an interpreter."""
+    """Check everything that can be checked without an interpreter and the device's settings."""
     if not content:
         raise BundleError("the file is empty")
     if content[4:8] != _FLATBUFFER_IDENTIFIER:
         raise BundleError("not a TFLite model")
-    members, flatbuffer = _split(content)
     try:
-        manifest = manifests.decode(members["manifest.json"])
+        start, members = archive.unpack(content)
     except ValueError as error:
-        raise BundleError(str(error)) from error
-    if hashlib.sha256(flatbuffer).hexdigest() != manifest.sha256:
-        raise BundleError("the model does not match its manifest's SHA-256: damaged or altered, get it anew")
-    if members["labels.txt"].decode(errors="replace").split("\n") != [*manifest.labels, ""]:
-        raise BundleError("labels.txt and the manifest disagree")
-    crops, outputs = _golden(members["golden.npz"], manifest)
-    return Bundle(manifest, flatbuffer, crops, outputs, hashlib.sha256(content).hexdigest())
-
-
-def _split(content: bytes) -> tuple[dict[str, bytes], bytes]:
-    """Members of the appended ZIP, and the flatbuffer before it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            if [entry.filename for entry in entries] != list(_MEMBERS):
-                raise BundleError("a TFLite model, but not a leuko bundle: convert it with `leuko convert`")
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise BundleError("its members are compressed: not written by `leuko convert`")
-            members = {entry.filename: archive.read(entry) for entry in entries}
-            end = entries[0].header_offset
-    except BundleError:
-        raise
-    except zipfile.BadZipFile as error:
         raise BundleError(
             "no manifest behind the model: truncated, damaged, or not a leuko bundle"
         ) from error
-    # a damaged ZIP makes zipfile raise whatever the bytes happen to hit
-    except Exception as error:
-        raise BundleError(f"the manifest cannot be unpacked ({type(error).__name__})") from error
-    # only one ZIP can say this: no hidden members, no gaps, no comments, nothing appended
-    if content[end:] != _pack(members, end):
+    if tuple(members) not in (_MEMBERS, (*_MEMBERS, _SIGNATURE)):
+        raise BundleError("a TFLite model, but not a leuko bundle: convert it with `leuko convert`")
+    described = manifest.decode(members["manifest.json"])
+    flatbuffer = content[:start]
+    digest = hashlib.sha256(flatbuffer)
+    if digest.hexdigest() != described.sha256:
+        raise BundleError("the model does not match its manifest's SHA-256: damaged or altered, get it anew")
+    crops, outputs = _golden(members["golden.npz"], described)
+    signed = signature.decode(members[_SIGNATURE]) if _SIGNATURE in members else None
+    appended = _appended(start, described, crops, outputs, signed)
+    # no hidden members, no gaps, no comments, no other spelling
+    if start + len(appended) != len(content) or not content.endswith(appended):
         raise BundleError("bytes that `leuko convert` does not write: damaged or altered, get it anew")
-    return members, content[:end]
+    unsigned = digest.copy()
+    unsigned.update(_appended(start, described, crops, outputs, None))
+    if signed is not None:
+        signature.check(signed, unsigned.hexdigest())
+    digest.update(appended)
+    return Bundle(described, flatbuffer, crops, outputs, digest.hexdigest(), unsigned.hexdigest(), signed)
 
 
-def _golden(data: bytes, manifest: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def _golden(data: bytes, described: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Golden crops and outputs, of the shapes that the manifest implies."""
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            crops, outputs = archive["crops"], archive["outputs"]
-    # numpy's reader raises whatever damaged headers make it hit
-    except Exception as error:
-        raise BundleError(f"golden.npz cannot be read ({type(error).__name__})") from error
-    side = manifest.crop_px
-    if (
-        crops.dtype != np.int8
-        or outputs.dtype != np.int8
-        or len(crops) == 0
-        or crops.shape != (len(crops), side, side, 1)
-        or outputs.shape != (len(crops), len(manifest.labels))
-    ):
-        raise BundleError("golden.npz does not fit the manifest")
+        members = archive.unpack(data)[1]
+        crops = _array(members["crops.npy"], (described.crop_px, described.crop_px, 1))
+        outputs = _array(members["outputs.npy"], (len(described.labels),))
+    except (ValueError, KeyError) as error:
+        raise BundleError("golden.npz does not fit the manifest, or is damaged") from error
+    if len(crops) != len(outputs):
+        raise BundleError("golden.npz holds another number of outputs than of crops")
     return crops, outputs
+
+
+def _npy(array: NDArray[np.int8]) -> bytes:
+    """Encode an array in NumPy's format 1.0, whose padding differs between NumPy's releases."""
+    header = f"{{'descr': '|i1', 'fortran_order': False, 'shape': {array.shape}, }}"
+    length = -(-(10 + len(header) + 1) // 64) * 64 - 10
+    prefix = b"\x93NUMPY\1\0" + length.to_bytes(2, "little")
+    return prefix + header.ljust(length - 1).encode() + b"\n" + array.tobytes()
+
+
+def _array(data: bytes, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    """Decode int8 [n, *shape], n > 0, from what `_npy` writes; the header is for the caller to compare."""
+    values = np.frombuffer(data, np.int8, offset=10 + int.from_bytes(data[8:10], "little"))
+    if values.size == 0:
+        raise ValueError("no golden crops")
+    return values.reshape(values.size // prod(shape), *shape)

@@ -16,6 +16,7 @@ SCHEMA = 2
 PROBABILITY = "probability"
 """The rejection score that `Manifest.reject_below` holds for."""
 
+_SIZE_LIMIT_BYTES = 1 << 20
 _TEXT_LIMIT = 4000
 _COUNT_LIMIT = 2**53
 """Counts below it are exact in every reader of JSON."""
@@ -151,8 +152,10 @@ def decode(data: bytes) -> Manifest:
     Raises
     ------
     ValueError
-        With one line, if it is anything else, also the same JSON spelled otherwise.
+        With one line, if it is anything else. Whoever needs the very spelling compares with `encode`.
     """
+    if len(data) > _SIZE_LIMIT_BYTES:
+        raise ValueError("manifest.json is larger than any manifest")
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -170,8 +173,6 @@ def decode(data: bytes) -> Manifest:
         raise ValueError(f"manifest.json is malformed ({error})") from error
     if not _consistent(manifest):
         raise ValueError("manifest.json contradicts itself")
-    if encode(manifest) != data:
-        raise ValueError("manifest.json is not spelled as `leuko convert` does: damaged or altered")
     return manifest
 
 
