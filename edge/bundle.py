@@ -215,10 +215,10 @@ def _parse(content: bytes) -> Bundle:
     if start + len(appended) != len(content) or not content.endswith(appended):
         raise BundleError("bytes that `leuko convert` does not write: damaged or altered, get it anew")
     unsigned = digest.copy()
-    unsigned.update(_appended(start, described, crops, outputs, None))
+    digest.update(appended)
+    unsigned.update(appended if signed is None else _appended(start, described, crops, outputs, None))
     if signed is not None:
         signature.check(signed, unsigned.hexdigest())
-    digest.update(appended)
     return Bundle(described, flatbuffer, crops, outputs, digest.hexdigest(), unsigned.hexdigest(), signed)
 
 

@@ -65,21 +65,21 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
     others = [label for label in manifest.labels if label not in manifest.counted]
     sections = (
         # the share of a single label among itself says nothing
-        _section("Differential", _differential(tally, palette)) if len(tally.counted) > 1 else "",
-        _section("Not leukocytes", _outside(tally, others)) if others else "",
-        _section("Frames that could not be read", _failed(tally)) if tally.failed else "",
+        section("Differential", _differential(tally, palette)) if len(tally.counted) > 1 else "",
+        section("Not leukocytes", _outside(tally, others)) if others else "",
+        section("Frames that could not be read", _failed(tally)) if tally.failed else "",
         *(
-            _section(
+            section(
                 _swatch(palette[label]) + escape(label),
                 _gallery(tally.counts[label], _within(galleries[label], limit)),
             )
             for label in (*manifest.counted, *others)
             if tally.counts[label]
         ),
-        _section("Rejected", _rejected(tally, manifest, _within(galleries[REJECTED], limit))),
-        _section("Annotated frames", _frames(tally, _within(frames, _FRAMES_BYTES))) if frames else "",
-        _section("Bundle", _bundle(run)),
-        _section("This count", _provenance(run)),
+        section("Rejected", _rejected(tally, manifest, _within(galleries[REJECTED], limit))),
+        section("Annotated frames", _frames(tally, _within(frames, _FRAMES_BYTES))) if frames else "",
+        section("Bundle", _bundle(run)),
+        section("This count", _provenance(run)),
     )
     return _PAGE.substitute(
         title=escape(f"Leukocyte count {run.identifier}"),
@@ -114,7 +114,8 @@ def percent_interval(fraction: Fraction) -> str:
     return f"{100 * fraction.low:.1f}–{100 * fraction.high:.1f} %"
 
 
-def _section(heading: str, body: str) -> str:
+def section(heading: str, body: str) -> str:
+    """Set a section; both are HTML."""
     return f"<section>\n<h2>{heading}</h2>\n{body}\n</section>"
 
 
@@ -205,7 +206,7 @@ def _gallery(found: int, pictures: Sequence[Picture]) -> str:
     shown = f"{len(pictures)} of {found:,}" if len(pictures) < found else f"All {found:,}"
     figures = "\n".join(
         f'<figure title="{escape(picture.origin)}"><img alt="cell, probability {escape(picture.caption)}" '
-        f'src="{_data_uri(picture)}" loading=lazy><figcaption>{escape(picture.caption)}</figcaption></figure>'
+        f'src="{data_uri(picture)}" loading=lazy><figcaption>{escape(picture.caption)}</figcaption></figure>'
         for picture in pictures
     )
     return (
@@ -217,7 +218,7 @@ def _frames(tally: Tally, pictures: Sequence[Picture]) -> str:
     figures = "\n".join(
         f'<figure title="{escape(picture.origin)}"><a href="{escape(picture.file)}">'
         f'<img alt="frame {escape(picture.caption)} with its cells" '
-        f'src="{_data_uri(picture)}" loading=lazy></a>'
+        f'src="{data_uri(picture)}" loading=lazy></a>'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
         for picture in pictures
     )
@@ -250,11 +251,11 @@ def _bundle(run: Run) -> str:
         "Cell image": f"{manifest.crop_px} px, {manifest.crop_um:g} µm",
         "Licence": manifest.licence,
     }
-    return _facts(facts) + _confusion(manifest)
+    return definitions(facts) + confusion(manifest)
 
 
-def _confusion(manifest: Manifest) -> str:
-    """The validation confusion matrix, each field shaded by its share of its row."""
+def confusion(manifest: Manifest) -> str:
+    """Set the validation confusion matrix, each field shaded by its share of its row."""
     head = "".join(f"<th scope=col>{escape(label)}</th>" for label in manifest.labels)
     rows = []
     for k, (label, row) in enumerate(zip(manifest.labels, manifest.confusion, strict=True)):
@@ -283,15 +284,16 @@ def _provenance(run: Run) -> str:
     facts |= {"Software": f"leuko-edge {__version__}", "Time taken": f"{run.seconds:.1f} s"}
     return (
         "<p class=small>The identifier is the same for the same frames, bundle and parameters.</p>\n"
-        + _facts(facts)
+        + definitions(facts)
     )
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    pairs = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()
+def definitions(pairs: Mapping[str, str]) -> str:
+    """Set names and values, plain text, as a list."""
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items()
     )
-    return f"<dl class=facts>{pairs}</dl>"
+    return f"<dl class=facts>{rows}</dl>"
 
 
 def _within(pictures: Sequence[Picture], limit: int) -> list[Picture]:
@@ -305,5 +307,6 @@ def _within(pictures: Sequence[Picture], limit: int) -> list[Picture]:
     return kept
 
 
-def _data_uri(picture: Picture) -> str:
+def data_uri(picture: Picture) -> str:
+    """Set a picture as an address that holds it."""
     return f"data:image/jpeg;base64,{b64encode(picture.jpeg).decode()}"

@@ -177,10 +177,7 @@ def test_a_foreign_file_is_named_as_such(tmp_path: Path) -> None:
         "empty.tflite": (b"", "empty"),
         "text.tflite": (b"hello, world", "not a TFLite model"),
         "plain.tflite": (FLATBUFFER, "no manifest"),
-        "metadata.tflite": (
-            FLATBUFFER + archive.pack({"labelmap.txt": b"cat\n"}, len(FLATBUFFER)),
-            "not a leuko bundle",
-        ),
+        "metadata.tflite": (FLATBUFFER + foreign, "not a leuko bundle"),
     }
     for name, (content, reason) in cases.items():
         (tmp_path / name).write_bytes(content)
