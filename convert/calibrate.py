@@ -1,4 +1,4 @@
-"""Honest probabilities: the temperature of a network's logits and the threshold below which cells are rejected."""
+"""Honest probabilities: the temperature of the logits, and the threshold below which cells are rejected."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def temperature_interval(logits: NDArray[np.float32], truth: NDArray[np.int64]) 
 
 
 def reject_threshold(
-    scores: NDArray[np.floating],
+    scores: NDArray[np.float32] | NDArray[np.float64],
     right: NDArray[np.bool_],
     precision: float,
     *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 # in order of preference: LiteRT runs int8 through XNNPACK, 5 times as fast on the same CPU
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+_DISTRIBUTIONS = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
 
 
 class RuntimeMissingError(RuntimeError):
@@ -22,24 +24,36 @@ def installed() -> list[str]:
     return [name for name, module in RUNTIMES.items() if importlib.util.find_spec(module.split(".")[0])]
 
 
+def version(runtime: str) -> str:
+    """Version of an installed runtime."""
+    return importlib.metadata.version(_DISTRIBUTIONS[runtime])
+
+
 class Model:
-    """An int8 flatbuffer in an interpreter.
+    """A flatbuffer in an interpreter.
 
     Parameters
     ----------
     flatbuffer : a checked model; an interpreter may crash the process on a damaged one
     runtime : a key of `RUNTIMES`, by default the first that is installed
     threads : the interpreter's own
+    dtype : of the input and the output: int8, or float32 of a network that was not quantised
 
     Raises
     ------
     RuntimeMissingError
         If there is no such runtime.
     ValueError
-        If the interpreter refuses the model, or it is not int8 in and out.
+        If the interpreter refuses the model, or it is of another `dtype`.
     """
 
-    def __init__(self, flatbuffer: bytes, runtime: str | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        flatbuffer: bytes,
+        runtime: str | None = None,
+        threads: int = 1,
+        dtype: type[np.generic] = np.int8,
+    ) -> None:
         available = installed()
         if not available:
             raise RuntimeMissingError("no TFLite runtime: pip install ai-edge-litert")
@@ -55,8 +69,8 @@ class Model:
             raise ValueError(f"{self.runtime} refuses the model: {reason}") from error
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
-        if self._input["dtype"] is not np.int8 or self._output["dtype"] is not np.int8:
-            raise ValueError("the model is not int8 in and out")
+        if self._input["dtype"] is not dtype or self._output["dtype"] is not dtype:
+            raise ValueError(f"the model is not {dtype.__name__} in and out")
         self._batch = int(self._input["shape"][0])
 
     @property
@@ -76,13 +90,13 @@ class Model:
         scale, zero_point = self._output["quantization"]
         return float(scale), int(zero_point)
 
-    def run(self, batch: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Outputs int8 [n, labels] of inputs int8 [n, height, width, channels]."""
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Outputs [n, labels] of inputs [n, height, width, channels], both of the model's dtype."""
         if len(batch) != self._batch:
             self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
             self._interpreter.allocate_tensors()
             self._batch = len(batch)
         self._interpreter.set_tensor(self._input["index"], batch)
         self._interpreter.invoke()
-        output: NDArray[np.int8] = self._interpreter.get_tensor(self._output["index"])
+        output: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])
         return output.reshape(len(batch), -1)

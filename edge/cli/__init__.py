@@ -15,6 +15,8 @@ COMMANDS = {
     "count": "edge.cli.count",
     "simulate": "edge.cli.simulate",
     "verify": "edge.cli.verify",
+    "bench": "edge.cli.bench",
+    "bundle": "edge.cli.bundle",
     "label": "train.cli.label",
     "crops": "train.cli.crops",
     "data": "train.cli.data",

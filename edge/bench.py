@@ -1,0 +1,247 @@
+"""How long the work on a crop takes on this machine, in rounds that show how much the answer wavers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.bundle import Bundle
+from edge.classify import Classifier
+from edge.crop import crop_cells, crop_scale
+from edge.runtime import Model, version
+from edge.segment import Cell, segment
+from edge.simulate import Optics, simulate_frame
+
+BATCHES = (1, 8)
+"""Crops in one call: alone, and as many as `edge.classify` gives at a time."""
+
+ROUND_SECONDS = 0.1
+"""Least length of a round: a thousand times the clock's resolution, and short enough to have many."""
+
+INVOKE, WHOLE, SEGMENT = "invoke", "whole crop", "segment"
+"""The interpreter alone; levelling, quantising, interpreter and softmax; finding the cells of a frame."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one kind of work, over several rounds.
+
+    Attributes
+    ----------
+    runtime, version : of the interpreter; empty for work without one
+    model : ``int8`` or ``float32``; empty for work without one
+    work : `INVOKE`, `WHOLE` or `SEGMENT`
+    batch : crops in one call, 0 for work on a frame
+    threads : of the interpreter
+    ms : median over the rounds, a crop; for `SEGMENT` a frame
+    low, high : lower and upper quartile over the rounds
+    processor_ms : median time on processor cores, which other programs hardly change; of several threads
+        the sum, waiting ones included
+    """
+
+    runtime: str
+    version: str
+    model: str
+    work: str
+    batch: int
+    threads: int
+    ms: float
+    low: float
+    high: float
+    processor_ms: float
+
+
+def measure(
+    bundle: Bundle,
+    runtime: str | None,
+    threads: Sequence[int],
+    *,
+    float_flatbuffer: bytes | None = None,
+    rounds: int = 9,
+    segmentation: bool = True,
+) -> list[Timing]:
+    """Time a bundle on one runtime.
+
+    The rounds go over all kinds of work in turn, so that a slow moment of the machine touches them alike.
+
+    Parameters
+    ----------
+    bundle : from `edge.bundle.load`
+    runtime : a key of `edge.runtime.RUNTIMES`, by default the first installed; one process uses one only
+    threads : numbers of threads to try
+    float_flatbuffer : the same network in float32, timed beside the bundle's
+    rounds : at least 1
+    segmentation : time it too, on a simulated frame
+
+    Raises
+    ------
+    BundleError, RuntimeMissingError
+        As for `edge.classify.Classifier`.
+    ValueError
+        If the float32 model is none, or its input is not the bundle's.
+    """
+    manifest = bundle.manifest
+    runtime = Model(bundle.flatbuffer, runtime).runtime
+    frame, cells = _frame()
+    scale = crop_scale(Optics().pixel_um, manifest.pixel_um)
+    grey = crop_cells(frame, cells, size_px=manifest.crop_px, scale=scale)
+    jobs: list[tuple[tuple[str, str, int, int], Callable[[], object]]] = []
+    for n in threads:
+        for batch in BATCHES:
+            # an interpreter each: changing the batch of one would be timed too
+            classifier = Classifier(bundle, runtime, n)
+            model = Model(bundle.flatbuffer, runtime, n)
+            inputs = _repeated(bundle.golden_crops, batch)
+            jobs.append((("int8", INVOKE, batch, n), partial(model.run, inputs)))
+            jobs.append(
+                (("int8", WHOLE, batch, n), partial(classifier.probabilities, _repeated(grey, batch)))
+            )
+            if float_flatbuffer is not None:
+                model = Model(float_flatbuffer, runtime, n, np.float32)
+                if model.input_shape != inputs.shape[1:]:
+                    raise ValueError(
+                        f"the float32 model takes crops {list(model.input_shape)}, "
+                        f"the bundle {list(inputs.shape[1:])}"
+                    )
+                real = (inputs.astype(np.float32) - manifest.input.zero_point) * manifest.input.scale
+                jobs.append((("float32", INVOKE, batch, n), partial(model.run, real.astype(np.float32))))
+    if segmentation:
+        jobs.append((("", SEGMENT, 0, 1), partial(segment, frame, pixel_um=Optics().pixel_um)))
+    spreads = _timed([job for _, job in jobs], rounds)
+    return [
+        Timing(
+            runtime if model else "",
+            version(runtime) if model else "",
+            model,
+            work,
+            batch,
+            n,
+            *(float(value) / max(1, batch) for value in spread),
+        )
+        for ((model, work, batch, n), _), spread in zip(jobs, spreads, strict=True)
+    ]
+
+
+def ratios(timings: Sequence[Timing]) -> list[float | None]:
+    """Return how many times as long each bare invoke takes as LiteRT's in int8, same batch and threads."""
+    base = {(t.batch, t.threads): t.ms for t in timings if t.runtime == "litert" and _plain(t)}
+    return [
+        t.ms / base[t.batch, t.threads] if t.work == INVOKE and (t.batch, t.threads) in base else None
+        for t in timings
+    ]
+
+
+def machine() -> dict[str, Any]:
+    """Describe what the times belong to: processor, cores, governor, load, and a Raspberry Pi's state."""
+    return {
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "cores": cores(),
+        "governor": _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "board": _text(Path("/proc/device-tree/model")),
+        "throttled": _throttled(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+    }
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _plain(timing: Timing) -> bool:
+    return timing.model == "int8" and timing.work == INVOKE
+
+
+def _frame() -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[Cell]]:
+    """Return a simulated frame and its whole cells."""
+    simulated = simulate_frame(0)
+    boxes = [
+        Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, False, t.touching)
+        for t in simulated.truth
+        if not t.border
+    ]
+    return simulated.image, boxes
+
+
+def _repeated(crops: np.ndarray[Any, np.dtype[Any]], count: int) -> np.ndarray[Any, np.dtype[Any]]:
+    return crops[np.arange(count) % len(crops)]
+
+
+def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Milliseconds of each job, float64 [jobs, 4]: median and quartiles over the rounds, median on processors."""
+    calls = []
+    for job in jobs:
+        job()  # the first call plans memory
+        started = time.perf_counter()
+        job()
+        calls.append(max(1, round(ROUND_SECONDS / max(time.perf_counter() - started, 1e-6))))
+    wall, processor = np.empty((2, rounds, len(jobs)))
+    for turn in range(rounds):
+        for k, (job, count) in enumerate(zip(jobs, calls, strict=True)):
+            started, used = time.perf_counter(), time.process_time()
+            for _ in range(count):
+                job()
+            wall[turn, k] = 1e3 * (time.perf_counter() - started) / count
+            processor[turn, k] = 1e3 * (time.process_time() - used) / count
+    return np.vstack([np.quantile(wall, (0.5, 0.25, 0.75), axis=0), np.median(processor, axis=0)]).T
+
+
+def _processor() -> str:
+    """Name of the processor, as far as the system tells."""
+    lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def _text(path: Path) -> str | None:
+    """Return a system file's text, None where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
+    except OSError:
+        return None
+
+
+def _throttled() -> str | None:
+    """Return what a Raspberry Pi's firmware says of heat and supply since it was started; None elsewhere."""
+    program = shutil.which("vcgencmd")
+    if program is None:
+        return None
+    done = subprocess.run([program, "get_throttled"], capture_output=True, text=True, check=False, timeout=5)
+    said = done.stdout.strip().removeprefix("throttled=")
+    return said if done.returncode == 0 and said.startswith("0x") else None
+
+
+def warnings(about: Mapping[str, Any]) -> list[str]:
+    """Say why times measured on this `machine` may not be the machine's best."""
+    found = []
+    if about["load"] > 0.5:
+        found.append(f"other programs kept {about['load']:.1f} cores busy before: times are too long")
+    if about["governor"] not in (None, "performance"):
+        found.append(f"the clock governor is {about['governor']}: set performance for steady times")
+    word = int(about["throttled"] or "0x0", 16)
+    return found + [f"Raspberry Pi: {words}" for bit, words in _THROTTLED.items() if word >> bit & 1]
+
+
+_THROTTLED = {
+    0: "supply voltage too low",
+    1: "clock held down",
+    2: "throttled",
+    3: "soft temperature limit",
+    16: "supply voltage was too low",
+    17: "clock was held down",
+    18: "was throttled",
+    19: "soft temperature limit was reached",
+}
+"""Bits of ``vcgencmd get_throttled``, as Raspberry Pi documents them."""

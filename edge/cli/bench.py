@@ -1,0 +1,119 @@
+"""``leuko bench`` times a bundle on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.cli.options import NamedPath, json_option, one_line_errors, quiet_libraries
+
+if TYPE_CHECKING:
+    from edge.bench import Timing
+
+
+@click.command()
+@click.argument("bundle", default="hemocytometer")
+@click.option(
+    "--float",
+    "float_model",
+    type=NamedPath(exists=True, dir_okay=False, path_type=Path),
+    help="The same network in float32, a .tflite file, to compare with.",
+)
+@click.option("--runtime", help="Time this runtime only; by default every one installed.")
+@click.option(
+    "--threads", multiple=True, type=click.IntRange(1, 256), help="By default 1 and all cores; repeatable."
+)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=9, show_default=True)
+@json_option
+def bench(
+    bundle: str,
+    float_model: Path | None,
+    runtime: str | None,
+    threads: tuple[int, ...],
+    rounds: int,
+    as_json: bool,
+) -> None:
+    """Time BUNDLE, a path or a shipped name, on every runtime installed: milliseconds a crop."""
+    from dataclasses import asdict
+
+    from edge.bench import Timing, cores, machine, measure
+    from edge.bundle import BundleError, load
+    from edge.runtime import RuntimeMissingError, installed
+
+    about = machine()  # before this program's own load
+    tried = threads or tuple(sorted({1, cores()}))
+    with one_line_errors(BundleError, RuntimeMissingError, ValueError), quiet_libraries():
+        checked = load(bundle)
+        first, *others = [runtime] if runtime else installed() or [""]
+        timings = measure(
+            checked,
+            first or None,
+            tried,
+            float_flatbuffer=float_model.read_bytes() if float_model else None,
+            rounds=rounds,
+        )
+    for other in others:
+        # two runtimes in one process collide (std::bad_alloc)
+        words = [sys.executable, "-m", "edge.cli", "bench", bundle, "--runtime", other, "--json"]
+        words += [f"--rounds={rounds}", *(f"--threads={n}" for n in tried)]
+        words += ["--float", str(float_model)] if float_model else []
+        child = subprocess.run(words, capture_output=True, text=True, check=False)
+        if child.returncode:
+            reason = child.stderr.strip().rpartition("\n")[2].removeprefix("Error: ")
+            raise click.ClickException(reason or f"{other} crashed on bundle {bundle}")
+        found = (Timing(**row) for row in json.loads(child.stdout)["timings"])
+        timings += [timing for timing in found if timing.runtime]  # the frame is timed already
+
+    if as_json:
+        manifest = checked.manifest
+        result = {
+            "bundle": {"name": manifest.name, "version": manifest.version, "sha256": checked.sha256},
+            "machine": about,
+            "rounds": rounds,
+            "timings": [asdict(timing) for timing in timings],
+        }
+        click.echo(json.dumps(result))
+    else:
+        _print(about, timings)
+
+
+def _print(about: dict[str, Any], timings: list[Timing]) -> None:
+    """Print the machine, and a row a kind of work with its times and ratio."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge.bench import ratios, warnings
+
+    board = f"{about['board']}, " if about["board"] else ""
+    governor = f", governor {about['governor']}" if about["governor"] else ""
+    click.echo(f"{board}{about['processor']}, {about['cores']} cores{governor}, load {about['load']:.2f}")
+    for runtime, version in dict.fromkeys((t.runtime, t.version) for t in timings if t.runtime):
+        click.echo(f"{runtime} {version}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("Work", "Model", "Runtime"):
+        table.add_column(heading)
+    for heading in ("Batch", "Threads", "ms", "Quartiles", "Ratio", "Processor ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for timing, ratio in zip(timings, ratios(timings), strict=True):
+        table.add_row(
+            timing.work,
+            timing.model,
+            timing.runtime,
+            str(timing.batch or ""),
+            str(timing.threads),
+            f"{timing.ms:.2f}",
+            f"{timing.low:.2f}–{timing.high:.2f}",
+            "" if ratio is None else f"{ratio:.2f}",
+            f"{timing.processor_ms:.2f}",
+        )
+    Console(highlight=False).print(table)
+    click.echo("ms: a crop, of segment a frame; median over the rounds.")
+    click.echo("Processor ms: on the cores, without waiting for other programs; of several threads the sum.")
+    click.echo("Ratio: to int8 on litert with the same batch and threads.")
+    for warning in warnings(about):
+        click.echo(f"Warning: {warning}", err=True)
