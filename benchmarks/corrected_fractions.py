@@ -1,0 +1,135 @@
+"""Corrected against raw fractions: simulated samples of five mixtures, frames through the whole chain.
+
+``python -m benchmarks.corrected_fractions [--samples 40] [--frames 2] [--processes 2] [--cache FILE] [--json]``
+
+The samples are drawn and classified once; ``--cache`` keeps them (a line of JSON a sample), and a run that was
+stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.detection import match_boxes
+from edge.bundle import load
+from edge.classify import Classifier
+from edge.count import CountedFrame
+from edge.frames import Frame
+from edge.pipeline import count_frames
+from edge.simulate import Optics, Scene, simulate_frame
+
+MIXTURES = {
+    "typical": (60.0, 30.0, 10.0),
+    "granulocytes": (88.0, 9.0, 3.0),
+    "lymphocytes": (15.0, 80.0, 5.0),
+    "monocytes": (20.0, 20.0, 60.0),
+    "no monocyte": (65.0, 35.0, 0.0),
+}
+"""Shares of granulocytes, lymphocytes and monocytes, in percent."""
+
+LEUKOCYTES = ("granulocyte", "lymphocyte", "monocyte")
+# somewhat more crowded than `leuko simulate` makes its frames, and mostly leukocytes, which spares frames
+CROWD = {"leukocytes": 50.0, "erythrocytes": 4.0, "debris": 2.0}
+SAMPLE_SEED, VALIDATION_SEED = 910_000, 920_000
+VALIDATION = "validation"
+
+Sample = dict[str, Any]
+"""One sample's cells: ``truth`` and ``answer``, label indices, −1 for nothing there and for a particle that was
+not found; ``probability`` of the answer."""
+
+
+@lru_cache(maxsize=1)
+def _classifier(bundle: str) -> Classifier:
+    return Classifier(load(bundle))
+
+
+def draw(task: tuple[str, str, int, int]) -> Sample:
+    """Simulate and classify one sample: bundle, mixture's name, seed, frames."""
+    bundle, mixture, seed, frames = task
+    classifier = _classifier(bundle)
+    manifest = classifier.bundle.manifest
+    shares = MIXTURES.get(mixture, (1.0, 1.0, 1.0))
+    scene = Scene(mix=tuple(zip(LEUKOCYTES, shares, strict=True)), **CROWD)
+    simulated = [simulate_frame(seed, index, scene=scene) for index in range(frames)]
+    results = count_frames(
+        [Frame(frame.image, f"{seed}#{k}", k, 0) for k, frame in enumerate(simulated)],
+        classifier,
+        pixel_um=Optics().pixel_um,
+        reject_below=manifest.reject_below,
+        segmentation={},
+    )
+    truth: list[int] = []
+    answer: list[int] = []
+    probability: list[float] = []
+    for frame, result in zip(simulated, results, strict=True):
+        assert isinstance(result, CountedFrame)
+        real = [manifest.labels.index(cell.label) for cell in frame.truth]
+        best = result.probabilities.argmax(1) if len(result.cells) else np.zeros(0, int)
+        pairs = match_boxes(
+            _boxes((c.x, c.y, c.x + c.width, c.y + c.height) for c in result.cells),
+            _boxes((c.xmin, c.ymin, c.xmax, c.ymax) for c in frame.truth),
+            0.3,
+        )
+        matched = {i: real[j] for i, j in pairs}
+        missed = sorted(set(range(len(real))) - {j for _, j in pairs})
+        truth += [matched.get(i, -1) for i in range(len(best))] + [real[j] for j in missed]
+        answer += [*best.tolist(), *[-1] * len(missed)]
+        probability += [*result.probabilities.max(1, initial=0).round(4).tolist(), *[0.0] * len(missed)]
+    return {
+        "mixture": mixture,
+        "seed": seed,
+        "frames": frames,
+        "truth": truth,
+        "answer": answer,
+        "probability": probability,
+    }
+
+
+def _boxes(corners: Iterable[tuple[int, int, int, int]]) -> NDArray[np.float64]:
+    return np.array(list(corners), np.float64).reshape(-1, 4)
+
+
+def samples(bundle: str, count: int, frames: int, processes: int, cache: Path | None) -> Iterator[Sample]:
+    """Every sample of the plan, those in the cache first."""
+    plan = [(VALIDATION, VALIDATION_SEED + n, 2) for n in range(12)] + [
+        (name, SAMPLE_SEED + 1000 * k + n, frames) for n in range(count) for k, name in enumerate(MIXTURES)
+    ]
+    known = {}
+    if cache is not None and cache.exists():
+        for line in cache.read_text(encoding="utf-8").splitlines():
+            sample = json.loads(line)
+            known[sample["mixture"], sample["seed"], sample["frames"]] = sample
+    yield from (known[key] for key in plan if key in known)
+    missing = [(bundle, *key) for key in plan if key not in known]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for sample in pool.imap(draw, missing):
+            if cache is not None:
+                with cache.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(sample) + "\n")
+            yield sample
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.corrected_fractions", description=__doc__)
+    parser.add_argument("--samples", type=int, default=40, help="of each mixture")
+    parser.add_argument("--frames", type=int, default=2, help="a sample, about 50 leukocytes each")
+    parser.add_argument("--bundle", default="phantom3")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    drawn = list(samples(options.bundle, options.samples, options.frames, options.processes, options.cache))
+    print(len(drawn))
+
+
+if __name__ == "__main__":
+    main()
