@@ -34,6 +34,7 @@ __all__ = [
     "TrainingData",
     "load",
     "locate",
+    "refusal",
     "shipped",
     "write",
 ]
@@ -79,7 +80,8 @@ class Bundle:
         """Who signed, in words."""
         if self.signature is None:
             return "not signed"
-        return f"signed by {self.signer or 'a key not trusted here, ' + self.signature.public_key}"
+        stranger = f"a key not trusted here, {self.signature.public_key[:16]}"
+        return f"signed by {self.signer or stranger}"
 
 
 def shipped() -> list[str]:
@@ -133,9 +135,16 @@ def load(name_or_path: str | Path, settings: Settings | None = None) -> Bundle:
         raise BundleError(f"{path}: {error}") from error
     if bundle.signature is not None:
         bundle = replace(bundle, signer=settings.trusted.get(bundle.signature.public_key))
-    if settings.require_signed and bundle.signer is None:
-        raise BundleError(f"{path}: {bundle.signed}; this device takes bundles signed by a trusted key only")
+    if reason := refusal(bundle, settings):
+        raise BundleError(f"{path}: {reason}")
     return bundle
+
+
+def refusal(bundle: Bundle, settings: Settings) -> str | None:
+    """Why a device with these settings must not use a bundle that is otherwise right; None if it may."""
+    if settings.require_signed and bundle.signer is None:
+        return f"{bundle.signed}; this device takes only bundles that a trusted key signed"
+    return None
 
 
 def write(

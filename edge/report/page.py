@@ -29,7 +29,8 @@ FAILED_SHOWN = 200
 _GALLERIES_BYTES, _FRAMES_BYTES = 2_000_000, 1_500_000
 
 
-_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+"""The shell of every page of the runtime."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         section("Bundle", _bundle(run)),
         section("This count", _provenance(run)),
     )
-    return _PAGE.substitute(
+    return PAGE.substitute(
         title=escape(f"Leukocyte count {run.identifier}"),
         heading=f"{tally.leukocytes:,} leukocytes",
         sources=escape(_named(run.sources)),
@@ -251,7 +252,7 @@ def _bundle(run: Run) -> str:
         "Cell image": f"{manifest.crop_px} px, {manifest.crop_um:g} µm",
         "Licence": manifest.licence,
     }
-    return definitions(facts) + confusion(manifest)
+    return definitions(facts) + "<h3>Validation</h3>\n" + confusion(manifest)
 
 
 def confusion(manifest: Manifest) -> str:
@@ -270,7 +271,7 @@ def confusion(manifest: Manifest) -> str:
     correct = sum(row[k] for k, row in enumerate(manifest.confusion))
     accuracy = f"; {100 * correct / total:.1f} % of {total:,} correct" if total else ""
     return (
-        f"<h3>Validation</h3>\n<p class=small>Cells, rows are the truth{accuracy}.</p>\n"
+        f"<p class=small>Cells, rows are the truth{accuracy}.</p>\n"
         f"<div class=wide><table class=confusion><thead><tr><th scope=col>Truth</th>{head}"
         f"<th scope=col>Recall</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )

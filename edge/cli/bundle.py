@@ -1,0 +1,208 @@
+"""``leuko bundle`` shows, lists and signs bundles."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.cli.options import NamedPath, json_option, one_line_errors
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edge.bundle import Bundle
+
+FILE = NamedPath(dir_okay=False, path_type=Path)
+KEY = NamedPath(exists=True, dir_okay=False, path_type=Path)
+PASSPHRASE = "LEUKO_PASSPHRASE"
+
+
+@click.group()
+def bundle() -> None:
+    """Look into bundles, and sign them.
+
+    Which keys a device trusts, and whether it refuses bundles that none of them signed, is said in its
+    device.toml, in /etc/leuko or $LEUKO_HOME.
+    """
+
+
+@bundle.command("list")
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=NamedPath(exists=True, file_okay=False))
+@json_option
+def list_bundles(folders: tuple[str, ...], as_json: bool) -> None:
+    """List the bundles that come with leuko and those in each FOLDER, without its subfolders."""
+    from edge.bundle import BundleError, shipped
+    from edge.report.card import accuracy
+
+    found: list[dict[str, Any]] = []
+    names = [*shipped(), *(str(path) for folder in folders for path in sorted(Path(folder).glob("*.tflite")))]
+    with one_line_errors():
+        for name in names:
+            try:
+                listed, size_bytes, refusal = _inspect(name)
+            except BundleError as error:
+                found.append({"bundle": name, "refused": str(error)})
+                continue
+            found.append(
+                _said(listed, size_bytes, refusal) | {"bundle": name, "right": accuracy(listed.manifest)}
+            )
+    if as_json:
+        click.echo(json.dumps([{k: v for k, v in one.items() if k != "right"} for one in found]))
+        return
+    table = _table("Bundle", "Version", "Counts", "Named right in validation", "MB", "Signature")
+    for one in found:
+        if "manifest" not in one:
+            table.add_row(_plain(one["bundle"]), "", _plain(one["refused"]), style="red")
+            continue
+        manifest = one["manifest"]
+        table.add_row(
+            *map(_plain, (one["bundle"], manifest["version"], ", ".join(manifest["counted"]), one["right"])),
+            f"{one['bytes'] / 1e6:.2f}",
+            _plain(one["signature"]),
+            style="" if one["refused"] is None else "red",
+        )
+    _print(table)
+
+
+@bundle.command()
+@click.argument("bundle_file", metavar="BUNDLE")
+@json_option
+def show(bundle_file: str, as_json: bool) -> None:
+    """Show what BUNDLE, a path or a shipped name, says of itself, once its hash and signature are checked."""
+    from rich.text import Text
+
+    from edge.report.card import facts
+
+    with one_line_errors(ValueError):
+        shown, size_bytes, refusal = _inspect(bundle_file)
+    if as_json:
+        click.echo(json.dumps(_said(shown, size_bytes, refusal)))
+        return
+    manifest = shown.manifest
+    table = _table(_plain(f"{manifest.name} {manifest.version}"), "")
+    for heading, pairs in facts(shown, size_bytes).items():
+        table.add_row(Text(heading, "bold"), "")
+        for name, value in pairs.items():
+            table.add_row(_plain(f"  {name}"), _plain(value))
+    _print(table)
+    confusion = _table("Truth", *map(_plain, manifest.labels))
+    for label, row in zip(manifest.labels, manifest.confusion, strict=True):
+        confusion.add_row(_plain(label), *map(str, row))
+    click.echo()
+    _print(confusion)
+    if refusal:
+        click.echo(f"\nthis device refuses it: {refusal}")
+
+
+@bundle.command()
+@click.argument("bundle_file", metavar="BUNDLE")
+@click.option("--out", required=True, type=FILE, help="The page, an .html file.")
+def card(bundle_file: str, out: Path) -> None:
+    """Write the model card of BUNDLE, a path or a shipped name, as one self-contained page."""
+    from edge.bundle import locate
+    from edge.durable import write_atomically
+    from edge.report.card import card as page
+
+    with one_line_errors(ValueError):
+        described, size_bytes, _ = _inspect(bundle_file)
+        write_atomically(out, page(described, size_bytes, locate(bundle_file).name).encode())
+    click.echo(f"card: {out}", err=True)
+
+
+@bundle.command()
+@click.argument("key", type=FILE)
+@click.option("--passphrase", is_flag=True, help=f"Protect it; asked for, or taken from ${PASSPHRASE}.")
+def keygen(key: Path, passphrase: bool) -> None:
+    """Write a new private key to KEY, for its owner's eyes only; print what devices need to trust it."""
+    from edge.signature import generate
+
+    with one_line_errors():
+        public = generate(key, _passphrase(confirm=True) if passphrase else None)
+    _say_how_to_trust(key.stem, public)
+
+
+@bundle.command()
+@click.argument("bundle_file", metavar="BUNDLE")
+@click.option("--key", required=True, type=KEY, help="Private key, from `leuko bundle keygen`.")
+@click.option("--out", required=True, type=FILE, help="The signed bundle, a .tflite file.")
+def sign(bundle_file: str, key: Path, out: Path) -> None:
+    """Sign BUNDLE, a path or a shipped name; an earlier signature is replaced."""
+    from edge import signature
+    from edge.bundle import write
+
+    with one_line_errors(ValueError):
+        unsigned, _, _ = _inspect(bundle_file)
+        passphrase = _passphrase() if signature.encrypted(key) else None
+        made = signature.sign(key, unsigned.unsigned_sha256, passphrase)
+        golden = unsigned.golden_crops, unsigned.golden_outputs
+        signed = write(out, unsigned.manifest, unsigned.flatbuffer, *golden, made)
+    click.echo(f"{out}: sha256 {signed.sha256}")
+    _say_how_to_trust(key.stem, made.public_key)
+
+
+def _inspect(name: str) -> tuple[Bundle, int, str | None]:
+    """Read a bundle that this device might refuse to use: it, its size in bytes, and why it would."""
+    from dataclasses import replace
+
+    from edge.bundle import load, locate, refusal
+    from edge.settings import read_settings
+
+    settings = read_settings()
+    found = load(name, replace(settings, require_signed=False))
+    return found, locate(name).stat().st_size, refusal(found, settings)
+
+
+def _said(found: Bundle, size_bytes: int, refusal: str | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "sha256": found.sha256,
+        "unsigned_sha256": found.unsigned_sha256,
+        "bytes": size_bytes,
+        "golden_crops": len(found.golden_crops),
+        "signature": found.signed,
+        "public_key": found.signature and found.signature.public_key,
+        "signer": found.signer,
+        "refused": refusal,
+        "manifest": asdict(found.manifest),
+    }
+
+
+def _passphrase(*, confirm: bool = False) -> str:
+    given = os.environ.get(PASSPHRASE)
+    asked: str = given or click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    return asked
+
+
+def _say_how_to_trust(name: str, public: str) -> None:
+    click.echo("devices trust it with these lines in /etc/leuko/device.toml:", err=True)
+    click.echo(f'[trusted]\n"{name}" = "{public}"')
+
+
+def _table(*headings: Any) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _plain(text: str) -> Any:
+    """Text whose markup does not act; a bundle's own words are printable, a file's name may not be."""
+    from rich.text import Text
+
+    return Text("".join(letter if letter.isprintable() else "?" for letter in text))
+
+
+def _print(table: Table) -> None:
+    import sys
+
+    from rich.console import Console
+
+    # a pipe or a file has no edge to wrap at
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
