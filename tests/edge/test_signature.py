@@ -1,0 +1,229 @@
+"""Signed bundles: who signed is shown, what was altered is refused, and a device can insist."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge import settings, signature
+from edge.bundle import BundleError, load, write
+from edge.cli import main
+from edge.settings import Settings, SettingsError, read_settings
+from edge.signature import Signature, SignatureError
+from tests.edge.test_bundle import written
+
+LAB, STRANGER = "ab" * 32, "cd" * 32
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("LEUKO_PASSPHRASE", raising=False)
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Path:
+    """A bundle signed with lab.pem, beside unsigned.tflite."""
+    written(tmp_path / "unsigned.tflite")
+    leuko("bundle", "keygen", tmp_path / "lab.pem")
+    leuko(
+        "bundle", "sign", tmp_path / "unsigned.tflite", "--key", tmp_path / "lab.pem", "--out", tmp_path / "s"
+    )
+    return tmp_path / "s"
+
+
+def leuko(*words: str | Path, code: int = 0, typed: str = "") -> Result:
+    result = CliRunner().invoke(main, [*map(str, words)], input=typed)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def trust(home: Path, bundle: Path, *, require: bool) -> None:
+    key = load(bundle, Settings()).signature
+    assert key is not None
+    (home / "device.toml").write_text(
+        f'require_signed = {str(require).lower()}\n[trusted]\n"the lab" = "{key.public_key}"\n'
+    )
+
+
+def test_the_signer_is_named_once_trusted(signed: Path, home: Path) -> None:
+    assert load(signed).signed.startswith("signed by a key not trusted here, ")
+    trust(home, signed, require=False)
+    assert load(signed).signed == "signed by the lab"
+    assert "signed by the lab" in leuko("bundle", "show", signed).stdout
+    assert load(signed.with_name("unsigned.tflite")).signed == "not signed"
+
+
+def test_a_device_can_insist(signed: Path, home: Path) -> None:
+    unsigned = signed.with_name("unsigned.tflite")
+    (home / "device.toml").write_text("require_signed = true\n")
+    with pytest.raises(BundleError, match="a key not trusted here"):
+        load(signed)
+    trust(home, signed, require=True)
+    assert load(signed).signer == "the lab"
+    with pytest.raises(BundleError, match="not signed; this device"):
+        load(unsigned)
+    refused = leuko("verify", unsigned, code=1).stderr
+    assert refused.count("\n") == 1
+    # looking at it, and signing it, is still possible
+    said = json.loads(leuko("bundle", "show", unsigned, "--json").stdout)
+    assert "this device" in said["refused"]
+    assert "refuses it" in leuko("bundle", "show", unsigned).stdout
+    assert "refused" in leuko("bundle", "list", unsigned.parent, "--json").stdout
+
+
+def test_signing_changes_nothing_else(signed: Path) -> None:
+    unsigned, now = load(signed.with_name("unsigned.tflite")), load(signed)
+    assert now.unsigned_sha256 == unsigned.sha256 == unsigned.unsigned_sha256
+    assert now.sha256 != unsigned.sha256
+    assert now.manifest == unsigned.manifest
+    golden = now.golden_crops, now.golden_outputs
+    stripped = write(signed.with_name("again.tflite"), now.manifest, now.flatbuffer, *golden)
+    assert stripped.sha256 == unsigned.sha256
+
+
+def test_a_consistent_change_breaks_the_signature(signed: Path) -> None:
+    honest = load(signed)
+    easier = dataclasses.replace(honest.manifest, reject_below=0.1)
+    outputs = honest.golden_outputs.copy()
+    outputs[0, 0] += 1
+    for manifest, answers in ((easier, honest.golden_outputs), (honest.manifest, outputs)):
+        parts = manifest, honest.flatbuffer, honest.golden_crops, answers
+        write(signed.with_name("unsigned2.tflite"), *parts)  # unsigned, it is simply another bundle
+        with pytest.raises(BundleError, match="altered after it was signed"):
+            write(signed.with_name("forged.tflite"), *parts, honest.signature)
+    assert not signed.with_name("forged.tflite").exists()
+
+
+def test_the_key_in_a_signature_cannot_be_exchanged(signed: Path, home: Path, tmp_path: Path) -> None:
+    trust(home, signed, require=True)
+    ours = load(signed)
+    leuko("bundle", "keygen", tmp_path / "mallory.pem")
+    theirs = signature.sign(tmp_path / "mallory.pem", ours.unsigned_sha256)
+    parts = ours.manifest, ours.flatbuffer, ours.golden_crops, ours.golden_outputs
+    write(tmp_path / "theirs.tflite", *parts, theirs)
+    with pytest.raises(BundleError, match="a key not trusted here"):
+        load(tmp_path / "theirs.tflite")
+    assert ours.signature is not None
+    with pytest.raises(BundleError, match="altered after"):
+        write(tmp_path / "mixed.tflite", *parts, Signature(ours.signature.public_key, theirs.signature))
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
+def test_openssl_reads_the_same_signature(signed: Path, tmp_path: Path) -> None:
+    bundle = load(signed)
+    assert bundle.signature is not None
+    (tmp_path / "said").write_text(f"leuko-edge bundle {bundle.unsigned_sha256}\n")
+    (tmp_path / "sig").write_bytes(bytes.fromhex(bundle.signature.signature))
+    words = "openssl pkeyutl -verify -rawin -inkey lab.pem -in said -sigfile sig".split()
+    done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert "Verified" in done.stdout
+
+
+def test_a_private_key_is_its_owners_alone(tmp_path: Path) -> None:
+    key = tmp_path / "lab.pem"
+    printed = leuko("bundle", "keygen", key).stdout
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    before = key.read_bytes()
+    assert "exists" in leuko("bundle", "keygen", key, code=1).stderr.lower()
+    assert key.read_bytes() == before
+    assert "PRIVATE" not in printed
+
+
+def test_a_passphrase_protects_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "b.tflite")
+    key, words = tmp_path / "lab.pem", ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s")
+    leuko("bundle", "keygen", key, "--passphrase", typed="secret\nsecret\n")
+    assert b"ENCRYPTED" in key.read_bytes()
+    leuko(*words, "--key", key, typed="secret\n")
+    assert "passphrase" in leuko(*words, "--key", key, typed="wrong\n", code=1).stderr
+    monkeypatch.setenv("LEUKO_PASSPHRASE", "secret")
+    leuko(*words, "--key", key)
+    with pytest.raises(SignatureError, match="passphrase"):
+        signature.sign(key, "00" * 32)
+
+
+def test_what_is_no_key_is_named(tmp_path: Path) -> None:
+    written(tmp_path / "b.tflite")
+    (tmp_path / "text").write_text("hello")
+    words = ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s", "--key")
+    assert "text" in leuko(*words, tmp_path / "text", code=1).stderr
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    other = generate_private_key(SECP256R1())
+    (tmp_path / "ec.pem").write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert "not an Ed25519 key" in leuko(*words, tmp_path / "ec.pem", code=1).stderr
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("require_signed = 1", "true or false"),
+        ("require_singed = true", "no such setting"),
+        ("require_signed =", "not TOML"),
+        (f'[trusted]\nlab = "{LAB[:-2]}"', "64 hexadecimal"),
+        (f'trusted = ["{LAB}"]', "64 hexadecimal"),
+        ("[trusted]\nlab = 7", "64 hexadecimal"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(home: Path, text: str, reason: str) -> None:
+    (home / "device.toml").write_text(text)
+    with pytest.raises(SettingsError, match=reason):
+        read_settings()
+    with pytest.raises(BundleError, match=reason):
+        load("phantom3")
+    (home / "device.toml").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match="not TOML"):
+        read_settings()
+
+
+def test_the_devices_own_settings_win(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings() == Settings()
+    (home / "device.toml").write_text(f'[trusted]\nme = "{STRANGER}"\n')
+    assert read_settings() == Settings(False, {STRANGER: "me"})
+    monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "device.toml")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "device.toml").write_text(f'require_signed = true\n[trusted]\nlab = "{LAB}"\n')
+    assert read_settings() == Settings(True, {LAB: "lab"})
+
+
+def test_state_lies_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LEUKO_HOME")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert settings.home() == tmp_path / "leuko"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings.home() == tmp_path / ".local" / "state" / "leuko"
+
+
+def test_a_malformed_signature_is_refused() -> None:
+    good = Signature("00" * 32, "00" * 64)
+    assert signature.decode(signature.encode(good)) == good
+    for bad in (b"", b"[]", b"null", b"{}", signature.encode(Signature("0", "0")), b'{"public_key": 1}'):
+        with pytest.raises(SignatureError, match="malformed"):
+            signature.decode(bad)
+    with pytest.raises(SignatureError, match="does not fit"):
+        signature.check(Signature("ff" * 32, "00" * 64), "00" * 32)
+
+
+def test_an_unsigned_bundle_costs_no_cryptography(signed: Path) -> None:
+    program = (
+        "import sys; from edge.bundle import load; load(sys.argv[1]); print('cryptography' in sys.modules)"
+    )
+    for name, needed in (("unsigned.tflite", "False"), ("s", "True")):
+        words = [sys.executable, "-c", program, str(signed.with_name(name))]
+        assert subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip() == needed
+    assert np.array_equal(load(signed).golden_outputs[0], [1, 2])
