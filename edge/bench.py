@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.bundle import Bundle
 from edge.classify import Classifier
@@ -164,7 +165,7 @@ def _plain(timing: Timing) -> bool:
     return timing.model == "int8" and timing.work == INVOKE
 
 
-def _frame() -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[Cell]]:
+def _frame() -> tuple[NDArray[np.uint8], list[Cell]]:
     """Return a simulated frame and its whole cells."""
     simulated = simulate_frame(0)
     boxes = [
@@ -175,11 +176,12 @@ def _frame() -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[Cell]]:
     return simulated.image, boxes
 
 
-def _repeated(crops: np.ndarray[Any, np.dtype[Any]], count: int) -> np.ndarray[Any, np.dtype[Any]]:
-    return crops[np.arange(count) % len(crops)]
+def _repeated(crops: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return `count` crops, from the first on and over again."""
+    return np.asarray(crops[np.arange(count) % len(crops)])
 
 
-def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.float64]:
     """Milliseconds of each job, float64 [jobs, 4]: median and quartiles over the rounds, median on processors."""
     calls = []
     for job in jobs:

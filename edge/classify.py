@@ -63,7 +63,7 @@ class Classifier:
 
     def _replay_golden(self) -> GoldenReplay:
         expected = self.bundle.golden_outputs.astype(np.int16)
-        found = self._logits(self.bundle.golden_crops).astype(np.int16)
+        found = self._steps(self.bundle.golden_crops).astype(np.int16)
         name = self.bundle.manifest.name
         if found.shape != expected.shape:
             raise BundleError(f"bundle {name}: {found.shape[1]} outputs for {expected.shape[1]} labels")
@@ -74,21 +74,27 @@ class Classifier:
             )
         return GoldenReplay(len(expected), step == 0, step)
 
-    def _logits(self, quantised: NDArray[np.int8]) -> NDArray[np.int8]:
+    def _steps(self, quantised: NDArray[np.int8]) -> NDArray[np.int8]:
         """int8 [n, labels] of int8 [n, side, side, 1], a batch at a time to bound memory."""
         starts = range(0, len(quantised), BATCH)
         return np.concatenate([self._model.run(quantised[start : start + BATCH]) for start in starts])
 
-    def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits before the temperature, float32 [n, labels], of grey crops uint8 [n, side, side]."""
         manifest = self.bundle.manifest
         if len(crops) == 0:
             return np.zeros((0, len(manifest.labels)), np.float32)
         levelled = level(crops, manifest.normalisation.background)
-        steps = self._logits(self._quantised[levelled][..., None]).astype(np.float32)
-        logits = (steps - manifest.output.zero_point) * np.float32(
-            manifest.output.scale / manifest.temperature
-        )
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
-        return probabilities
+        steps = self._steps(self._quantised[levelled][..., None]).astype(np.float32)
+        return (steps - manifest.output.zero_point) * np.float32(manifest.output.scale)
+
+    def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""
+        return softmax(self.logits(crops) / np.float32(self.bundle.manifest.temperature))
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities, float32 [n, labels], of logits float32 [n, labels]."""
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
+    return probabilities

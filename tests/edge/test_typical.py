@@ -1,0 +1,62 @@
+"""Crops of another kind are far from what a Gaussian of known ones calls typical."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edge.typical import Typical, fit, statistics, typicality
+
+
+def discs(n: int, seed: int, ring_px: float = 4.0) -> NDArray[np.uint8]:
+    """Noisy rings of some size on an even ground."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:200, :200]
+    crops = np.empty((n, 200, 200), np.uint8)
+    for crop in crops:
+        radius = np.hypot(x - rng.normal(100, 3), y - rng.normal(100, 3))
+        shape = np.exp(-(((radius - rng.uniform(40, 60)) / ring_px) ** 2))
+        crop[:] = np.clip(rng.normal(140, 3, (200, 200)) + rng.uniform(40, 60) * shape, 0, 255)
+    return crops
+
+
+@pytest.fixture(scope="module")
+def known() -> Typical:
+    return fit(discs(60, 1))
+
+
+def test_strangers_are_farther_than_what_is_known(known: Typical) -> None:
+    fresh = typicality(discs(30, 2), known)
+    blurred = np.stack([cv2.GaussianBlur(crop, (0, 0), 6) for crop in discs(30, 3)])
+    empty = np.random.default_rng(4).normal(140, 3, (30, 200, 200)).astype(np.uint8)
+    assert fresh.shape == (30,)
+    assert (fresh <= 0).all()
+    for strange in (np.asarray(blurred, np.uint8), empty, discs(30, 5, ring_px=20.0)):
+        assert typicality(strange, known).max() < fresh.min()
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 7), st.floats(0.75, 1.3))
+def test_neither_turning_nor_the_lamp_matters(turn: int, lamp: float) -> None:
+    crops = discs(2, 6)
+    seen = statistics(crops)
+    turned = np.rot90(crops[:, :, ::-1] if turn > 3 else crops, turn, axes=(1, 2))
+    lit = np.clip(np.rint(turned * lamp), 0, 255).astype(np.uint8)
+    np.testing.assert_allclose(statistics(lit), seen, atol=0.12)
+
+
+def test_few_crops_say_nothing(known: Typical) -> None:
+    with pytest.raises(ValueError, match="19 crops do not show"):
+        fit(discs(19, 7))
+    assert typicality(np.zeros((0, 200, 200), np.uint8), known).shape == (0,)
+    assert np.isfinite(statistics(np.zeros((1, 64, 64), np.uint8))).all()
+
+
+def test_every_statistic_counts(known: Typical) -> None:
+    precision = np.array(known.precision)
+    np.testing.assert_allclose(precision, precision.T, rtol=1e-6)
+    assert (np.linalg.eigvalsh(precision) > 0).all()
