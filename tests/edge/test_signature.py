@@ -126,7 +126,7 @@ def test_openssl_reads_the_same_signature(signed: Path, tmp_path: Path) -> None:
     assert bundle.signature is not None
     (tmp_path / "said").write_text(f"leuko-edge bundle {bundle.unsigned_sha256}\n")
     (tmp_path / "sig").write_bytes(bytes.fromhex(bundle.signature.signature))
-    words = "openssl pkeyutl -verify -rawin -inkey lab.pem -in said -sigfile sig".split()
+    words = ["openssl", "pkeyutl", "-verify", "-rawin", "-inkey", "lab.pem", "-in", "said", "-sigfile", "sig"]
     done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert "Verified" in done.stdout
 
