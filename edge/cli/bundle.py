@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 FILE = NamedPath(dir_okay=False, path_type=Path)
 KEY = NamedPath(exists=True, dir_okay=False, path_type=Path)
 PASSPHRASE = "LEUKO_PASSPHRASE"
+NO_EDGE = 10_000
+"""Columns of a pipe or a file, where nothing is to be wrapped."""
 
 
 @click.group()
@@ -200,9 +203,6 @@ def _plain(text: str) -> Any:
 
 
 def _print(table: Table) -> None:
-    import sys
-
     from rich.console import Console
 
-    # a pipe or a file has no edge to wrap at
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else NO_EDGE, highlight=False).print(table)

@@ -30,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_mutation_is_accepted(folder: Path) -> None:
     words = [sys.executable, "-m", "tests.system.fuzz_bundle", folder, "0", str(MUTATIONS)]
     done = subprocess.run([*map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False)
