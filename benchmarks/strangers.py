@@ -4,7 +4,7 @@
 
 KNOWN and DATA hold labelled crops of the bundle's kinds: a part never trained on, and what it was trained on.
 S holds real images of other things (hsc, beads, pbc) and C crops of empty places; without them the strangers
-are simulated. With a run R, scores of the trained network's last hidden layer are measured too. Each score has
+are simulated. With a run R, scores of its last hidden layer are measured too. Each score has
 the area under its ROC curve and, after it, the share of strangers that pass where 95 % of KNOWN do.
 """
 

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle
 from edge.classify import Classifier
-from edge.crop import crop_cells, crop_scale
 from edge.runtime import Model, version
-from edge.segment import Cell, segment
+from edge.segment import segment
 from edge.simulate import Optics, simulate_frame
 
 BATCHES = (1, 8)
@@ -93,9 +92,10 @@ def measure(
     """
     manifest = bundle.manifest
     runtime = Model(bundle.flatbuffer, runtime).runtime
-    frame, cells = _frame()
-    scale = crop_scale(Optics().pixel_um, manifest.pixel_um)
-    grey = crop_cells(frame, cells, size_px=manifest.crop_px, scale=scale)
+    real = (bundle.golden_crops.astype(np.float32) - manifest.input.zero_point) * manifest.input.scale
+    real = real.astype(np.float32)
+    grey = (real[..., 0] - manifest.normalisation.offset) / manifest.normalisation.scale
+    grey = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
     jobs: list[tuple[tuple[str, str, int, int], Callable[[], object]]] = []
     for n in threads:
         for batch in BATCHES:
@@ -114,9 +114,9 @@ def measure(
                         f"the float32 model takes crops {list(model.input_shape)}, "
                         f"the bundle {list(inputs.shape[1:])}"
                     )
-                real = (inputs.astype(np.float32) - manifest.input.zero_point) * manifest.input.scale
-                jobs.append((("float32", INVOKE, batch, n), partial(model.run, real.astype(np.float32))))
+                jobs.append((("float32", INVOKE, batch, n), partial(model.run, _repeated(real, batch))))
     if segmentation:
+        frame = simulate_frame(0).image
         jobs.append((("", SEGMENT, 0, 1), partial(segment, frame, pixel_um=Optics().pixel_um)))
     spreads = _timed([job for _, job in jobs], rounds)
     return [
@@ -134,10 +134,18 @@ def measure(
 
 
 def ratios(timings: Sequence[Timing]) -> list[float | None]:
-    """Return how many times as long each bare invoke takes as LiteRT's in int8, same batch and threads."""
-    base = {(t.batch, t.threads): t.ms for t in timings if t.runtime == "litert" and _plain(t)}
+    """Return how many times as long each bare invoke takes as LiteRT's in int8, same batch and threads.
+
+    Of one thread the processor time is compared, which other programs hardly change, else the wall clock.
+    """
+
+    def cost(timing: Timing) -> float:
+        return timing.processor_ms if timing.threads == 1 else timing.ms
+
+    invokes = [t for t in timings if t.work == INVOKE]
+    base = {(t.batch, t.threads): cost(t) for t in invokes if (t.runtime, t.model) == ("litert", "int8")}
     return [
-        t.ms / base[t.batch, t.threads] if t.work == INVOKE and (t.batch, t.threads) in base else None
+        cost(t) / base[t.batch, t.threads] if t.work == INVOKE and (t.batch, t.threads) in base else None
         for t in timings
     ]
 
@@ -161,28 +169,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _plain(timing: Timing) -> bool:
-    return timing.model == "int8" and timing.work == INVOKE
-
-
-def _frame() -> tuple[NDArray[np.uint8], list[Cell]]:
-    """Return a simulated frame and its whole cells."""
-    simulated = simulate_frame(0)
-    boxes = [
-        Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, False, t.touching)
-        for t in simulated.truth
-        if not t.border
-    ]
-    return simulated.image, boxes
-
-
 def _repeated(crops: NDArray[Any], count: int) -> NDArray[Any]:
     """Return `count` crops, from the first on and over again."""
     return np.asarray(crops[np.arange(count) % len(crops)])
 
 
 def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.float64]:
-    """Milliseconds of each job, float64 [jobs, 4]: median and quartiles over the rounds, median on processors."""
+    """Milliseconds of each job, float64 [jobs, 4]: median, quartiles, and median on processors."""
     calls = []
     for job in jobs:
         job()  # the first call plans memory

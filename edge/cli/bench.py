@@ -94,26 +94,24 @@ def _print(about: dict[str, Any], timings: list[Timing]) -> None:
     click.echo(f"{board}{about['processor']}, {about['cores']} cores{governor}, load {about['load']:.2f}")
     for runtime, version in dict.fromkeys((t.runtime, t.version) for t in timings if t.runtime):
         click.echo(f"{runtime} {version}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("Work", "Model", "Runtime"):
-        table.add_column(heading)
-    for heading in ("Batch", "Threads", "ms", "Quartiles", "Ratio", "Processor ms"):
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for heading in ("Runtime", "Work"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Batch", "Threads", "ms", "Quartiles", "CPU ms", "Ratio"):
         table.add_column(heading, justify="right", no_wrap=True)
     for timing, ratio in zip(timings, ratios(timings), strict=True):
         table.add_row(
-            timing.work,
-            timing.model,
             timing.runtime,
+            f"{timing.model} {timing.work}".strip(),
             str(timing.batch or ""),
             str(timing.threads),
             f"{timing.ms:.2f}",
-            f"{timing.low:.2f}–{timing.high:.2f}",
-            "" if ratio is None else f"{ratio:.2f}",
+            f"{timing.low:.1f}–{timing.high:.1f}",
             f"{timing.processor_ms:.2f}",
+            "" if ratio is None else f"{ratio:.2f}",
         )
     Console(highlight=False).print(table)
-    click.echo("ms: a crop, of segment a frame; median over the rounds.")
-    click.echo("Processor ms: on the cores, without waiting for other programs; of several threads the sum.")
-    click.echo("Ratio: to int8 on litert with the same batch and threads.")
+    click.echo("ms: a crop, of segment a frame; median over the rounds. CPU ms: on the cores, all threads.")
+    click.echo("Ratio: to int8 on litert, same batch and threads; of CPU ms for 1 thread, else of ms.")
     for warning in warnings(about):
         click.echo(f"Warning: {warning}", err=True)
