@@ -56,10 +56,12 @@ def facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
             "Size": f"{size_bytes / 1e6:.2f} MB",
             "SHA-256": bundle.sha256,
             "Signature": bundle.signed,
-            **({"Public key": bundle.signature.public_key} if bundle.signature else {}),
             "Golden crops": str(len(bundle.golden_crops)),
         },
     }
+    if bundle.signature is not None:
+        said["File"]["Public key"] = bundle.signature.public_key
+        said["File"]["SHA-256 without the signature"] = bundle.unsigned_sha256
     if manifest.notice:
         said["Use"]["Notice"] = manifest.notice
     return said
@@ -150,8 +152,8 @@ def _verify(bundle: Bundle, file_name: str) -> str:
     signed = (
         ""
         if bundle.signature is None
-        else "<p>The signature is Ed25519, over the SHA-256 of the file without it, "
-        f"<code>{bundle.unsigned_sha256}</code>.</p>\n"
+        else "<p>The signature is Ed25519, over the line <code>leuko-edge bundle</code> and the SHA-256 of the "
+        "file without the signature.</p>\n"
     )
     return (
         signed + "<p>Whether a file is this one, and whether it computes on a device what it computed where "
