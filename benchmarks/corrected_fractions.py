@@ -1,9 +1,9 @@
 """Corrected against raw fractions: simulated samples of five mixtures, frames through the whole chain.
 
-``python -m benchmarks.corrected_fractions [--samples 40] [--frames 2] [--processes 2] [--cache FILE] [--json]``
+``python -m benchmarks.corrected_fractions [--samples 40] [--frames 2] [--cache FILE] [--json]``
 
-The samples are drawn and classified once; ``--cache`` keeps them (a line of JSON a sample), and a run that was
-stopped goes on from there.
+The samples are drawn and classified once; ``--cache`` keeps them (a line of JSON a sample), and a run that
+was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection import match_boxes
-from edge.bundle import load
+from edge.bundle import Manifest, load
 from edge.classify import Classifier
-from edge.count import CountedFrame
+from edge.count import CountedFrame, clopper_pearson
 from edge.frames import Frame
 from edge.pipeline import count_frames
+from edge.quantify import quantify
 from edge.simulate import Optics, Scene, simulate_frame
 
 MIXTURES = {
@@ -43,8 +44,8 @@ SAMPLE_SEED, VALIDATION_SEED = 910_000, 920_000
 VALIDATION = "validation"
 
 Sample = dict[str, Any]
-"""One sample's cells: ``truth`` and ``answer``, label indices, −1 for nothing there and for a particle that was
-not found; ``probability`` of the answer."""
+"""One sample's cells: ``truth`` and ``answer``, label indices, −1 for nothing there and for a particle that
+was not found; ``probability`` of the answer."""
 
 
 @lru_cache(maxsize=1)
@@ -118,6 +119,66 @@ def samples(bundle: str, count: int, frames: int, processes: int, cache: Path | 
             yield sample
 
 
+def confusion(drawn: Iterable[Sample], labels: int, reject_below: float) -> NDArray[np.int64]:
+    """Cells of the validation frames through the chain; the last column: not found, or rejected."""
+    matrix = np.zeros((labels, labels + 1), np.int64)
+    for sample in drawn:
+        truth, answer, probability = (np.array(sample[name]) for name in ("truth", "answer", "probability"))
+        answered = np.where(probability >= reject_below, answer, labels)
+        real = truth >= 0
+        np.add.at(matrix, (truth[real], answered[real]), 1)
+    return matrix
+
+
+def score(drawn: Sequence[Sample], manifest: Manifest) -> dict[str, Any]:
+    """Compare raw fractions and those corrected by the manifest's matrix and by the chain's own.
+
+    Errors are in points, against the mixture that the cells were drawn from and against the cells that came
+    of it; the intervals are for the mixture.
+    """
+    labels, reject_below = len(manifest.labels), manifest.reject_below
+    counted = np.array([label in manifest.counted for label in manifest.labels])
+    chain = confusion((sample for sample in drawn if sample["mixture"] == VALIDATION), labels, reject_below)
+    rows: dict[str, dict[str, list[list[NDArray[np.float64]]]]] = {}
+    for sample in drawn:
+        if sample["mixture"] == VALIDATION:
+            continue
+        truth, answer, probability = (np.array(sample[name]) for name in ("truth", "answer", "probability"))
+        shares = dict(zip(LEUKOCYTES, MIXTURES[sample["mixture"]], strict=True))
+        mixture = np.array([shares[label] for label in manifest.labels if label in manifest.counted]) / 100
+        real = np.bincount(truth[truth >= 0], minlength=labels)[counted]
+        found = np.bincount(answer[answer >= 0], minlength=labels)
+        kept = np.bincount(answer[probability >= reject_below], minlength=labels)
+        raw = [
+            (k / kept[counted].sum(), *clopper_pearson(k, kept[counted].sum()))
+            for k in kept[counted].tolist()
+        ]
+        ways = {
+            "raw": np.array(raw),
+            "corrected": quantify(found, np.array(manifest.confusion), counted).shares,
+            "corrected, matrix of the chain": quantify(kept, chain, counted).shares,
+        }
+        for way, estimate in ways.items():
+            value, low, high = estimate.T
+            rows.setdefault(way, {}).setdefault(sample["mixture"], []).append(
+                [
+                    100 * np.abs(value - mixture),
+                    100 * np.abs(value - real / real.sum()),
+                    (low <= mixture + 1e-9) & (mixture <= high + 1e-9),
+                    100 * (high - low),
+                ]
+            )
+    names = ("error", "error_of_these_cells", "covered", "width")
+    result: dict[str, Any] = {"samples": sum(map(len, rows["raw"].values())), "chain": chain.tolist()}
+    for way, mixtures in rows.items():
+        whole = {"all": [row for part in mixtures.values() for row in part], **mixtures}
+        result[way] = {
+            mixture: dict(zip(names, np.array(part, float).mean((0, 2)).round(4).tolist(), strict=True))
+            for mixture, part in whole.items()
+        }
+    return result
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corrected_fractions", description=__doc__)
     parser.add_argument("--samples", type=int, default=40, help="of each mixture")
@@ -128,7 +189,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     drawn = list(samples(options.bundle, options.samples, options.frames, options.processes, options.cache))
-    print(len(drawn))
+    result = score(drawn, load(options.bundle).manifest)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"{result['samples']} samples; points; intervals are for the mixture drawn from")
+    print(f"{'':31} {'mixture':13} {'error':>7} {'(cells)':>7} {'covered':>8} {'width':>7}")
+    for way in ("raw", "corrected", "corrected, matrix of the chain"):
+        for mixture, row in result[way].items():
+            print(
+                f"{way:31} {mixture:13} {row['error']:7.2f} {row['error_of_these_cells']:7.2f} "
+                f"{row['covered']:8.3f} {row['width']:7.2f}"
+            )
 
 
 if __name__ == "__main__":

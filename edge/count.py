@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FailedFrame, Frame
+from edge.quantify import METHOD, quantify
 from edge.segment import Cell
 
 REJECTED = "rejected"
@@ -39,11 +40,8 @@ class CountedFrame:
 
 
 @dataclass(frozen=True)
-class Fraction:
-    """A share of the differential with its 95 % interval, each in [0, 1].
-
-    ``value`` is None when no cell was counted: then the interval is [0, 1].
-    """
+class Estimate:
+    """A number with its 95 % interval; a share of no cells has the value None."""
 
     value: float | None
     low: float
@@ -82,16 +80,81 @@ class Tally:
         return sum(self.counts[label] for label in self.counted)
 
     @property
-    def fractions(self) -> dict[str, Fraction]:
+    def fractions(self) -> dict[str, Estimate]:
         """Share of each counted label among the counted cells, with its Clopper–Pearson interval.
 
         Of a single counted label it is all of them: reports leave that out.
         """
         n = self.leukocytes
         return {
-            label: Fraction(self.counts[label] / n if n else None, *clopper_pearson(self.counts[label], n))
+            label: Estimate(self.counts[label] / n if n else None, *clopper_pearson(self.counts[label], n))
             for label in self.counted
         }
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What the answers say of the true cells, given the errors that the network made on its validation cells.
+
+    Attributes
+    ----------
+    method : in words
+    fractions : counted label → share of the counted cells; empty if nothing can be said
+    counts : counted label → cells; empty likewise. The interval is that of the mean of such samples
+    leukocytes : cells of all counted labels together; None likewise
+    unvalidated : labels without validation cells; with any, nothing can be said
+    """
+
+    method: str
+    fractions: Mapping[str, Estimate]
+    counts: Mapping[str, Estimate]
+    leukocytes: Estimate | None
+    unvalidated: tuple[str, ...]
+
+
+def correct(
+    labels: Sequence[str],
+    counted: Sequence[str],
+    answers: Mapping[str, int],
+    confusion: Sequence[Sequence[int]],
+) -> Correction:
+    """Correct counts for misclassification; see `edge.quantify`.
+
+    Parameters
+    ----------
+    labels : in output order
+    counted : the labels that make the differential
+    answers : label → cells whose most probable label it is, the rejected ones too: so the matrix was counted
+    confusion : validation cells, rows are the truth, in label order
+    """
+    unvalidated = tuple(label for label, row in zip(labels, confusion, strict=True) if not any(row))
+    if unvalidated:
+        return Correction(METHOD, {}, {}, None, unvalidated)
+    found = quantify(
+        np.array([answers.get(label, 0) for label in labels]),
+        np.array(confusion),
+        np.array([label in counted for label in labels]),
+    )
+    names = [label for label in labels if label in counted]
+    shares = dict(zip(names, map(_estimate, found.shares), strict=True))
+    counts = dict(zip(names, map(_estimate, found.counts), strict=True))
+    return Correction(
+        METHOD,
+        {label: shares[label] for label in counted},
+        {label: counts[label] for label in counted},
+        _estimate(found.total),
+        (),
+    )
+
+
+def _estimate(row: NDArray[np.float64]) -> Estimate:
+    value, low, high = map(float, row)
+    return Estimate(None if math.isnan(value) else value, low, high)
+
+
+def likeliest(probabilities: NDArray[np.float32], labels: Sequence[str]) -> list[str]:
+    """Name the most probable label of each cell, however small its probability; float32 [n, labels]."""
+    return [labels[k] for k in probabilities.argmax(axis=1)] if len(probabilities) else []
 
 
 def assign(probabilities: NDArray[np.float32], labels: Sequence[str], reject_below: float) -> list[str]:
@@ -103,9 +166,9 @@ def assign(probabilities: NDArray[np.float32], labels: Sequence[str], reject_bel
     labels : in output order
     reject_below : a cell whose best probability is smaller is rejected
     """
-    best = probabilities.argmax(axis=1) if len(probabilities) else ()
     return [
-        labels[k] if row[k] >= reject_below else REJECTED for row, k in zip(probabilities, best, strict=True)
+        label if row.max() >= reject_below else REJECTED
+        for row, label in zip(probabilities, likeliest(probabilities, labels), strict=True)
     ]
 
 

@@ -1,9 +1,9 @@
 """How many cells of each label there were, given how many were called so and how often the network errs.
 
 What is counted are answers. Their expected numbers are those of the true cells times the confusion matrix, so
-that a shift of the mixture shifts the error of the raw fractions too. Here that is undone ("adjusted classify and
-count", Forman 2008; Saerens et al. 2002), which holds as long as the sample's cells of each label look like the
-validation cells of that label ("prior probability shift").
+that the error of the raw fractions changes with the mixture. Here it is undone ("adjusted classify and
+count", Forman 2008; Saerens et al. 2002), which holds as long as the sample's cells of each label look like
+the validation cells of that label ("prior probability shift").
 """
 
 from __future__ import annotations
@@ -46,18 +46,19 @@ def quantify(
 ) -> Quantified:
     """Estimate the true numbers behind counted answers, with intervals for both kinds of error.
 
-    The values are those of maximum likelihood (`unfold`) with the observed confusion matrix. The intervals are
-    melded (Fay, Proschan and Brittain, Biometrics 71:146, 2015; for a prevalence behind an imperfect test: Bayer,
-    Fay and Graubard, Statistics in Medicine 42:1822, 2023): for each end of each interval, answers and rows of
-    the matrix are drawn from the confidence distribution whose quantile is that end of the exact interval, and
-    unfolded. With a faultless network the shares' intervals are those of Clopper and Pearson, the counts'
-    those of Garwood. They are rounded outward to 0.1 % and to whole cells, about what the draws resolve.
+    The values are those of maximum likelihood (`unfold`) with the observed confusion matrix. The intervals
+    are melded (Fay, Proschan and Brittain, Biometrics 71:146, 2015; for a prevalence behind an imperfect
+    test: Bayer, Fay and Graubard, Statistics in Medicine 42:1822, 2023): for each end of each interval,
+    answers and rows of the matrix are drawn from the confidence distribution whose quantile is that end of
+    the exact interval, and unfolded. With a faultless network and many validation cells the shares' intervals
+    become those of Clopper and Pearson, the counts' those of Garwood. They are rounded outward to 0.1 % and
+    to whole cells, about what the draws resolve.
 
     Parameters
     ----------
     answers : int [labels], cells called so
-    confusion : int [labels, labels] or [labels, labels + 1], validation cells, rows are the truth; a last column
-        holds those that got no answer (not found, rejected)
+    confusion : int [labels, labels] or [labels, labels + 1], validation cells, rows are the truth; a last
+        column holds those that got no answer (not found, rejected)
     counted : bool [labels], which labels make up the shares
     draws : for each end
 
@@ -70,7 +71,7 @@ def quantify(
     if confusion.shape not in ((labels, labels), (labels, labels + 1)) or counted.shape != (labels,):
         raise ValueError(f"a confusion matrix of shape {confusion.shape} for {labels} labels")
     if not confusion[:, :labels].sum(1).all():
-        raise ValueError("a label has no validation cell")
+        raise ValueError("a label has no validation cell that got an answer")
     rng = np.random.default_rng(_SEED)
     seen, matrix = answers.astype(np.float64), confusion.astype(np.float64)
     # where the matrix does not tell labels apart, each draw ends where it began: anywhere
@@ -82,10 +83,9 @@ def quantify(
         """Low and high of the target's share and count."""
         limits = []
         for high in (False, True):
-            r = rng.standard_gamma(np.broadcast_to(seen + _added(target, counted, high), (draws, labels)))
-            m = rng.standard_gamma(
-                np.broadcast_to(matrix + _leaning(target, matrix.shape, high), (draws, *matrix.shape))
-            )
+            added, leaning = _added(target, counted, high), _leaning(target, matrix.shape, high)
+            r = rng.standard_gamma(np.broadcast_to(seen + added, (draws, labels)))
+            m = rng.standard_gamma(np.broadcast_to(matrix + leaning, (draws, *matrix.shape)))
             m /= np.maximum(m.sum(2, keepdims=True), _TINY)
             found = unfold(start, m[:, :, :labels], r)
             part, whole = found[:, target].sum(1), found[:, counted].sum(1)
@@ -114,9 +114,9 @@ def quantify(
 def unfold(start: Array, rates: Array, answers: Array, rounds: int = 200, tolerance: float = 1e-5) -> Array:
     """Find the true numbers under which the answers are likeliest, each a Poisson count.
 
-    Expectation maximisation: each answer is shared out among the labels that it may come from (Vardi, Shepp and
-    Kaufman 1985; with rows of sum 1 it is that of Saerens, Latinne and Decaestecker, Neural Computation 14:21,
-    2002). It never leaves the non-negative numbers, and keeps their sum where every cell gets an answer.
+    Expectation maximisation: each answer is shared out among the labels that it may come from (Vardi, Shepp
+    and Kaufman 1985; with rows of sum 1 it is that of Saerens, Latinne and Decaestecker, Neural Computation
+    14:21, 2002). It stays with non-negative numbers, and keeps their sum where every cell gets an answer.
 
     Parameters
     ----------

@@ -78,6 +78,7 @@ def count(
     Folders are read without their subfolders.
     """
     import os
+    from collections import Counter
     from contextlib import ExitStack
     from dataclasses import replace
     from datetime import UTC, datetime
@@ -87,7 +88,7 @@ def count(
 
     from edge.bundle import BundleError, load
     from edge.classify import Classifier
-    from edge.count import CountedFrame, tally
+    from edge.count import CountedFrame, correct, likeliest, tally
     from edge.frames import FailedFrame, list_files, read_frames
     from edge.pipeline import count_frames, identifier
     from edge.report.files import Run, summary
@@ -140,6 +141,7 @@ def count(
         )
         hashes: list[str] = []
         assigned: list[str] = []
+        answers: Counter[str] = Counter()
         failed: list[FailedFrame] = []
         interrupted = False
         for result in results:
@@ -148,6 +150,7 @@ def count(
                     writer.add(result)
                 hashes.append(result.sha256)
                 assigned += result.assigned
+                answers.update(likeliest(result.probabilities, manifest.labels))
             else:
                 failed.append(result)
             progress.update(
@@ -164,8 +167,10 @@ def count(
 
         run = Run(
             tally=tally(manifest.labels, manifest.counted, assigned, len(hashes), failed),
+            corrected=correct(manifest.labels, manifest.counted, answers, manifest.confusion),
             manifest=manifest,
             bundle_sha256=classifier.bundle.sha256,
+            signed=classifier.bundle.signed,
             identifier=identifier(hashes, classifier.bundle.sha256, parameters),
             parameters=parameters,
             sources=sources,

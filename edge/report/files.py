@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from edge import __version__
 from edge.bundle import Manifest
-from edge.count import CountedFrame, Tally
+from edge.count import Correction, CountedFrame, Tally
 from edge.durable import write_atomically
 
 RESEARCH_USE = "research use only, not for diagnosis"
@@ -28,6 +28,7 @@ class Run:
     Attributes
     ----------
     tally : what was counted
+    corrected : what that says of the true cells
     manifest, bundle_sha256 : the bundle, and the hash of its whole file
     identifier : the same for the same frames, bundle and parameters
     parameters : every setting that the count depends on, as JSON can hold it
@@ -35,9 +36,11 @@ class Run:
     seconds : wall time
     finished : when
     stopped : the operator or a shutdown ended it before the last frame
+    signed : who signed the bundle, in words
     """
 
     tally: Tally
+    corrected: Correction
     manifest: Manifest
     bundle_sha256: str
     identifier: str
@@ -46,6 +49,7 @@ class Run:
     seconds: float
     finished: datetime
     stopped: bool = False
+    signed: str = "not signed"
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -54,6 +58,7 @@ def summary(run: Run) -> dict[str, Any]:
     return {
         "counts": dict(tally.counts),
         "fractions": {label: asdict(fraction) for label, fraction in tally.fractions.items()},
+        "corrected": asdict(run.corrected) | {"unvalidated": list(run.corrected.unvalidated)},
         "rejected": tally.rejected,
         "frames": {
             "read": tally.frames_read,
@@ -61,7 +66,12 @@ def summary(run: Run) -> dict[str, Any]:
         },
         "cells": tally.cells,
         "stopped": run.stopped,
-        "bundle": {"name": manifest.name, "version": manifest.version, "sha256": run.bundle_sha256},
+        "bundle": {
+            "name": manifest.name,
+            "version": manifest.version,
+            "sha256": run.bundle_sha256,
+            "signature": run.signed,
+        },
         "seconds": round(run.seconds, 3),
         "identifier": run.identifier,
         "parameters": dict(run.parameters),

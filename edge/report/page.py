@@ -12,7 +12,7 @@ from string import Template
 
 from edge import __version__
 from edge.bundle import Manifest
-from edge.count import REJECTED, Fraction, Tally
+from edge.count import REJECTED, Correction, Estimate, Tally
 from edge.report.annotate import colours
 from edge.report.files import RESEARCH_USE, Run
 
@@ -21,6 +21,9 @@ GALLERY_CELLS = 24
 
 PAGE_FRAMES = 8
 """Annotated frames shown."""
+
+CORRECTED_IF = "if the cells look like the validation cells"
+"""What every correction by a confusion matrix assumes; said with it."""
 
 FAILED_SHOWN = 200
 """Unreadable frames listed; all are in ``summary.json``."""
@@ -67,6 +70,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
     sections = (
         # the share of a single label among itself says nothing
         section("Differential", _differential(tally, palette)) if len(tally.counted) > 1 else "",
+        section("Corrected for misclassification", _corrected(run.corrected, palette)),
         section("Not leukocytes", _outside(tally, others)) if others else "",
         section("Frames that could not be read", _failed(tally)) if tally.failed else "",
         *(
@@ -105,14 +109,29 @@ def _named(sources: Sequence[str]) -> str:
     return ", ".join(sources[:3]) + more
 
 
-def percent(fraction: Fraction) -> str:
+def percent(fraction: Estimate) -> str:
     """Share in percent, ``–`` without cells."""
     return "–" if fraction.value is None else f"{100 * fraction.value:.1f} %"
 
 
-def percent_interval(fraction: Fraction) -> str:
+def percent_interval(fraction: Estimate) -> str:
     """Interval in percent."""
     return f"{100 * fraction.low:.1f}–{100 * fraction.high:.1f} %"
+
+
+def whole(count: Estimate) -> str:
+    """Cells, as a whole number."""
+    return "–" if count.value is None else f"{count.value:,.0f}"
+
+
+def whole_interval(count: Estimate) -> str:
+    """Interval in whole cells."""
+    return f"{count.low:,.0f}–{count.high:,.0f}"
+
+
+def not_corrected(corrected: Correction) -> str:
+    """Why nothing was corrected."""
+    return f"the bundle has no validation cells of {', '.join(corrected.unvalidated)}"
 
 
 def section(heading: str, body: str) -> str:
@@ -143,23 +162,50 @@ def _differential(tally: Tally, palette: Mapping[str, str]) -> str:
         for label, fraction in tally.fractions.items()
     )
     return (
-        _bar_chart(tally, palette)
+        _bar_chart(tally.fractions, palette, "Share of each leukocyte")
         + "\n<div class=wide><table><thead><tr><th scope=col>Cell</th><th scope=col>Count</th>"
         + "<th scope=col>Share</th><th scope=col>95 % interval</th></tr></thead>\n<tbody>"
         + "\n".join(rows)
         + f"</tbody>\n<tfoot><tr><th scope=row>all leukocytes</th><td>{tally.leukocytes:,}</td>"
         + "<td></td><td></td></tr></tfoot></table></div>\n"
         + "<p class=small>Intervals are Clopper–Pearson: what the number of cells alone leaves open. The "
-        + "classifier's own errors are not in them; see the validation below.</p>"
+        + "classifier's own errors are not in them; see the correction below.</p>"
     )
 
 
-def _bar_chart(tally: Tally, palette: Mapping[str, str]) -> str:
+def _corrected(corrected: Correction, palette: Mapping[str, str]) -> str:
+    """What the validation says of the true cells, and under which assumption."""
+    if corrected.leukocytes is None:
+        return f"<p>Not possible: {escape(not_corrected(corrected))}.</p>"
+    total = f"<td>{whole(corrected.leukocytes)}</td><td>{whole_interval(corrected.leukocytes)}</td>"
+    chart = rows = more = ""
+    if len(corrected.fractions) > 1:
+        chart = _bar_chart(corrected.fractions, palette, "Corrected share of each leukocyte")
+        more = "<th scope=col>Share</th><th scope=col>95 % interval</th>"
+        total += "<td></td><td></td>"
+        rows = "\n".join(
+            f"<tr><th scope=row>{_swatch(palette[label])}{escape(label)}</th>"
+            f"<td>{whole(corrected.counts[label])}</td><td>{whole_interval(corrected.counts[label])}</td>"
+            f"<td>{percent(fraction)}</td><td>{percent_interval(fraction)}</td></tr>"
+            for label, fraction in corrected.fractions.items()
+        )
+    return (
+        f"<p>The likeliest numbers of true cells behind the answers. They hold only {CORRECTED_IF} of the "
+        + f"same kind; their mixture may differ.</p>\n{chart}"
+        + "\n<div class=wide><table><thead><tr><th scope=col>Cell</th><th scope=col>Count</th>"
+        + f"<th scope=col>95 % interval</th>{more}</tr></thead>\n<tbody>{rows}</tbody>\n"
+        + f"<tfoot><tr><th scope=row>all leukocytes</th>{total}</tr></tfoot></table></div>\n"
+        + "<p class=small>By the validation confusion matrix below; rejected cells take part with the label "
+        + "that came closest. The intervals hold what both the number of cells and the number of validation "
+        + f"cells leave open: {escape(corrected.method)}.</p>"
+    )
+
+
+def _bar_chart(fractions: Mapping[str, Estimate], palette: Mapping[str, str], title: str) -> str:
     """A bar a label, its interval as a whisker; the same numbers stand beside it as text."""
     left, width, pitch, top = 4, 430, 54, 6
-    fractions = tally.fractions
     height = top + pitch * len(fractions) + 20
-    marks = ["<title id=chart>Share of each leukocyte with its 95 % interval</title>"]
+    marks = [f"<title>{title} with its 95 % interval</title>"]
     for tick in range(0, 101, 25):
         x = left + width * tick / 100
         marks.append(f'<line class=grid x1="{x:g}" x2="{x:g}" y1="{top}" y2="{height - 18}"/>')
@@ -177,7 +223,7 @@ def _bar_chart(tally: Tally, palette: Mapping[str, str]) -> str:
         whisker = f"M{low:.1f} {y + 26}v10M{low:.1f} {y + 31}H{high:.1f}M{high:.1f} {y + 26}v10"
         marks.append(f'<path class=whisker d="{whisker}"/>')
     return (
-        f'<svg role=img aria-labelledby=chart viewBox="0 0 {width + 2 * left} {height}">'
+        f'<svg role=img aria-label="{title}" viewBox="0 0 {width + 2 * left} {height}">'
         + "\n".join(marks)
         + "</svg>"
     )
@@ -247,6 +293,7 @@ def _bundle(run: Run) -> str:
     facts = {
         "Name": f"{manifest.name} {manifest.version}",
         "SHA-256": run.bundle_sha256,
+        "Signature": run.signed,
         "Intended use": manifest.intended_use,
         "Trained on": f"{manifest.training.name} (SHA-256 {manifest.training.sha256})",
         "Cell image": f"{manifest.crop_px} px, {manifest.crop_um:g} µm",

@@ -6,15 +6,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.count import REJECTED, Fraction
+from edge.count import REJECTED, Estimate
 from edge.report.files import RESEARCH_USE, Run
-from edge.report.page import percent, percent_interval
+from edge.report.page import (
+    CORRECTED_IF,
+    not_corrected,
+    percent,
+    percent_interval,
+    whole,
+    whole_interval,
+)
 
 FAILED_SHOWN = 10
 """Unreadable frames listed; all are in ``--json`` and ``summary.json``."""
 
 NARROW_COLUMNS = 70
 """A terminal narrower than this gets the numbers without the bars."""
+
+ALL = "all leukocytes"
 
 _BAR_CELLS = 20
 
@@ -30,13 +39,20 @@ def print_table(run: Run, console: Console) -> None:
         printable = "".join(c if c.isprintable() else "?" for c in text)
         return Text(printable.encode(console.encoding, "replace").decode(console.encoding))
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Cell")
-    table.add_column("Count", justify="right")
     differential = len(manifest.counted) > 1
     bars = console.width >= NARROW_COLUMNS
-    for heading in ("Share", "95 % interval"):
-        table.add_column(heading if differential else "", justify="right")
+    widest = max(map(len, (*manifest.labels, ALL)))
+
+    def new_table() -> Table:
+        """Both tables have the same columns, as wide."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("Cell", min_width=widest)
+        table.add_column("Count", justify="right", min_width=max(5, len(str(tally.cells))))
+        table.add_column("Share" if differential else "", justify="right", min_width=6 if differential else 0)
+        return table
+
+    table = new_table()
+    table.add_column("95 % interval" if differential else "", justify="right")
     gap = ("", "") if bars else ("",)
     if bars:
         table.add_column("", no_wrap=True)
@@ -47,7 +63,7 @@ def print_table(run: Run, console: Console) -> None:
             row += [plain(percent(fraction)), plain(percent_interval(fraction))]
             row += [_bar(fraction, ascii_only=ascii_only)] if bars else []
         table.add_row(*row)
-    table.add_row("all leukocytes", str(tally.leukocytes), style="bold")
+    table.add_row(ALL, str(tally.leukocytes), style="bold")
     for label in manifest.labels:
         if label not in manifest.counted:
             table.add_row(plain(label), str(tally.counts[label]), *gap, "not a leukocyte", style="dim")
@@ -55,12 +71,31 @@ def print_table(run: Run, console: Console) -> None:
     table.add_row(REJECTED, str(tally.rejected), *gap, below, style="dim")
     console.print(table)
     console.print()
+    corrected = run.corrected
+    if corrected.leukocytes is None:
+        console.print(plain(f"Not corrected for misclassification: {not_corrected(corrected)}"))
+    else:
+        console.print(plain(f"Corrected for misclassification, {CORRECTED_IF}:"))
+        table = new_table()
+        table.add_column("95 % interval", justify="right", min_width=13)
+        if bars:
+            table.add_column("", no_wrap=True)
+        for label, fraction in corrected.fractions.items() if differential else ():
+            row = [plain(label), plain(whole(corrected.counts[label]))]
+            row += [plain(percent(fraction)), plain(percent_interval(fraction))]
+            row += [_bar(fraction, ascii_only=ascii_only)] if bars else []
+            table.add_row(*row)
+        total = corrected.leukocytes
+        table.add_row(ALL, plain(whole(total)), "", plain(whole_interval(total)), style="bold")
+        console.print(table)
+    console.print()
     ended = ", stopped before the last" if run.stopped else ""
     lines = [f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable{ended}"]
     lines += [f"  {failed.name}: {failed.reason}" for failed in tally.failed[:FAILED_SHOWN]]
     if len(tally.failed) > FAILED_SHOWN:
         lines.append(f"  + {len(tally.failed) - FAILED_SHOWN} more")
-    lines.append(f"Bundle: {manifest.name} {manifest.version}, SHA-256 {run.bundle_sha256[:12]}")
+    bundle = f"{manifest.name} {manifest.version}, SHA-256 {run.bundle_sha256[:12]}"
+    lines.append(f"Bundle: {bundle}, {run.signed}")
     lines.append(f"Count: {run.identifier}")
     for line in lines:
         console.print(plain(line), soft_wrap=True)
@@ -69,7 +104,7 @@ def print_table(run: Run, console: Console) -> None:
     console.print(RESEARCH_USE, style="bold", highlight=False)
 
 
-def _bar(fraction: Fraction, *, ascii_only: bool) -> Text:
+def _bar(fraction: Estimate, *, ascii_only: bool) -> Text:
     """Up to the interval's lower end solid, the interval shaded, the rest dotted."""
     low, high = (round(_BAR_CELLS * end) for end in (fraction.low, fraction.high))
     solid, shade, dot = "#-." if ascii_only else "█▒·"

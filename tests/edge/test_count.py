@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from edge.count import REJECTED, assign, clopper_pearson, tally
+from edge.count import REJECTED, assign, clopper_pearson, correct, likeliest, tally
 from edge.frames import FailedFrame
 
 
@@ -63,4 +63,35 @@ def test_nothing_counted_is_said_as_such() -> None:
         ("leukocyte",), ("leukocyte",), assign(np.zeros((0, 1), np.float32), ("leukocyte",), 0.5), 1, []
     )
     share = empty.fractions["leukocyte"]
+    assert (share.value, share.low, share.high) == (None, 0.0, 1.0)
+
+
+def test_answers_below_the_threshold_are_corrected_too() -> None:
+    labels = ("debris", "granulocyte", "lymphocyte")
+    probabilities = np.array([[0.1, 0.5, 0.4], [0.2, 0.2, 0.6]], np.float32)
+    assert likeliest(probabilities, labels) == ["granulocyte", "lymphocyte"]
+    assert likeliest(probabilities[:0], labels) == []
+    corrected = correct(
+        labels,
+        ("lymphocyte", "granulocyte"),
+        {"granulocyte": 70, "lymphocyte": 30},
+        100 * np.eye(3, dtype=int),
+    )
+    assert list(corrected.fractions) == list(corrected.counts) == ["lymphocyte", "granulocyte"]
+    assert corrected.fractions["lymphocyte"].value == pytest.approx(0.3)
+    assert corrected.counts["granulocyte"].value == pytest.approx(70)
+    assert corrected.leukocytes is not None
+    assert corrected.leukocytes.value == pytest.approx(100)
+    assert corrected.unvalidated == ()
+
+
+def test_without_validation_cells_of_a_label_nothing_is_corrected() -> None:
+    corrected = correct(("a", "b", "c"), ("a", "b"), {"a": 5}, [[5, 0, 0], [0, 0, 0], [0, 0, 0]])
+    assert corrected.unvalidated == ("b", "c")
+    assert (corrected.fractions, corrected.counts, corrected.leukocytes) == ({}, {}, None)
+
+
+def test_corrected_shares_of_no_cell_have_no_value() -> None:
+    corrected = correct(("a", "b"), ("a", "b"), {}, [[50, 1], [0, 50]])
+    share = corrected.fractions["a"]
     assert (share.value, share.low, share.high) == (None, 0.0, 1.0)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,12 +19,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from edge.bundle import Manifest, Quantisation, TrainingData
-from edge.count import REJECTED, CountedFrame, assign, tally
+from edge.count import REJECTED, CountedFrame, assign, correct, likeliest, tally
 from edge.crop import Normalisation
 from edge.frames import FailedFrame, Frame
 from edge.report.annotate import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
 from edge.report.files import CELL_COLUMNS, RESEARCH_USE, Run, summary
-from edge.report.page import FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES
+from edge.report.page import CORRECTED_IF, FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES
 from edge.report.table import print_table
 from edge.report.writer import ReportWriter
 from edge.segment import Cell
@@ -50,6 +51,8 @@ MANIFEST = Manifest(
     notice="demonstration model, simulated cells",
 )
 
+VALIDATED = replace(MANIFEST, confusion=tuple(tuple(map(int, row)) for row in 90 * np.eye(5) + 2))
+
 
 def counted_frame(
     index: int = 0, cells: int = 6, name: str | None = None, shape: tuple[int, int] = (300, 400)
@@ -69,11 +72,18 @@ def counted_frame(
     return CountedFrame(frame, f"{index * 7919:064x}", boxes, crops, probabilities, assigned)
 
 
-def run_of(frames: Sequence[CountedFrame], failed: Sequence[FailedFrame] = (), sources: str = "plate") -> Run:
+def run_of(
+    frames: Sequence[CountedFrame],
+    failed: Sequence[FailedFrame] = (),
+    sources: str = "plate",
+    manifest: Manifest = MANIFEST,
+) -> Run:
     assigned = [label for counted in frames for label in counted.assigned]
+    answers = Counter(label for counted in frames for label in likeliest(counted.probabilities, LABELS))
     return Run(
-        tally=tally(LABELS, MANIFEST.counted, assigned, len(frames), failed),
-        manifest=MANIFEST,
+        tally=tally(LABELS, manifest.counted, assigned, len(frames), failed),
+        corrected=correct(LABELS, manifest.counted, answers, manifest.confusion),
+        manifest=manifest,
         bundle_sha256="12" * 32,
         identifier="0123456789abcdef",
         parameters={"pixel_um": 0.125, "segmentation": {"min_area_um2": 20.0}},
@@ -221,6 +231,57 @@ def test_nothing_counted_is_a_report_too(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "summary.json").read_text())["fractions"]["monocyte"]["value"] is None
 
 
+def test_corrected_shares_stand_beside_the_raw_ones_with_what_they_assume(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(12)]
+    run = run_of(frames, manifest=VALIDATED)
+    page = Page(write_report(tmp_path, frames, run))
+    written = json.loads((tmp_path / "summary.json").read_text())["corrected"]
+    output = io.StringIO()
+    print_table(run, Console(file=output, width=80))
+    terminal = " ".join(output.getvalue().split())
+    assert max(map(len, output.getvalue().splitlines())) <= 80
+    assert "maximum likelihood" in written["method"]
+    for label, fraction in run.corrected.fractions.items():
+        count = run.corrected.counts[label]
+        assert fraction.value is not None
+        assert count.value is not None
+        interval = f"{100 * fraction.low:.1f}–{100 * fraction.high:.1f} %"
+        share = f"{100 * fraction.value:.1f} %"
+        assert f"{label} {count.value:.0f} {count.low:.0f}–{count.high:.0f} {share} {interval}" in page.text
+        assert f"{label} {count.value:.0f} {share} {interval}" in terminal
+        assert written["fractions"][label] == vars(fraction)
+        assert written["counts"][label] == vars(count)
+    for said in (page.text, terminal):
+        assert CORRECTED_IF in said
+
+
+def test_of_a_single_label_the_corrected_count_is_told(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(12)]
+    run = run_of(frames, manifest=replace(VALIDATED, counted=("monocyte",)))
+    page = Page(write_report(tmp_path, frames, run))
+    total = run.corrected.leukocytes
+    assert total is not None
+    told = f"all leukocytes {total.value:.0f} {total.low:.0f}–{total.high:.0f}"
+    output = io.StringIO()
+    print_table(run, Console(file=output, width=80))
+    assert told in " ".join(output.getvalue().split())
+    assert told in page.text
+    assert "svg" not in {tag for tag, _ in page.tags}
+
+
+def test_what_cannot_be_corrected_is_said(tmp_path: Path) -> None:
+    frames = [counted_frame(0)]
+    run = run_of(frames)
+    page = Page(write_report(tmp_path, frames, run))
+    output = io.StringIO()
+    print_table(run, Console(file=output, width=80))
+    for text in (page.text, " ".join(output.getvalue().split())):
+        assert "the bundle has no validation cells of debris" in text
+    written = json.loads((tmp_path / "summary.json").read_text())["corrected"]
+    assert written["unvalidated"] == ["debris"]
+    assert written["leukocytes"] is None
+
+
 # ---- files ---------------------------------------------------------------------------------------------
 
 
@@ -256,7 +317,8 @@ def test_summary_is_the_json_object(tmp_path: Path) -> None:
     assert written["counts"] == run.tally.counts
     assert written["frames"] == {"read": 3, "failed": [{"name": "a.png", "reason": "the file is empty"}]}
     assert written["cells"] == 18 == sum(written["counts"].values()) + written["rejected"]
-    assert written["bundle"] == {"name": "phantom3", "version": "1.0", "sha256": "12" * 32}
+    bundle = {"name": "phantom3", "version": "1.0", "sha256": "12" * 32, "signature": "not signed"}
+    assert written["bundle"] == bundle
     assert set(written["fractions"]["monocyte"]) == {"value", "low", "high"}
     assert written["use"] == RESEARCH_USE
 
