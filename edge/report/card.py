@@ -152,8 +152,8 @@ def _verify(bundle: Bundle, file_name: str) -> str:
     signed = (
         ""
         if bundle.signature is None
-        else "<p>The signature is Ed25519, over the line <code>leuko-edge bundle</code> and the SHA-256 of the "
-        "file without the signature.</p>\n"
+        else "<p>The signature is Ed25519, over the line <code>leuko-edge bundle</code> and the SHA-256 of "
+        "the file without the signature.</p>\n"
     )
     return (
         signed + "<p>Whether a file is this one, and whether it computes on a device what it computed where "
