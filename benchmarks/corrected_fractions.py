@@ -12,7 +12,7 @@ import argparse
 import json
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ MIXTURES = {
 
 LEUKOCYTES = ("granulocyte", "lymphocyte", "monocyte")
 # somewhat more crowded than `leuko simulate` makes its frames, and mostly leukocytes, which spares frames
-CROWD = {"leukocytes": 50.0, "erythrocytes": 4.0, "debris": 2.0}
+crowded = partial(Scene, leukocytes=50.0, erythrocytes=4.0, debris=2.0)
 SAMPLE_SEED, VALIDATION_SEED = 910_000, 920_000
 VALIDATION = "validation"
 
@@ -59,7 +59,7 @@ def draw(task: tuple[str, str, int, int]) -> Sample:
     classifier = _classifier(bundle)
     manifest = classifier.bundle.manifest
     shares = MIXTURES.get(mixture, (1.0, 1.0, 1.0))
-    scene = Scene(mix=tuple(zip(LEUKOCYTES, shares, strict=True)), **CROWD)
+    scene = crowded(mix=tuple(zip(LEUKOCYTES, shares, strict=True)))
     simulated = [simulate_frame(seed, index, scene=scene) for index in range(frames)]
     results = count_frames(
         [Frame(frame.image, f"{seed}#{k}", k, 0) for k, frame in enumerate(simulated)],

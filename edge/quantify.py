@@ -156,7 +156,8 @@ def _added(target: NDArray[np.bool_], counted: NDArray[np.bool_], high: bool) ->
     ratios Beta(k, n − k + 1) and Beta(k + 1, n − k), those of a proportion (Clopper and Pearson 1934).
     """
     side = target if high else counted & ~target
-    return side / max(side.sum(), 1) + 0.5 * ~counted
+    added: Array = side / max(side.sum(), 1) + 0.5 * ~counted
+    return added
 
 
 def _leaning(target: NDArray[np.bool_], shape: tuple[int, ...], high: bool) -> Array:

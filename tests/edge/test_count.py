@@ -75,7 +75,7 @@ def test_answers_below_the_threshold_are_corrected_too() -> None:
         labels,
         ("lymphocyte", "granulocyte"),
         {"granulocyte": 70, "lymphocyte": 30},
-        100 * np.eye(3, dtype=int),
+        [[100, 0, 0], [0, 100, 0], [0, 0, 100]],
     )
     assert list(corrected.fractions) == list(corrected.counts) == ["lymphocyte", "granulocyte"]
     assert corrected.fractions["lymphocyte"].value == pytest.approx(0.3)
