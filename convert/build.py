@@ -11,10 +11,22 @@ from numpy.typing import NDArray
 
 from convert.calibrate import temperature
 from convert.fold import folded
-from convert.quantise import quantise
-from edge.bundle import Bundle, Manifest, Quantisation, TrainingData, write
-from edge.classify import BATCH, Classifier
+from convert.operators import refuse_others
+from convert.parity import (
+    MAX_LOSS_POINTS,
+    NOISE_CROPS,
+    compare,
+    costs,
+    int8_logits,
+    loses_more,
+    quantised,
+    refusal,
+)
+from convert.quantise import in_float, quantise
+from edge.bundle import Bundle, Manifest, Quantisation, Representative, TrainingData, write
+from edge.classify import Classifier
 from edge.crop import crop_cells
+from edge.durable import write_atomically
 from edge.runtime import Model
 from edge.segment import DEFAULT_PIXEL_UM, Cell
 from edge.simulate import simulate_frame
@@ -51,13 +63,30 @@ class Description:
     not_counted: frozenset[str] = NOT_LEUKOCYTES
 
 
-def build(run: Path, out: Path, description: Description) -> Bundle:
-    """Quantise a finished run, calibrate it on its validation cells and write the bundle.
+def build(
+    run: Path,
+    out: Path,
+    description: Description,
+    *,
+    max_loss: float = MAX_LOSS_POINTS,
+    float_out: Path | None = None,
+) -> Bundle:
+    """Quantise a finished run, calibrate and compare it on its validation cells and write the bundle.
+
+    Parameters
+    ----------
+    run, out, description
+        What to convert, where to, and what a person says of it.
+    max_loss
+        Accuracy that int8 may lose on the validation cells, points, see `convert.parity.loses_more`.
+    float_out
+        Where the same network goes as a float flatbuffer, or None.
 
     Raises
     ------
     ValueError
-        If the run is none, is unfinished, or no label would be counted.
+        If the run is none, is unfinished, no label would be counted, an operator would not run on every
+        device, or int8 loses too much accuracy.
     OSError
         If `out` cannot be written.
     """
@@ -72,19 +101,26 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
     # the ends of the grey scale must be in range whatever the crops hold
     for corner, grey in enumerate((0, 255)):
         inputs[:, 0, corner] = normalisation.scale * grey + normalisation.offset
-    flatbuffer = quantise(folded(network, inputs), inputs)
+    rewritten = folded(network, inputs)
+    flatbuffer = quantise(rewritten, inputs)
+    refuse_others(flatbuffer)
     model = Model(flatbuffer)
     side = crops.representative.shape[1]
     input_scale, input_zero = model.input_quantisation
     output_scale, output_zero = model.output_quantisation
 
-    def quantised(grey: NDArray[np.uint8]) -> NDArray[np.int8]:
-        steps = np.rint(normalised(grey, normalisation) / input_scale) + input_zero
-        return np.asarray(np.clip(steps, -128, 127), np.int8)
-
-    validation = _answers(model, quantised(crops.validation))
-    logits = (validation.astype(np.float32) - output_zero) * np.float32(output_scale)
-    golden = _clearest(model, quantised(_simulated(side)))
+    parity, heat = None, 1.0
+    answers = np.zeros(0, np.int64)
+    if len(crops.truth):
+        validation = normalised(crops.validation, normalisation)
+        logits = int8_logits(model, validation)
+        answers, heat = logits.argmax(axis=1), temperature(logits, crops.truth)
+        compared = compare(network, rewritten, flatbuffer, validation, crops.truth, heat)
+        parity = compared.parity
+        if loses_more(parity, max_loss):
+            some = validation[:: -(-len(validation) // NOISE_CROPS)]
+            raise ValueError(refusal(parity, max_loss, costs(rewritten, compared.layers, some)))
+    golden = _clearest(model, normalised(_simulated(side), normalisation))
     manifest = Manifest(
         name=description.name,
         version=description.version,
@@ -96,23 +132,23 @@ def build(run: Path, out: Path, description: Description) -> Bundle:
         input=Quantisation(input_scale, input_zero),
         output=Quantisation(output_scale, output_zero),
         sha256=hashlib.sha256(flatbuffer).hexdigest(),
-        temperature=temperature(logits, crops.truth),
+        temperature=heat,
         reject_below=description.reject_below,
-        confusion=_rows(confusion_matrix(crops.truth, validation.argmax(axis=1), len(labels))),
+        confusion=_rows(confusion_matrix(crops.truth, answers, len(labels))),
         training=TrainingData(description.training_name, config["training"]["sha256"]),
         intended_use=description.intended_use,
         licence=description.licence,
         notice=description.notice,
+        representative=Representative(
+            len(crops.representative), hashlib.sha256(crops.representative.tobytes()).hexdigest()
+        ),
+        parity=parity,
     )
+    if float_out is not None:
+        write_atomically(float_out, in_float(rewritten))
     bundle = write(out, manifest, flatbuffer, golden, model.run(golden))
     Classifier(bundle)
     return bundle
-
-
-def _answers(model: Model, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Quantised logits int8 [n, labels] of inputs int8 [n, s, s, 1]."""
-    parts = [model.run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
-    return np.concatenate(parts) if parts else np.zeros((0, 1), np.int8)
 
 
 def _simulated(side: int) -> NDArray[np.uint8]:
@@ -124,11 +160,11 @@ def _simulated(side: int) -> NDArray[np.uint8]:
     return crop_cells(frame.image, cells, size_px=side)
 
 
-def _clearest(model: Model, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Inputs whose best label leads by most: on the edge of two a kernel's rounding would decide."""
-    ordered = np.sort(_answers(model, inputs).astype(np.int16), axis=1)
+def _clearest(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Quantised inputs whose best label leads by most: on the edge of two a kernel's rounding decides."""
+    ordered = np.sort(int8_logits(model, inputs), axis=1)
     lead = ordered[:, -1] - ordered[:, -2]
-    return inputs[np.sort(np.argsort(-lead, kind="stable")[:GOLDEN_CROPS])]
+    return quantised(model, inputs[np.sort(np.argsort(-lead, kind="stable")[:GOLDEN_CROPS])])
 
 
 def _rows(matrix: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:

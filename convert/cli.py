@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -36,6 +37,19 @@ from train.cli.options import require_keras
     show_default=True,
     help="A cell whose best probability is smaller is reported as rejected.",
 )
+@click.option(
+    "--max-loss",
+    type=FiniteRange(min=0),
+    default=0.5,
+    show_default=True,
+    help="Accuracy that int8 may lose on the run's validation cells, percentage points.",
+)
+@click.option(
+    "--float",
+    "float_out",
+    type=NamedPath(dir_okay=False, path_type=Path),
+    help="Write the network in float too, a plain .tflite file for leuko bench.",
+)
 @click.option("--name", help="The bundle's name; by default the file's.")
 @click.option("--release", "version", default="1", show_default=True, help="The bundle's version.")
 @click.option("--training-name", help="Name of the training data; by default the run folder's.")
@@ -49,6 +63,8 @@ def convert(
     pixel_um: float | None,
     not_counted: str,
     reject_below: float,
+    max_loss: float,
+    float_out: Path | None,
     name: str | None,
     version: str,
     training_name: str | None,
@@ -62,6 +78,7 @@ def convert(
     with quiet_libraries():
         try:
             from convert.build import NOT_LEUKOCYTES, Description, build
+            from convert.parity import words
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"
@@ -78,7 +95,7 @@ def convert(
         not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or NOT_LEUKOCYTES,
     )
     with one_line_errors(ValueError), quiet_libraries():
-        bundle = build(run, out, description)
+        bundle = build(run, out, description, max_loss=max_loss, float_out=float_out)
     manifest, size = bundle.manifest, out.stat().st_size
     if as_json:
         said = {
@@ -87,9 +104,14 @@ def convert(
             "counted": manifest.counted,
             "temperature": manifest.temperature,
             "confusion": manifest.confusion,
+            "parity": None if manifest.parity is None else asdict(manifest.parity),
         }
         click.echo(json.dumps(said))
     else:
         click.echo(f"{out}: {size / 1e6:.2f} MB, {manifest.pixel_um:.4g} µm a pixel")
         click.echo(f"counts {', '.join(manifest.counted)}")
         click.echo(f"sha256 {bundle.sha256}")
+        if manifest.parity is None:
+            click.echo("not compared with the float network: the run kept no validation cells", err=True)
+        else:
+            click.echo("\n".join(words(manifest.parity, max_loss)))

@@ -31,18 +31,12 @@ def quantise(model: keras.Model, inputs: NDArray[np.float32]) -> bytes:
     ----------
     Jacob et al., CVPR 2018 (arXiv:1712.05877), for the scheme.
     """
-    # the reshape to [n, labels] would fix the batch: the runtime reads [n, 1, 1, labels] as well
-    logits = keras.Model(model.input, model.get_layer("logits").input)
 
     def representative() -> Iterator[list[NDArray[np.float32]]]:
         for crop in inputs:
             yield [crop[None]]
 
-    answer = tf.function(lambda crop: logits(crop, training=False))
-    graph = answer.get_concrete_function(tf.TensorSpec([None, *inputs.shape[1:]], tf.float32, name="crop"))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [convert_variables_to_constants_v2(graph)], logits
-    )
+    converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -52,3 +46,18 @@ def quantise(model: keras.Model, inputs: NDArray[np.float32]) -> bytes:
         warnings.filterwarnings("ignore", "Statistics for quantized inputs")
         flatbuffer: bytes = converter.convert()
     return flatbuffer
+
+
+def in_float(model: keras.Model) -> bytes:
+    """Convert a network without quantising: float32 [n, s, s, 1] to logits float32 [n, 1, 1, labels]."""
+    flatbuffer: bytes = _converter(model).convert()
+    return flatbuffer
+
+
+def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
+    # the reshape to [n, labels] would fix the batch: the runtime reads [n, 1, 1, labels] as well
+    logits = keras.Model(model.input, model.get_layer("logits").input)
+    answer = tf.function(lambda crop: logits(crop, training=False))
+    shape = [None, *model.input_shape[1:]]
+    graph = answer.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="crop"))
+    return tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(graph)], logits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,12 @@ from convert.build import NOT_LEUKOCYTES, Description, build
 from convert.calibrate import TEMPERATURES, temperature
 from convert.cli import convert
 from convert.fold import folded
+from convert.operators import ALLOWED, operators
 from edge.bundle import load
 from edge.classify import Classifier
-from train.data import Dataset
-from train.fit import fit, normalised, probabilities
+from tests.convert.conftest import discs_and_rings
+from train.fit import normalised, probabilities
 from train.networks import NETWORKS
-from train.recipe import recipe_of
 from train.run import load_run, read_crops
 
 # TensorFlow's own imports and its converter warn of their future
@@ -31,29 +32,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-
-
-def discs_and_rings(n: int, seed: int) -> Dataset:
-    """Crops of two kinds that a tiny network tells apart after an epoch or two."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:200, :200]
-    crops = np.empty((n, 200, 200), np.uint8)
-    truth = np.arange(n, dtype=np.int64) % 2
-    for k in range(n):
-        radius = np.hypot(x - rng.normal(100, 5), y - rng.normal(100, 5))
-        size = rng.uniform(35, 60)
-        shape = radius < size if truth[k] else np.abs(radius - size) < 6
-        crops[k] = np.clip(rng.normal(120, 6, (200, 200)) + 70 * shape, 0, 255)
-    names = tuple(f"{k}.png" for k in range(n))
-    return Dataset(crops, truth, ("debris", "lymphocyte"), names, names)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    recipe = recipe_of("best", width=0.06, epochs=4, batch=16, learning_rate=3e-3)
-    fit(discs_and_rings(96, 1), discs_and_rings(32, 2), out, recipe, seed=1)
-    return out
 
 
 def description(**changes: object) -> Description:
@@ -78,6 +56,13 @@ def test_the_bundle_answers_as_the_network_does(run: Path, tmp_path: Path) -> No
     assert bundle.manifest.input.zero_point == 0
     assert bundle.manifest.crop_um == pytest.approx(20)
     assert np.sum(bundle.manifest.confusion) == 32
+    kept = read_crops(run).representative
+    assert bundle.manifest.representative is not None
+    assert bundle.manifest.representative.crops == len(kept)
+    assert bundle.manifest.representative.sha256 == hashlib.sha256(kept.tobytes()).hexdigest()
+    assert bundle.manifest.parity is not None
+    assert bundle.manifest.parity.cells == 32
+    assert bundle.manifest.parity.agreement >= 0.9
 
     fresh = discs_and_rings(40, 3).crops
     network, _, normalisation = load_run(run)
@@ -148,9 +133,12 @@ def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
 def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
     words = CliRunner()
     out = tmp_path / "b.tflite"
-    done = words.invoke(convert, [str(run), "--out", str(out), "--pixel-um", "0.1"])
+    plain = tmp_path / "float.tflite"
+    done = words.invoke(convert, [str(run), "--out", str(out), "--pixel-um", "0.1", "--float", str(plain)])
     assert done.exit_code == 0, done.output
+    assert "the same answer to" in done.output
     assert load(out).manifest.name == "b"
+    assert {name for name, _ in operators(plain.read_bytes())} <= set(ALLOWED)
     (tmp_path / "empty").mkdir()
     for arguments, reason in (
         ([str(tmp_path / "empty"), "--out", str(out)], "not a run folder"),

@@ -1,0 +1,35 @@
+"""A tiny trained run that the conversion tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.data import Dataset
+from train.fit import fit
+from train.recipe import recipe_of
+
+
+def discs_and_rings(n: int, seed: int) -> Dataset:
+    """Crops of two kinds that a tiny network tells apart after an epoch or two."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:200, :200]
+    crops = np.empty((n, 200, 200), np.uint8)
+    truth = np.arange(n, dtype=np.int64) % 2
+    for k in range(n):
+        radius = np.hypot(x - rng.normal(100, 5), y - rng.normal(100, 5))
+        size = rng.uniform(35, 60)
+        shape = radius < size if truth[k] else np.abs(radius - size) < 6
+        crops[k] = np.clip(rng.normal(120, 6, (200, 200)) + 70 * shape, 0, 255)
+    names = tuple(f"{k}.png" for k in range(n))
+    return Dataset(crops, truth, ("debris", "lymphocyte"), names, names)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    recipe = recipe_of("best", width=0.06, epochs=4, batch=16, learning_rate=3e-3)
+    fit(discs_and_rings(96, 1), discs_and_rings(32, 2), out, recipe, seed=1)
+    return out

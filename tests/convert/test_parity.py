@@ -1,0 +1,154 @@
+"""int8 against float: intervals, noise, the layer that costs most, and what the commands say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convert.build import Description, build
+from convert.fold import folded
+from convert.operators import ALLOWED, operators, refuse_others
+from convert.parity import compare, costs, loses_more, loss_points, paired_interval, words
+from edge.bundle import load, shipped
+from edge.cli.verify import verify
+from edge.manifest import Parity
+from edge.runtime import RUNTIMES, installed
+from tests.convert.conftest import discs_and_rings
+from train.fit import normalised
+from train.run import load_run, read_crops
+
+# TensorFlow's own imports and its converter warn of their future
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@given(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=60))
+def test_the_paired_interval_holds_the_mean_and_turns_with_the_sign(gains: list[int]) -> None:
+    low, high = paired_interval(np.array(gains))
+    assert low - 1e-9 <= 100 * np.mean(gains) <= high + 1e-9
+    assert -100 <= low <= high <= 100
+
+
+def test_whole_groups_make_wider_intervals_than_their_cells() -> None:
+    gains = np.repeat([1, 0, 0, -1, 0, 1], 20)
+    single, grouped = paired_interval(gains), paired_interval(gains, np.repeat(list("abcdef"), 20).tolist())
+    assert grouped[1] - grouped[0] > 2 * (single[1] - single[0])
+
+
+def _lost(cells: int, lost: int, won: int = 0) -> Parity:
+    gains = np.array([-1] * lost + [1] * won + [0] * (cells - lost - won))
+    low, high = paired_interval(gains)
+    return Parity(cells, 0.9, 0.9 + gains.mean(), low, high, 1 - (lost + won) / cells, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("cells", "lost", "won", "fails"),
+    [
+        (189, 1, 0, False),  # one cell is more than half a point
+        (189, 3, 0, False),
+        (189, 5, 0, True),
+        (189, 5, 4, False),
+        (5000, 20, 0, False),  # a real loss, but within the limit
+        (5000, 60, 10, True),
+    ],
+)
+def test_a_loss_fails_beyond_the_limit_and_beyond_chance(
+    cells: int, lost: int, won: int, fails: bool
+) -> None:
+    parity = _lost(cells, lost, won)
+    assert loses_more(parity, 0.5) is fails
+    said = len(words(parity)) == 2 and "within chance" in words(parity)[0]
+    assert said is (loss_points(parity) > 0.5 and not fails)
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "tiny.tflite"
+    about = Description("tiny", "1", 0.1, "discs and rings", "tests", "Apache-2.0", "", 0.5)
+    build(run, path, about)
+    return path
+
+
+def test_noise_and_cost_a_layer(run: Path, bundle: Path) -> None:
+    network, _, normalisation = load_run(run)
+    inputs = normalised(discs_and_rings(8, 5).crops, normalisation)
+    rewritten = folded(network, normalised(read_crops(run).representative, normalisation))
+    truth = np.arange(8, dtype=np.int64) % 2
+    found = compare(network, rewritten, load(bundle).flatbuffer, inputs, truth, 1.0)
+    assert [layer.name for layer in found.layers][:2] == ["conv1", "norm1"]
+    assert found.layers[-1].name == "classes"
+    assert all(10 < layer.sqnr_db < 80 for layer in found.layers)
+    assert found.rewriting.largest_probability_difference < 1e-4
+    assert found.parity.largest_probability_difference == pytest.approx(float(found.distances.max()))
+    # steps forty times as long, in one layer
+    spoilt = [
+        dataclasses.replace(layer, scale=40 * layer.scale) if layer.name == "conv4" else layer
+        for layer in found.layers
+    ]
+    cost = costs(rewritten, spoilt, inputs)
+    assert min(cost, key=cost.__getitem__) == "conv4"
+
+
+def test_verify_with_its_run(run: Path, bundle: Path, tmp_path: Path) -> None:
+    said = CliRunner().invoke(verify, [str(bundle), str(run), "--json", "--out", str(tmp_path / "page")])
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    stated = load(bundle).manifest.parity
+    assert stated is not None
+    assert found["parity"] == pytest.approx(dataclasses.asdict(stated))
+    assert found["layers"][0]["name"] == "conv1"
+    html = (tmp_path / "page" / "parity.html").read_text()
+    assert "conv5" in html
+    assert html.count("data:image/jpeg") == 24
+    assert json.loads((tmp_path / "page" / "parity.json").read_text())["worst"] == found["worst"]
+
+
+def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: Path) -> None:
+    words = CliRunner()
+    other = words.invoke(verify, ["phantom3", str(run)])
+    assert other.exit_code == 1
+    assert "name the run it was made of" in other.stderr
+    assert words.invoke(verify, [str(bundle), str(tmp_path), str(tmp_path)]).exit_code == 2
+    assert words.invoke(verify, [str(bundle), "--out", str(tmp_path / "p")]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_bundles_hold_operators_of_every_device(name: str) -> None:
+    found = {operator for operator, _ in operators(load(name).flatbuffer)}
+    # shapes that older conversions computed for a flattening, outside of XNNPACK
+    assert found - {"SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE"} <= set(ALLOWED)
+
+
+def test_an_operator_or_version_that_a_device_lacks_is_named(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flatbuffer = load(bundle).flatbuffer
+    refuse_others(flatbuffer)
+    monkeypatch.setitem(ALLOWED, "CONV_2D", 2)
+    with pytest.raises(ValueError, match="version 3 of the operator CONV_2D does not load"):
+        refuse_others(flatbuffer)
+    monkeypatch.delitem(ALLOWED, "PAD")
+    with pytest.raises(ValueError, match="the operator PAD does not run in int8"):
+        refuse_others(flatbuffer)
+
+
+@pytest.mark.parametrize("runtime", sorted(RUNTIMES))
+def test_a_new_bundle_runs_on_both_runtimes(bundle: Path, runtime: str) -> None:
+    if runtime not in installed():
+        pytest.skip(f"{runtime} has no wheel for this Python")
+    # a process each: the two runtimes cannot live in one
+    line = [sys.executable, "-m", "edge.cli", "verify", str(bundle), "--runtime", runtime, "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runtimes"][runtime]["largest_step"] <= 3
