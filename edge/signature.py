@@ -151,6 +151,8 @@ def generate(key: Path, passphrase: str | None = None) -> str:
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
     with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
     return _raw(private.public_key())
 
 

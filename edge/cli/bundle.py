@@ -43,7 +43,7 @@ def list_bundles(folders: tuple[str, ...], as_json: bool) -> None:
 
     found: list[dict[str, Any]] = []
     names = [*shipped(), *(str(path) for folder in folders for path in sorted(Path(folder).glob("*.tflite")))]
-    with one_line_errors():
+    with one_line_errors(ValueError):
         for name in names:
             try:
                 listed, size_bytes, refusal = _inspect(name)
@@ -123,7 +123,7 @@ def keygen(key: Path, passphrase: bool) -> None:
     """Write a new private key to KEY, for its owner's eyes only; print what devices need to trust it."""
     from edge.signature import generate
 
-    with one_line_errors():
+    with one_line_errors(ValueError):
         public = generate(key, _passphrase(confirm=True) if passphrase else None)
     _say_how_to_trust(key.stem, public)
 
@@ -183,7 +183,8 @@ def _passphrase(*, confirm: bool = False) -> str:
 
 def _say_how_to_trust(name: str, public: str) -> None:
     click.echo("devices trust it with these lines in /etc/leuko/device.toml:", err=True)
-    click.echo(f'[trusted]\n"{name}" = "{public}"')
+    # a string of JSON is one of TOML
+    click.echo(f'[trusted]\n{json.dumps(name)} = "{public}"')
 
 
 def _table(*headings: Any) -> Table:
