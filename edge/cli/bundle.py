@@ -41,34 +41,29 @@ def list_bundles(folders: tuple[str, ...], as_json: bool) -> None:
     from edge.bundle import BundleError, shipped
     from edge.report.card import accuracy
 
-    found: list[dict[str, Any]] = []
+    said: list[dict[str, Any]] = []
+    table = _table("Bundle", "Version", "Counts", "Named right in validation", "MB", "Signature")
     names = [*shipped(), *(str(path) for folder in folders for path in sorted(Path(folder).glob("*.tflite")))]
     with one_line_errors(ValueError):
         for name in names:
             try:
                 listed, size_bytes, refusal = _inspect(name)
             except BundleError as error:
-                found.append({"bundle": name, "refused": str(error)})
+                said.append({"bundle": name, "refused": str(error)})
+                table.add_row(_plain(name), "", _plain(str(error)), style="red")
                 continue
-            found.append(
-                _said(listed, size_bytes, refusal) | {"bundle": name, "right": accuracy(listed.manifest)}
+            manifest = listed.manifest
+            said.append({"bundle": name} | _said(listed, size_bytes, refusal))
+            table.add_row(
+                *map(_plain, (name, manifest.version, ", ".join(manifest.counted), accuracy(manifest))),
+                f"{size_bytes / 1e6:.2f}",
+                _plain(listed.signed),
+                style="red" if refusal else "",
             )
     if as_json:
-        click.echo(json.dumps([{k: v for k, v in one.items() if k != "right"} for one in found]))
-        return
-    table = _table("Bundle", "Version", "Counts", "Named right in validation", "MB", "Signature")
-    for one in found:
-        if "manifest" not in one:
-            table.add_row(_plain(one["bundle"]), "", _plain(one["refused"]), style="red")
-            continue
-        manifest = one["manifest"]
-        table.add_row(
-            *map(_plain, (one["bundle"], manifest["version"], ", ".join(manifest["counted"]), one["right"])),
-            f"{one['bytes'] / 1e6:.2f}",
-            _plain(one["signature"]),
-            style="" if one["refused"] is None else "red",
-        )
-    _print(table)
+        click.echo(json.dumps(said))
+    else:
+        _print(table)
 
 
 @bundle.command()
