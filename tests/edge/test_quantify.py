@@ -44,7 +44,7 @@ def phantom_sample(rng: np.random.Generator, mixture: tuple[int, int, int]) -> S
 def random_sample(rng: np.random.Generator, kind: str) -> Sample:
     """Two labels; a good and a poor network of several; one without a label that was validated."""
     labels = 2 if kind == "two" else int(rng.integers(3, 7))
-    right = {"two": (0.7, 1.0), "good": (0.9, 1.0), "poor": (0.5, 0.8), "absent": (0.85, 1.0)}[kind]
+    right = {"two": (0.7, 1.0), "good": (0.85, 1.0), "poor": (0.5, 0.8), "absent": (0.85, 1.0)}[kind]
     rates = rng.dirichlet(np.full(labels, 0.4), labels) + 1e-9
     np.fill_diagonal(rates, 0)
     recall = rng.uniform(*right, labels)
