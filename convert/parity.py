@@ -239,7 +239,7 @@ def noise(rewritten: keras.Model, flatbuffer: bytes, inputs: NDArray[np.float32]
             real = (interpreter.get_tensor(tensor["index"]).astype(np.float32) - zero_point) * scale
             signal[k] += np.square(expected, dtype=np.float64).sum()
             error[k] += np.square(real - expected, dtype=np.float64).sum()
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         decibels = 10 * np.log10(signal / error)
     return [
         Layer(layer.name, float(tensor["quantization"][0]), int(tensor["quantization"][1]), float(ratio))
@@ -263,7 +263,7 @@ def costs(
     decibels = {}
     for layer in quantised_layers:
         difference = _keras_logits(_with_one_quantised(rewritten, layer), inputs) - expected
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             decibels[layer.name] = float(
                 10 * np.log10(np.square(expected).sum() / np.square(difference).sum())
             )
