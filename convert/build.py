@@ -34,7 +34,7 @@ from train.fit import normalised
 from train.metrics import confusion_matrix
 from train.run import load_run, read_config, read_crops
 
-GOLDEN_CROPS = 16
+GOLDEN_CROPS = 12
 # what the project's data sets call cells and things outside the differential
 NOT_LEUKOCYTES = frozenset({"erythrocyte", "echinocyte", "platelet", "debris", "other"})
 
