@@ -49,7 +49,7 @@ def test_whole_groups_make_wider_intervals_than_their_cells() -> None:
 def _lost(cells: int, lost: int, won: int = 0) -> Parity:
     gains = np.array([-1] * lost + [1] * won + [0] * (cells - lost - won))
     low, high = paired_interval(gains)
-    return Parity(cells, 0.9, 0.9 + gains.mean(), low, high, 1 - (lost + won) / cells, 0.5)
+    return Parity(cells, 0.9, 0.9 + float(gains.mean()), low, high, 1 - (lost + won) / cells, 0.5)
 
 
 @pytest.mark.parametrize(
