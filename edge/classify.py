@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle, BundleError
 from edge.crop import level
 from edge.runtime import Model
+from edge.typical import typicality
 
 # architectures differ in the last steps of some kernels; more than this is another function
 GOLDEN_TOLERANCE_STEPS = 3
@@ -91,6 +92,16 @@ class Classifier:
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""
         return softmax(self.logits(crops) / np.float32(self.bundle.manifest.temperature))
+
+    def known(self, crops: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Tell whether crops uint8 [n, side, side] look like the training crops, bool [n].
+
+        All do if the bundle does not say what is typical.
+        """
+        manifest = self.bundle.manifest
+        if manifest.typical is None or manifest.rejection is None:
+            return np.ones(len(crops), bool)
+        return typicality(crops, manifest.typical) >= manifest.rejection.threshold
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

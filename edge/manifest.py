@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from edge.crop import Normalisation
+from edge.typical import STATISTICS, Typical
 
 SCHEMA = 2
 PROBABILITY = "probability"
 """The rejection score that `Manifest.reject_below` holds for."""
+TYPICALITY = "typicality"
+"""The rejection score of `edge.typical`, for which the manifest holds what is typical."""
 
 _SIZE_LIMIT_BYTES = 1 << 20
 _TEXT_LIMIT = 4000
@@ -74,7 +77,7 @@ class Rejection:
 
     Attributes
     ----------
-    score : what is thresholded: ``probability`` (the largest one), ``energy``, …
+    score : what is thresholded: ``probability`` (the largest one) or ``typicality`` (see `edge.typical`)
     threshold : cells with a smaller score are rejected
     precision : the stated one, a share of the cells kept
     coverage : share of the validation cells kept
@@ -109,6 +112,7 @@ class Manifest:
     training : the training data's name and hash
     intended_use, licence : in words
     notice : said with every output, empty for none
+    typical : of the training crops, for the score ``typicality``
     representative, parity, rejection : how it was quantised, compared and calibrated, None where unknown
     schema : version of this format
     """
@@ -133,6 +137,7 @@ class Manifest:
     representative: Representative | None = None
     parity: Parity | None = None
     rejection: Rejection | None = None
+    typical: Typical | None = None
     schema: int = SCHEMA
 
     @property
@@ -200,6 +205,7 @@ def _manifest(raw: Mapping[str, Any]) -> Manifest:
         representative=_representative(_optional(raw["representative"], Representative)),
         parity=_parity(_optional(raw["parity"], Parity)),
         rejection=_rejection(_optional(raw["rejection"], Rejection)),
+        typical=_typical(_optional(raw["typical"], Typical)),
     )
 
 
@@ -218,6 +224,7 @@ def _consistent(manifest: Manifest) -> bool:
             or rejection.score != PROBABILITY
             or rejection.threshold == manifest.reject_below
         )
+        and (rejection is not None and rejection.score == TYPICALITY) == (manifest.typical is not None)
     )
 
 
@@ -329,3 +336,13 @@ def _rejection(raw: Mapping[str, Any] | None) -> Rejection | None:
         auroc={_text(kind): _share(area) for kind, area in auroc.items()},
         source=_text(raw["source"]),
     )
+
+
+def _typical(raw: Mapping[str, Any] | None) -> Typical | None:
+    if raw is None:
+        return None
+    rows = [raw["mean"], *_list(raw["precision"])]
+    mean, *precision = (tuple(_number(value, -1e12, 1e12) for value in _list(row)) for row in rows)
+    if [len(row) for row in (mean, *precision)] != [STATISTICS] * (STATISTICS + 1):
+        raise ValueError(f"what is typical is not {STATISTICS} statistics")
+    return Typical(mean, tuple(precision))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edge.classify import Classifier
-from edge.count import CountedFrame, assign
+from edge.count import REJECTED, CountedFrame, assign
 from edge.crop import crop_cells, crop_scale
 from edge.frames import FailedFrame, Frame
 from edge.segment import segment
@@ -44,7 +44,8 @@ def count_frames(
     frames : from `edge.frames.read_frames`, read one ahead in a thread
     classifier : its bundle states labels, crop size and scale
     pixel_um : side of a frame's pixel in the specimen
-    reject_below : a cell whose best probability is smaller is rejected
+    reject_below : a cell whose best probability is smaller is rejected, as is one that does not look like the
+        training crops
     segmentation : keyword options of `edge.segment.segment`
     """
     manifest = classifier.bundle.manifest
@@ -56,7 +57,9 @@ def count_frames(
         cells = segment(frame.image, pixel_um=pixel_um, **segmentation)
         crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
         probabilities = classifier.probabilities(crops)
-        assigned = assign(probabilities, manifest.labels, reject_below)
+        named = assign(probabilities, manifest.labels, reject_below)
+        known = classifier.known(crops)
+        assigned = [label if k else REJECTED for label, k in zip(named, known, strict=True)]
         yield CountedFrame(frame, sha256, cells, crops, probabilities, assigned)
 
 

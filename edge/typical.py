@@ -19,6 +19,7 @@ SIDE_PX = 100
 """Crops are reduced to this side first: the finest detail that counts is then some four crop pixels wide."""
 
 OCTAVES = 4
+STATISTICS = OCTAVES + 2
 _BACKGROUND = 128
 _FLOOR_GREY = 0.1
 """Added to a detail before its logarithm: less is rounding."""
@@ -52,7 +53,7 @@ def statistics(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     ----------
     crops : uint8 [n, side, side]
     """
-    rows = np.empty((len(crops), OCTAVES + 2))
+    rows = np.empty((len(crops), STATISTICS))
     for row, crop in zip(rows, level(crops, _BACKGROUND), strict=True):
         fine = cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
         row[OCTAVES:] = np.percentile(fine, (1, 99)) / _BACKGROUND

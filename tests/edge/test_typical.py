@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge.bundle import load
+from edge.manifest import decode, encode
 from edge.typical import Typical, fit, statistics, typicality
 
 
@@ -60,3 +65,28 @@ def test_every_statistic_counts(known: Typical) -> None:
     precision = np.array(known.precision)
     np.testing.assert_allclose(precision, precision.T, rtol=1e-6)
     assert (np.linalg.eigvalsh(precision) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"mean": [0.0] * 5}, "6 statistics"),
+        ({"precision": [[0.0] * 6] * 5}, "6 statistics"),
+        ({"mean": [float("nan")] * 6}, "no number"),
+        ({"mean": 3}, "no list"),
+        ({"more": 1}, "lacks or adds"),
+    ],
+)
+def test_a_manifest_with_an_odd_gaussian_is_refused(change: dict[str, object], reason: str) -> None:
+    manifest = load("hemocytometer").manifest
+    assert decode(encode(manifest)) == manifest
+    raw = json.loads(encode(manifest))
+    raw["typical"] |= change
+    with pytest.raises(ValueError, match=reason):
+        decode(json.dumps(raw, indent=2).encode())
+
+
+def test_the_score_and_what_it_needs_come_together() -> None:
+    manifest = load("hemocytometer").manifest
+    with pytest.raises(ValueError, match="contradicts itself"):
+        decode(encode(dataclasses.replace(manifest, typical=None)))
