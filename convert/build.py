@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.calibrate import temperature
+from convert.calibrate import reject_threshold, temperature
 from convert.fold import folded
 from convert.operators import refuse_others
 from convert.parity import (
@@ -21,20 +21,33 @@ from convert.parity import (
     loses_more,
     quantised,
     refusal,
+    softmax,
 )
 from convert.quantise import in_float, quantise
-from edge.bundle import Bundle, Manifest, Quantisation, Representative, TrainingData, write
+from edge.bundle import (
+    Bundle,
+    Manifest,
+    Quantisation,
+    Rejection,
+    Representative,
+    TrainingData,
+    write,
+)
 from edge.classify import Classifier
 from edge.crop import crop_cells
 from edge.durable import write_atomically
+from edge.manifest import TYPICALITY
 from edge.runtime import Model
 from edge.segment import DEFAULT_PIXEL_UM, Cell
 from edge.simulate import simulate_frame
+from edge.typical import LEAST_CROPS, fit, typicality
 from train.fit import normalised
 from train.metrics import confusion_matrix
 from train.run import load_run, read_config, read_crops
 
 GOLDEN_CROPS = 12
+USUAL = 0.98
+"""Largest share of the validation cells that counts as typical: the rest pays for keeping strangers out."""
 # what the project's data sets call cells and things outside the differential
 NOT_LEUKOCYTES = frozenset({"erythrocyte", "echinocyte", "platelet", "debris", "other"})
 
@@ -48,8 +61,9 @@ class Description:
     name, version, intended_use, licence, notice : see `edge.bundle.Manifest`
     training_name : of the training data
     pixel_um : side of a training crop's pixel in the specimen; None for what the training data says
-    reject_below : cells with a smaller best probability are rejected
+    reject_below : cells with a smaller best probability are rejected, if no `precision` is stated
     not_counted : labels outside the differential
+    precision : share of right answers that the threshold is chosen for on the validation cells
     """
 
     name: str
@@ -61,6 +75,7 @@ class Description:
     notice: str
     reject_below: float
     not_counted: frozenset[str] = NOT_LEUKOCYTES
+    precision: float | None = None
 
 
 def build(
@@ -109,7 +124,8 @@ def build(
     input_scale, input_zero = model.input_quantisation
     output_scale, output_zero = model.output_quantisation
 
-    parity, heat = None, 1.0
+    parity, heat, typical, rejection = None, 1.0, None, None
+    reject_below = description.reject_below
     answers = np.zeros(0, np.int64)
     if len(crops.truth):
         validation = normalised(crops.validation, normalisation)
@@ -120,6 +136,24 @@ def build(
         if loses_more(parity, max_loss):
             some = validation[:: -(-len(validation) // NOISE_CROPS)]
             raise ValueError(refusal(parity, max_loss, costs(rewritten, compared.layers, some)))
+        sure, right = softmax(logits, heat).max(axis=1), answers == crops.truth
+        if description.precision is not None:
+            chosen = reject_threshold(sure, right, description.precision)
+            reject_below = max(0.0, chosen.threshold)
+        if min(len(crops.truth), len(crops.representative)) >= LEAST_CROPS:
+            typical = fit(crops.representative)
+            usual = typicality(crops.validation, typical)
+            # what is right or wrong does not matter here: strangers are told by their looks
+            chosen = reject_threshold(usual, np.ones(len(usual), bool), 1.0, coverage=USUAL)
+            kept = (usual >= chosen.threshold) & (sure >= reject_below)
+            rejection = Rejection(
+                score=TYPICALITY,
+                threshold=chosen.threshold,
+                precision=description.precision or float(right[kept].sum() / max(1, kept.sum())),
+                coverage=float(kept.mean()),
+                auroc={},
+                source=f"{len(usual)} validation cells",
+            )
     golden = _clearest(model, normalised(_simulated(side), normalisation))
     manifest = Manifest(
         name=description.name,
@@ -133,7 +167,7 @@ def build(
         output=Quantisation(output_scale, output_zero),
         sha256=hashlib.sha256(flatbuffer).hexdigest(),
         temperature=heat,
-        reject_below=description.reject_below,
+        reject_below=reject_below,
         confusion=_rows(confusion_matrix(crops.truth, answers, len(labels))),
         training=TrainingData(description.training_name, config["training"]["sha256"]),
         intended_use=description.intended_use,
@@ -143,6 +177,8 @@ def build(
             len(crops.representative), hashlib.sha256(crops.representative.tobytes()).hexdigest()
         ),
         parity=parity,
+        rejection=rejection,
+        typical=typical,
     )
     if float_out is not None:
         write_atomically(float_out, in_float(rewritten))

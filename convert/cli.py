@@ -50,6 +50,11 @@ from train.cli.options import require_keras
     type=NamedPath(dir_okay=False, path_type=Path),
     help="Write the network in float too, a plain .tflite file for leuko bench.",
 )
+@click.option(
+    "--precision",
+    type=FiniteRange(0, 1, min_open=True),
+    help="Choose the threshold so that this share of the accepted validation answers is right.",
+)
 @click.option("--name", help="The bundle's name; by default the file's.")
 @click.option("--release", "version", default="1", show_default=True, help="The bundle's version.")
 @click.option("--training-name", help="Name of the training data; by default the run folder's.")
@@ -63,6 +68,7 @@ def convert(
     pixel_um: float | None,
     not_counted: str,
     reject_below: float,
+    precision: float | None,
     max_loss: float,
     float_out: Path | None,
     name: str | None,
@@ -92,6 +98,7 @@ def convert(
         licence=licence,
         notice=notice,
         reject_below=reject_below,
+        precision=precision,
         not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or NOT_LEUKOCYTES,
     )
     with one_line_errors(ValueError), quiet_libraries():

@@ -20,6 +20,9 @@ SIDE_PX = 100
 
 OCTAVES = 4
 STATISTICS = OCTAVES + 2
+LEAST_CROPS = 20
+"""Crops that the Gaussian's 27 numbers need at the very least."""
+
 _BACKGROUND = 128
 _FLOOR_GREY = 0.1
 """Added to a detail before its logarithm: less is rounding."""
@@ -73,10 +76,10 @@ def fit(crops: NDArray[np.uint8]) -> Typical:
     Raises
     ------
     ValueError
-        With fewer than 20 crops, which cannot settle 6 means and 21 covariances.
+        With fewer than `LEAST_CROPS` crops.
     """
-    if len(crops) < 20:
-        raise ValueError(f"{len(crops)} crops do not show what is typical: at least 20 are needed")
+    if len(crops) < LEAST_CROPS:
+        raise ValueError(f"{len(crops)} crops do not show what is typical: at least {LEAST_CROPS} are needed")
     seen = statistics(crops)
     covariance = np.cov(seen.T) + _RIDGE * np.eye(seen.shape[1])
     precision = np.linalg.inv(covariance)

@@ -177,3 +177,20 @@ def test_no_training_image_is_in_the_bundle(run: Path, tmp_path: Path) -> None:
     trained_on = np.rint(normalised(grey, normalisation) / bundle.manifest.input.scale)
     for golden in bundle.golden_crops.astype(float):
         assert np.abs(trained_on - golden).mean(axis=(1, 2, 3)).min() > 3
+
+
+def test_mistakes_and_strangers_get_a_threshold_each(run: Path, tmp_path: Path) -> None:
+    manifest = build(run, tmp_path / "tiny.tflite", description(precision=0.97)).manifest
+    assert manifest.rejection is not None
+    assert manifest.rejection.precision == 0.97
+    assert manifest.rejection.coverage <= 0.98
+    classifier = Classifier(load(tmp_path / "tiny.tflite"))
+    kept = read_crops(run)
+    sure = classifier.probabilities(kept.validation)
+    accepted = sure.max(axis=1) >= manifest.reject_below
+    assert (sure.argmax(axis=1) == kept.truth)[accepted].mean() >= 0.97
+    assert 0.9 <= classifier.known(kept.validation).mean() < 1
+    noise = np.random.default_rng(9).integers(0, 256, (10, 200, 200)).astype(np.uint8)
+    assert not classifier.known(noise).any()
+    with pytest.raises(ValueError, match="must lie above 0"):
+        build(run, tmp_path / "no.tflite", description(precision=1.5))
