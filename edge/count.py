@@ -57,7 +57,7 @@ class Tally:
     labels : every label of the bundle, in its order
     counted : the labels that make the differential; the others are not leukocytes
     counts : label → cells, for every label
-    rejected : cells whose best probability lies below the bundle's reject threshold
+    rejected : cells whose best probability lies below the bundle's threshold, and strangers
     frames_read : frames that were decoded and searched
     failed : files and pages that could not be read, with their reasons
     """

@@ -242,9 +242,10 @@ def _outside(tally: Tally, others: Iterable[str]) -> str:
 def _rejected(tally: Tally, manifest: Manifest, pictures: Sequence[Picture]) -> str:
     if not tally.rejected:
         return "<p>No cell was rejected.</p>"
+    strange = ", or that look unlike the training cells," if manifest.typical else ""
     return (
-        f"<p>{tally.rejected:,} cells whose best probability lies below {manifest.reject_below:g} are "
-        "counted under no label. Each is shown with the label that came closest.</p>\n"
+        f"<p>{tally.rejected:,} cells whose best probability lies below {manifest.reject_below:g}{strange} "
+        "are counted under no label. Each is shown with the label that came closest.</p>\n"
         + _gallery(tally.rejected, pictures)
     )
 

@@ -67,7 +67,7 @@ def print_table(run: Run, console: Console) -> None:
     for label in manifest.labels:
         if label not in manifest.counted:
             table.add_row(plain(label), str(tally.counts[label]), *gap, "not a leukocyte", style="dim")
-    below = f"best below {manifest.reject_below:g}"
+    below = f"best below {manifest.reject_below:g}" + (", or a stranger" if manifest.typical else "")
     table.add_row(REJECTED, str(tally.rejected), *gap, below, style="dim")
     console.print(table)
     console.print()
