@@ -185,7 +185,7 @@ def test_a_closed_tab_loses_nothing_and_warns(page: Page, labelled: Path, tmp_pa
     again = watched(page.context, labelled)
     assert asked == ["beforeunload"]
     expect(again.locator("#count")).to_have_text(re.compile("^2 of .* confirmed, not saved"))
-    expect(again.locator("#notice")).to_contain_text("2 labels of your last visit are back")
+    expect(again.locator("#notice")).to_contain_text("Back from your last visit: 2 labels")
     assert sum(row["label"] != "" for row in save(again, tmp_path / "labels.csv")) == 2
     # saved: nothing to warn of
     with again.expect_event("close"):
@@ -196,9 +196,16 @@ def test_a_closed_tab_loses_nothing_and_warns(page: Page, labelled: Path, tmp_pa
 def test_all_that_is_shown_is_confirmed_at_once_and_taken_back(page: Page) -> None:
     page.locator("#kinds button[data-kind=granulocyte]").click()
     shown = page.evaluate("shown.length")
-    page.on("dialog", lambda dialog: dialog.accept())
+    asked = []
+
+    def accept(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", accept)
     page.keyboard.press("Shift+Enter")
     expect(page.locator("#count")).to_have_text(re.compile(f"^{shown} of "))
+    assert asked == [f"Confirm {shown} cells shown, as suggested (granulocyte)?"]
     page.keyboard.press("z")
     expect(page.locator("#count")).to_have_text(re.compile("^0 of "))
 
@@ -213,6 +220,9 @@ def test_a_saved_file_is_taken_up_again(page: Page, browser: Browser, labelled: 
     fresh.locator("#file").set_input_files(tmp_path / "labels.csv")
     expect(fresh.locator("#count")).to_have_text(re.compile("^3 of "))
     assert save(fresh, tmp_path / "again.csv") == saved
+    (tmp_path / "one.csv").write_text(f'path,label\n"{saved[0]["path"]}",monocyte\n')
+    fresh.locator("#file").set_input_files(tmp_path / "one.csv")
+    expect(fresh.locator("#notice")).to_have_text("Took the labels of 1 cell from one.csv; Z takes it back.")
     (tmp_path / "foreign.csv").write_text("a,b\n1,2\n")
     fresh.locator("#file").set_input_files(tmp_path / "foreign.csv")
     expect(fresh.locator("#notice")).to_have_text("foreign.csv holds no labels of these cells.")

@@ -56,7 +56,10 @@ def test_few_nuclei_prove_nothing() -> None:
     few = measure_shift(cells[:11], cells[:3] + 8, SHAPE, PIXEL_UM, 10)
     assert reason_to_refuse(few, PIXEL_UM, 10) is None
     shift = measure_shift(cells, cells[: MIN_NUCLEI - 1], SHAPE, PIXEL_UM, 10)
-    assert "at least 3 are needed" in (reason_to_refuse(shift, PIXEL_UM, 10) or "")
+    assert "2 nuclei in the fluorescence: at least 3 are needed" in (
+        reason_to_refuse(shift, PIXEL_UM, 10) or ""
+    )
+    assert "1 nucleus in" in (reason_to_refuse(Shift(0, 0, 1, 1, 0, 1), PIXEL_UM, 10) or "")
     assert reason_to_refuse(Shift(0, 0, 1, 1, 0, MIN_NUCLEI), PIXEL_UM, 10) is None
 
 

@@ -63,13 +63,15 @@ function recall() {
     cells.forEach((cell, k) => { if (allowed(kept.labels[k])) cell.label = kept.labels[k]; });
     dirty = kept.dirty;
     const done = cells.filter((cell) => cell.label).length;
-    if (done) notify(`${done} labels of your last visit are back.${dirty ? " They are not saved as a file yet." : ""}`);
+    if (done) notify(`Back from your last visit: ${counted(done, "label")}${dirty ? ", not saved as a file yet" : ""}.`);
   } catch { /* nothing kept, or nothing readable */ }
 }
 
 function allowed(label) {
   return label === "" || label === UNSURE || label === EXCLUDE || sheet.classes.includes(label);
 }
+
+const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
 function notify(text) {
   byId("notice").textContent = text;
@@ -109,7 +111,7 @@ function confirmShown() {
   const open = shown.filter((k) => !cells[k].label);
   if (!open.length) return;
   const names = [...new Set(open.map((k) => confirmed(cells[k])))].join(", ");
-  if (!window.confirm(`Confirm all ${open.length} cells that are shown as suggested (${names})?`)) return;
+  if (!window.confirm(`Confirm ${counted(open.length, "cell")} shown, as suggested (${names})?`)) return;
   setLabels(open.map((k) => [k, confirmed(cells[k])]));
   notify(`${open.length} confirmed; Z takes it back.`);
 }
@@ -292,7 +294,7 @@ async function load(file) {
   }
   setLabels(changes);
   show();
-  notify(`Labels of ${changes.length} cells are taken from ${file.name}; Z takes it back.`);
+  notify(`Took the labels of ${counted(changes.length, "cell")} from ${file.name}; Z takes it back.`);
 }
 
 // keys

@@ -104,9 +104,8 @@ def measure_shift(
 def reason_to_refuse(shift: Shift, pixel_um: float, max_shift_um: float) -> str | None:
     """Say why two frames do not match, or None."""
     if shift.nuclei < MIN_NUCLEI:
-        return (
-            f"{shift.nuclei} nuclei in the fluorescence: at least {MIN_NUCLEI} are needed to check the match"
-        )
+        nuclei = "1 nucleus" if shift.nuclei == 1 else f"{shift.nuclei} nuclei"
+        return f"{nuclei} in the fluorescence: at least {MIN_NUCLEI} are needed to check the match"
     if shift.matched < MIN_MATCHED or shift.chance > MOST_CHANCE:
         return (
             f"{shift.matched:.0%} of {shift.nuclei} nuclei lie in cells (response {shift.response:.2f}): "
