@@ -20,7 +20,7 @@ from benchmarks.detection import match_boxes
 from benchmarks.label_suggestions import MIXES, score
 from edge.segment import Cell
 from edge.simulate import Scene, SimulatedFrame, simulate, simulate_frame
-from train.cli.label import label
+from train.cli.label import PIXELS_UM, label
 from train.data import read_data
 from train.label.field import MismatchError, label_field
 from train.label.focus import BLURRED, out_of_focus, sharpness
@@ -105,6 +105,27 @@ def test_a_shift_of_a_hazy_frame_makes_no_nuclei(frame: SimulatedFrame) -> None:
     straight = label_field(frame.image, stain_of(frame), pixel_um=PIXEL_UM)
     found, expected = (sum(one.nucleus is not None for one in f.cells) for f in (moved, straight))
     assert expected - 4 <= found <= expected
+
+
+def test_the_coarsest_pixel_changes_no_suggestion(frame: SimulatedFrame) -> None:
+    """Touching cells may merge there, and a cell may become unsure."""
+    by = 5
+    assert PIXEL_UM * by == PIXELS_UM[1]
+    small = (
+        np.asarray(cv2.resize(image, None, fx=1 / by, fy=1 / by, interpolation=cv2.INTER_AREA), np.uint8)
+        for image in (frame.image, stain_of(frame))
+    )
+    fine = label_field(frame.image, stain_of(frame), pixel_um=PIXEL_UM).cells
+    coarse = label_field(*small, pixel_um=PIXEL_UM * by).cells
+    first, second = (
+        np.array([(c.x, c.y, c.x + c.width, c.y + c.height) for c in (one.cell for one in cells)], float)
+        for cells in (fine, coarse)
+    )
+    pairs = match_boxes(float(by) * second, first, 0.5)
+    apart = [(k, j) for k, j in pairs if not fine[j].cell.touching]
+    assert len(apart) >= 8
+    for k, j in apart:
+        assert coarse[k].suggestion.label in (fine[j].suggestion.label, "unsure")
 
 
 def test_suggestions_hold_the_bar_on_a_frame() -> None:
@@ -263,7 +284,16 @@ def test_bad_folders_are_one_line(sample: Path, labelled: Path, tmp_path: Path) 
     one_line(run(frames, empty, "--out", out), "a folder without images")
     one_line(run(frames, stain, "--out", labelled), "is not empty: take another --out")
     one_line(run(frames, stain, "--out", out, "--classes", "a/b"), "'a/b' cannot be a class")
-    one_line(run(frames, stain, "--out", out, "--classes", "unsure"), "cannot be a class")
+    one_line(run(frames, stain, "--out", out, "--classes", ".a"), "go into a folder of its name")
+    one_line(run(frames, stain, "--out", out, "--classes", "backgrounds"), "crops that hold no cell")
+    for name in ("unsure", "exclude", "no nucleus"):
+        one_line(run(frames, stain, "--out", out, "--classes", name), "it says what is left out")
+    for names in ("a,,b", "a,", ","):
+        nameless = run(frames, stain, "--out", out, "--classes", names)
+        assert (nameless.exit_code, "has a class without a name" in nameless.stderr) == (2, True)
+    for pixel_um in ("10", "0.63", "0.019"):
+        odd = run(frames, stain, "--out", out, "--pixel-um", pixel_um)
+        assert (odd.exit_code, "is not in the range 0.02<=x<=0.625" in odd.stderr) == (2, True)
     one_line(run(frames, stain, "--out", frames / "frame_0001.png" / "x"), "ot a directory")
     assert run(frames, frames, "--out", out).exit_code == 2
     assert run(frames, "--out", out).exit_code == 2

@@ -80,11 +80,12 @@ def apply_labels(
     taken: list[_Row] = []
     left_out: Counter[str] = Counter()
     for row in rows:
-        label = row["label"]
+        label, bare = row["label"], False
         if not label and accept_suggestions:
-            label = NO_NUCLEUS if row.get("reason") == NO_NUCLEUS else row["suggestion"]
+            label = row["suggestion"]
+            bare = label == UNSURE and row.get("reason") == NO_NUCLEUS
         if label not in classes:
-            left_out[label or UNCONFIRMED] += 1
+            left_out[NO_NUCLEUS if bare else label or UNCONFIRMED] += 1
         elif unflagged and any(row[name] == "1" for name in FLAGS):
             left_out[FLAGGED] += 1
         else:

@@ -22,6 +22,7 @@ from edge.crop import crop_cells
 from edge.durable import write_atomically
 from edge.frames import FailedFrame, list_files, read_frames
 from train.crops import CROP_PX
+from train.data import BACKGROUNDS
 from train.label.field import Field, LabelledCell, MismatchError, label_field
 from train.label.focus import out_of_focus
 from train.label.nuclei import cell_diameter_um
@@ -115,7 +116,7 @@ def write_labels(
     Raises
     ------
     ValueError
-        If nothing pairs by name, no pair matches, `out` is not empty, or a class cannot name a folder.
+        If nothing pairs by name, no pair matches, `out` is not empty, or a class cannot have its name.
     OSError
         If something cannot be written.
     """
@@ -220,8 +221,12 @@ def naming(path: Path) -> Iterator[Path]:
 def _classes(more: Sequence[str]) -> list[str]:
     """Every class that a person may choose."""
     for name in more:
-        if Path(name).name != name or name in (".", "..", UNSURE, EXCLUDE) or name.startswith("."):
-            raise ValueError(f"{name!r} cannot be a class: it would name a folder")
+        if name in (UNSURE, EXCLUDE, NO_NUCLEUS):
+            raise ValueError(f"{name!r} cannot be a class: it says what is left out")
+        if name == BACKGROUNDS:
+            raise ValueError(f"{name!r} cannot be a class: that folder is for crops that hold no cell")
+        if Path(name).name != name or name.startswith("."):
+            raise ValueError(f"{name!r} cannot be a class: its crops go into a folder of its name")
     return list(dict.fromkeys((*SUGGESTED, *more)))
 
 
