@@ -27,6 +27,7 @@ from train.check.duplicates import (
     pixel_digest,
     thumbnail,
 )
+from train.check.doubts import Doubts
 from train.check.findings import Status, worst
 from train.check.runs import read_predictions, read_split
 from train.check.survey import Survey, survey
@@ -415,9 +416,13 @@ def test_a_runs_split_is_searched_and_its_groups_compared(clean: Path, tmp_path:
         ("no run", "is not a run folder: it has no split.csv"),
         ("no folds", "run has no out-of-fold predictions: repeat its leuko train command with --folds 5"),
         ("more files", "was made from other data: a/1.png is not among its files"),
-        ("fewer files", "was made from other data: a/9.png is not in the data, nor are 1 more"),
+        ("fewer files", "was made from other data: a/9.png is not in the data, nor 1 other"),
         ("relabelled", "was made from other data: a/0.png was b, not a"),
         ("cut", "out_of_fold.csv is damaged"),
+        (
+            "cut after a row",
+            "out_of_fold.csv is cut short, it lacks 1 crop of the run: repeat its leuko train",
+        ),
         ("no numbers", "out_of_fold.csv is damaged"),
         ("empty", "out_of_fold.csv is damaged"),
     ],
@@ -442,6 +447,8 @@ def test_a_run_that_does_not_fit_gets_one_line(tmp_path: Path, spoil: str, messa
             table.unlink()
         case "cut":
             table.write_text(table.read_text()[:-9])
+        case "cut after a row":
+            table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
         case "no numbers":
             table.write_text(table.read_text().replace("0.5", "x"))
         case "empty":
@@ -467,6 +474,32 @@ def test_predictions_are_of_the_whole_data_or_of_either_part_in_the_datas_order(
     assert read_split(run, ["a/0.png", "x/0.png", "b/0.png"], None) == ["training", "validation", "training"]
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", '{"training": ', "config.json is damaged"),
+        ("config.json", "[]", "config.json is damaged"),
+        (
+            "config.json",
+            '{"training": {"cells": 30}}',
+            "split.csv has 24 training crops, config.json says 30",
+        ),
+        ("split.csv", "path,label\na/0.png,a\n", "split.csv is damaged"),
+        ("split.csv", "path,label,group,part\na/0.png,a,f,trai", "split.csv is damaged"),
+        ("out_of_fold.csv", "path,label\n", "out_of_fold.csv is damaged"),
+    ],
+)
+def test_a_damaged_run_is_refused_before_any_image_is_opened(
+    clean: Path, tmp_path: Path, file: str, content: str, message: str
+) -> None:
+    run = doubting_run(clean, tmp_path / "run")
+    (run / file).write_text(content)
+    steps: list[str] = []
+    with pytest.raises(ValueError, match=message):
+        survey(clean, model=run, on_step=lambda stage, total: steps.append(stage))
+    assert steps == []
+
+
 # the command
 
 
@@ -482,7 +515,7 @@ def test_labels_in_doubt_wait_for_a_verdict_that_is_kept(clean: Path, tmp_path: 
     arguments = ["check", str(clean), "--model", str(run), "--out", str(out)]
     result = CliRunner().invoke(command, arguments)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "2 of 24" in result.stdout
+    assert "2 of 24; the networks' accuracy out of fold is 0.917" in result.stdout
     table = out / "doubts.csv"
     lines = table.read_text().splitlines()
     assert lines == [
@@ -510,6 +543,19 @@ def test_labels_in_doubt_wait_for_a_verdict_that_is_kept(clean: Path, tmp_path: 
     assert refused.stderr.startswith(f"Error: {table} is not a table of doubts")
     assert refused.stderr.count("\n") == 1
     assert table.read_bytes().endswith(b"a spreadsheet")
+
+
+def test_weak_networks_doubt_no_label(clean: Path, tmp_path: Path) -> None:
+    names = [f"{label}/{k}.png" for k in range(12) for label in "ab"]
+    run = a_run(tmp_path / "run", [(name, name[0], "1", 0.1 + 0.03 * k) for k, name in enumerate(names)])
+    found = survey(clean, model=run)
+    assert answers(found)["doubted labels"] == ("warning", "networks too weak to doubt labels")
+    (line,) = messages(found, "doubted labels")
+    assert line.startswith("the networks' accuracy out of fold is 0.500, the largest class alone gives 0.500")
+    assert found.doubts is not None
+    assert found.doubts.found == ()
+    assert Doubts(0.9, 0.85).too_weak
+    assert not Doubts(0.9, 0.5).too_weak
 
 
 def test_the_missing_extra_is_named(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -548,6 +594,7 @@ def test_the_object_and_the_table(clean: Path, tmp_path: Path) -> None:
         "split",
         "drift",
         "doubts",
+        "out_of_fold_accuracy",
         "findings",
     }
     assert found["trainable"] is False

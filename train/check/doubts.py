@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,13 @@ HEADER = ("rank", "path", "label", "suggested", "label_probability", "suggested_
 
 WRONG = "wrong"
 """Verdict of a person on a label that is plainly wrong."""
+
+
+LOWEST_ACCURACY = 0.7
+"""Networks that are right less often are too weak to doubt a label."""
+
+FEWER_ERRORS = 0.5
+"""So are those that err more often than this share of the errors made by always naming the largest class."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,30 @@ class Doubt:
     suggested_probability: float
 
 
-def find_doubts(predictions: Predictions) -> list[Doubt]:
-    """List the labels in doubt by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021).
+@dataclass(frozen=True)
+class Doubts:
+    """What networks that never saw the crops say to their labels.
+
+    Attributes
+    ----------
+    accuracy : share of the labels that they agree with
+    largest_share : share of the largest class, the accuracy of always naming it
+    found : the labels in doubt, by rank; none from networks that are too weak
+    """
+
+    accuracy: float
+    largest_share: float
+    found: tuple[Doubt, ...] = ()
+
+    @property
+    def too_weak(self) -> bool:
+        """Whether the networks err so often that their doubts say more of them than of the labels."""
+        errors, errors_of_largest = 1 - self.accuracy, 1 - self.largest_share
+        return self.accuracy < LOWEST_ACCURACY or errors > FEWER_ERRORS * errors_of_largest
+
+
+def find_doubts(predictions: Predictions) -> Doubts:
+    """Doubt labels by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021).
 
     Raises
     ------
@@ -52,18 +81,22 @@ def find_doubts(predictions: Predictions) -> list[Doubt]:
     from cleanlab.filter import find_label_issues
 
     # cleanlab wants every class to have a crop
-    present = np.unique(predictions.truth)
+    present, counts = np.unique(predictions.truth, return_counts=True)
     if len(present) < 2:
-        return []
+        return Doubts(1.0, 1.0)
+    accuracy = float((predictions.probabilities.argmax(axis=1) == predictions.truth).mean())
+    doubts = Doubts(accuracy, float(counts.max() / counts.sum()))
+    if doubts.too_weak:
+        return doubts
     probabilities = predictions.probabilities[:, present]
     probabilities = probabilities / np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
     truth = np.searchsorted(present, predictions.truth)
     ranked = find_label_issues(truth, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
-    doubts = []
+    found = []
     for rank, index in enumerate(map(int, ranked), start=1):
         suggested = int(present[probabilities[index].argmax()])
         label = int(predictions.truth[index])
-        doubts.append(
+        found.append(
             Doubt(
                 rank=rank,
                 path=predictions.names[index],
@@ -73,11 +106,15 @@ def find_doubts(predictions: Predictions) -> list[Doubt]:
                 suggested_probability=float(predictions.probabilities[index, suggested]),
             )
         )
-    return doubts
+    return replace(doubts, found=tuple(found))
 
 
-def check_doubts(doubts: Sequence[Doubt], cells: int) -> Result:
+def check_doubts(doubts: Doubts, cells: int) -> Result:
     """Answer how many labels are in doubt."""
+    quality = f"the networks' accuracy out of fold is {doubts.accuracy:.3f}"
+    if doubts.too_weak:
+        message = f"{quality}, the largest class alone gives {doubts.largest_share:.3f}: train better ones"
+        return Result("doubted labels", "networks too weak to doubt labels", (Finding(message),))
     findings = [
         Finding(
             f"{doubt.label}? the out-of-fold prediction says {doubt.suggested} "
@@ -85,9 +122,9 @@ def check_doubts(doubts: Sequence[Doubt], cells: int) -> Result:
             doubt.path,
             value=round(doubt.label_probability, 4),
         )
-        for doubt in doubts
+        for doubt in doubts.found
     ]
-    return Result("doubted labels", f"{len(doubts):,} of {cells:,}", tuple(findings))
+    return Result("doubted labels", f"{len(findings):,} of {cells:,}; {quality}", tuple(findings))
 
 
 def write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from train.check.findings import count
 from train.check.repeats import TRAINING, VALIDATION
 
 SPLIT_CSV = "split.csv"
@@ -38,6 +40,72 @@ class Predictions:
     probabilities: NDArray[np.float64]
 
 
+def check_run(run: Path, *, folds: bool) -> None:
+    """Read a run's settings and tables as far as they can be judged without its crops: before anything slow.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    folds
+        Whether its out-of-fold predictions are wanted, too.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no run, or one of them is missing, damaged or cut short.
+    """
+    split = _split(run)
+    config = run / "config.json"
+    if config.is_file():
+        with _readable(config):
+            told = json.loads(config.read_text(encoding="utf-8"))
+            cells = {part: told[part]["cells"] for part in (TRAINING, VALIDATION) if told.get(part)}
+        for part, n in cells.items():
+            rows = sum(row[1] == part for row in split)
+            if rows != n:
+                raise ValueError(
+                    f"{run / SPLIT_CSV} has {rows:,} {part} crops, {config.name} says {n:,}: train the run anew"
+                )
+    if folds:
+        _out_of_fold(run)
+
+
+def _split(run: Path) -> list[tuple[str, str]]:
+    """File and part of each crop."""
+    path = run / SPLIT_CSV
+    if not path.is_file():
+        raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
+    with _readable(path):
+        rows = [(row["path"], row["part"]) for row in _rows(path)]
+        if odd := {part for _, part in rows} - {TRAINING, VALIDATION}:
+            raise ValueError(f"a part {odd.pop()!r}")
+    return rows
+
+
+def _out_of_fold(run: Path) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Labels, and a row a crop: path, label, fold and probabilities."""
+    path = run / OUT_OF_FOLD_CSV
+    if not path.is_file():
+        if not (run / SPLIT_CSV).is_file():
+            raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
+        raise ValueError(
+            f"{run} has no out-of-fold predictions: repeat its leuko train command with --folds 5"
+        )
+    with _readable(path):
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *table = csv.reader(file)
+        if header[:3] != ["path", "label", "fold"]:
+            raise ValueError("its columns are not path,label,fold and the labels")
+        if any(len(row) != len(header) for row in table):
+            raise ValueError("a row is too short or too long")
+    lacking = {name for name, _ in _split(run)} - {row[0] for row in table}
+    if lacking:
+        lost = count(len(lacking), "crop")
+        raise ValueError(f"{path} is cut short, it lacks {lost} of the run: repeat its leuko train command")
+    return tuple(header[3:]), table
+
+
 def read_split(
     run: Path, training: Sequence[str], validation: Sequence[str] | None, unreadable: Set[str] = frozenset()
 ) -> list[str]:
@@ -62,11 +130,7 @@ def read_split(
     ValueError
         If the run has no split, or it is of other files.
     """
-    path = run / SPLIT_CSV
-    if not path.is_file():
-        raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
-    with _readable(path):
-        parts = {(row["path"], row["part"]) for row in _rows(path)}
+    parts = set(_split(run))
     trained = [(name, part) for name, part in parts if part == TRAINING]
     held_out = [(name, part) for name, part in parts if part == VALIDATION]
     if validation is None:
@@ -91,19 +155,8 @@ def read_predictions(
     ValueError
         If the run has none, they are of other files, or damaged.
     """
-    path = run / OUT_OF_FOLD_CSV
-    if not path.is_file():
-        if not (run / SPLIT_CSV).is_file():
-            raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
-        raise ValueError(
-            f"{run} has no out-of-fold predictions: repeat its leuko train command with --folds 5"
-        )
-    with _readable(path):
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *table = csv.reader(file)
-        if header[:3] != ["path", "label", "fold"] or any(len(row) != len(header) for row in table):
-            raise KeyError("path,label,fold")
-        labels = tuple(header[3:])
+    labels, table = _out_of_fold(run)
+    with _readable(run / OUT_OF_FOLD_CSV):
         folds = [row for row in table if row[2] != VALIDATION]
         held_out = [row for row in table if row[2] == VALIDATION]
         by_name = {row[0]: row for row in _those_of(run, (table, folds, held_out), names, unreadable)}
@@ -132,7 +185,7 @@ def _those_of(
     nearest = min(choices, key=lambda rows: len({row[0] for row in rows}.symmetric_difference(names)))
     different = sorted(({row[0] for row in nearest} - unreadable).symmetric_difference(names))
     where = "is not among its files" if different[0] in set(names) else "is not in the data"
-    more = f", nor are {len(different) - 1} more" if len(different) > 1 else ""
+    more = f", nor {count(len(different) - 1, 'other', 'others')}" if len(different) > 1 else ""
     raise _OtherDataError(f"{run} was made from other data: {different[0]} {where}{more}")
 
 
@@ -146,7 +199,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except _OtherDataError:
         raise
-    except (KeyError, IndexError, ValueError, csv.Error) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(f"{path} is damaged ({error}): train the run anew") from error
 
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from edge.durable import write_atomically
 from train.check import drift, inventory, repeats
-from train.check.doubts import Doubt, check_doubts, find_doubts
+from train.check.doubts import Doubts, check_doubts, find_doubts
 from train.check.duplicates import THUMBNAIL_PX, Repeats, clusters, find_pairs
 from train.check.findings import Result, Status, worst
 from train.check.inventory import Cell, Inventory, take_inventory
 from train.check.repeats import TRAINING, VALIDATION
-from train.check.runs import read_predictions, read_split
+from train.check.runs import check_run, read_predictions, read_split
 
 OnStep = Callable[[str, int], None]
 """Called after each step with what is being done and its number of steps."""
@@ -38,7 +38,7 @@ class Survey:
     pixel_um : of the crops as they are trained on, or None
     repeats : crops that show one cell
     drifts : measure → its course over the groups, or None for too few groups
-    doubts : labels in doubt, or None where no predictions were given
+    doubts : what the given predictions say to the labels, or None without predictions
     results : the answers
     """
 
@@ -49,7 +49,7 @@ class Survey:
     pixel_um: float | None
     repeats: Repeats
     drifts: dict[str, drift.Drift | None]
-    doubts: tuple[Doubt, ...] | None
+    doubts: Doubts | None
     results: tuple[Result, ...]
 
     @property
@@ -88,6 +88,8 @@ def survey(
     ModuleNotFoundError
         If labels are to be doubted and cleanlab is absent.
     """
+    for run in {run for run in (split, model) if run is not None}:
+        check_run(run, folds=run == model)
     first = take_inventory(data, lambda total: on_step("reading", total))
     second = None
     if validation is not None:
@@ -108,7 +110,7 @@ def survey(
         parts = [TRAINING] * len(first.cells) + [VALIDATION] * len(second.cells)
     if model is not None:
         labels = [cell.label for cell in first.cells]
-        doubts = tuple(find_doubts(read_predictions(model, names, labels, unreadable)))
+        doubts = find_doubts(read_predictions(model, names, labels, unreadable))
 
     thumbnails = np.zeros((len(cells), THUMBNAIL_PX, THUMBNAIL_PX), np.uint8)
     for thumbnail, cell in zip(thumbnails, cells, strict=True):
@@ -147,7 +149,7 @@ def _ask(
     parts: Sequence[str] | None,
     repeated: Repeats,
     drifts: dict[str, drift.Drift | None],
-    doubts: Sequence[Doubt] | None,
+    doubts: Doubts | None,
     *,
     grouped: bool,
 ) -> list[Result]:
@@ -223,7 +225,8 @@ def as_object(found: Survey) -> dict[str, Any]:
             }
             for measure, course in found.drifts.items()
         },
-        "doubts": None if found.doubts is None else [asdict(doubt) for doubt in found.doubts],
+        "doubts": None if found.doubts is None else [asdict(doubt) for doubt in found.doubts.found],
+        "out_of_fold_accuracy": None if found.doubts is None else found.doubts.accuracy,
         "findings": [
             {
                 "question": result.question,

@@ -95,7 +95,7 @@ def check(
                 out.mkdir(parents=True, exist_ok=True)
                 write_findings(out / "check.csv", found.results)
                 if found.doubts is not None:
-                    write_doubts(out / DOUBTS_CSV, found.doubts)
+                    write_doubts(out / DOUBTS_CSV, found.doubts.found)
                 (out / "check.html").write_text(check_page(found), encoding="utf-8")
         except ModuleNotFoundError as error:
             raise click.ClickException(

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from train.check.doubts import Doubts
 from train.check.drift import Drift
 from train.check.duplicates import Pair, clusters
-from train.check.findings import Status
+from train.check.findings import Status, count
 from train.check.inventory import CROP_PX, Cell
 from train.check.survey import Survey
 from train.data import read_grey, square
@@ -45,8 +46,8 @@ def check_page(found: Survey) -> str:
         sections.append(("Cells seen more than once", _repeated(found.cells, found.repeats.pairs)))
     if courses := [course for course in found.drifts.values() if course is not None]:
         sections.append(("Over the groups", _courses(courses)))
-    if found.doubts is not None:
-        sections.append(("Labels in doubt", _doubts(found)))
+    if found.doubts is not None and not found.doubts.too_weak:
+        sections.append(("Labels in doubt", _doubts(found, found.doubts)))
     notices = [] if found.trainable else ["No network can be trained on this set as it is"]
     return page(f"{len(found.cells):,} crops checked", str(found.data), sections, notices)
 
@@ -132,11 +133,12 @@ def _courses(courses: Sequence[Drift]) -> str:
     return svg(figure) + paragraph(note, small=True)
 
 
-def _doubts(found: Survey) -> str:
-    doubts = found.doubts or ()
+def _doubts(found: Survey, asked: Doubts) -> str:
+    doubts = asked.found
     how = (
-        "Networks that never saw a crop in training were asked for it; these labels do not fit what they "
-        "answered (confident learning), the least likely first. A doubt is not an error: look. Where a label "
+        "Networks that never saw a crop in training were asked for it, and agree with the labels of "
+        f"{asked.accuracy:.1%}; these labels do not fit what they answered (confident learning), the least "
+        "likely first. A doubt is not an error: look. Where a label "
         "is plainly wrong, write “wrong” into the column “verdict” of doubts.csv beside this page; a later "
         "check keeps what you wrote. “leuko evaluate … --without doubts.csv” then tells the accuracy also "
         "without those crops, never instead."
@@ -152,7 +154,7 @@ def _doubts(found: Survey) -> str:
         for doubt in doubts[:DOUBTS_SHOWN]
     ]
     more = len(doubts) - len(pictures)
-    note = paragraph(f"{more:,} more are in doubts.csv.", small=True) if more > 0 else ""
+    note = paragraph(f"{count(more, 'more is', 'more are')} in doubts.csv.", small=True) if more > 0 else ""
     return paragraph(how) + gallery(pictures) + note
 
 
