@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from train import augment
 from train.check import drift
+from train.check.doubts import Doubts
 from train.check.duplicates import (
     ALIKE,
     Pair,
@@ -27,7 +28,6 @@ from train.check.duplicates import (
     pixel_digest,
     thumbnail,
 )
-from train.check.doubts import Doubts
 from train.check.findings import Status, worst
 from train.check.runs import read_predictions, read_split
 from train.check.survey import Survey, survey
@@ -373,6 +373,46 @@ def test_each_problem_has_its_line(
     assert found.trainable == (status != "error")
 
 
+def test_images_that_are_no_crops_are_named(clean: Path) -> None:
+    (clean / "cells.csv").unlink()
+    write(clean / "a" / "dot.png", np.full((1, 1), 9, np.uint8))
+    write(clean / "a" / "frame.png", cv2.resize(a_cell(300), (500, 500)).astype(np.uint8))
+    write(clean / "b" / "black.png", np.zeros((96, 96), np.uint8))
+    write(clean / "b" / "16.png", a_cell(301).astype(np.uint16) * 257)
+    assert cv2.imwritemulti(str(clean / "b" / "stack.tif"), [a_cell(302), a_cell(303)])
+    found = survey(clean)
+    assert answers(found)["images"][0] == "warning"
+    lines = messages(found, "images")
+    for line in (
+        "images of 8 and 16 bits are mixed",
+        "a/dot.png 1×1 px where a side of 96 px is usual: no single cell?",
+        "a/dot.png all one grey (9): there is no cell to see",
+        "a/frame.png 500×500 px where a side of 96 px is usual: no single cell?",
+        "b/black.png all one grey (0): there is no cell to see",
+        "b/stack.tif only the first of 2 pages is read: save each as a file of its own",
+    ):
+        assert line in lines
+    assert sum("no single cell" in line for line in lines) == 2
+
+
+def test_questions_without_images_are_not_run(tmp_path: Path) -> None:
+    write(tmp_path / "1.png", a_cell(0))
+    found = survey(tmp_path)
+    assert messages(found, "files") == ["1 image lies in the folder itself: put them into one folder a class"]
+    assert answers(found)["files"] == ("error", "0 read, 1 problem with the list")
+    others = {
+        question: answer
+        for question, answer in answers(found).items()
+        if question not in ("files", "classes")
+    }
+    assert set(others.values()) == {("not run", "no images")}
+
+
+def test_few_groups_are_not_followed(clean: Path) -> None:
+    (clean / "cells.csv").unlink()
+    assert answers(survey(clean))["focus"] == ("not run", "that takes 8 groups")
+
+
 def test_a_second_set_is_searched_for_cells_of_the_first(clean: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     write(other / "a" / "1.png", a_cell(300))
@@ -549,9 +589,12 @@ def test_weak_networks_doubt_no_label(clean: Path, tmp_path: Path) -> None:
     names = [f"{label}/{k}.png" for k in range(12) for label in "ab"]
     run = a_run(tmp_path / "run", [(name, name[0], "1", 0.1 + 0.03 * k) for k, name in enumerate(names)])
     found = survey(clean, model=run)
-    assert answers(found)["doubted labels"] == ("warning", "networks too weak to doubt labels")
+    assert answers(found)["doubted labels"] == (
+        "warning",
+        "too weak to doubt labels: the networks' accuracy out of fold is 0.500",
+    )
     (line,) = messages(found, "doubted labels")
-    assert line.startswith("the networks' accuracy out of fold is 0.500, the largest class alone gives 0.500")
+    assert line.startswith("always naming the largest class gives 0.500")
     assert found.doubts is not None
     assert found.doubts.found == ()
     assert Doubts(0.9, 0.85).too_weak
@@ -639,6 +682,22 @@ def test_the_object_and_the_table(clean: Path, tmp_path: Path) -> None:
     table = CliRunner().invoke(command, ["check", str(clean)])
     assert (table.exit_code, table.stderr) == (1, "")
     assert "b/4.png: cannot be read" in table.stdout
+
+
+def test_the_terminal_shows_every_error_and_says_where_the_other_warnings_are(
+    clean: Path, tmp_path: Path
+) -> None:
+    for k in range(7):
+        (clean / "a" / f"{k}.png").write_bytes(b"")
+        write(clean / "b" / f"{k}.png", np.zeros((96, 96), np.uint8))
+    printed = CliRunner().invoke(command, ["check", str(clean)]).stdout
+    assert printed.count("cannot be read: the file is empty") == 7
+    assert printed.count("all one grey") == 5
+    assert "more: --out DIR writes all to check.csv" in printed
+    out = tmp_path / "out"
+    printed = CliRunner().invoke(command, ["check", str(clean), "--out", str(out)]).stdout
+    assert f"more: all are in {out}/check.csv" in printed.replace("\n", " ")
+    assert "--out DIR" not in printed
 
 
 def test_names_from_files_do_nothing_on_page_and_terminal(tmp_path: Path) -> None:

@@ -106,7 +106,11 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         ({"cells.csv": "path,label\n1.png,ä\n".encode("latin-1")}, None, "save it as UTF-8"),
         ({"cells.csv": "path,label\n1.png,ä\n".encode("utf-16")}, None, "save it as UTF-8"),
         ({"cells.csv": b"path;label\n1.png;a\n"}, None, "cells.csv uses ';' instead of ','"),
-        ({"1.png": b"image", "2.png": b"image"}, None, "2 images lie in the folder itself: put them into one"),
+        (
+            {"1.png": b"image", "2.png": b"image"},
+            None,
+            "2 images lie in the folder itself: put them into one",
+        ),
         ({"1.png": b"image"}, None, "1 image lies in the folder itself"),
         (
             {"cells.csv": b"path,label\n1.png,a\n./1.png,b\n"},

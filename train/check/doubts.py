@@ -113,8 +113,10 @@ def check_doubts(doubts: Doubts, cells: int) -> Result:
     """Answer how many labels are in doubt."""
     quality = f"the networks' accuracy out of fold is {doubts.accuracy:.3f}"
     if doubts.too_weak:
-        message = f"{quality}, the largest class alone gives {doubts.largest_share:.3f}: train better ones"
-        return Result("doubted labels", "networks too weak to doubt labels", (Finding(message),))
+        message = (
+            f"always naming the largest class gives {doubts.largest_share:.3f}: train better networks first"
+        )
+        return Result("doubted labels", f"too weak to doubt labels: {quality}", (Finding(message),))
     findings = [
         Finding(
             f"{doubt.label}? the out-of-fold prediction says {doubt.suggested} "

@@ -118,7 +118,7 @@ def trend(values: NDArray[np.float64]) -> tuple[float, float]:
 def check_drift(drift: Drift | None, measure: str) -> Result:
     """Answer whether a measure drifts over the groups or leaps in one."""
     if drift is None:
-        return Result(measure, f"not followed: that takes {FEWEST_GROUPS} groups")
+        return Result(measure, f"that takes {FEWEST_GROUPS} groups", ran=False)
     findings = []
     way = f"{drift.change:+.1%} over {len(drift.groups):,} groups"
     if drift.drifts:
@@ -157,7 +157,9 @@ def check_class_brightness(cells: Sequence[Cell]) -> Result:
                 "a network may learn the lamp instead of the cell"
             )
             findings.append(Finding(message, str(label), value=round(share, 4)))
-    return Result("brightness of classes", ", ".join(words) or "a single class", tuple(findings))
+    return Result(
+        "brightness of classes", ", ".join(words) or "a single class", tuple(findings), ran=bool(words)
+    )
 
 
 def area_under_curve(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:

@@ -10,6 +10,7 @@ from enum import StrEnum
 class Status(StrEnum):
     """How much a result matters: with an error no network can be trained."""
 
+    NOT_RUN = "not run"
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
@@ -44,15 +45,19 @@ class Result:
     question : a few words
     answer : one line
     findings : all that is behind it
+    ran : whether there was something to put the question to
     """
 
     question: str
     answer: str
     findings: tuple[Finding, ...] = ()
+    ran: bool = True
 
     @property
     def status(self) -> Status:
         """The worst of the findings."""
+        if not self.ran:
+            return Status.NOT_RUN
         return worst([finding.status for finding in self.findings])
 
 

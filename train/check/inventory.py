@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import imagefile
+from edge.frames import MAX_MEGAPIXELS
 from train.check.duplicates import pixel_digest, thumbnail
-from train.check.findings import Finding, Result, Status
+from train.check.findings import Finding, Result, Status, count
 from train.data import common_pixel_um, list_data, read_grey, sample_bits, square
 
 CROP_PX = 200
 """Side at which crops are compared and measured, px (the paper's)."""
+
+SMALLEST_PX = 16
+"""An image of a shorter side can hardly show a cell."""
+
+ODD_SIZE_RATIO = 4.0
+"""Nor does one belong to a set whose sides differ so much from its median: it is a scrap, or a whole frame."""
 
 SIZE_RATIO = 1.2
 """Classes whose images differ in side by more than this differ in sharpness too, once rescaled."""
@@ -32,6 +42,7 @@ class Cell:
     name, label, group : see `train.data.Row`; a group of its own where none is known
     file : where it lies
     width_px, height_px, bits : of the image as it is stored
+    pages : images in the file, of which the first one counts
     file_digest : SHA-256 of the file's bytes
     pixel_digest, thumbnail : see `train.check.duplicates`
     brightness : median grey level, 0 to 255, of the crop
@@ -46,6 +57,7 @@ class Cell:
     width_px: int
     height_px: int
     bits: int
+    pages: int
     file_digest: bytes
     pixel_digest: bytes
     thumbnail: NDArray[np.uint8]
@@ -136,12 +148,22 @@ def _cell(name: str, label: str, group: str, file: Path, image: NDArray[np.uint8
         width_px=image.shape[1],
         height_px=image.shape[0],
         bits=sample_bits(stored),
+        pages=_page_count(stored),
         file_digest=hashlib.sha256(stored).digest(),
         pixel_digest=pixel_digest(image),
         thumbnail=thumbnail(crop),
         brightness=float(np.median(crop)),
         focus=float(edges.std() / max(1.0, float(crop.mean()))),
     )
+
+
+def _page_count(file: bytes) -> int:
+    """Count the images in a file up to the first that is damaged."""
+    pages = 0
+    with suppress(imagefile.ImageFileError):
+        for _ in imagefile.pages(io.BytesIO(file), max_megapixels=MAX_MEGAPIXELS):
+            pages += 1
+    return pages
 
 
 def check_files(inventory: Inventory) -> Result:
@@ -155,7 +177,7 @@ def check_files(inventory: Inventory) -> Result:
     if inventory.unreadable:
         answer += f", {len(inventory.unreadable):,} unreadable"
     if inventory.problems:
-        answer += f", {len(inventory.problems):,} problems with the list"
+        answer += f", {count(len(inventory.problems), 'problem')} with the list"
     return Result("files", answer, tuple(findings))
 
 
@@ -184,11 +206,27 @@ def check_images(inventory: Inventory) -> Result:
     depths = sorted(Counter(cell.bits for cell in cells).items())
     answer = ", ".join(f"{width}×{height} px {n:,}" for (width, height), n in sizes[:3])
     if len(sizes) > 3:
-        answer += f" and {len(sizes) - 3:,} more sizes"
+        answer += f" and {count(len(sizes) - 3, 'more size')}"
     answer += "; " + ", ".join(f"{bits} bits {n:,}" for bits, n in depths)
     if inventory.pixel_um is not None:
         answer += f"; {inventory.pixel_um:.4g} µm a pixel at {CROP_PX} px"
     findings = [Finding(f"{width}×{height} px", value=n, status=Status.OK) for (width, height), n in sizes]
+    if len(depths) > 1:
+        findings.append(Finding(f"images of {' and '.join(f'{bits}' for bits, _ in depths)} bits are mixed"))
+    usual_px = _median_side_px(cells) if cells else 0.0
+    for cell in cells:
+        side_px = min(cell.width_px, cell.height_px)
+        ratio = max(side_px / usual_px, usual_px / side_px)
+        if side_px < SMALLEST_PX or ratio > ODD_SIZE_RATIO:
+            size = f"{cell.width_px}×{cell.height_px} px"
+            message = f"{size} where a side of {usual_px:.0f} px is usual: no single cell?"
+            findings.append(Finding(message, cell.name, value=side_px))
+        if cell.thumbnail.min() == cell.thumbnail.max():
+            message = f"all one grey ({cell.brightness:.0f}): there is no cell to see"
+            findings.append(Finding(message, cell.name, value=cell.brightness))
+        if cell.pages > 1:
+            message = f"only the first of {cell.pages:,} pages is read: save each as a file of its own"
+            findings.append(Finding(message, cell.name, value=cell.pages))
     for label in inventory.counts():
         inside = [cell for cell in cells if cell.label == label]
         outside = [cell for cell in cells if cell.label != label]

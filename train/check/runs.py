@@ -65,7 +65,8 @@ def check_run(run: Path, *, folds: bool) -> None:
             rows = sum(row[1] == part for row in split)
             if rows != n:
                 raise ValueError(
-                    f"{run / SPLIT_CSV} has {rows:,} {part} crops, {config.name} says {n:,}: train the run anew"
+                    f"{run / SPLIT_CSV} has {rows:,} {part} crops, {config.name} says {n:,}: "
+                    "train the run anew"
                 )
     if folds:
         _out_of_fold(run)

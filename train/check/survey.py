@@ -175,6 +175,14 @@ def _ask(
     results.append(drift.check_class_brightness(cells))
     if doubts is not None:
         results.append(check_doubts(doubts, len(sets[0].cells)))
+    if not cells:
+        about_files = ("files", "classes")
+        return [
+            result
+            if result.question.startswith(about_files)
+            else Result(result.question, "no images", ran=False)
+            for result in results
+        ]
     return results
 
 

@@ -15,17 +15,19 @@ from train.cli.options import EXISTING, FOLDER, progress
 if TYPE_CHECKING:
     from train.check.survey import Survey
 
-FINDINGS_SHOWN = 5
-"""Findings a question on the terminal."""
+WARNINGS_SHOWN = 5
+"""Warnings a question on the terminal; errors are all shown."""
 
-COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+COLOURS = {"not run": "dim", "ok": "green", "warning": "yellow", "error": "red"}
 
 
-def print_survey(found: Survey) -> None:
-    """Print the answers as a table, below it the first findings that matter."""
+def print_survey(found: Survey, written: Path | None) -> None:
+    """Print the answers as a table, each above its errors and first warnings; `written` has all."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from train.check.findings import count
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("Check", "", "Result"):
@@ -34,17 +36,21 @@ def print_survey(found: Survey) -> None:
     for result in found.results:
         status = result.status.value
         table.add_row(result.question, Text(status, COLOURS[status]), Text(_printable(result.answer)))
-        serious = [finding for finding in result.findings if finding.status.value != "ok"]
-        for finding in serious[:FINDINGS_SHOWN]:
+        errors, warnings = (
+            [finding for finding in result.findings if finding.status.value == status]
+            for status in ("error", "warning")
+        )
+        for finding in errors + warnings[:WARNINGS_SHOWN]:
             where = ", ".join(name for name in (finding.path, finding.other) if name)
             line = f"{where}: {finding.message}" if where else finding.message
             table.add_row("", "", Text(_printable(line), "dim"))
-        rest += max(0, len(serious) - FINDINGS_SHOWN)
+        rest += max(0, len(warnings) - WARNINGS_SHOWN)
     # a pipe or a file has no edge to wrap at
     console = Console(width=None if sys.stdout and sys.stdout.isatty() else 200)
     console.print(table)
     if rest:
-        console.print(f"{rest} findings more: --out DIR writes all to check.csv", highlight=False)
+        where = "--out DIR writes all to check.csv" if written is None else f"all are in {written}"
+        console.print(f"{count(rest, 'finding')} more: {where}", highlight=False, markup=False)
 
 
 def _printable(text: str) -> str:
@@ -104,6 +110,6 @@ def check(
     if as_json:
         click.echo(json.dumps(as_object(found)))
     else:
-        print_survey(found)
+        print_survey(found, None if out is None else out / "check.csv")
     if not found.trainable:
         raise click.exceptions.Exit(1)

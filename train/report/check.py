@@ -27,10 +27,13 @@ CELLS_SHOWN = 60
 DOUBTS_SHOWN = 200
 """Doubted labels with pictures; all are in ``doubts.csv``."""
 
+TICK_LETTERS = 70
+"""Letters that fit side by side below a chart."""
+
 PICTURED = ("copies", "seen again", "two labels", "doubted labels")
 """Questions whose findings are shown as pictures instead."""
 
-MARKS = {Status.OK: "", Status.WARNING: "Look: ", Status.ERROR: "Stop: "}
+MARKS = {Status.NOT_RUN: "Not run: ", Status.OK: "", Status.WARNING: "Look: ", Status.ERROR: "Stop: "}
 
 
 def check_page(found: Survey) -> str:
@@ -49,7 +52,7 @@ def check_page(found: Survey) -> str:
     if found.doubts is not None and not found.doubts.too_weak:
         sections.append(("Labels in doubt", _doubts(found, found.doubts)))
     notices = [] if found.trainable else ["No network can be trained on this set as it is"]
-    return page(f"{len(found.cells):,} crops checked", str(found.data), sections, notices)
+    return page(f"{count(len(found.cells), 'crop')} checked", str(found.data), sections, notices)
 
 
 def _answers(found: Survey) -> str:
@@ -66,7 +69,7 @@ def _findings(found: Survey) -> str:
         serious = [
             finding
             for finding in result.findings
-            if finding.status is not Status.OK and not (pairs_are_pictured and finding.other)
+            if finding.status in (Status.WARNING, Status.ERROR) and not (pairs_are_pictured and finding.other)
         ]
         for finding in serious[:FINDINGS_SHOWN]:
             where = " · ".join(name for name in (finding.path, finding.other) if name)
@@ -89,7 +92,7 @@ def _repeated(cells: Sequence[Cell], pairs: Iterable[Pair]) -> str:
     seen = clusters(list(pairs))
     crops = sum(map(len, seen))
     shown = seen[:CELLS_SHOWN]
-    words = f"{len(seen):,} cells in {crops:,} crops"
+    words = f"{count(len(seen), 'cell')} in {crops:,} crops"
     if len(shown) < len(seen):
         words += f"; the first {len(shown)} are shown, all are in check.csv"
     pictures = [
@@ -121,16 +124,24 @@ def _courses(courses: Sequence[Drift]) -> str:
             middle = float(np.median(course.values - course.slope * place))
             axis.plot(place, middle + course.slope * place, color="C2", label=f"trend {course.change:+.1%}")
         axis.set_ylabel(course.measure)
-        axis.margins(y=0.25)  # room for the legend
-        axis.legend(loc="upper right", ncols=3, frameon=False)
-        ticks = np.linspace(0, len(place) - 1, min(5, len(place))).round().astype(int).tolist()
-        axis.set_xticks(ticks, [Path(course.groups[tick]).stem for tick in ticks])
+        # above the axes: inside them its markers would look like data
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
+        names = [Path(group).stem for group in course.groups]
+        fitting = max(2, TICK_LETTERS // max(map(len, names)))
+        ticks = np.linspace(0, len(names) - 1, min(5, fitting, len(names))).round().astype(int).tolist()
+        axis.set_xticks(ticks, [_shortened(names[tick]) for tick in ticks])
     note = (
         "Medians over the crops of a group, each class brought to the common level before, so that a group "
         "of dark cells does not pass for a dim lamp. Brightness is the crop's median grey level, focus the "
         "standard deviation of its Laplacian by its mean."
     )
     return svg(figure) + paragraph(note, small=True)
+
+
+def _shortened(name: str) -> str:
+    """Keep the end of a long name, which is where frames differ."""
+    longest = TICK_LETTERS // 2
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
 def _doubts(found: Survey, asked: Doubts) -> str:
