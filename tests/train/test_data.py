@@ -109,7 +109,7 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         (
             {"1.png": b"image", "2.png": b"image"},
             None,
-            "2 images lie in the folder itself: put them into one",
+            "2 images lie in the folder itself: put them",
         ),
         ({"1.png": b"image"}, None, "1 image lies in the folder itself"),
         (

@@ -14,8 +14,8 @@ that turned, moved a limb or left its focus between two frames is missed.
 Round cells without an inside of their own still stand out together now and then. Two defences: a pair must
 be more alike as it lies than turned or mirrored in any way, and chance is counted by pairs that cannot be
 one cell, mirrored ones (target and decoy, Elias and Gygi, Nature Methods 4, 2007). Of 855 crops of the
-chamber 165 pairs stand out and 7 mirrored ones; of three times 350 independent simulated cells 5, 2 and 8, and
-3, 2 and 4.
+chamber 165 pairs stand out and 7 mirrored ones; of 350 independent simulated cells, three times, 5, 2 and 8,
+and 3, 2 and 4.
 """
 
 from __future__ import annotations
@@ -164,9 +164,8 @@ def find_pairs(
     dismissed = by_chance > CHANCE_SHARE * len(seen)
     if not dismissed:
         found |= {pair: similarity for pair, similarity in seen.items() if pair not in found}
-    pairs = copies + [
-        Pair(*sorted((int(single[i]), int(single[j]))), similarity, copy=False)
-        for (i, j), similarity in found.items()
+    pairs = copies + [  # i < j, and `single` follows the first of equal crops: it rises
+        Pair(int(single[i]), int(single[j]), similarity, copy=False) for (i, j), similarity in found.items()
     ]
     pairs.sort(key=lambda pair: (-pair.similarity, pair.first, pair.second))
     return Repeats(tuple(pairs), by_chance, len(seen) if dismissed else 0)

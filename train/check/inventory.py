@@ -27,7 +27,7 @@ SMALLEST_PX = 16
 """An image of a shorter side can hardly show a cell."""
 
 ODD_SIZE_RATIO = 4.0
-"""Nor does one belong to a set whose sides differ so much from its median: it is a scrap, or a whole frame."""
+"""Nor one whose side differs by more than this from the set's median: a scrap, or a whole frame."""
 
 SIZE_RATIO = 1.2
 """Classes whose images differ in side by more than this differ in sharpness too, once rescaled."""

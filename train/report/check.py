@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -124,12 +125,12 @@ def _courses(courses: Sequence[Drift]) -> str:
             middle = float(np.median(course.values - course.slope * place))
             axis.plot(place, middle + course.slope * place, color="C2", label=f"trend {course.change:+.1%}")
         axis.set_ylabel(course.measure)
-        # above the axes: inside them its markers would look like data
-        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
+        if course.outlier.any() or course.drifts:
+            # above the axes: inside them its markers would look like data
+            axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0)
         names = [Path(group).stem for group in course.groups]
-        fitting = max(2, TICK_LETTERS // max(map(len, names)))
-        ticks = np.linspace(0, len(names) - 1, min(5, fitting, len(names))).round().astype(int).tolist()
-        axis.set_xticks(ticks, [_shortened(names[tick]) for tick in ticks])
+        step = math.ceil(len(names) / min(5, max(2, TICK_LETTERS // max(map(len, names)))))
+        axis.set_xticks(place[::step].tolist(), [_shortened(name) for name in names[::step]])
     note = (
         "Medians over the crops of a group, each class brought to the common level before, so that a group "
         "of dark cells does not pass for a dim lamp. Brightness is the crop's median grey level, focus the "
