@@ -163,11 +163,7 @@ def fit(
     if not NETWORKS[recipe.network].has_width:
         refuse_width(recipe.network, recipe.width)  # before anything is written
     kept = kept_crops(training, validation)
-    open_run(
-        out,
-        settings_of(training, validation, recipe, seed, targets),
-        {"training": training, "validation": validation},
-    )
+    open_run(out, settings_of(training, validation, recipe, seed, targets), training, validation)
     if finished(out):
         return read_scores(out)
 

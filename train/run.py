@@ -68,12 +68,11 @@ def settings_of(
         "pixel_um": training.pixel_um,
         "training": described(training),
         "validation": None if validation is None else described(validation),
-        "split_sha256": split_sha256(training, validation),
         "targets_sha256": None if targets is None else hashlib.sha256(targets.tobytes()).hexdigest(),
     }
 
 
-def open_run(out: Path, settings: dict[str, Any], sets: dict[str, Dataset | None]) -> None:
+def open_run(out: Path, settings: dict[str, Any], training: Dataset, validation: Dataset | None) -> None:
     """Start the run folder, or check that the one there was started with the same settings."""
     config = out / "config.json"
     if config.is_file():
@@ -90,7 +89,7 @@ def open_run(out: Path, settings: dict[str, Any], sets: dict[str, Dataset | None
     out.mkdir(parents=True, exist_ok=True)
     rows = [
         (name, dataset.labels[k], group, part)
-        for part, dataset in sets.items()
+        for part, dataset in (("training", training), ("validation", validation))
         if dataset is not None
         for name, k, group in zip(dataset.names, dataset.truth, dataset.groups, strict=True)
     ]
@@ -101,7 +100,8 @@ def open_run(out: Path, settings: dict[str, Any], sets: dict[str, Dataset | None
         "backend": keras.backend.backend(),
         "numpy": np.__version__,
     }
-    write_json(config, {**settings, "versions": versions})
+    hashed = {"split_sha256": split_sha256(training, validation)}
+    write_json(config, {**settings, **hashed, "versions": versions})
 
 
 def finished(out: Path) -> bool:

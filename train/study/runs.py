@@ -111,7 +111,7 @@ def open_study(study: str, out: Path, recipe: Recipe, peer_px: int | None, sets:
     settings = settings_of(training, validation, recipe, SPLIT_SEED) | {"study": study}
     if study == "peers":
         settings["peer_px"] = peer_px
-    open_run(out, settings, {"training": training, "validation": validation})
+    open_run(out, settings, training, validation)
 
 
 def costs(runs: Iterable[Run], labels: int) -> dict[str, Cost]:
