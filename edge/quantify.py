@@ -100,8 +100,10 @@ def quantify(
         part, whole = best[target].sum(), best[counted].sum()
         low, high = ends(target)
         share = part / whole if whole > 1e-6 else np.nan
+        # without a cell to share, what the validation cells alone suggest may stand the wrong way round
+        least, most = min(low[0], high[0]), max(low[0], high[0])
         return (
-            np.array([share, np.fmin(low[0], share), np.fmin(np.fmax(high[0], share), 1)]),
+            np.array([share, np.fmin(least, share), np.fmin(np.fmax(most, share), 1)]),
             np.array([part, min(low[1], part), max(high[1], part)]),
         )
 

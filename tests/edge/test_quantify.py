@@ -93,6 +93,13 @@ def test_a_faultless_network_leaves_the_exact_intervals(answers: tuple[int, ...]
     assert found.total[0] == pytest.approx(n)
 
 
+def test_without_a_cell_every_share_is_possible() -> None:
+    crossed = np.array([[0, 1], [1, 0]])
+    found = quantify(np.zeros(2, np.int64), crossed, np.array([True, True]), draws=60)
+    assert np.isnan(found.shares[:, 0]).all()
+    np.testing.assert_array_equal(found.shares[:, 1:], [[0, 1], [0, 1]])
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data(), st.integers(2, 5), st.booleans())
 def test_numbers_are_never_nonsense(data: st.DataObject, labels: int, unanswered: bool) -> None:
