@@ -16,36 +16,29 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     """A Chromium: the installed one, or Debian's, which is installed now."""
-    found = _find()
-    if found is not None:
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        pytest.skip("no Chromium is installed, and installing it needs root and apt-get")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "update"],
-        ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"],
-    ):
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=INSTALL_LIMIT_S,
-                env=environment,
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"Chromium was not installed within {INSTALL_LIMIT_S} s")
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            pytest.skip(f"Chromium cannot be installed here: {reason}")
-    found = _find()
+    found = _find() or _installed()
+    if found is None and "CI" in os.environ:
+        pytest.fail("no Chromium, and Debian's could not be installed: the pages would go untested")
     if found is None:
-        pytest.skip("the package chromium brings no Chromium here")
+        # a browser is no Python package: who is not root on Debian may have none, and CI, above, must
+        pytest.skip("needs Chromium: sudo apt install chromium")
     return found
 
 
 def _find() -> Path | None:
     paths = (shutil.which(name) for name in NAMES)
     return next((Path(path) for path in paths if path), None)
+
+
+def _installed() -> Path | None:
+    """Debian's Chromium, installed now; None where that needs rights, a network or time that are not there."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return None
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+        command = ["apt-get", *words]
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=INSTALL_LIMIT_S, env=environment)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            return None
+    return _find()
