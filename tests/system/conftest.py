@@ -31,7 +31,7 @@ def _find() -> Path | None:
 
 
 def _installed() -> Path | None:
-    """Debian's Chromium, installed now; None where that needs rights, a network or time that are not there."""
+    """Debian's Chromium, installed now; None where rights, a network or time are missing."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
