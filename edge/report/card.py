@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
 
 import cv2
 import numpy as np
 
-from edge import __version__
 from edge.bundle import Bundle, Manifest
 from edge.count import clopper_pearson
-from edge.report.files import RESEARCH_USE
-from edge.report.page import PAGE, Picture, confusion, data_uri, definitions, section
+from edge.report.page import confusion
+from edge.report.shell import data_uri, definitions, section, shell
 
 GOLDEN_SHOWN = 8
 """Golden crops shown."""
@@ -131,21 +129,14 @@ def card(bundle: Bundle, size_bytes: int, file_name: str) -> str:
         "Validation": accuracy(manifest),
         "Signature": bundle.signed,
     }
-    return PAGE.substitute(
-        title=escape(f"{manifest.name} {manifest.version}"),
-        heading=escape(f"{manifest.name} {manifest.version}"),
-        sources="Model card",
-        notice=f'<p class="notice">{escape(manifest.notice)}</p>' if manifest.notice else "",
-        use=RESEARCH_USE[0].upper() + RESEARCH_USE[1:],
-        figures=_figures(figures),
-        sections="\n".join((*sections, section("Golden crops", _golden(bundle)))),
-        software=f"leuko-edge {__version__}",
-        finished=f"SHA-256 {bundle.sha256[:12]}",
+    return shell(
+        f"{manifest.name} {manifest.version}",
+        "Model card",
+        (*sections, section("Golden crops", _golden(bundle))),
+        notices=(manifest.notice,),
+        figures=figures,
+        ending=f"SHA-256 {bundle.sha256[:12]}",
     )
-
-
-def _figures(figures: Mapping[str, str]) -> str:
-    return "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in figures.items())
 
 
 def _verify(bundle: Bundle, file_name: str) -> str:
@@ -172,9 +163,8 @@ def _golden(bundle: Bundle) -> str:
     for image, answer in zip(images, bundle.golden_outputs, strict=False):
         jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
         label = manifest.labels[int(answer.argmax())]
-        picture = Picture(jpeg, label, "")
         figures.append(
-            f'<figure><img alt="golden crop" src="{data_uri(picture)}" loading=lazy>'
+            f'<figure><img alt="golden crop" src="{data_uri(jpeg)}" loading=lazy>'
             f"<figcaption>{escape(label)}</figcaption></figure>"
         )
     return (

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
-from string import Template
 
 from edge import __version__
 from edge.bundle import Manifest
 from edge.count import REJECTED, Correction, Estimate, Tally
 from edge.report.annotate import colours
-from edge.report.files import RESEARCH_USE, Run
+from edge.report.files import Run
+from edge.report.shell import data_uri, definitions, matrix, section, shell
 
 GALLERY_CELLS = 24
 """Cells shown of each label."""
@@ -32,7 +30,6 @@ FAILED_SHOWN = 200
 _GALLERIES_BYTES, _FRAMES_BYTES = 2_000_000, 1_500_000
 
 
-PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 """The shell of every page of the runtime."""
 
 
@@ -86,20 +83,14 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         section("Bundle", _bundle(run)),
         section("This count", _provenance(run)),
     )
-    return PAGE.substitute(
-        title=escape(f"Leukocyte count {run.identifier}"),
+    return shell(
+        f"Leukocyte count {run.identifier}",
+        _named(run.sources),
+        sections,
         heading=f"{tally.leukocytes:,} leukocytes",
-        sources=escape(_named(run.sources)),
-        notice="".join(
-            f'<p class="notice">{escape(text)}</p>'
-            for text in ("Stopped before the last frame" if run.stopped else "", manifest.notice)
-            if text
-        ),
-        use=RESEARCH_USE[0].upper() + RESEARCH_USE[1:],
+        notices=("Stopped before the last frame" if run.stopped else "", manifest.notice),
         figures=_figures(run),
-        sections="\n".join(section for section in sections if section),
-        software=f"leuko-edge {__version__}",
-        finished=f"{run.finished:%Y-%m-%d %H:%M %Z}".strip(),
+        ending=f"{run.finished:%Y-%m-%d %H:%M %Z}".strip(),
     )
 
 
@@ -134,25 +125,19 @@ def not_corrected(corrected: Correction) -> str:
     return f"the bundle has no validation cells of {', '.join(corrected.unvalidated)}"
 
 
-def section(heading: str, body: str) -> str:
-    """Set a section; both are HTML."""
-    return f"<section>\n<h2>{heading}</h2>\n{body}\n</section>"
-
-
 def _swatch(colour: str) -> str:
     return f'<span class="swatch" style="background:{colour}"></span>'
 
 
-def _figures(run: Run) -> str:
+def _figures(run: Run) -> dict[str, str]:
     tally = run.tally
     failed = f", {len(tally.failed):,} not readable" if tally.failed else ""
-    pairs = (
-        ("Frames", f"{tally.frames_read:,} read{failed}"),
-        ("Cells found", f"{tally.cells:,}"),
-        ("Rejected", f"{tally.rejected:,}"),
-        ("Bundle", escape(f"{run.manifest.name} {run.manifest.version}")),
-    )
-    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs)
+    return {
+        "Frames": f"{tally.frames_read:,} read{failed}",
+        "Cells found": f"{tally.cells:,}",
+        "Rejected": f"{tally.rejected:,}",
+        "Bundle": f"{run.manifest.name} {run.manifest.version}",
+    }
 
 
 def _differential(tally: Tally, palette: Mapping[str, str]) -> str:
@@ -254,7 +239,8 @@ def _gallery(found: int, pictures: Sequence[Picture]) -> str:
     shown = f"{len(pictures)} of {found:,}" if len(pictures) < found else f"All {found:,}"
     figures = "\n".join(
         f'<figure title="{escape(picture.origin)}"><img alt="cell, probability {escape(picture.caption)}" '
-        f'src="{data_uri(picture)}" loading=lazy><figcaption>{escape(picture.caption)}</figcaption></figure>'
+        f'src="{data_uri(picture.jpeg)}" loading=lazy>'
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
         for picture in pictures
     )
     return (
@@ -266,7 +252,7 @@ def _frames(tally: Tally, pictures: Sequence[Picture]) -> str:
     figures = "\n".join(
         f'<figure title="{escape(picture.origin)}"><a href="{escape(picture.file)}">'
         f'<img alt="frame {escape(picture.caption)} with its cells" '
-        f'src="{data_uri(picture)}" loading=lazy></a>'
+        f'src="{data_uri(picture.jpeg)}" loading=lazy></a>'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
         for picture in pictures
     )
@@ -304,24 +290,12 @@ def _bundle(run: Run) -> str:
 
 
 def confusion(manifest: Manifest) -> str:
-    """Set the validation confusion matrix, each field shaded by its share of its row."""
-    head = "".join(f"<th scope=col>{escape(label)}</th>" for label in manifest.labels)
-    rows = []
-    for k, (label, row) in enumerate(zip(manifest.labels, manifest.confusion, strict=True)):
-        total = sum(row)
-        fields = "".join(
-            f'<td style="--share:{n / total if total else 0:.3f}"{" class=hit" if k == j else ""}>{n:,}</td>'
-            for j, n in enumerate(row)
-        )
-        recall = f"{100 * row[k] / total:.1f} %" if total else "–"
-        rows.append(f"<tr><th scope=row>{escape(label)}</th>{fields}<td>{recall}</td></tr>")
+    """Set the validation confusion matrix."""
     total = sum(map(sum, manifest.confusion))
     correct = sum(row[k] for k, row in enumerate(manifest.confusion))
     accuracy = f"; {100 * correct / total:.1f} % of {total:,} correct" if total else ""
-    return (
-        f"<p class=small>Cells, rows are the truth{accuracy}.</p>\n"
-        f"<div class=wide><table class=confusion><thead><tr><th scope=col>Truth</th>{head}"
-        f"<th scope=col>Recall</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    return f"<p class=small>Cells, rows are the truth{accuracy}.</p>\n" + matrix(
+        manifest.labels, manifest.confusion
     )
 
 
@@ -337,14 +311,6 @@ def _provenance(run: Run) -> str:
     )
 
 
-def definitions(pairs: Mapping[str, str]) -> str:
-    """Set names and values, plain text, as a list."""
-    rows = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items()
-    )
-    return f"<dl class=facts>{rows}</dl>"
-
-
 def _within(pictures: Sequence[Picture], limit: int) -> list[Picture]:
     """As many pictures from the beginning as fit."""
     kept: list[Picture] = []
@@ -354,8 +320,3 @@ def _within(pictures: Sequence[Picture], limit: int) -> list[Picture]:
             break
         kept.append(picture)
     return kept
-
-
-def data_uri(picture: Picture) -> str:
-    """Set a picture as an address that holds it."""
-    return f"data:image/jpeg;base64,{b64encode(picture.jpeg).decode()}"

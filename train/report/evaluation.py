@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.durable import write_atomically
+from edge.report.shell import matrix
 from train.evaluate import Evaluation, Measures, Predictions
 from train.report.figure import plots, svg
-from train.report.page import Picture, confusion, gallery, page, paragraph, table
+from train.report.page import Picture, gallery, page, paragraph, table
 from train.report.words import (
     UNDEFINED,
     WIDTHLESS,
@@ -94,7 +95,7 @@ def evaluation_page(
             )
         )
     sections += [
-        ("Truth and answers", confusion(found["labels"], found["confusion"])),
+        ("Truth and answers", matrix(found["labels"], found["confusion"])),
         ("Are the probabilities honest?", _calibration(found)),
         ("Fewer answers, better answers", _coverage(found)),
         ("The worst mistakes", _mistakes(predictions)),

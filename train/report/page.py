@@ -1,22 +1,16 @@
-"""The shell of every page: style, heading, tables and pictures; no script, no network."""
+"""What the workstation's pages are made of: headings, tables and pictures, in the shell of `edge.report`."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
-from string import Template
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import __version__
-from edge.report.files import RESEARCH_USE
-
-_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+from edge.report.shell import data_uri, section, shell
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +41,7 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str]], notices: Se
     notices
         Warnings below the heading, as plain text.
     """
-    return _PAGE.substitute(
-        title=escape(title),
-        lead=escape(lead),
-        notices="".join(f'<p class="notice">{escape(text)}</p>' for text in notices),
-        use=RESEARCH_USE[0].upper() + RESEARCH_USE[1:],
-        software=f"leuko-edge {__version__}",
-        sections="\n".join(
-            f"<section>\n<h2>{escape(heading)}</h2>\n{body}\n</section>" for heading, body in sections
-        ),
-    )
+    return shell(title, lead, (section(escape(heading), body) for heading, body in sections), notices=notices)
 
 
 def paragraph(text: str, *, small: bool = False) -> str:
@@ -79,23 +64,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, text: bool
     )
 
 
-def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
-    """Set a confusion matrix, rows truth, each field shaded by its share of its row."""
-    head = "".join(f"<th scope=col>{escape(label)}</th>" for label in labels)
-    rows = []
-    for k, (label, row) in enumerate(zip(labels, matrix, strict=True)):
-        total = sum(row)
-        fields = "".join(
-            f'<td style="--share:{n / total if total else 0:.3f}"{" class=hit" if k == j else ""}>{n:,}</td>'
-            for j, n in enumerate(row)
-        )
-        rows.append(f"<tr><th scope=row>{escape(label)}</th>{fields}</tr>")
-    return (
-        f"<div class=wide><table class=confusion><thead><tr><th scope=col>truth \\ answer</th>{head}</tr>"
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
 def gallery(pictures: Iterable[Picture], *, large: bool = False) -> str:
     """Set pictures side by side; `large` ones are to be judged."""
     figures = "\n".join(
@@ -110,4 +78,4 @@ def gallery(pictures: Iterable[Picture], *, large: bool = False) -> str:
 def jpeg_uri(image: NDArray[np.uint8]) -> str:
     """Encode a grey image uint8 [h, w] as a ``data:`` address."""
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return f"data:image/jpeg;base64,{b64encode(encoded.tobytes()).decode()}"
+    return data_uri(encoded.tobytes())
