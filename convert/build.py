@@ -21,7 +21,6 @@ from convert.parity import (
     loses_more,
     quantised,
     refusal,
-    softmax,
 )
 from convert.quantise import in_float, quantise
 from edge.bundle import (
@@ -33,7 +32,7 @@ from edge.bundle import (
     TrainingData,
     write,
 )
-from edge.classify import Classifier
+from edge.classify import Classifier, softmax
 from edge.crop import crop_cells
 from edge.durable import write_atomically
 from edge.manifest import TYPICALITY
@@ -136,7 +135,7 @@ def build(
         if loses_more(parity, max_loss):
             some = validation[:: -(-len(validation) // NOISE_CROPS)]
             raise ValueError(refusal(parity, max_loss, costs(rewritten, compared.layers, some)))
-        sure, right = softmax(logits, heat).max(axis=1), answers == crops.truth
+        sure, right = softmax(logits / np.float32(heat)).max(axis=1), answers == crops.truth
         if description.precision is not None:
             chosen = reject_threshold(sure, right, description.precision)
             reject_below = max(0.0, chosen.threshold)

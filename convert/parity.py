@@ -13,7 +13,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from convert.quantise import in_float
-from edge.classify import BATCH
+from edge.classify import BATCH, softmax
 from edge.manifest import Parity
 from edge.runtime import Model
 
@@ -103,22 +103,16 @@ def compare(
     temperature : divides the logits of all three
     groups : see `Comparison`
     """
+    heat = np.float32(temperature)
     chosen = np.linspace(0, len(inputs) - 1, min(len(inputs), NOISE_CROPS)).round().astype(int)
     return Comparison(
         truth=truth,
-        trained=softmax(_keras_logits(network, inputs), temperature),
-        rewritten=softmax(_float_logits(in_float(rewritten), inputs), temperature),
-        int8=softmax(int8_logits(Model(flatbuffer), inputs), temperature),
+        trained=softmax(_keras_logits(network, inputs) / heat),
+        rewritten=softmax(_float_logits(in_float(rewritten), inputs) / heat),
+        int8=softmax(int8_logits(Model(flatbuffer), inputs) / heat),
         layers=noise(rewritten, flatbuffer, inputs[chosen]),
         groups=groups,
     )
-
-
-def softmax(logits: Logits, temperature: float) -> Logits:
-    """Probabilities [n, labels] of logits [n, labels]."""
-    exponents = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature))
-    probabilities: Logits = exponents / exponents.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 def quantised(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.int8]:
