@@ -54,6 +54,7 @@ def settings_of(
     recipe: Recipe,
     seed: int,
     targets: NDArray[np.float32] | None = None,
+    teacher_sha256: str | None = None,
 ) -> dict[str, Any]:
     """Describe data, recipe and seed, as ``config.json`` keeps them."""
 
@@ -69,6 +70,7 @@ def settings_of(
         "training": described(training),
         "validation": None if validation is None else described(validation),
         "targets_sha256": None if targets is None else hashlib.sha256(targets.tobytes()).hexdigest(),
+        "teacher_sha256": teacher_sha256,
     }
 
 

@@ -80,6 +80,11 @@ class _Report:
     type=FOLDER,
     help="Run made with --folds whose predictions make up half of the labels: wrong ones weigh less.",
 )
+@click.option(
+    "--distil",
+    type=FOLDER,
+    help="Finished run whose networks, its folds' too, teach this one: a small one then comes near them.",
+)
 def train(
     data: Path,
     out: Path,
@@ -95,12 +100,14 @@ def train(
     validation_fraction: float | None,
     folds: int | None,
     teacher: Path | None,
+    distil: Path | None,
 ) -> None:
     """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
     if validation is not None and validation_fraction is not None:
         raise click.UsageError("give --validation or --validation-fraction, not both")
-    if teacher is not None and folds is not None:
-        raise click.UsageError("give --teacher or --folds, not both")
+    given = {"--teacher": teacher, "--folds": folds, "--distil": distil}
+    if len(named := [option for option, value in given.items() if value is not None]) > 1:
+        raise click.UsageError(f"give {' or '.join(named)}, not both")
     require_extra("train")
     from train import data as source
     from train.recipe import recipe_of
@@ -114,7 +121,7 @@ def train(
         learning_rate=learning_rate,
         precision=precision,
         # a teacher's doubts take the place of evenly spread ones
-        label_smoothing=None if teacher is None else 0.0,
+        label_smoothing=None if teacher is None and distil is None else 0.0,
     )
     crop_px = recipe.crop_px or NETWORK_INPUT_PX[recipe.network]
     # the data first: what is wrong with it need not wait for Keras
@@ -128,12 +135,14 @@ def train(
 
     require_keras("train")
     from train.cli.evaluate import print_scores
+    from train.distil import read_teacher
     from train.fit import fit
     from train.folds import out_of_fold, soft_targets
     from train.run import finished
 
     with one_line_errors(ValueError), quiet_libraries():
         targets = None if teacher is None else soft_targets(training, teacher, TEACHER_SHARE)
+        teaching = None if distil is None else read_teacher(distil, training.labels, crop_px, recipe)
         was_finished = finished(out)
         with progress() as bar:
             report = _Report(bar, recipe.epochs)
@@ -144,6 +153,7 @@ def train(
                 recipe,
                 seed,
                 targets=targets,
+                teacher=teaching,
                 on_step=report.step,
                 on_epoch=report.epoch,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -9,6 +11,9 @@ from train.networks.head import probabilities_of
 
 INPUT_PX = 200
 """Side of the grey input crop, in px (the paper's)."""
+
+LITE = 5 / 16
+"""Width of ``fusion-lite``: over 8 times fewer multiply-accumulates. What it costs: ``docs/compact.md``."""
 
 
 def _conv(channels: int, kernel: int, name: str) -> layers.Layer:
@@ -97,3 +102,8 @@ def fusion_network(
     x = layers.Dense(channels(512), activation="relu", name="dense")(x)
     x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
     return keras.Model(crop, probabilities_of(x, labels), name="fusion")
+
+
+def lite_network(labels: int, *, width: float = 1.0, **settings: Any) -> keras.Model:
+    """Build the fusion network at `LITE` of its width, see `fusion_network`; `width` is a factor on that."""
+    return fusion_network(labels, width=LITE * width, **settings)
