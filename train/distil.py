@@ -52,7 +52,8 @@ def read_teacher(run: Path, labels: tuple[str, ...], crop_px: int, recipe: Recip
     ValueError
         If the run is none or unfinished, or its networks have other labels or see crops otherwise.
     """
-    networks, digest = [], hashlib.sha256()
+    networks: list[keras.Model] = []
+    digest = hashlib.sha256()
     for folder in (run, *sorted(path.parent for path in (run / "folds").glob("*/model.keras"))):
         network, names, normalisation = load_run(folder)
         if names != labels:
