@@ -23,6 +23,7 @@ from convert.parity import (
     refusal,
 )
 from convert.quantise import in_float, quantise
+from convert.strangers import auroc, spheres
 from edge.bundle import (
     Bundle,
     Manifest,
@@ -45,6 +46,8 @@ from train.metrics import confusion_matrix
 from train.run import load_run, read_config, read_crops
 
 GOLDEN_CROPS = 12
+STRANGERS = 100
+"""Simulated spheres on which the rejection of strangers is measured."""
 USUAL = 0.98
 """Largest share of the validation cells that counts as typical: the rest pays for keeping strangers out."""
 # what the project's data sets call cells and things outside the differential
@@ -150,7 +153,11 @@ def build(
                 threshold=chosen.threshold,
                 precision=description.precision or float(right[kept].sum() / max(1, kept.sum())),
                 coverage=float(kept.mean()),
-                auroc={},
+                auroc={
+                    "simulated spheres": auroc(
+                        usual, typicality(spheres(side * pixel_um, side, STRANGERS, seed=0), typical)
+                    )
+                },
                 source=f"{len(usual)} validation cells",
             )
     golden = _clearest(model, normalised(_simulated(side), normalisation))
