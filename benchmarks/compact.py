@@ -4,8 +4,8 @@
 
 Each FOLDER holds finished runs of one data set, all validated on the same cells. A run is converted to int8;
 its accuracy is that of int8 on its validation cells, with the difference to the run that has most
-multiply-accumulates and that difference's paired bootstrap interval. The milliseconds are a crop's on one thread
-of LiteRT here, in batches of eight. OUT gets ``compact.md``, ``compact.csv`` and ``compact.svg``.
+multiply-accumulates and that difference's paired bootstrap interval. The milliseconds are a crop's on one
+thread of LiteRT here, in batches of eight. OUT gets ``compact.md``, ``compact.csv`` and ``compact.svg``.
 """
 
 from __future__ import annotations
