@@ -61,6 +61,11 @@ class _Report:
 @click.option("--batch", type=click.IntRange(min=1), help="Crops a step; by default the recipe's.")
 @click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), help="By default the recipe's.")
 @click.option(
+    "--balance",
+    type=FiniteRange(0, 1),
+    help="How far rare classes are shown more often, not for --recipe paper: 0 as they are, 1 all equally often.",
+)
+@click.option(
     "--precision", type=click.Choice(["float32", "bfloat16"]), help="bfloat16 is faster on some processors."
 )
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
@@ -94,6 +99,7 @@ def train(
     epochs: int | None,
     batch: int | None,
     learning_rate: float | None,
+    balance: float | None,
     precision: str | None,
     seed: int,
     validation: Path | None,
@@ -105,6 +111,8 @@ def train(
     """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
     if validation is not None and validation_fraction is not None:
         raise click.UsageError("give --validation or --validation-fraction, not both")
+    if balance is not None and recipe_name == "paper":
+        raise click.UsageError("the recipe paper expands each class by the paper's own factors: no --balance")
     given = {"--teacher": teacher, "--folds": folds, "--distil": distil}
     if len(named := [option for option, value in given.items() if value is not None]) > 1:
         raise click.UsageError(f"give {' or '.join(named)}, not both")
@@ -119,6 +127,7 @@ def train(
         epochs=epochs,
         batch=batch,
         learning_rate=learning_rate,
+        balance=balance,
         precision=precision,
         # a teacher's doubts take the place of evenly spread ones
         label_smoothing=None if teacher is None and distil is None else 0.0,
