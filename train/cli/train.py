@@ -63,7 +63,7 @@ class _Report:
 @click.option(
     "--balance",
     type=FiniteRange(0, 1),
-    help="How far rare classes are shown more often, not for --recipe paper: 0 as they are, 1 all equally often.",
+    help="How far rare classes are shown more often: 0 as they are, 1 as often as the largest.",
 )
 @click.option(
     "--precision", type=click.Choice(["float32", "bfloat16"]), help="bfloat16 is faster on some processors."
