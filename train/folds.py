@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from edge.crop import Normalisation
 from train.check.runs import OUT_OF_FOLD_CSV, read_predictions
 from train.data import Dataset
-from train.evaluate import with_flips
 from train.fit import fit, probabilities
+from train.predict import with_flips
 from train.recipe import Recipe
 from train.run import load_run, write_table
 

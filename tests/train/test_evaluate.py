@@ -22,7 +22,8 @@ from edge.crop import crop_cells
 from edge.segment import Cell
 from edge.simulate import simulate_frame
 from train.data import Dataset
-from train.evaluate import Predictions, evaluation, measure, read_wrong_labels, with_flips
+from train.evaluate import evaluation, measure, read_wrong_labels
+from train.predict import Predictions, with_flips
 
 MEASURES = {
     "accuracy",

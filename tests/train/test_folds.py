@@ -13,9 +13,9 @@ pytest.importorskip("keras", reason="needs the train extra")
 
 from tests.train.test_fit import TINY, spots
 from train.data import Dataset
-from train.evaluate import with_flips
 from train.fit import fit, probabilities
 from train.folds import assign_folds, out_of_fold, soft_targets
+from train.predict import with_flips
 from train.run import load_run
 
 

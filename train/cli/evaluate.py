@@ -114,7 +114,8 @@ def evaluate(
             "leuko evaluate --out needs the train extra: pip install 'leuko-edge[train]'"
         )
     from edge.runtime import RuntimeMissingError
-    from train.evaluate import evaluation, predict, read_wrong_labels
+    from train.evaluate import evaluation, read_wrong_labels
+    from train.predict import predict
 
     with one_line_errors(ValueError, RuntimeMissingError), quiet_libraries():
         if out is not None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from edge.durable import write_atomically
 from edge.report.shell import matrix
-from train.evaluate import Evaluation, Measures, Predictions
+from train.evaluate import Evaluation, Measures
+from train.predict import Predictions
 from train.report.figure import plots, svg
 from train.report.page import Picture, gallery, page, paragraph, table
 from train.report.words import (
