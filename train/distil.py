@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,27 +35,27 @@ class Teacher:
         return np.asarray(self.network.predict_on_batch(crops), np.float32)
 
 
-def read_teacher(run: Path, labels: tuple[str, ...], crop_px: int, recipe: Recipe) -> Teacher:
-    """Make one teacher of a finished run's network and those of its folds, if it has any.
+def read_teacher(runs: Iterable[Path], labels: tuple[str, ...], crop_px: int, recipe: Recipe) -> Teacher:
+    """Make one teacher of the networks of finished runs: their mean.
 
     The teacher sees what its pupil sees, turned, relit and mixed, so that there is no end of examples (Beyer
     et al., CVPR 2022, arXiv:2106.05237; the idea: Hinton, Vinyals and Dean, 2015, arXiv:1503.02531).
 
     Parameters
     ----------
-    run
-        Run folder, its folds under ``folds``.
+    runs
+        Run folders, at least one.
     labels, crop_px, recipe
         The pupil's; the teacher works in its precision.
 
     Raises
     ------
     ValueError
-        If the run is none or unfinished, or its networks have other labels or see crops otherwise.
+        If a run is none or unfinished, or its network has other labels or sees crops otherwise.
     """
     networks: list[keras.Model] = []
     digest = hashlib.sha256()
-    for folder in (run, *sorted(path.parent for path in (run / "folds").glob("*/model.keras"))):
+    for folder in runs:
         network, names, normalisation = load_run(folder)
         if names != labels:
             raise ValueError(f"{folder} has the labels {', '.join(names)}, not {', '.join(labels)}")

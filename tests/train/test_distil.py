@@ -12,7 +12,6 @@ from tests.train.test_fit import TINY, spots
 from train.data import Dataset
 from train.distil import read_teacher
 from train.fit import Batches, fit, normalised, probabilities
-from train.folds import out_of_fold
 from train.recipe import CENTRED, RECIPES
 from train.run import load_run
 
@@ -24,14 +23,14 @@ def teacher_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("teacher") / "run"
     training = spots(24, 1)
     fit(training, None, run, RECIPE, 5)
-    out_of_fold(training, None, run, RECIPE, 5, 2)
+    fit(training, None, run.with_name("other"), RECIPE, 6)
     return run
 
 
-def test_a_teacher_is_the_mean_of_a_run_and_its_folds(teacher_run: Path) -> None:
+def test_several_runs_teach_by_their_mean(teacher_run: Path) -> None:
     crops = spots(6, 3).crops
-    teacher = read_teacher(teacher_run, ("bright", "dark"), 200, RECIPE)
-    folders = (teacher_run, teacher_run / "folds" / "1of2", teacher_run / "folds" / "2of2")
+    folders = (teacher_run, teacher_run.with_name("other"))
+    teacher = read_teacher(folders, ("bright", "dark"), 200, RECIPE)
     one_by_one = [probabilities(load_run(folder)[0], crops, CENTRED) for folder in folders]
     assert np.abs(one_by_one[0] - one_by_one[1]).max() > 1e-3  # they are different networks
     answers = teacher.answer(normalised(crops, CENTRED))
@@ -39,7 +38,7 @@ def test_a_teacher_is_the_mean_of_a_run_and_its_folds(teacher_run: Path) -> None
 
 
 def test_the_targets_are_the_teachers_answers_to_the_very_batch(teacher_run: Path) -> None:
-    teacher = read_teacher(teacher_run, ("bright", "dark"), 200, RECIPE)
+    teacher = read_teacher([teacher_run], ("bright", "dark"), 200, RECIPE)
     crops, labels = Batches(spots(16, 1), RECIPE, 0, 0, teacher=teacher)[0]
     np.testing.assert_allclose(labels, teacher.answer(crops), atol=1e-6)
     plain, _ = Batches(spots(16, 1), RECIPE, 0, 0)[0]
@@ -48,7 +47,7 @@ def test_the_targets_are_the_teachers_answers_to_the_very_batch(teacher_run: Pat
 
 def test_a_pupil_learns_its_teacher_rather_than_the_labels(teacher_run: Path, tmp_path: Path) -> None:
     pupil_recipe = replace(RECIPE, epochs=8)
-    teacher = read_teacher(teacher_run, ("bright", "dark"), 200, pupil_recipe)
+    teacher = read_teacher([teacher_run], ("bright", "dark"), 200, pupil_recipe)
     given = spots(24, 1)
     wrong = Dataset(given.crops, 1 - given.truth, given.labels, given.names, given.groups)
     fit(wrong, None, tmp_path / "pupil", pupil_recipe, 0, teacher=teacher)
@@ -62,8 +61,8 @@ def test_a_pupil_learns_its_teacher_rather_than_the_labels(teacher_run: Path, tm
 
 def test_a_teacher_of_other_labels_or_crops_is_refused(teacher_run: Path) -> None:
     with pytest.raises(ValueError, match="has the labels bright, dark, not dark, light"):
-        read_teacher(teacher_run, ("dark", "light"), 200, RECIPE)
+        read_teacher([teacher_run], ("dark", "light"), 200, RECIPE)
     with pytest.raises(ValueError, match="sees crops otherwise than the recipe paper does"):
-        read_teacher(teacher_run, ("bright", "dark"), 200, RECIPES["paper"])
+        read_teacher([teacher_run], ("bright", "dark"), 200, RECIPES["paper"])
     with pytest.raises(ValueError, match="sees crops otherwise"):
-        read_teacher(teacher_run, ("bright", "dark"), 100, RECIPE)
+        read_teacher([teacher_run], ("bright", "dark"), 100, RECIPE)

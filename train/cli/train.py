@@ -88,7 +88,8 @@ class _Report:
 @click.option(
     "--distil",
     type=FOLDER,
-    help="Finished run whose networks, its folds' too, teach this one: a small one then comes near them.",
+    multiple=True,
+    help="Finished run whose network teaches this one, which then comes near it; several teach together.",
 )
 def train(
     data: Path,
@@ -106,7 +107,7 @@ def train(
     validation_fraction: float | None,
     folds: int | None,
     teacher: Path | None,
-    distil: Path | None,
+    distil: tuple[Path, ...],
 ) -> None:
     """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
     if validation is not None and validation_fraction is not None:
@@ -114,7 +115,7 @@ def train(
     if balance is not None and recipe_name == "paper":
         raise click.UsageError("the recipe paper expands each class by the paper's own factors: no --balance")
     given = {"--teacher": teacher, "--folds": folds, "--distil": distil}
-    if len(named := [option for option, value in given.items() if value is not None]) > 1:
+    if len(named := [option for option, value in given.items() if value]) > 1:
         raise click.UsageError(f"give {' or '.join(named)}, not both")
     require_extra("train")
     from train import data as source
@@ -130,7 +131,7 @@ def train(
         balance=balance,
         precision=precision,
         # a teacher's doubts take the place of evenly spread ones
-        label_smoothing=None if teacher is None and distil is None else 0.0,
+        label_smoothing=None if teacher is None and not distil else 0.0,
     )
     crop_px = recipe.crop_px or NETWORK_INPUT_PX[recipe.network]
     # the data first: what is wrong with it need not wait for Keras
@@ -151,7 +152,7 @@ def train(
 
     with one_line_errors(ValueError), quiet_libraries():
         targets = None if teacher is None else soft_targets(training, teacher, TEACHER_SHARE)
-        teaching = None if distil is None else read_teacher(distil, training.labels, crop_px, recipe)
+        teaching = None if not distil else read_teacher(distil, training.labels, crop_px, recipe)
         was_finished = finished(out)
         with progress() as bar:
             report = _Report(bar, recipe.epochs)
