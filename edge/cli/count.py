@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -16,9 +15,7 @@ from edge.cli.options import (
     quiet_libraries,
     stop_requests,
 )
-
-INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
-SOME_FAILED = 3
+from edge.cli.screen import Screen
 
 
 @click.command()
@@ -56,6 +53,30 @@ SOME_FAILED = 3
     show_default=True,
     help="Bits in use of a 16-bit sample.",
 )
+@click.option(
+    "--until-cells",
+    type=click.IntRange(1),
+    help="Stop once so many leukocytes are counted.",
+)
+@click.option(
+    "--until-halfwidth",
+    type=FiniteRange(0, 0.5, min_open=True),
+    help="Stop once no fraction's 95 % interval is wider than plus or minus this.",
+)
+@click.option("--until-seconds", type=FiniteRange(0, min_open=True), help="Stop after this time.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    help="Frames worked on at a time, some two frames of memory each; by default the number of cores.",
+)
+@click.option(
+    "--log",
+    "log_form",
+    type=click.Choice(["words", "json"]),
+    default="words",
+    show_default=True,
+    help="What is written to stderr: words for a person, or an event a line for a machine.",
+)
 @json_option
 def count(
     sources: tuple[str, ...],
@@ -70,127 +91,56 @@ def count(
     drop_border: bool,
     max_megapixels: float,
     bit_depth: int,
+    until_cells: int | None,
+    until_halfwidth: float | None,
+    until_seconds: float | None,
+    threads: int | None,
+    log_form: str,
     as_json: bool,
 ) -> None:
     """Count the cells of every frame in SOURCE: files, folders, globs, image stacks, videos.
 
     Exit code 0 when every frame was read, 3 when some were not, 1 when none was, 130 when it was stopped.
-    Folders are read without their subfolders.
+    Folders are read without their subfolders. A limit (--until-...) ends the count after a whole frame.
     """
-    import os
-    from collections import Counter
-    from contextlib import ExitStack
-    from dataclasses import replace
-    from datetime import UTC, datetime
-
-    from rich.console import Console
-    from rich.progress import Progress
-
     from edge.bundle import BundleError, load
-    from edge.classify import Classifier
-    from edge.count import CountedFrame, correct, likeliest, tally
-    from edge.frames import FailedFrame, list_files, read_frames
-    from edge.pipeline import count_frames, identifier
-    from edge.report.files import Run, summary
-    from edge.report.table import print_table
-    from edge.report.writer import ReportWriter
+    from edge.frames import list_files
+    from edge.plan import Plan
+    from edge.run import Job, carry_out
     from edge.runtime import RuntimeMissingError
 
-    started = time.monotonic()
-    words = Console(stderr=True, highlight=False, markup=False)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(BundleError, RuntimeMissingError, ValueError))
         stack.enter_context(quiet_libraries())
-        classifier = Classifier(load(bundle), threads=os.cpu_count() or 1)
-        manifest = classifier.bundle.manifest
+        screen = stack.enter_context(Screen(log_form == "json"))
+        loaded = load(bundle)
+        manifest = loaded.manifest
+        if until_halfwidth is not None and len(manifest.counted) < 2:
+            raise ValueError(
+                f"bundle {manifest.name} counts one label, whose fraction is always 1: no --until-halfwidth"
+            )
         if pixel_um is None:
             pixel_um = manifest.pixel_um
-            words.print(
-                f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs"
+            screen.say(
+                "pixel size",
+                f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs",
             )
-        if reject_below is not None:
-            manifest = replace(manifest, reject_below=reject_below)
         gates = {
             "min_diameter_um": min_diameter_um,
             "max_diameter_um": max_diameter_um,
             "min_solidity": min_solidity,
             "keep_border": False if drop_border else None,
         }
-        segmentation = {name: value for name, value in gates.items() if value is not None}
-        parameters = {
-            "pixel_um": pixel_um,
-            "reject_below": manifest.reject_below,
-            "bit_depth": bit_depth,
-            "segmentation": segmentation,
-        }
-
-        writer = None
-        if out is not None:
-            writer = stack.enter_context(ReportWriter(out, manifest, replace=force))
-        files = len(list_files(sources))
-        asked = stack.enter_context(stop_requests())
-        progress = stack.enter_context(Progress(console=words, transient=True, disable=not words.is_terminal))
-        bar = progress.add_task("counting", total=files)
-        frames = read_frames(sources, max_megapixels=max_megapixels, bit_depth=bit_depth)
-        results = count_frames(
-            frames,
-            classifier,
-            pixel_um=pixel_um,
-            reject_below=manifest.reject_below,
-            segmentation=segmentation,
-        )
-        hashes: list[str] = []
-        assigned: list[str] = []
-        answers: Counter[str] = Counter()
-        failed: list[FailedFrame] = []
-        interrupted = False
-        for result in results:
-            if isinstance(result, CountedFrame):
-                if writer is not None:
-                    writer.add(result)
-                hashes.append(result.sha256)
-                assigned += result.assigned
-                answers.update(likeliest(result.probabilities, manifest.labels))
-            else:
-                failed.append(result)
-            progress.update(
-                bar,
-                advance=1,
-                total=max(files, len(hashes) + len(failed)),
-                description=f"{len(assigned)} cells",
-            )
-            # a frame is counted whole or not at all, also when a person or a shutdown ends the count
-            if asked.is_set():
-                interrupted = True
-                break
-        progress.stop()
-
-        run = Run(
-            tally=tally(manifest.labels, manifest.counted, assigned, len(hashes), failed),
-            corrected=correct(manifest.labels, manifest.counted, answers, manifest.confusion),
-            manifest=manifest,
-            bundle_sha256=classifier.bundle.sha256,
-            signed=classifier.bundle.signed,
-            identifier=identifier(hashes, classifier.bundle.sha256, parameters),
-            parameters=parameters,
+        job = Job(
             sources=sources,
-            seconds=time.monotonic() - started,
-            finished=datetime.now(UTC),
-            stopped=interrupted,
+            pixel_um=pixel_um,
+            reject_below=manifest.reject_below if reject_below is None else reject_below,
+            segmentation={name: value for name, value in gates.items() if value is not None},
+            bit_depth=bit_depth,
+            max_megapixels=max_megapixels,
+            plan=Plan(until_cells, until_halfwidth, until_seconds),
         )
-        page = writer.finish(run) if writer is not None and hashes else None
-
-        if as_json:
-            click.echo(json.dumps(summary(run)))
-        elif hashes:
-            print_table(run, Console(highlight=False))
-        if page is not None:
-            words.print(f"report: {page}", soft_wrap=True)
-            words.print(f"annotated frames: {page.parent / 'annotated'}", soft_wrap=True)
-        if interrupted:
-            words.print(f"stopped after {len(hashes)} frames; they are counted")
-        elif not hashes:
-            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            raise click.ClickException(f"no frame could be read: {failed[0].name}: {failed[0].reason}{more}")
-    if interrupted or failed:
-        raise click.exceptions.Exit(INTERRUPTED if interrupted else SOME_FAILED)
+        screen.expect(len(list_files(sources)))
+        stop = stack.enter_context(stop_requests())
+        run, page = carry_out(job, loaded, stop=stop, observer=screen, out=out, force=force, threads=threads)
+        screen.end(run, page, as_json=as_json)

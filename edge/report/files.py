@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,6 +37,8 @@ class Run:
     finished : when
     stopped : the operator or a shutdown ended it before the last frame
     signed : who signed the bundle, in words
+    plan : what was to end the count, see `edge.plan.Plan.stated`
+    ended : what of that did, in words; empty where nothing did
     """
 
     tally: Tally
@@ -50,6 +52,8 @@ class Run:
     finished: datetime
     stopped: bool = False
     signed: str = "not signed"
+    plan: Mapping[str, float] = field(default_factory=dict)
+    ended: str = ""
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -66,6 +70,8 @@ def summary(run: Run) -> dict[str, Any]:
         },
         "cells": tally.cells,
         "stopped": run.stopped,
+        "plan": dict(run.plan),
+        "ended": run.ended or None,
         "bundle": {
             "name": manifest.name,
             "version": manifest.version,

@@ -302,8 +302,10 @@ def confusion(manifest: Manifest) -> str:
 def _provenance(run: Run) -> str:
     facts = {"Identifier": run.identifier, "Sources": ", ".join(run.sources)}
     facts |= {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in run.parameters.items()
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in (*run.parameters.items(), *run.plan.items())
     }
+    facts |= {"Ended": run.ended} if run.ended else {}
     facts |= {"Software": f"leuko-edge {__version__}", "Time taken": f"{run.seconds:.1f} s"}
     return (
         "<p class=small>The identifier is the same for the same frames, bundle and parameters.</p>\n"

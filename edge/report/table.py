@@ -94,6 +94,8 @@ def print_table(run: Run, console: Console) -> None:
     lines += [f"  {failed.name}: {failed.reason}" for failed in tally.failed[:FAILED_SHOWN]]
     if len(tally.failed) > FAILED_SHOWN:
         lines.append(f"  + {len(tally.failed) - FAILED_SHOWN} more")
+    if run.ended:
+        lines.append(f"Ended: {run.ended}")
     bundle = f"{manifest.name} {manifest.version}, SHA-256 {run.bundle_sha256[:12]}"
     lines.append(f"Bundle: {bundle}, {run.signed}")
     lines.append(f"Count: {run.identifier}")
