@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge.session import lock, names
+from edge.session import names
 from edge.session.names import SessionError
 from edge.session.record import Header
-from edge.session.store import read_session
+from edge.session.store import State, read_session
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Listed:
 
     id: str
     path: Path
-    state: Literal["counting", "unfinished", "finished", "unreadable"]
+    state: State | Literal["unreadable"]
     header: Header | None
     frames: int
     cells: int
@@ -55,10 +55,8 @@ def unfinished(folder: Path | None = None) -> list[Path]:
 def _listed(session_id: str, path: Path) -> Listed:
     try:
         with read_session(path) as session:
-            finished = session.finished
+            state, finished = session.state, session.finished
             counted = session.header, session.count_frames(), session.count_cells()
     except SessionError as error:
         return Listed(session_id, path, "unreadable", None, 0, 0, str(error).removeprefix(f"{path}: "))
-    if finished is not None:
-        return Listed(session_id, path, "finished", *counted, finished.reason)
-    return Listed(session_id, path, "counting" if lock.locked(path) else "unfinished", *counted, "")
+    return Listed(session_id, path, state, *counted, finished.reason if finished else "")

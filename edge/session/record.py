@@ -137,6 +137,7 @@ class Totals:
     counts : label → cells, for every label of the bundle
     rejected : cells set aside
     frames_read, frames_failed, frames_dropped : frames counted, not readable, and dropped unseen
+    frames_out : frames of which a quality limit was out
     identities : different cells among them; None where cells were not followed. `counts` and `rejected`
         are sightings then
     """
@@ -146,6 +147,7 @@ class Totals:
     frames_read: int
     frames_failed: int
     frames_dropped: int
+    frames_out: int
     identities: int | None
 
     @property

@@ -16,7 +16,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from edge.session import chain, lock, names
 from edge.session.chain import Row, canonical
@@ -70,6 +70,9 @@ _TELLING = {
 }
 
 
+State = Literal["counting", "unfinished", "finished"]
+
+
 class StoredSession:
     """A session as it stands on the disk, for reading; one that is being written can be read meanwhile.
 
@@ -107,6 +110,13 @@ class StoredSession:
         self._db.close()
 
     @property
+    def state(self) -> State:
+        """Whether it is finished, a process writes it now, or it can be gone on with."""
+        if self.finished is not None:
+            return "finished"
+        return "counting" if lock.locked(self.path) else "unfinished"
+
+    @property
     def finished(self) -> Finish | None:
         """How it ended; None if it did not."""
         with self._reading():
@@ -133,6 +143,19 @@ class StoredSession:
             row = _one(self._db, "SELECT state FROM tracker")
             return None if row is None else bytes(row[0])
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all questions within the block see one state of the file, whatever is written meanwhile."""
+        if self._db.in_transaction:
+            yield
+            return
+        with self._reading():
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
     def frames(self, *, crops: bool = False) -> Iterator[FrameRecord]:
         """Read the records in order, one at a time.
 
@@ -156,14 +179,16 @@ class StoredSession:
 
     def totals(self) -> Totals:
         """Add up the records."""
-        with self._reading(), self._snapshot():
+        with self._reading(), self.snapshot():
             found = dict(self._db.execute("SELECT label, count(*) FROM cell GROUP BY label"))
-            read, failed, dropped = _one(
-                self._db, "SELECT count(sha256), count(failed), coalesce(sum(dropped_before), 0) FROM frame"
+            read, failed, dropped, out = _one(
+                self._db,
+                "SELECT count(sha256), count(failed), coalesce(sum(dropped_before), 0),"
+                " count(nullif(breaches, '[]')) FROM frame",
             )
             identities = _one(self._db, "SELECT count(DISTINCT identity) FROM cell")[0]
         counts = {label: found.pop(label, 0) for label in self.header.labels}
-        return Totals(counts, sum(found.values()), read, failed, dropped, identities or None)
+        return Totals(counts, sum(found.values()), read, failed, dropped, out, identities or None)
 
     def verify(self) -> list[str]:
         """Check the file, the chain of hashes and the seal: a line a problem, none if nothing was changed.
@@ -173,7 +198,7 @@ class StoredSession:
         """
         problems: list[str] = []
         try:
-            with self._reading(), self._snapshot():
+            with self._reading(), self.snapshot():
                 problems += self._damage()
                 problems += self._breaks()
         except SessionError as error:
@@ -227,15 +252,6 @@ class StoredSession:
         """Index and hash of the last record; -1 and the header's before the first."""
         row = _one(self._db, "SELECT frame_index, hash FROM frame ORDER BY frame_index DESC LIMIT 1")
         return row or (-1, self._header_hash)
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """One state of the file for several questions, whatever is written meanwhile."""
-        self._db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._db.execute("ROLLBACK")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
