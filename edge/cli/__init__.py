@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": "edge.cli.verify",
     "bench": "edge.cli.bench",
     "bundle": "edge.cli.bundle",
+    "sessions": "edge.cli.sessions",
     "label": "train.cli.label",
     "crops": "train.cli.crops",
     "data": "train.cli.data",
