@@ -8,8 +8,8 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,9 +34,15 @@ class Frame:
     Attributes
     ----------
     image : uint8 [height, width], grey
-    name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file
+    name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file; ``camera#k``
+        for frame k of a camera
     index : position in reading order, from 0, counted together with what could not be read
-    time_ns : the file's modification time in ns since the epoch; in a video plus the frame's own time
+    time_ns : ns since the epoch: of a camera's frame when it was exposed; of a file its modification time, in
+        a video plus the frame's own time
+    settings : what a camera said of the frame: ``exposure_us``, ``gain``, ``colour_gain_red`` …; empty for a
+        file
+    dropped_before : whole frames that were dropped between the frame handed on before this one and this one
+    late_ns : how long the frame waited for its turn
     sha256 : of the encoded image as it was read (for a JPEG or BMP that is the whole file); empty for frames
         that never were a still image
     """
@@ -45,6 +51,9 @@ class Frame:
     name: str
     index: int
     time_ns: int
+    settings: Mapping[str, float | str] = field(default_factory=dict)
+    dropped_before: int = 0
+    late_ns: int = 0
     sha256: str = ""
 
 
@@ -164,7 +173,7 @@ def _expand_glob(source: str | Path) -> list[Path]:
     if os.path.lexists(text) or not glob.has_magic(text):
         return [Path(text)]
     matches = [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207 (absolute patterns too)
-    return sorted(matches, key=_natural) or [Path(text)]
+    return sorted(matches, key=natural_order) or [Path(text)]
 
 
 def _expand_folder(path: Path) -> list[Path]:
@@ -174,20 +183,28 @@ def _expand_folder(path: Path) -> list[Path]:
         entries = list(path.iterdir())
     except OSError:
         return [path]
-    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    files = [e for e in entries if e.suffix.lower() in suffixes and not e.name.startswith(".")]
-    return sorted(files, key=_natural) or [path]
+    return sorted(filter(is_frame_file, entries), key=natural_order) or [path]
 
 
-def _natural(path: Path) -> tuple[list[str | int], str]:
+def is_frame_file(path: Path) -> bool:
+    """Tell by its name whether a folder's entry is an image or a video, and not hidden."""
+    return path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not path.name.startswith(".")
+
+
+def frame_name(path: Path) -> str:
+    """Name of a file's frame. A file's name is any bytes; what travels on, into CSV and HTML, is text."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def natural_order(path: Path) -> tuple[list[str | int], str]:
+    """Key that sorts ``f2`` before ``f10``."""
     parts = re.split("([0-9]+)", str(path).casefold())
     return [int(part) if position % 2 else part for position, part in enumerate(parts)], str(path)
 
 
 def _read_files(sources: Sequence[str | Path], max_megapixels: float) -> Iterator[_Read]:
     for path in list_files(sources):
-        # a file's name is any bytes; what travels on, into CSV and HTML, is text
-        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        name = frame_name(path)
         try:
             yield from _read_file(path, name, max_megapixels)
         except OSError as error:
@@ -254,8 +271,11 @@ def _is_cut_short(path: Path) -> bool:
 
 def _next_grey(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
     found, image = capture.read()
-    if not found:
-        return None
+    return to_grey(image) if found else None
+
+
+def to_grey(image: cv2.typing.MatLike) -> NDArray[np.uint8]:
+    """Grey [h, w] of what OpenCV captured, uint8 [h, w] or [h, w, 3] BGR, by ITU-R BT.601."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     return grey.astype(np.uint8, copy=False)
 
