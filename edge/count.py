@@ -185,6 +185,7 @@ class Totals:
     hashes : SHA-256 of each frame read
     answers : label → cells whose most probable label it is, the rejected ones too
     failed : files and pages that could not be read
+    dropped : frames that a camera gave and nobody could count in time
     """
 
     def __init__(self, labels: Sequence[str], counted: Sequence[str]) -> None:
@@ -193,15 +194,21 @@ class Totals:
         self.hashes: list[str] = []
         self.answers: Counter[str] = Counter()
         self.failed: list[FailedFrame] = []
+        self.dropped = 0
 
     def add(self, result: CountedFrame | FailedFrame) -> None:
         """Add a frame."""
         if isinstance(result, FailedFrame):
             self.failed.append(result)
-            return
-        self.hashes.append(result.sha256)
-        self._assigned.update(result.assigned)
-        self.answers.update(likeliest(result.probabilities, self._labels))
+        else:
+            self.dropped += result.frame.dropped_before
+            self.add_cells(result.sha256, result.assigned, result.probabilities)
+
+    def add_cells(self, sha256: str, assigned: Sequence[str], probabilities: NDArray[np.float32]) -> None:
+        """Add what was found in a frame; see `CountedFrame`."""
+        self.hashes.append(sha256)
+        self._assigned.update(assigned)
+        self.answers.update(likeliest(probabilities, self._labels))
 
     def tally(self) -> Tally:
         """State them."""

@@ -90,13 +90,17 @@ class Encoded:
     time_ns: int
     bit_depth: int
 
+    @property
+    def sha256(self) -> str:
+        """See `Frame`."""
+        return hashlib.sha256(self.page.data).hexdigest()
+
     def decode(self) -> Frame | FailedFrame:
         """Decode to grey."""
         image = _decode(self.page, self.bit_depth)
         if isinstance(image, str):
             return FailedFrame(self.name, self.index, image)
-        sha256 = hashlib.sha256(self.page.data).hexdigest()
-        return Frame(image, self.name, self.index, self.time_ns, sha256=sha256)
+        return Frame(image, self.name, self.index, self.time_ns, sha256=self.sha256)
 
 
 _Read = tuple[str, NDArray[np.uint8] | imagefile.Page | str, int]

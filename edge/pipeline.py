@@ -195,7 +195,7 @@ def _cut(
         return frame
     cells = segment(frame.image, pixel_um=pixel_um, **segmentation)
     crops = crop_cells(frame.image, cells, size_px=classifier.bundle.manifest.crop_px, scale=scale)
-    return _Cut(frame, frame.sha256 or fingerprint(frame.image), cells, crops, classifier.known(crops))
+    return _Cut(frame, sha256_of(frame), cells, crops, classifier.known(crops))
 
 
 def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
@@ -206,10 +206,12 @@ def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[
     return np.split(classifier.probabilities(np.concatenate(crops)), ends)
 
 
-def fingerprint(image: NDArray[np.uint8]) -> str:
-    """SHA-256 of an image's size and grey values, uint8 [h, w]."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
+def sha256_of(frame: Encoded | Frame) -> str:
+    """SHA-256 that names a frame: of the encoded image if it was one, else of its size and grey values."""
+    if isinstance(frame, Encoded) or frame.sha256:
+        return frame.sha256
+    digest = hashlib.sha256(repr(frame.image.shape).encode())
+    digest.update(np.ascontiguousarray(frame.image).data)
     return digest.hexdigest()
 
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.cli.options import (
-    FiniteRange,
-    NamedPath,
-    json_option,
-    one_line_errors,
-    quiet_libraries,
-    stop_requests,
-)
-from edge.cli.screen import Screen
+from edge.cli.options import FiniteRange, NamedPath, json_option
+from edge.cli.screen import counting, follow, log_option, threads_option
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.run import Job
+    from edge.session import Session
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=NamedPath())
+@click.argument("sources", metavar="[SOURCE...]", nargs=-1, type=NamedPath())
+@click.option(
+    "--camera",
+    "camera_name",
+    metavar="NAME",
+    help="Instead of SOURCE: picamera2, v4l2:N, watch:FOLDER, video:FILE or simulate; see leuko camera list.",
+)
+@click.option("--exposure-us", type=click.IntRange(1), help="Of the camera; by default it settles by itself.")
+@click.option("--gain", type=FiniteRange(0, min_open=True), help="Of the camera; likewise.")
+@click.option(
+    "--buffer-frames",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="Frames of the camera that may wait to be counted.",
+)
+@click.option(
+    "--when-behind",
+    type=click.Choice(["drop-oldest", "drop-newest", "wait"]),
+    help="What to do when more would wait. By default the oldest is dropped, and files wait.",
+)
 @click.option(
     "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
 )
@@ -65,21 +84,26 @@ from edge.cli.screen import Screen
 )
 @click.option("--until-seconds", type=FiniteRange(0, min_open=True), help="Stop after this time.")
 @click.option(
-    "--threads",
-    type=click.IntRange(1, 64),
-    help="Frames worked on at a time, some two frames of memory each; by default the number of cores.",
+    "--session", "asked_session", is_flag=True, help="Keep every frame's record; a camera always does."
 )
+@click.option("--sample", "sample_id", default="", metavar="ID", help="Of the sample; kept in the session.")
+@click.option("--operator", default="", metavar="NAME", help="Who counts; kept in the session.")
+@click.option("--keep-crops", is_flag=True, help="Keep each cell's image in the session.")
 @click.option(
-    "--log",
-    "log_form",
-    type=click.Choice(["words", "json"]),
-    default="words",
-    show_default=True,
-    help="What is written to stderr: words for a person, or an event a line for a machine.",
+    "--resume",
+    is_flag=True,
+    help="Go on with the newest unfinished session of this camera, as it was begun, if there is one.",
 )
+@threads_option
+@log_option
 @json_option
 def count(
     sources: tuple[str, ...],
+    camera_name: str | None,
+    exposure_us: int | None,
+    gain: float | None,
+    buffer_frames: int,
+    when_behind: Any,
     bundle: str,
     out: Path | None,
     force: bool,
@@ -94,25 +118,39 @@ def count(
     until_cells: int | None,
     until_halfwidth: float | None,
     until_seconds: float | None,
+    asked_session: bool,
+    sample_id: str,
+    operator: str,
+    keep_crops: bool,
+    resume: bool,
     threads: int | None,
     log_form: str,
     as_json: bool,
 ) -> None:
-    """Count the cells of every frame in SOURCE: files, folders, globs, image stacks, videos.
+    """Count the cells of every frame in SOURCE (files, folders, globs, image stacks, videos), or of a camera.
 
-    Exit code 0 when every frame was read, 3 when some were not, 1 when none was, 130 when it was stopped.
-    Folders are read without their subfolders. A limit (--until-...) ends the count after a whole frame.
+    Folders are read without their subfolders. A limit (--until-...) ends the count after a whole frame; with
+    a camera and no other limit, 400 leukocytes do. A count of a camera, or with --session, --sample,
+    --operator or --keep-crops, is kept as a session, with which leuko sessions goes on after a power cut.
+
+    Exit code 0 when every frame was read, or a camera's count was stopped; 3 when some were not read, 1 when
+    none was, 130 when the count of files was stopped.
     """
-    from edge.bundle import BundleError, load
-    from edge.frames import list_files
-    from edge.plan import Plan
-    from edge.run import Job, carry_out
-    from edge.runtime import RuntimeMissingError
+    if bool(sources) == (camera_name is not None):
+        raise click.UsageError("Say either SOURCE or --camera.")
+    if camera_name is None and (resume or exposure_us or gain or when_behind):
+        raise click.UsageError("--exposure-us, --gain, --when-behind and --resume need --camera.")
 
-    with ExitStack() as stack:
-        stack.enter_context(one_line_errors(BundleError, RuntimeMissingError, ValueError))
-        stack.enter_context(quiet_libraries())
-        screen = stack.enter_context(Screen(log_form == "json"))
+    from edge.bundle import load
+    from edge.plan import CAMERA_CELLS, Plan
+    from edge.run import CameraJob, Job
+    from edge.session import create
+
+    with counting(log_form) as screen:
+        carry = partial(follow, screen, out=out, force=force, threads=threads, as_json=as_json)
+        if resume and camera_name and (found := _unfinished_of(camera_name)):
+            carry(*found)
+            return
         loaded = load(bundle)
         manifest = loaded.manifest
         if until_halfwidth is not None and len(manifest.counted) < 2:
@@ -121,26 +159,41 @@ def count(
             )
         if pixel_um is None:
             pixel_um = manifest.pixel_um
-            screen.say(
-                "pixel size",
-                f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs",
-            )
+            said = f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs"
+            screen.say("pixel size", said)
         gates = {
             "min_diameter_um": min_diameter_um,
             "max_diameter_um": max_diameter_um,
             "min_solidity": min_solidity,
             "keep_border": False if drop_border else None,
         }
+        camera, plan = None, Plan(until_cells, until_halfwidth, until_seconds)
+        if camera_name is not None:
+            camera = CameraJob(camera_name, exposure_us, gain, buffer_frames, when_behind)
+            plan = plan if plan.stated() else Plan(CAMERA_CELLS)
         job = Job(
-            sources=sources,
+            bundle=bundle,
+            sources=(camera_name,) if camera_name else sources,
+            camera=camera,
             pixel_um=pixel_um,
             reject_below=manifest.reject_below if reject_below is None else reject_below,
             segmentation={name: value for name, value in gates.items() if value is not None},
             bit_depth=bit_depth,
             max_megapixels=max_megapixels,
-            plan=Plan(until_cells, until_halfwidth, until_seconds),
+            keep_crops=keep_crops,
+            plan=plan,
         )
-        screen.expect(len(list_files(sources)))
-        stop = stack.enter_context(stop_requests())
-        run, page = carry_out(job, loaded, stop=stop, observer=screen, out=out, force=force, threads=threads)
-        screen.end(run, page, as_json=as_json)
+        kept = camera or asked_session or sample_id or operator or keep_crops
+        session = create(job.header(loaded, sample_id, operator)) if kept else None
+        carry(job, loaded, session)
+
+
+def _unfinished_of(camera: str) -> tuple[Job, Bundle, Session] | None:
+    """Take up the newest unfinished session of a camera."""
+    from edge.run import resumed
+    from edge.session import newest_first
+
+    for listed in newest_first():
+        if listed.state == "unfinished" and listed.header is not None and listed.header.sources == (camera,):
+            return resumed(listed.path)
+    return None

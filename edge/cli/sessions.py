@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.cli.options import NamedPath, json_option, one_line_errors
+from edge.cli.screen import counting, follow, log_option, threads_option
 from edge.cli.tables import new_table, plain, print_table
 
 if TYPE_CHECKING:
@@ -113,6 +114,27 @@ def verify(session: str, as_json: bool) -> None:
             click.echo("not finished: nothing would show that records at its end are missing", err=True)
     if problems:
         raise click.exceptions.Exit(1)
+
+
+@sessions.command()
+@click.argument("session", required=False, type=NamedPath(path_type=str))
+@threads_option
+@log_option
+@json_option
+def resume(session: str | None, threads: int | None, log_form: str, as_json: bool) -> None:
+    """Go on with an unfinished SESSION, by default the newest, and print its results.
+
+    They are those of a count that was not interrupted; files that were counted must not have changed. Exit
+    codes are those of leuko count.
+    """
+    from edge.run import resumed
+    from edge.session import SessionError, resolve, unfinished
+
+    with counting(log_form) as screen:
+        if session is None and not (found := unfinished()):
+            raise SessionError("no session is unfinished")
+        path = found[0] if session is None else resolve(session)
+        follow(screen, *resumed(path), threads=threads, as_json=as_json)
 
 
 @sessions.command()

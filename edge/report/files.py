@@ -39,6 +39,8 @@ class Run:
     signed : who signed the bundle, in words
     plan : what was to end the count, see `edge.plan.Plan.stated`
     ended : what of that did, in words; empty where nothing did
+    dropped : frames that a camera gave and nobody could count in time
+    session : id of the session that keeps every frame's record; empty without one
     """
 
     tally: Tally
@@ -54,6 +56,8 @@ class Run:
     signed: str = "not signed"
     plan: Mapping[str, float] = field(default_factory=dict)
     ended: str = ""
+    dropped: int = 0
+    session: str = ""
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -67,11 +71,13 @@ def summary(run: Run) -> dict[str, Any]:
         "frames": {
             "read": tally.frames_read,
             "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
+            "dropped": run.dropped,
         },
         "cells": tally.cells,
         "stopped": run.stopped,
         "plan": dict(run.plan),
         "ended": run.ended or None,
+        "session": run.session or None,
         "bundle": {
             "name": manifest.name,
             "version": manifest.version,
