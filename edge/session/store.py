@@ -42,7 +42,7 @@ _TRIES = 20
 _FRAME = (
     "frame_index, name, time_ns, sha256, failed, settings, quality, breaches, dropped_before, tracker_sha256"
 )
-_CELL = "x, y, width, height, area_px, label, probabilities, border, touching, identity, crop_png"
+_CELL = "cell_index, x, y, width, height, area_px, label, probabilities, border, touching, identity, crop_png"
 
 TABLES = (
     "CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 0), content TEXT NOT NULL, hash BLOB NOT NULL)"
@@ -305,8 +305,8 @@ class Session(StoredSession):
                 f"INSERT INTO frame ({_FRAME}, hash) VALUES ({_marks(_FRAME)}, ?)", (*frame, digest)
             )
             self._db.executemany(
-                f"INSERT INTO cell (frame_index, cell_index, {_CELL}) VALUES (?, ?, {_marks(_CELL)})",
-                ((record.index, k, *cell) for k, cell in enumerate(cells)),
+                f"INSERT INTO cell (frame_index, {_CELL}) VALUES (?, {_marks(_CELL)})",
+                ((record.index, *cell) for cell in cells),
             )
             if record.tracker_state is not None:
                 self._db.execute("INSERT OR REPLACE INTO tracker VALUES (0, ?)", (record.tracker_state,))
@@ -533,8 +533,10 @@ def _to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
     )
     cells: list[Row] = [
         (
-            *(cell.x, cell.y, cell.width, cell.height),
-            None if cell.area_px is None else float(cell.area_px),
+            *(number, cell.x, cell.y, cell.width, cell.height),
+            None
+            if cell.area_px is None
+            else cell.area_px + 0.0,  # a float, and no -0.0, which would lose its sign
             cell.label,
             canonical([float(p) for p in cell.probabilities]),
             int(cell.border),
@@ -542,7 +544,7 @@ def _to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
             cell.identity,
             cell.crop_png,
         )
-        for cell in record.cells
+        for number, cell in enumerate(record.cells)
     ]
     return frame, cells
 
@@ -570,7 +572,7 @@ def _to_record(frame: Any, cells: Any) -> FrameRecord:
                 crop_png,
             )
             for (
-                *(x, y, width, height),
+                *(_, x, y, width, height),
                 area_px,
                 label,
                 probabilities,
