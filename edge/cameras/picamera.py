@@ -63,10 +63,11 @@ class PiCamera:
         self._grabbed = 0
         try:
             self._start(size)
-        except BaseException as error:
+        except RuntimeError as error:
             self.close()
-            if isinstance(error, RuntimeError):
-                raise CameraError(f"{name}: {_reason(error)}") from error
+            raise CameraError(f"{name}: {_reason(error)}") from error
+        except BaseException:
+            self.close()
             raise
         # libcamera's clock begins at boot, and goes on where the time of day is set meanwhile
         self._epoch_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -104,7 +105,8 @@ class PiCamera:
         self._camera.set_controls(self._supported({"AeEnable": True, "AwbEnable": True}))
         history: list[CameraSettings] = []
         while not _converged(history):
-            history.append(_settings(self._metadata(end, "its exposure and white balance do not settle")))
+            late = "its exposure and white balance do not settle" if history else "no frame comes"
+            history.append(_settings(self._metadata(end, late)))
         self.apply(history[-1])
         while not _is_locked(self._metadata(end, "it does not keep its exposure"), history[-1]):
             pass
@@ -171,11 +173,9 @@ class PiCamera:
 
 def _grey_plane(request: Any) -> NDArray[np.uint8]:
     """Copy the first plane [h, w] of a request's buffer, without the bytes that pad its rows."""
-    from picamera2 import MappedArray
-
     stream = request.config["main"]
     width, height = stream["size"]
-    with MappedArray(request, "main", reshape=False, write=False) as buffer:
+    with _picamera2().MappedArray(request, "main", reshape=False, write=False) as buffer:
         plane = buffer.array[: stream["stride"] * height]
         if plane.size < stream["stride"] * height:
             raise CameraError(f"the camera gave {plane.size} bytes instead of {width} x {height} px")
