@@ -54,7 +54,7 @@ def devices(tmp_path: Path) -> Path:
 
 def run(library: Path, devices: Path, program: str, **environment: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROLOGUE) + textwrap.dedent(program), devices],
+        [sys.executable, "-c", textwrap.dedent(PROLOGUE) + textwrap.dedent(program), str(devices)],
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""What the test has done inside: the project's own camera code on the real picamera2; answers in JSON and PNG."""
+"""What the test has done inside: the project's camera code on the real picamera2; answers in JSON and PNG."""
 
 import json
 import threading
