@@ -138,8 +138,9 @@ def live_frames(
             ) from failure
         _log.warning("%s; opened anew in %g s", failure, pause_s)
         until = clock() + pause_s
-        while clock() < until and not stop.is_set():
-            wait_for(grabber.condition, stop.is_set, min(SLICE_S, until - clock()))
+        with grabber.condition:
+            while clock() < until and not stop.is_set():
+                wait_for(grabber.condition, stop.is_set, SLICE_S)
         if stop.is_set():
             return
         pause_s = min(2 * pause_s, back_off_s[1])

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.cameras import CameraError
+
 CLEAR_FIELD = 165.0
 """Grey level to which the clear field is exposed: bright, with room for what is brighter than it."""
 
@@ -36,25 +38,29 @@ def next_exposure(exposure_us: float, brightness: float) -> float:
     return exposure_us * float(np.clip(CLEAR_FIELD / max(brightness, 1.0), 0.25, 4.0))
 
 
-def converge(measure: Callable[[float], tuple[float, float]], exposure_us: float) -> float | None:
-    """Find the exposure at which the clear field has its grey level.
+def converge(measure: Callable[[float], tuple[float, float]], exposure_us: float) -> None:
+    """Set the exposure at which the clear field has its grey level.
 
     Parameters
     ----------
     measure : sets an exposure, µs, and gives the one that the camera took and the brightness with it
     exposure_us : to begin with
 
-    Returns
-    -------
-    the exposure, µs; None if there is none within the camera's limits
+    Raises
+    ------
+    CameraError
+        There is no such exposure within the camera's limits.
     """
     before: list[float] = []
     while True:
         taken_us, brightness = measure(exposure_us)
         if abs(brightness - CLEAR_FIELD) <= TOLERANCE * CLEAR_FIELD:
-            return taken_us
+            return
         if taken_us in before:  # at a limit, or to and fro between two steps
-            return None
+            raise CameraError(
+                f"the clear field has grey level {brightness:.0f} at {taken_us:.0f} µs, and no exposure "
+                f"brings it to {CLEAR_FIELD:.0f}: change the lamp or the gain"
+            )
         before.append(taken_us)
         exposure_us = next_exposure(taken_us, brightness)
 

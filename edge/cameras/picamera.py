@@ -19,6 +19,9 @@ from edge.frames import Frame
 BUFFERS = 4
 """Frames in the camera's own memory: one is read while others are exposed."""
 
+IN_FLIGHT = BUFFERS + 4
+"""Frames that may still show the settings of before: those queued, and those the sensor is behind."""
+
 STEADY_FRAMES = 10
 STEADY = 0.01
 """The automatics have converged when what they chose has changed by less over so many frames."""
@@ -63,10 +66,11 @@ class PiCamera:
         self._grabbed = 0
         try:
             self._start(size)
-        except BaseException as error:
+        except RuntimeError as error:
             self.close()
-            if isinstance(error, RuntimeError):
-                raise CameraError(f"{name}: {_reason(error)}") from error
+            raise CameraError(f"{name}: {_reason(error)}") from error
+        except BaseException:
+            self.close()
             raise
         # libcamera's clock begins at boot, and goes on where the time of day is set meanwhile
         self._epoch_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -104,11 +108,16 @@ class PiCamera:
         self._camera.set_controls(self._supported({"AeEnable": True, "AwbEnable": True}))
         history: list[CameraSettings] = []
         while not _converged(history):
-            history.append(_settings(self._metadata(end, "its exposure and white balance do not settle")))
-        self.apply(history[-1])
-        while not _is_locked(self._metadata(end, "it does not keep its exposure"), history[-1]):
+            late = "its exposure and white balance do not settle" if history else "no frame comes"
+            history.append(_settings(self._metadata(end, late)))
+        settled = history[-1]
+        self.apply(settled)
+        late = "it does not keep its exposure"
+        for _ in range(IN_FLIGHT):
+            self._metadata(end, late)
+        while not _is_locked(self._metadata(end, late), settled):
             pass
-        return history[-1]
+        return settled
 
     def apply(self, settings: CameraSettings) -> None:
         """Lock exposure, gain and white balance."""
@@ -123,7 +132,7 @@ class PiCamera:
             controls |= {"AwbEnable": False, "ColourGains": settings.colour_gains}
         self._camera.set_controls(self._supported(controls))
 
-    def grab(self, timeout_s: float) -> Frame | None:
+    def grab(self, timeout_s: float) -> Frame:
         """Give the next frame; see `edge.cameras.Camera`."""
         request = self._request(timeout_s)
         try:
@@ -156,8 +165,11 @@ class PiCamera:
 
     def _metadata(self, end: float, otherwise: str) -> Mapping[str, Any]:
         """Metadata of the next frame, before a moment of the monotonic clock."""
+        left_s = end - time.monotonic()
         try:
-            request = self._request(max(end - time.monotonic(), 0))
+            if left_s <= 0:
+                raise CameraTimeoutError
+            request = self._request(left_s)
         except CameraTimeoutError as error:
             raise CameraTimeoutError(f"{self.name}: {otherwise}") from error
         metadata: Mapping[str, Any] = request.get_metadata()
@@ -171,11 +183,9 @@ class PiCamera:
 
 def _grey_plane(request: Any) -> NDArray[np.uint8]:
     """Copy the first plane [h, w] of a request's buffer, without the bytes that pad its rows."""
-    from picamera2 import MappedArray
-
     stream = request.config["main"]
     width, height = stream["size"]
-    with MappedArray(request, "main", reshape=False, write=False) as buffer:
+    with _picamera2().MappedArray(request, "main", reshape=False, write=False) as buffer:
         plane = buffer.array[: stream["stride"] * height]
         if plane.size < stream["stride"] * height:
             raise CameraError(f"the camera gave {plane.size} bytes instead of {width} x {height} px")
