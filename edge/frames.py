@@ -7,8 +7,8 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,15 +33,24 @@ class Frame:
     Attributes
     ----------
     image : uint8 [height, width], grey
-    name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file
+    name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file; ``camera#k``
+        for frame k of a camera
     index : position in reading order, from 0, counted together with what could not be read
-    time_ns : the file's modification time in ns since the epoch; in a video plus the frame's own time
+    time_ns : ns since the epoch: of a camera's frame when it was exposed; of a file its modification time, in
+        a video plus the frame's own time
+    settings : what a camera said of the frame: ``exposure_us``, ``gain``, ``colour_gain_red`` …; empty for a
+        file
+    dropped_before : whole frames that were dropped between the frame handed on before this one and this one
+    late_ns : how long the frame waited for its turn
     """
 
     image: NDArray[np.uint8]
     name: str
     index: int
     time_ns: int
+    settings: Mapping[str, float | str] = field(default_factory=dict)
+    dropped_before: int = 0
+    late_ns: int = 0
 
 
 @dataclass(frozen=True)
