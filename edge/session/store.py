@@ -61,6 +61,7 @@ TABLES = (
 """Mappings and lists are JSON text; flags 0 or 1; boxes in full-frame pixels."""
 
 _TELLING = {
+    sqlite3.SQLITE_IOERR_SHMSIZE: "the disk is full; what was counted before is kept",
     sqlite3.SQLITE_FULL: "the disk is full; what was counted before is kept",
     sqlite3.SQLITE_READONLY: "the disk, or the file, is read-only",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: is its folder writable?",
@@ -386,6 +387,7 @@ def create(header: Header, folder: Path | None = None) -> Session:
     said["started"] = header.started.isoformat()
     with _disk_errors(folder):
         _make_folder(folder)
+        _tidy(folder)
         for _ in range(_TRIES):
             session_id = names.new_id(header.started, folder)
             path = names.path_of(session_id, folder)
@@ -450,8 +452,7 @@ def _writing(path: Path, stack: ExitStack) -> Session:
         connection.execute(f"PRAGMA {pragma}")
     if _one(connection, "PRAGMA journal_mode=WAL") != ("wal",):
         raise SessionError(f"{path}: no write-ahead log is possible here; sessions need a local disk")
-    connection.execute("BEGIN IMMEDIATE")  # says now that the disk is read-only
-    connection.execute("ROLLBACK")
+    connection.execute(f"PRAGMA user_version={SCHEMA}")  # writes, so that a disk that refuses is noticed now
     return Session(path, connection, stack)
 
 
@@ -481,10 +482,11 @@ def _write_new(path: Path, content: str) -> None:
     with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
         made = Path(folder) / path.name
         with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA journal_mode=OFF")  # if this does not end well, nobody sees the file
+            connection.execute("BEGIN")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={SCHEMA}")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("BEGIN")
             for table in TABLES:
                 connection.execute(table)
             connection.execute("INSERT INTO header VALUES (0, ?, ?)", (content, chain.header_hash(content)))
@@ -492,6 +494,19 @@ def _write_new(path: Path, content: str) -> None:
             connection.execute("PRAGMA journal_mode=WAL")  # stays so in the file
         made.rename(path)
         _sync(path.parent)
+
+
+def _tidy(folder: Path) -> None:
+    """Make single files of finished sessions that a power cut, a reader or a full disk left with a log."""
+    for log in folder.glob(f"*{names.SUFFIX}-wal"):
+        path = log.with_name(log.name.removesuffix("-wal"))
+        # none of this is needed to read them, nor to begin another one
+        with suppress(SessionError, sqlite3.Error, OSError), lock.held(path) as alone:
+            with read_session(path) as stored:
+                sealed = stored.finished is not None
+            if alone and sealed:
+                with closing(_connect(path, "mode=rw")) as connection:
+                    connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _make_folder(folder: Path) -> None:
@@ -613,6 +628,8 @@ def _words(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # Python's own: text that is none
         return " ".join(str(error).split())
+    if told := _TELLING.get(code) or _TELLING.get(code & 0xFF):
+        return told
     if code & 0xFF == sqlite3.SQLITE_IOERR:
         return f"the disk failed ({error.sqlite_errorname}); what was counted before is kept"
-    return _TELLING.get(code & 0xFF, " ".join(str(error).split()))
+    return " ".join(str(error).split())

@@ -312,6 +312,23 @@ def test_one_writer_and_any_reader(tmp_path: Path) -> None:
     assert unfinished(tmp_path) == [session.path]
 
 
+def test_a_log_that_a_reader_held_at_the_end_is_taken_in_later(tmp_path: Path) -> None:
+    session = create(header(), tmp_path)
+    session.add(record(0))
+    with read_session(session.path) as stored:
+        assert stored.count_frames() == 1
+        session.finish("enough")
+        assert stored.verify() == []
+        assert stored.state == "finished"
+    assert f"{session.path.name}-wal" in files(tmp_path)
+    with create(header(), tmp_path) as later:
+        left = {*files(tmp_path)} - {path.name for path in tmp_path.glob(f"{later.path.name}*")}
+    assert left == {session.path.name}
+    with read_session(session.path) as stored:
+        assert stored.verify() == []
+        assert stored.state == "finished"
+
+
 def test_a_killed_writer_leaves_no_lock(tmp_path: Path) -> None:
     program = (
         "import os, sys; from pathlib import Path; from tests.edge.test_session import *\n"
