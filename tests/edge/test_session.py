@@ -39,7 +39,8 @@ from edge.session import (
     resolve,
     unfinished,
 )
-from edge.session.store import CHECKPOINT_PAGES, SCHEMA, TABLES
+from edge.session.files import CHECKPOINT_PAGES
+from edge.session.tables import SCHEMA, TABLES
 from edge.simulate import Scene, simulate_frame
 
 ROOT = Path(__file__).resolve().parents[2]
