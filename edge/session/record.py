@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge.frames import FailedFrame
 
 PNG_LEVEL = 1
-"""Compression of stored crops: level 9 makes them 7 % smaller and takes 9 times as long (measured)."""
+"""Compression of stored crops: level 6 makes them 2 % smaller and takes five times as long (measured)."""
 
 
 @dataclass(frozen=True)
