@@ -275,7 +275,7 @@ class _Grabber:
                 settings = camera.settle(self._open_timeout_s)
             else:
                 settings = self.settings
-                camera.apply(settings)
+                camera.apply(settings, self._open_timeout_s)
             with self.condition:
                 self.name, self.paced, self.settings = camera.name, camera.paced, settings
                 self.opened, self._alive_at = True, self._clock()

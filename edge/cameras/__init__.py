@@ -67,8 +67,16 @@ class Camera(Protocol):
             They did not converge, or would not be locked, in time.
         """
 
-    def apply(self, settings: CameraSettings) -> None:
-        """Lock what is not None. Frames that were under way still have other settings."""
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
+        """Lock what is not None, and wait until it shows in the frames.
+
+        Raises
+        ------
+        CameraTimeoutError
+            It did not in time.
+        CameraError
+            This camera cannot be set so.
+        """
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
         """Give the next frame; None once there will be no more.

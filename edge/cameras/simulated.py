@@ -82,7 +82,7 @@ class SimulatedCamera:
         converge(measure, self._exposure_us)
         return CameraSettings(self._exposure_us, self._gain)
 
-    def apply(self, settings: CameraSettings) -> None:
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Take an exposure and a gain; it sees no colours to balance."""
         if settings.colour_gains is not None:
             raise CameraError(f"{self.name}: colour gains cannot be set")

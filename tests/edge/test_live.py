@@ -66,7 +66,7 @@ class Scripted:
         self.locked.append(CameraSettings(exposure_us=1234, gain=2.0))
         return self.locked[-1]
 
-    def apply(self, settings: CameraSettings) -> None:
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         self.locked.append(settings)
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
