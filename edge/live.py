@@ -65,7 +65,7 @@ def live_frames(
     ----------
     open_ : opens the camera, in the grabbing thread; called again after a failure
     stop : ends the frames within a second, whatever the camera does; what is buffered then is let go
-    settings : to lock; by default the camera settles, and what it settled on holds for all later openings
+    settings : to lock before the camera settles the rest. What it settled on holds for all later openings
     when_behind : what to do with a full buffer: drop its oldest frame, drop the new one, or let the camera
         wait. By default the oldest is dropped of a camera that is paced, and others wait, which loses nothing
     buffer_frames : held at most, besides the one being grabbed
@@ -272,11 +272,9 @@ class _Grabber:
 
     def _use(self, camera: Camera) -> None:
         try:
-            if self.settings is None:
-                settings = camera.settle(self._open_timeout_s)
-            else:
-                settings = self.settings
-                camera.apply(settings, self._open_timeout_s)
+            if self.settings is not None:
+                camera.apply(self.settings, self._open_timeout_s)
+            settings = camera.settle(self._open_timeout_s)
             with self.condition:
                 self.name, self.paced, self.settings = camera.name, camera.paced, settings
                 self.opened, self._alive_at = True, self._clock()

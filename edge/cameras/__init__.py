@@ -59,12 +59,14 @@ class Camera(Protocol):
         """See the class."""
 
     def settle(self, timeout_s: float) -> CameraSettings:
-        """Wait until exposure, gain and white balance have converged, and lock them.
+        """Wait until exposure, gain and white balance have converged, and lock them; what was applied stays.
 
         Raises
         ------
         CameraTimeoutError
             They did not converge, or would not be locked, in time.
+        CameraError
+            They cannot converge under this lamp.
         """
 
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:

@@ -105,7 +105,6 @@ class PiCamera:
     def settle(self, timeout_s: float) -> CameraSettings:
         """Let libcamera's automatics converge, then hold what they chose."""
         end = time.monotonic() + timeout_s
-        self._camera.set_controls(self._supported({"AeEnable": True, "AwbEnable": True}))
         history: list[CameraSettings] = []
         while not _converged(history):
             late = "its exposure and white balance do not settle" if history else "no frame comes"
@@ -117,12 +116,13 @@ class PiCamera:
         """Lock exposure, gain and white balance."""
         end = time.monotonic() + timeout_s
         controls: dict[str, Any] = {}
-        if settings.exposure_us is not None or settings.gain is not None:
-            controls["AeEnable"] = False
+        # with one of the two given, libcamera goes on choosing the other
         if settings.exposure_us is not None:
             controls["ExposureTime"] = settings.exposure_us
         if settings.gain is not None:
             controls["AnalogueGain"] = settings.gain
+        if len(controls) == 2:
+            controls["AeEnable"] = False
         if settings.colour_gains is not None:
             controls |= {"AwbEnable": False, "ColourGains": settings.colour_gains}
         self._camera.set_controls(self._supported(controls))

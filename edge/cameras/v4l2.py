@@ -64,6 +64,7 @@ class V4l2Camera:
         if size is not None and given != size:
             self.close()
             raise CameraError(f"{self.name}: gives {given[0]} x {given[1]} px instead of {width} x {height}")
+        self._exposure_given = False
         self._grabbed = 0
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
 
@@ -77,11 +78,11 @@ class V4l2Camera:
             return self._exposure_us() or exposure_us, clear_field(self._retrieve())
 
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 1)
-        self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
         exposure_us = self._exposure_us()
-        if exposure_us is None:
-            self._skip(1, end)  # it exposes as it likes
+        if self._exposure_given or exposure_us is None:
+            self._skip(IN_FLIGHT, end)
         else:
+            self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
             converge(measure, exposure_us)
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
         return CameraSettings(self._exposure_us(), self._get(cv2.CAP_PROP_GAIN))
@@ -93,6 +94,7 @@ class V4l2Camera:
         if settings.exposure_us is not None:
             self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
             self._set_exposure(settings.exposure_us)
+            self._exposure_given = True
         if settings.gain is not None and not self._capture.set(cv2.CAP_PROP_GAIN, settings.gain):
             raise CameraError(f"{self.name}: its gain cannot be set to {settings.gain:g}")
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)

@@ -60,7 +60,7 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
     assert line.stderr == f"preview: {out}\n"
 
 
-def test_exposure_and_gain_are_taken_instead_of_settling(tmp_path: Path) -> None:
+def test_exposure_and_gain_can_be_given(tmp_path: Path) -> None:
     words = ("preview", "simulate", "--out", tmp_path / "p.png", *SIZE, "--json")
     dark, bright = (
         json.loads(run(*words, "--exposure-us", "2000", "--gain", gain).stdout) for gain in ("1", "3")
@@ -79,6 +79,14 @@ def test_focus_is_largest_in_focus(tmp_path: Path) -> None:
         result = run("preview", f"video:{tmp_path}/{sigma}/a.tif", "--out", tmp_path / "p.png", "--json")
         numbers.append(json.loads(result.stdout)["focus"])
     assert numbers[0] > 5 * numbers[1]
+
+
+def test_an_empty_folder_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.cli.camera.FRAME_S", 0.01)
+    result = run("preview", f"watch:{tmp_path}", "--out", tmp_path / "p.png", "--timeout", "0.01")
+    assert (result.exit_code, result.stderr) == (1, f"Error: watch:{tmp_path}: gave no frame\n")
 
 
 def test_settle_prints_what_it_locked() -> None:

@@ -280,6 +280,18 @@ def test_the_simulator_settles_on_the_clear_field() -> None:
         assert frame.settings == {"exposure_us": settled.exposure_us, "gain": settled.gain}
 
 
+def test_what_was_given_stays_while_the_rest_settles() -> None:
+    camera = SimulatedCamera(5, size=SMALL)
+    alone = camera.settle(1)
+    camera.apply(CameraSettings(gain=2.0), 10)
+    settled = camera.settle(1)
+    assert alone.exposure_us is not None
+    assert settled.exposure_us == pytest.approx(alone.exposure_us / 2, rel=3 * TOLERANCE)
+    assert settled.gain == 2.0
+    camera.apply(CameraSettings(exposure_us=5_000), 10)
+    assert camera.settle(1) == CameraSettings(5_000, 2.0)
+
+
 def test_a_seed_and_its_settings_are_a_frame() -> None:
     locked = CameraSettings(exposure_us=6_000, gain=1.5)
     images = []

@@ -29,6 +29,7 @@ LIMIT_S = 30
 """Of real time, on what a test waits for from another thread."""
 
 HANG, STALL = "hang", "stall"
+SETTLED = CameraSettings(exposure_us=1234, gain=2.0)
 
 
 class FakeClock:
@@ -60,16 +61,16 @@ class Scripted:
         self.paced = paced
         self.clock = clock
         self.script = script
-        self.locked: list[CameraSettings] = []
+        self.calls: list[CameraSettings | str] = []
         self.released = threading.Event()
         self.closed = False
 
     def settle(self, timeout_s: float) -> CameraSettings:
-        self.locked.append(CameraSettings(exposure_us=1234, gain=2.0))
-        return self.locked[-1]
+        self.calls.append("settle")
+        return SETTLED
 
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:
-        self.locked.append(settings)
+        self.calls.append(settings)
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
         while self.script:
@@ -186,15 +187,14 @@ def test_the_frame_knows_how_long_it_waited() -> None:
 def test_the_camera_settles_once_and_is_locked_alike_when_it_is_opened_anew() -> None:
     bench = Bench([picture(1), CameraError("lost")], [picture(2)])
     list(bench.frames())
-    settled = CameraSettings(exposure_us=1234, gain=2.0)
-    assert [camera.locked for camera in bench.cameras] == [[settled], [settled]]
+    assert [camera.calls for camera in bench.cameras] == [["settle"], [SETTLED, "settle"]]
 
 
-def test_given_settings_are_locked_without_settling() -> None:
+def test_given_settings_are_locked_before_the_rest_settles() -> None:
     bench = Bench([picture(1)])
     wanted = CameraSettings(exposure_us=700)
     list(bench.frames(settings=wanted))
-    assert bench.cameras[0].locked == [wanted]
+    assert bench.cameras[0].calls == [wanted, "settle"]
 
 
 # ---- falling behind -------------------------------------------------------------------------------------

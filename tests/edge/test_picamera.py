@@ -85,6 +85,15 @@ def test_given_settings_are_taken(picamera2: type[Picamera2]) -> None:
     assert said["colour_gain_red"] == 1.5
 
 
+def test_what_was_given_stays_while_the_rest_settles(picamera2: type[Picamera2]) -> None:
+    camera = PiCamera()
+    camera.apply(CameraSettings(exposure_us=2_000), 10)
+    settled = camera.settle(30)
+    assert settled.exposure_us == pytest.approx(2_000, rel=0.02)
+    assert settled.gain == pytest.approx(GOAL["AnalogueGain"], rel=0.03)
+    assert settled.colour_gains == pytest.approx((GOAL["Red"], GOAL["Blue"]), rel=0.03)
+
+
 def test_a_monochrome_sensor_balances_no_white(picamera2: type[Picamera2]) -> None:
     picamera2.controls = tuple(
         name for name in Picamera2.controls if name not in ("AwbEnable", "ColourGains")
