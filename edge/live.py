@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -54,7 +54,7 @@ def live_frames(
     done: set[str] | None = None,
     clock: _Clock = time.monotonic,
     wait_for: _WaitFor = threading.Condition.wait_for,
-) -> Iterator[Frame | FailedFrame]:
+) -> Generator[Frame | FailedFrame, None, None]:
     """Yield a camera's frames in order, until it ends or is to stop.
 
     Once the camera has been opened and settled, its failures are survived: each outage is yielded as one
@@ -65,7 +65,7 @@ def live_frames(
     ----------
     open_ : opens the camera, in the grabbing thread; called again after a failure
     stop : ends the frames within a second, whatever the camera does; what is buffered then is let go
-    settings : to lock; by default the camera settles, and what it settled on holds for all later openings
+    settings : to lock before the camera settles the rest. What it settled on holds for all later openings
     when_behind : what to do with a full buffer: drop its oldest frame, drop the new one, or let the camera
         wait. By default the oldest is dropped of a camera that is paced, and others wait, which loses nothing
     buffer_frames : held at most, besides the one being grabbed
@@ -74,8 +74,8 @@ def live_frames(
     back_off_s : between two attempts to open it anew, the first time and at most; doubled each time
     give_up_s : of an outage, from its first failure on
     first_index : index of the first frame, where others were counted before
-    done : names of the files' frames that are taken; grows. Pass the same set to `edge.cameras.open_camera`,
-        or files are given twice after an outage
+    done : names of frames of files, and of the simulator, that were taken before and are passed over; grows.
+        `edge.cameras.open_camera` does not even read them if it is given the same set
     clock, wait_for : monotonic time in s; waits for a condition until a predicate holds, at most so many s
 
     Raises
@@ -85,6 +85,7 @@ def live_frames(
     """
     if buffer_frames < 1:
         raise ValueError(f"a buffer of {buffer_frames} frames: must be at least 1")
+    done = set() if done is None else done
     index, dropped = first_index, 0
     name, shape = "", None
     failing_since: float | None = None
@@ -194,7 +195,7 @@ class _Grabber:
         buffer_frames: int,
         open_timeout_s: float,
         grab_timeout_s: float,
-        done: set[str] | None,
+        done: set[str],
         clock: _Clock,
         wait_for: _WaitFor,
     ) -> None:
@@ -271,11 +272,9 @@ class _Grabber:
 
     def _use(self, camera: Camera) -> None:
         try:
-            if self.settings is None:
-                settings = camera.settle(self._open_timeout_s)
-            else:
-                settings = self.settings
-                camera.apply(settings)
+            if self.settings is not None:
+                camera.apply(self.settings, self._open_timeout_s)
+            settings = camera.settle(self._open_timeout_s)
             with self.condition:
                 self.name, self.paced, self.settings = camera.name, camera.paced, settings
                 self.opened, self._alive_at = True, self._clock()
@@ -298,12 +297,12 @@ class _Grabber:
         with self.condition:
             if policy == "wait":
                 self.condition.wait_for(lambda: self._left or len(self._buffer) < self._buffer_frames)
-            if self._left:
+            if self._left or (not self.paced and frame.name in self._done):
                 return
             entry = _Entry(frame, self.grabbed, self._clock())
             self.grabbed += 1
             self._alive_at = entry.since
-            if self._done is not None and not self.paced:
+            if not self.paced:
                 self._done.add(frame.name)
             if len(self._buffer) == self._buffer_frames:
                 if policy == "drop-newest":
