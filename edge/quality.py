@@ -19,7 +19,7 @@ from edge.segment import Cell
 Map = NDArray[np.float32]
 
 FOCUS_PIXEL_UM = 0.58
-"""Pixel in µm to which a frame is reduced for the focus: half the width of the finest detail that is judged."""
+"""Pixel in µm to which a frame is reduced for the focus: half the finest detail that is judged."""
 
 FOCUS_BLOCK_PX = 8
 """Side of the blocks, of those pixels, among which the median one has nothing but noise."""
