@@ -20,7 +20,6 @@ def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
     -------
     list of (row, column), by row
     """
-    rows, columns = cost.shape
     useful = cost < 0
     kept_rows, kept_columns = np.flatnonzero(useful.any(axis=1)), np.flatnonzero(useful.any(axis=0))
     if not kept_rows.size:

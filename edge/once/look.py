@@ -16,8 +16,8 @@ Picture = NDArray[np.int8]
 Boxes = NDArray[np.float64]
 
 PATCH_PIXEL_UM = 0.4
-"""Pixel in µm to which patches are reduced, by a whole factor. Two sightings of one simulated cell correlate by
-0.84 and more in 95 % of the cases at 0.38 µm, and only by 0.68 at 0.63 µm."""
+"""Pixel in µm to which patches are reduced, by a whole factor. Two sightings of one simulated cell correlate
+by 0.84 and more in 95 % of the cases at 0.38 µm, and only by 0.68 at 0.63 µm."""
 
 PATCH_PX = 24
 """Side of a patch: about a leukocyte's diameter."""

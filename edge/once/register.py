@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.once.assign import assign
-from edge.once.look import PATCH_PX, Boxes, Image, Look, Picture
+from edge.once.look import PATCH_PX, Boxes, Image, Picture
 
 Real = NDArray[np.float64]
 
@@ -41,9 +41,9 @@ BACKGROUND_LIMIT = 60
 """Steps of the picture at which a background is cut."""
 
 BACKGROUND_SLOPE, BACKGROUND_ZERO = 15.0, 0.3
-"""Logarithm of the odds that two backgrounds show one place, a straight line in their correlation, 0 at least: on
-real frames it is above 0.6 for 9 of 10 true poses, and for 1 in 100 of the wrong ones that a single cell proposes
-(by chance, or grid lines). A background of noise alone says nothing."""
+"""Logarithm of the odds that two backgrounds show one place, a straight line in their correlation, 0 at
+least: on real frames it is above 0.6 for 9 of 10 true poses, and for 1 in 100 of the wrong ones that a single
+cell proposes (by chance, or grid lines). A background of noise alone says nothing."""
 
 
 def proposed_shifts(before: Picture, now: Picture, pixel_um: float) -> Real:
@@ -73,17 +73,18 @@ def proposed_shifts(before: Picture, now: Picture, pixel_um: float) -> Real:
         [(x - i * width, y - j * height) for x, y in peaks for j in (0, 1) for i in (0, 1)], float
     )
     common = np.prod(np.maximum(1 - np.abs(shifts) / now.shape[::-1], 0), axis=1)
-    return shifts[common >= MIN_OVERLAP] * pixel_um
+    return np.asarray(shifts[common >= MIN_OVERLAP] * pixel_um, np.float64)
 
 
 def _spectrum(picture: Picture, size: tuple[int, int]) -> NDArray[np.complex64]:
     padded = np.zeros(size, np.float32)
     padded[: picture.shape[0], : picture.shape[1]] = picture
-    return cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT).view(np.complex64)[..., 0]
+    parts = np.asarray(cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT), np.float32)
+    return np.asarray(parts.view(np.complex64)[..., 0], np.complex64)
 
 
 def foreground(picture: Picture, boxes: Boxes, pixel_um: float) -> Picture:
-    """The picture inside the cells' boxes (in µm), and 0 elsewhere: what belongs to lamp and sensor is gone."""
+    """The picture inside the cells' boxes (in µm), 0 elsewhere: what belongs to lamp and sensor is gone."""
     mask = np.zeros(picture.shape, np.uint8)
     for left, top, right, bottom in np.rint(boxes / pixel_um).astype(int):
         mask[top:bottom, left:right] = 1

@@ -1,7 +1,7 @@
 """Overlapping fields: where each lies on the slide, and which of its cells were seen before.
 
-Fields whose places relative to each other are known make an island. A frame that shows cells of an island lies
-on it; one that shows cells of several joins them; one that shows none begins an island of its own.
+Fields whose places relative to each other are known make an island. A frame that shows cells of an island
+lies on it; one that shows cells of several joins them; one that shows none begins an island of its own.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ COINCIDE_UM = 2.5
 """Two middles that are no farther apart, each way, may be those of one cell."""
 
 TRIED = 4
-"""How many of the phase correlation's shifts, those that bring most cells together, and how many of the origins with
-the most votes are looked at closely."""
+"""How many of the phase correlation's shifts, those that bring most cells together, and how many of the
+origins with the most votes are looked at closely."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +278,7 @@ def _joined(known: Known, poses: list[_Pose]) -> Known:
 def _remembered(
     known: Known, view: Look, pose: _Pose, pairs: list[tuple[int, int]], identities: Identities
 ) -> Known:
-    """Add a frame's cells; of two sightings of a cell the first whole one keeps its place, the last its look."""
+    """Add a frame's cells; of a cell's whole sightings the first gives its place, the last its look."""
     n = len(view.boxes)
     now = Known(
         identity=identities,

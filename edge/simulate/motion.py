@@ -1,7 +1,7 @@
 """Frames that belong together: a slide scanned in overlapping fields, and cells that flow through the field.
 
 Particles are put down on tiles as large as a frame, each with random numbers of its own, and a particle is
-drawn anew from its number when a frame shows it: a scan of any size, or a flow without end, takes little memory.
+drawn anew from its number when a frame shows it: a large scan, or a flow without end, takes little memory.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def scan_frames(
         if row % 2:
             column = scan.columns - 1 - column
         error = np.clip(stage.normal(0, jitter, 2), -margin, margin)
-        left, top = np.rint(margin + (column, row) * step + error).astype(int).tolist()
+        left, top = np.rint(margin + np.array((column, row)) * step + error).astype(int).tolist()
         shown = [(site, site.place.x - left, site.place.y - top) for site in slide]
         yield _frame(seed, index, shown, scene, optics, fluorescence)
 
