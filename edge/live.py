@@ -74,8 +74,8 @@ def live_frames(
     back_off_s : between two attempts to open it anew, the first time and at most; doubled each time
     give_up_s : of an outage, from its first failure on
     first_index : index of the first frame, where others were counted before
-    done : names of frames of files, and of the simulator, that were taken before and are passed over; grows by
-        what is buffered. `edge.cameras.open_camera` does not even read them if it is given the same set
+    done : names of frames of files, and of the simulator, that were taken before and are passed over; what is
+        buffered joins them. `edge.cameras.open_camera` does not even read them if it is given the same set
     clock, wait_for : monotonic time in s; waits for a condition until a predicate holds, at most so many s
 
     Raises
