@@ -74,8 +74,8 @@ def live_frames(
     back_off_s : between two attempts to open it anew, the first time and at most; doubled each time
     give_up_s : of an outage, from its first failure on
     first_index : index of the first frame, where others were counted before
-    done : names of frames of files, and of the simulator, that were taken before and are passed over; grows.
-        `edge.cameras.open_camera` does not even read them if it is given the same set
+    done : names of frames of files, and of the simulator, that were taken before and are passed over; what is
+        buffered joins them. `edge.cameras.open_camera` does not even read them if it is given the same set
     clock, wait_for : monotonic time in s; waits for a condition until a predicate holds, at most so many s
 
     Raises
@@ -253,7 +253,8 @@ class _Grabber:
 
     def _limit_s(self) -> float:
         if not self.opened:
-            return self._open_timeout_s
+            # beyond its own timeout: it says better what it waits for
+            return self._open_timeout_s + self._grab_timeout_s
         return self._grab_timeout_s if self.paced else max(self._grab_timeout_s, FILE_TIMEOUT_S)
 
     def _run(self) -> None:
@@ -262,19 +263,19 @@ class _Grabber:
             self._use(self._open())
         except CameraError as failure:
             error = failure
-        except (
-            Exception
-        ) as failure:  # whatever a driver raises: a thread that ended unseen would hang the rest
+        except Exception as failure:
+            # whatever a driver raises: a thread that ended unseen would have the others wait
             error = CameraError(f"{self.name or 'the camera'}: {type(failure).__name__}: {failure}")
         with self.condition:
             self._error, self.closed = error, True
             self.condition.notify_all()
 
     def _use(self, camera: Camera) -> None:
+        end = self._alive_at + self._open_timeout_s
         try:
             if self.settings is not None:
-                camera.apply(self.settings, self._open_timeout_s)
-            settings = camera.settle(self._open_timeout_s)
+                camera.apply(self.settings, end - self._clock())
+            settings = camera.settle(end - self._clock())
             with self.condition:
                 self.name, self.paced, self.settings = camera.name, camera.paced, settings
                 self.opened, self._alive_at = True, self._clock()
@@ -297,13 +298,15 @@ class _Grabber:
         with self.condition:
             if policy == "wait":
                 self.condition.wait_for(lambda: self._left or len(self._buffer) < self._buffer_frames)
-            if self._left or (not self.paced and frame.name in self._done):
+            if self._left:
                 return
             entry = _Entry(frame, self.grabbed, self._clock())
-            self.grabbed += 1
             self._alive_at = entry.since
             if not self.paced:
+                if frame.name in self._done:
+                    return
                 self._done.add(frame.name)
+            self.grabbed += 1
             if len(self._buffer) == self._buffer_frames:
                 if policy == "drop-newest":
                     return

@@ -86,23 +86,25 @@ def next_moment(
 
     pairs = _pairs(state, expected, first, middles, sides)
     rows, found = np.array(pairs, np.intp).reshape(-1, 2).T if pairs else np.zeros((2, 0), np.intp)
-    own = _unlike(state.sides[rows], sides[found]) < 1
+    # what is larger than the cell was holds another one too, and does not say where this one is in it
+    own = (sides[found] < SIZE_RATIO * state.sides[rows]).all(axis=1)
     alone, seen = rows[own], found[own]
     error = middles[seen] - expected[alone]
     weight = np.where(first[alone], 1.0, 1 - STEADINESS) / (state.unseen[alone] + 1)
-    place, unseen, misses = expected.copy(), state.unseen + 1, state.misses + 1
+    place, extent = expected.copy(), state.sides.copy()
+    unseen, misses = state.unseen + 1, state.misses + 1
     place[alone] += error
     speed[alone] += weight[:, None] * error / seconds
+    extent[alone] = (extent[alone] + sides[seen]) / 2
     first[alone] = False
     unseen[alone] = misses[alone] = 0
-    extent = state.sides.copy()
-    extent[rows] = (extent[rows] + sides[found]) / 2
 
-    together = np.setdiff1d(np.arange(len(place)), alone)
-    moved, covered = _confined(place[together], extent[together], boxes)
-    place[together] = moved
-    misses[together[covered]] = 0
-    misses[rows] = 0
+    shared = np.setdiff1d(np.arange(len(cells)), seen)
+    holder = _holders(place, boxes, rows, found)
+    inside = np.flatnonzero((holder >= 0) & (unseen > 0))
+    misses[inside] = 0
+    held = inside[np.isin(holder[inside], shared)]
+    place[held] = _confined(place[held], extent[held], boxes[holder[held]])
 
     new = np.setdiff1d(np.arange(len(cells)), found)
     identities = np.zeros(len(cells), np.int64)
@@ -180,15 +182,19 @@ def _unlike(before: Points, now: Points) -> Numbers:
     return np.asarray(np.abs(np.log(now / before)).max(axis=-1) / math.log(SIZE_RATIO), np.float64)
 
 
-def _confined(place: Points, sides: Points, boxes: Points) -> tuple[Points, NDArray[np.bool_]]:
-    """Move middles that lie in a box so that their cells lie in it whole, where it is large enough.
-
-    A box that holds several cells says that much of each of them. Gives the middles and which lie in a box.
-    """
+def _holders(
+    place: Points, boxes: Points, rows: NDArray[np.intp], found: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Box that holds each place, or -1: of those paired their own, of the others the first that it lies in."""
     inside = ((place[:, None] > boxes[:, :2]) & (place[:, None] < boxes[:, 2:])).all(axis=2)
+    holder = np.full(len(place), -1, np.intp)
     covered = inside.any(axis=1)
-    box = boxes[np.argmax(inside[covered], axis=1)]
-    half = np.minimum(sides[covered], box[:, 2:] - box[:, :2]) / 2
-    moved = place.copy()
-    moved[covered] = np.clip(place[covered], box[:, :2] + half, box[:, 2:] - half)
-    return moved, covered
+    holder[covered] = np.argmax(inside[covered], axis=1)
+    holder[rows] = found
+    return holder
+
+
+def _confined(place: Points, sides: Points, boxes: Points) -> Points:
+    """Move each middle so that its cell lies in its box whole, where that is large enough."""
+    half = np.minimum(sides, boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.clip(place, boxes[:, :2] + half, boxes[:, 2:] - half)

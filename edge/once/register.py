@@ -21,7 +21,7 @@ PEAKS = 16
 PEAK_UM = 1.4
 """Standard deviation of the Gaussian that a peak is smoothed by: how far boxes and light may disagree."""
 
-MIN_OVERLAP = 0.02
+MIN_OVERLAP = 0.1
 """Least part of a frame that two frames must share to be registered."""
 
 MIN_IOU = 0.3
@@ -44,6 +44,9 @@ BACKGROUND_SLOPE, BACKGROUND_ZERO = 15.0, 0.3
 """Logarithm of the odds that two backgrounds show one place, a straight line in their correlation, 0 at
 least: on real frames it is above 0.6 for 9 of 10 true poses, and for 1 in 100 of the wrong ones that a single
 cell proposes (by chance, or grid lines). A background of noise alone says nothing."""
+
+BACKGROUND_ENOUGH = 0.2
+"""Part of a frame of which two backgrounds must share as much for these odds; less says less."""
 
 
 def proposed_shifts(before: Picture, now: Picture, pixel_um: float) -> Real:
@@ -133,7 +136,8 @@ def background_odds(before: Picture, now: Picture, shift_px: Real) -> float:
     later = _limited(now[max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)])
     norm = float(np.sqrt((earlier**2).sum() * (later**2).sum()))
     alike = float((earlier * later).sum()) / norm if norm else 0.0
-    return max(BACKGROUND_SLOPE * (alike - BACKGROUND_ZERO), 0.0)
+    weight = min(earlier.size / now.size / BACKGROUND_ENOUGH, 1.0)
+    return weight * max(BACKGROUND_SLOPE * (alike - BACKGROUND_ZERO), 0.0)
 
 
 def _limited(picture: Picture) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from edge.once.register import (
 
 Identities = NDArray[np.int64]
 Point = NDArray[np.float64]
+Points = NDArray[np.float64]
 
 MEMORY = 4096
 """Cells that are remembered with their places, those seen last."""
@@ -47,8 +48,11 @@ CERTAIN_ODDS = 30.0
 INSIDE_UM = 1.0
 """A cell that lies this far inside of a frame ought to be seen there."""
 
-ALIKE = 0.7
-"""Least correlation of two coarse patches that vote for a pose."""
+ALIKE, SURELY_ALIKE = 0.7, 0.8
+"""Least correlation of two coarse patches that vote for a pose, and of two that propose one by themselves."""
+
+CUT_ALIKE = 0.5
+"""What it is taken to be where an edge cuts one of the cells."""
 
 VOTES = 300
 """Pairs of cells, those most alike, that vote."""
@@ -56,9 +60,13 @@ VOTES = 300
 COINCIDE_UM = 2.5
 """Two middles that are no farther apart, each way, may be those of one cell."""
 
-TRIED = 4
-"""How many of the phase correlation's shifts, those that bring most cells together, and how many of the
-origins with the most votes are looked at closely."""
+TRIED = 6
+"""How many of the ways from the last frame, those that bring most cells together that look alike, and how
+many of the origins with the most votes are looked at closely."""
+
+LONELY = 0.1
+"""What a cell that a way leaves alone in both frames takes off the correlations of those that it brings
+together; between 0.05 and 0.1 no true way of the real frames is lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,25 +177,37 @@ def _poses(state: ScanState, view: Look) -> list[_Pose]:
 
 def _proposed(state: ScanState, view: Look) -> Iterator[tuple[int, Point]]:
     """Islands and origins that are worth a closer look."""
+    yield from ((state.island, state.origin + shift) for shift in _shifts(state, view))
+    yield from _voted(state.known, view)
+
+
+def _shifts(state: ScanState, view: Look) -> Points:
+    """Ways from the last frame that bring most cells together that look alike, float64 [k, 2]."""
     pictures = [
         foreground(picture, boxes, view.picture_um)
         for picture, boxes in ((state.picture, state.boxes), (view.picture, view.boxes))
     ]
-    shifts = proposed_shifts(pictures[0], pictures[1], view.picture_um)
-    moved = _middles(view.boxes) + shifts[:, None]
-    apart = np.abs(moved[:, :, None] - _middles(state.boxes)).max(axis=-1)
-    coincide = (apart < COINCIDE_UM).any(axis=2).sum(axis=1)
-    for k in np.argsort(-coincide, kind="stable")[:TRIED]:
-        if coincide[k]:
-            yield state.island, state.origin + shifts[k]
-    yield from _voted(state.known, view)
+    correlated = proposed_shifts(pictures[0], pictures[1], view.picture_um)
+    known = len(state.known.identity)
+    last = state.known.take(np.arange(known - len(state.boxes), known))  # in the order of its cells
+    alike = _alike(last.patch, view.patches)
+    alike[~last.whole] = alike[:, ~view.whole] = CUT_ALIKE
+    ways = _middles(state.boxes)[:, None] - _middles(view.boxes)
+    single = ways[alike >= SURELY_ALIKE]
+    shifts = np.concatenate([correlated, single])
+    together = np.abs(ways[None] - shifts[:, None, None]).max(axis=-1) < COINCIDE_UM
+    paired = (together * np.maximum(alike, 0)).sum(axis=(1, 2))
+    before, now = _middles(state.boxes) - shifts[:, None], _middles(view.boxes) + shifts[:, None]
+    common = [((places > 0) & (places < view.size)).all(axis=2).sum(axis=1) for places in (before, now)]
+    best = np.argsort(LONELY * np.add(*common) - paired, kind="stable")[:TRIED]
+    return np.asarray(shifts[best[paired[best] > 0]], np.float64)
 
 
 def _voted(known: Known, view: Look) -> Iterator[tuple[int, Point]]:
     """Origins for which several pairs of cells that look alike speak."""
     rows = np.flatnonzero(known.whole & known.patch.any(axis=(1, 2)))
     cells = np.flatnonzero(view.whole)
-    alike = _coarse(known.patch[rows]) @ _coarse(view.patches[cells]).T
+    alike = _alike(known.patch[rows], view.patches[cells])
     i, j = np.nonzero(alike >= ALIKE)
     strongest = np.argsort(-alike[i, j], kind="stable")[:VOTES]
     i, j = i[strongest], j[strongest]
@@ -202,6 +222,11 @@ def _voted(known: Known, view: Look) -> Iterator[tuple[int, Point]]:
         together = agree[np.argmax(votes)].copy()
         yield int(island[together][0]), np.median(origins[together], axis=0)
         agree[together] = agree[:, together] = False
+
+
+def _alike(before: Image, now: Image) -> NDArray[np.float32]:
+    """Correlation of coarse patches, each with each, float32 [m, n]."""
+    return np.asarray(_coarse(before) @ _coarse(now).T, np.float32)
 
 
 def _coarse(patches: Image) -> NDArray[np.float32]:

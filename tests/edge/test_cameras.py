@@ -138,7 +138,7 @@ def test_a_file_is_never_read_in_part(
     assert image is not None
     content = cv2.imencode(suffix, image)[1].tobytes()
     expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)))
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(content) - 1), max_size=4, unique=True)))
     pauses = [data.draw(st.floats(0, PATIENCE_S - 2 * POLL_S)) for _ in cuts]
     path = folder / f"slow{suffix}"
     camera, _ = watch(folder)
