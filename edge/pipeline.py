@@ -200,7 +200,9 @@ def count_frames(
             assigned = [label if known else REJECTED for label, known in zip(named, item.known, strict=True)]
             frame, identities, state = item.frame, None, None
             if tracker is not None:
-                identities = tracker.update(frame.image, item.cells, frame.time_ns)
+                # a still file's own time is when it was written or copied: equal steps are nearer the truth
+                time_ns = frame.index * 1_000_000_000 if frame.sha256 else frame.time_ns
+                identities = tracker.update(frame.image, item.cells, time_ns)
                 state = tracker.state()
             yield CountedFrame(
                 frame,

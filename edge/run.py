@@ -241,7 +241,8 @@ def carry_out(
     threads = threads or cores()
     cv2.setNumThreads(1)  # frames are worked on side by side; more threads for each would only wait
     bundle, profile = instrument.bundle, instrument.profile or Profile()
-    classifier = Classifier(bundle, threads=threads)
+    # half as many for the network: it waits for frames, or they for it, and waiting threads cost time too
+    classifier = Classifier(bundle, threads=max(1, threads // 2))
     manifest = replace(bundle.manifest, reject_below=job.reject_below)
     sized = profile.pixel if job.profile_pixel else profile.flat_field
     size_px = None if sized is None else (sized.width_px, sized.height_px)
