@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.interrupted_counts import prepare, rounds
 from edge.session import newest_first, read_session
 from tests.system.disks import need_mounts, tmpfs
 
@@ -262,3 +263,12 @@ def test_a_disk_that_is_read_only_is_one_line(small_disk: Path) -> None:
         assert done.returncode == 1
         assert "read-only" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_power_cuts_and_kills_at_random_moments_change_no_result(tmp_path: Path) -> None:
+    """``python -m benchmarks.interrupted_counts`` makes three hundred."""
+    need_mounts(tmp_path)
+    longest_s = prepare(tmp_path, 60)
+    missed = rounds(tmp_path, cuts=3, kills=3, seed=5, longest_s=longest_s)
+    assert missed == {"power_cut": [None] * 3, "kill": [None] * 3}
