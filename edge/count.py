@@ -33,7 +33,7 @@ class CountedFrame:
     quality : of the frame, if it was measured
     breaches : limits of quality that it is beyond, in words
     identities : int64 [n], the same for all sightings of one cell; None where cells are not followed
-    tracker_state : what following cells needs to go on after this frame; None likewise
+    tracker_state : what following cells needs to go on after this frame; None if that is not asked for
     """
 
     frame: Frame

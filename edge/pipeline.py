@@ -156,6 +156,7 @@ def count_frames(
     reference_brightness: float | None = None,
     limits: Limits = DEFAULT_LIMITS,
     tracker: Tracker | None = None,
+    keep_state: bool = False,
     threads: int = 1,
     stop: threading.Event | None = None,
 ) -> Generator[CountedFrame | FailedFrame, None, None]:
@@ -174,6 +175,7 @@ def count_frames(
     reference_brightness : of blank frames at calibration; None where it is not known
     limits : of quality, beyond which a frame is counted all the same, and marked
     tracker : tells cells that were seen in an earlier frame; None for frames that have nothing in common
+    keep_state : give each frame the tracker's state after it, to go on from there another time
     threads : how many work on frames; twice as many frames are held at a time
     stop : once it is set no more frames are yielded; set it before leaving a source that may let one wait
     """
@@ -203,7 +205,7 @@ def count_frames(
                 # a still file's own time is when it was written or copied: equal steps are nearer the truth
                 time_ns = frame.index * 1_000_000_000 if frame.sha256 else frame.time_ns
                 identities = tracker.update(frame.image, item.cells, time_ns)
-                state = tracker.state()
+                state = tracker.state() if keep_state else None
             yield CountedFrame(
                 frame,
                 item.sha256,

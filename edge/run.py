@@ -271,6 +271,7 @@ def carry_out(
             reference_brightness=profile.flat_field.brightness if profile.flat_field else None,
             limits=profile.quality,
             tracker=tracker,
+            keep_state=session is not None,
             threads=threads,
             stop=stop,
         )
@@ -485,15 +486,15 @@ def _drawn(
     threads: int,
     stop: threading.Event,
 ) -> Generator[tuple[_Result, bytes], None, None]:
-    """Give each frame its picture for the report, drawn meanwhile; an empty one without a report."""
-    if writer is None:
-        with closing(counted):
-            for result in counted:
-                yield result, b""
-        return
+    """Give each frame its picture for the report, an empty one without a report.
+
+    That is done while others are counted and the one before is stored, so without a report it pays too.
+    """
 
     def draw(result: _Result) -> tuple[_Result, bytes]:
-        return result, writer.draw(result) if isinstance(result, CountedFrame) else b""
+        if writer is None or isinstance(result, FailedFrame):
+            return result, b""
+        return result, writer.draw(result)
 
     with closing(in_order(draw, counted, threads=threads, in_flight=threads + 1, stop=stop)) as pictures:
         for ready in pictures:
