@@ -185,11 +185,11 @@ def _unlike(before: Points, now: Points) -> Numbers:
 def _holders(
     place: Points, boxes: Points, rows: NDArray[np.intp], found: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """Box that holds each place, or -1: of those paired their own, of the others the first that it lies in."""
+    """Box that holds each place, or -1: of those paired their own, of others the first that it lies in."""
     inside = ((place[:, None] > boxes[:, :2]) & (place[:, None] < boxes[:, 2:])).all(axis=2)
     holder = np.full(len(place), -1, np.intp)
-    covered = inside.any(axis=1)
-    holder[covered] = np.argmax(inside[covered], axis=1)
+    for row, box in reversed(np.argwhere(inside)):
+        holder[row] = box
     holder[rows] = found
     return holder
 

@@ -51,6 +51,9 @@ INSIDE_UM = 1.0
 ALIKE, SURELY_ALIKE = 0.7, 0.8
 """Least correlation of two coarse patches that vote for a pose, and of two that propose one by themselves."""
 
+SINGLE = 32
+"""How many pairs, those most alike, propose a pose."""
+
 CUT_ALIKE = 0.5
 """What it is taken to be where an edge cuts one of the cells."""
 
@@ -193,19 +196,29 @@ def _shifts(state: ScanState, view: Look) -> Points:
     alike = _alike(last.patch, view.patches)
     alike[~last.whole] = alike[:, ~view.whole] = CUT_ALIKE
     ways = _middles(state.boxes)[:, None] - _middles(view.boxes)
-    single = ways[alike >= SURELY_ALIKE]
-    shifts = np.concatenate([correlated, single])
-    together = np.abs(ways[None] - shifts[:, None, None]).max(axis=-1) < COINCIDE_UM
-    paired = (together * np.maximum(alike, 0)).sum(axis=(1, 2))
-    before, now = _middles(state.boxes) - shifts[:, None], _middles(view.boxes) + shifts[:, None]
-    common = [((places > 0) & (places < view.size)).all(axis=2).sum(axis=1) for places in (before, now)]
-    best = np.argsort(LONELY * np.add(*common) - paired, kind="stable")[:TRIED]
-    return np.asarray(shifts[best[paired[best] > 0]], np.float64)
+    single = np.argsort(-alike, axis=None, kind="stable")[:SINGLE]
+    single = single[alike.ravel()[single] >= SURELY_ALIKE]
+    shifts = np.concatenate([correlated, ways.reshape(-1, 2)[single]])
+    worth = np.array([_worth(shift, ways, alike, state.boxes, view) for shift in shifts])
+    best = np.argsort(-worth, kind="stable")[:TRIED]
+    return np.asarray(shifts[best[np.isfinite(worth[best])]], np.float64)
+
+
+def _worth(shift: Point, ways: Points, alike: NDArray[np.float32], before: Boxes, view: Look) -> float:
+    """Correlations of the cells that a shift brings together, less what it leaves alone in both frames."""
+    together = (np.abs(ways - shift) < COINCIDE_UM).all(axis=2)
+    if not together.any():
+        return -math.inf
+    common = sum(
+        int(((places > 0) & (places < view.size)).all(axis=1).sum())
+        for places in (_middles(before) - shift, _middles(view.boxes) + shift)
+    )
+    return float(np.maximum(alike[together], 0).sum()) - LONELY * common
 
 
 def _voted(known: Known, view: Look) -> Iterator[tuple[int, Point]]:
     """Origins for which several pairs of cells that look alike speak."""
-    rows = np.flatnonzero(known.whole & known.patch.any(axis=(1, 2)))
+    rows = np.flatnonzero(known.whole & (known.patch.max(axis=(1, 2)) > 0))
     cells = np.flatnonzero(view.whole)
     alike = _alike(known.patch[rows], view.patches[cells])
     i, j = np.nonzero(alike >= ALIKE)
@@ -226,13 +239,15 @@ def _voted(known: Known, view: Look) -> Iterator[tuple[int, Point]]:
 
 def _alike(before: Image, now: Image) -> NDArray[np.float32]:
     """Correlation of coarse patches, each with each, float32 [m, n]."""
-    return np.asarray(_coarse(before) @ _coarse(now).T, np.float32)
+    # not by BLAS, whose threads would take the other stages' cores
+    return np.asarray(np.einsum("ik,jk->ij", _coarse(before), _coarse(now)), np.float32)
 
 
 def _coarse(patches: Image) -> NDArray[np.float32]:
     """Patches at a third of their size, of mean 0 and norm 1, float32 [n, PATCH_PX² / 9]."""
     side = PATCH_PX // 3
-    small = patches.reshape(-1, side, 3, side, 3).mean(axis=(2, 4), dtype=np.float32).reshape(-1, side**2)
+    rows = patches.reshape(-1, side, 3, PATCH_PX).sum(axis=2, dtype=np.uint16)
+    small = rows.reshape(-1, side**2, 3).sum(axis=2, dtype=np.float32)
     small -= small.mean(axis=1, keepdims=True)
     return np.asarray(small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-6), np.float32)
 
