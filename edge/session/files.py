@@ -71,8 +71,8 @@ def open_session(path: Path) -> Session:
     SessionError
         If it is finished, another process writes it, it cannot be written, or it is no session.
     """
-    _must_exist(path)
     with disk_errors(path), ExitStack() as stack:
+        _must_exist(path)
         if not stack.enter_context(lock.held(path)):
             raise SessionError(f"{path}: another process is writing it")
         with read_session(path) as stored:
@@ -89,8 +89,8 @@ def read_session(path: Path) -> StoredSession:
     SessionError
         If it is no session, of a newer kind, or cannot be read.
     """
-    _must_exist(path)
     with disk_errors(path), ExitStack() as stack:
+        _must_exist(path)
         try:
             connection = _connect(path, "mode=ro")
         except sqlite3.OperationalError:
