@@ -17,6 +17,8 @@ COMMANDS = {
     "verify": "edge.cli.verify",
     "bench": "edge.cli.bench",
     "bundle": "edge.cli.bundle",
+    "calibrate": "edge.cli.calibrate",
+    "doctor": "edge.cli.doctor",
     "label": "train.cli.label",
     "crops": "train.cli.crops",
     "data": "train.cli.data",
