@@ -225,7 +225,7 @@ def _upright(relief: Map, angle_deg: float) -> tuple[Map, Map]:
 
 
 def _projection(relief: Map, inside: Map, *, bands: int) -> tuple[Profile, float]:
-    """Profile across nearly upright lines, over the columns that at least half of the strips have, and their slope.
+    """Profile across nearly upright lines, where at least half of the strips reach, and their slope.
 
     The slope is that at which the mean of all strips has the most contrast. The profile is the median of so
     many neighbouring strips, those with the most contrast: a cell lies in few strips, a line in all.
@@ -250,10 +250,18 @@ def _projection(relief: Map, inside: Map, *, bands: int) -> tuple[Profile, float
         trial *= step
     slope = float(SLOPES[int(np.argmax(contrasts))])
     upright = np.fft.irfft(spectra * slid(slope), width + reach)[:, :width]
-    seen = np.ma.masked_array(upright, share <= 0.5)
-    seen = seen[:, np.flatnonzero(seen.count(0) >= BANDS / 2)]
-    profiles = [np.ma.median(seen[k : k + bands], 0).filled(0) for k in range(0, BANDS - bands + 1, bands // 2)]
+    seen = share > 0.5
+    columns = np.flatnonzero(seen.sum(0) >= BANDS / 2)
+    upright = np.where(seen, upright, np.nan)[:, columns]
+    profiles = [_median(upright[k : k + bands]) for k in range(0, BANDS - bands + 1, bands // 2)]
     return max(profiles, key=lambda profile: float(profile.std())), slope
+
+
+def _median(strips: NDArray[np.float64]) -> Profile:
+    """Median down the strips [n, w] of the values that are there; 0 where there is none."""
+    ordered = np.sort(strips, axis=0)  # NaN comes last
+    middle = np.maximum((~np.isnan(strips)).sum(0) - 1, 0) // 2
+    return np.asarray(np.nan_to_num(ordered[middle, np.arange(strips.shape[1])]))
 
 
 def _lines(profile: Profile) -> Profile:

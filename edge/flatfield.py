@@ -27,7 +27,7 @@ MAP_PX = 512
 """Longer side of the map, to which frames are reduced."""
 
 SMOOTHING_PX = 2.0
-"""Standard deviation of the Gaussian that takes the rest of the noise off the map."""
+"""Standard deviation of the Gaussian that takes the rest of the noise off the reduced frames."""
 
 MIN_FRAMES = 5
 """Of fewer the median does not tell a cell that lies in two of them from the light."""
@@ -44,14 +44,14 @@ MAX_DRIFT = 0.2
 SPECK = 0.03
 """Departure from the light, relative, of a pixel of a reduced frame that shows something."""
 
-MAX_SPECKS = 0.05
+MAX_SPECKS = 0.03
 """Largest share of such pixels in a blank frame: a few cells, but no grid and no sample."""
 
 LOCAL_PX = 31
 """Side of the median that structure in the map is told from the light's fall-off by: twice a cell's width."""
 
 MAX_STRUCTURE = 0.01
-"""Largest share of pixels that depart from that median as specks do; dust on the optics casts softer shadows."""
+"""Largest share of pixels that depart from that median as specks do: dust on the optics is softer."""
 
 LEAST_LIGHT = 0.1
 """Least light anywhere, relative to the mean: to divide by less would show noise only."""
@@ -116,9 +116,9 @@ def flat_field(frames: Iterable[Frame | FailedFrame]) -> Estimate:
     _require(len(maps), refused)
     reasons = _unlike(np.stack(maps))
     refused += [FailedFrame(f.name, f.index, why) for f, why in zip(kept, reasons, strict=True) if why]
-    blank = np.stack([m for m, why in zip(maps, reasons, strict=True) if not why] or maps[:0])
-    _require(len(blank), refused)
-    light = np.asarray(cv2.GaussianBlur(_median(blank), (0, 0), SMOOTHING_PX), np.float32)
+    _require(reasons.count(""), refused)
+    blank = np.stack([m for m, why in zip(maps, reasons, strict=True) if not why])
+    light = _median(blank)
     light /= light.mean()
     _check(light)
     levels = np.median(blank / light, axis=(1, 2))
@@ -172,7 +172,13 @@ def write_light(folder: Path, estimate: Estimate, date: datetime) -> FlatField:
     name = f"flatfield-{sha256[:12]}.png"
     write_atomically(folder / name, data)
     return FlatField(
-        name, sha256, estimate.brightness, estimate.frames, estimate.width_px, estimate.height_px, date
+        name,
+        sha256,
+        round(estimate.brightness, 2),
+        estimate.frames,
+        estimate.width_px,
+        estimate.height_px,
+        date,
     )
 
 
@@ -229,12 +235,14 @@ def _unlike(maps: NDArray[np.float32]) -> list[str]:
 
 
 def _reduced(image: NDArray[np.uint8]) -> Map:
-    """Reduce a frame to a map's size without rounding, float32 [h', w']."""
+    """Reduce a frame to a map's size without rounding, and smooth it, float32 [h', w']."""
     factor = min(1.0, MAP_PX / max(image.shape))
     height, width = (max(1, round(side * factor)) for side in image.shape)
-    return np.asarray(
-        cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA), np.float32
-    )
+    small = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    reach = min(round(4 * SMOOTHING_PX), *(side - 1 for side in small.shape))
+    beyond = np.pad(small, reach, mode="reflect", reflect_type="odd")  # the light goes on falling at the edge
+    smooth = cv2.GaussianBlur(beyond, (0, 0), SMOOTHING_PX)
+    return np.asarray(smooth[reach : reach + height, reach : reach + width], np.float32)
 
 
 def _median(maps: NDArray[np.float32]) -> Map:

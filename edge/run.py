@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
+from edge.board import cores
 from edge.bundle import Bundle, load
 from edge.cameras import CameraSettings, open_camera
 from edge.classify import Classifier
@@ -27,7 +28,7 @@ from edge.flatfield import read_gain
 from edge.frames import Encoded, FailedFrame, Frame, read_encoded
 from edge.live import Policy, live_frames
 from edge.once import Tracker
-from edge.pipeline import cores, count_frames, identifier, in_order, sha256_of
+from edge.pipeline import count_frames, identifier, in_order, sha256_of
 from edge.plan import Plan
 from edge.profile import Profile, read_profile
 from edge.quality import Quality
