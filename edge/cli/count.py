@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,9 +159,10 @@ def count(
     from edge.session import create
 
     with counting(log_form) as screen:
-        carry = partial(follow, screen, out=out, force=force, threads=threads, as_json=as_json)
         if resume and camera_name and (found := _unfinished_of(camera_name)):
-            carry(*found)
+            if out is not None:
+                screen.say("no report", "no report: the frames before the interruption were not kept")
+            follow(screen, *found, threads=threads, as_json=as_json)
             return
         if profile is None and camera_name is not None and default_path().exists():
             profile = str(default_path())
@@ -206,7 +206,7 @@ def count(
         )
         kept = camera or asked_session or sample_id or operator or keep_crops
         session = create(job.header(instrument, sample_id, operator)) if kept else None
-        carry(job, instrument, session)
+        follow(screen, job, instrument, session, out=out, force=force, threads=threads, as_json=as_json)
 
 
 def _unfinished_of(camera: str) -> tuple[Job, Instrument, Session] | None:

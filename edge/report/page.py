@@ -69,7 +69,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         # the share of a single label among itself says nothing
         section("Differential", _differential(tally, palette)) if len(tally.counted) > 1 else "",
         section("Corrected for misclassification", _corrected(run.corrected, palette)),
-        section("Concentration", _concentration(run)),
+        section("Concentration", _concentration(run)) if run.concentrations or run.no_concentration else "",
         section("Not leukocytes", _outside(tally, others)) if others else "",
         section("Frames that could not be read", _reasons((f.name, f.reason) for f in tally.failed))
         if tally.failed
