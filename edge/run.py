@@ -83,7 +83,7 @@ class CameraJob:
     ----------
     name : see `edge.cameras`
     exposure_us, gain : to lock; the camera settles by itself where both are None
-    buffer_frames, when_behind : see `edge.live.live_frames`
+    buffer_frames, when_behind, give_up_s : see `edge.live.live_frames`
     """
 
     name: str
@@ -91,6 +91,7 @@ class CameraJob:
     gain: float | None = None
     buffer_frames: int = 4
     when_behind: Policy | None = None
+    give_up_s: float = 60.0
 
     @property
     def settings(self) -> CameraSettings | None:
@@ -396,6 +397,7 @@ def _frames(job: Job, known: _Known, stop: threading.Event) -> Iterator[_Read]:
         settings=camera.settings or known.settings,
         when_behind=camera.when_behind,
         buffer_frames=camera.buffer_frames,
+        give_up_s=camera.give_up_s,
         first_index=known.last_index + 1,
         done=done,
     )

@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     help="What to do when more would wait. By default the oldest is dropped, and files wait.",
 )
 @click.option(
+    "--give-up-seconds",
+    type=FiniteRange(0),
+    default=60,
+    show_default=True,
+    help="How long a camera that fails is opened anew before the count ends with an error.",
+)
+@click.option(
     "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
 )
 @click.option("--out", type=NamedPath(file_okay=False, path_type=Path), help="Write the report here.")
@@ -114,6 +121,7 @@ def count(
     gain: float | None,
     buffer_frames: int,
     when_behind: Any,
+    give_up_seconds: float,
     bundle: str,
     out: Path | None,
     force: bool,
@@ -187,7 +195,7 @@ def count(
         }
         camera, plan = None, Plan(until_cells, until_halfwidth, until_seconds)
         if camera_name is not None:
-            camera = CameraJob(camera_name, exposure_us, gain, buffer_frames, when_behind)
+            camera = CameraJob(camera_name, exposure_us, gain, buffer_frames, when_behind, give_up_seconds)
             plan = plan if plan.stated() else Plan(CAMERA_CELLS)
         job = Job(
             bundle=bundle,

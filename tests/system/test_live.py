@@ -196,6 +196,38 @@ def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -
     assert heard[-2].startswith("STATUS=")
 
 
+def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
+    frames: Path, tmp_path: Path
+) -> None:
+    folder, away = tmp_path / "camera", tmp_path / "away"
+    shutil.copytree(frames, folder)
+    words = ("count", "--camera", f"watch:{folder}", "--log", "json", "--give-up-seconds", "1", "--resume")
+    with started(tmp_path, *words) as run:
+        after_frames(run, 8)
+        folder.rename(away)
+        out, said = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 1
+    assert out == ""
+    *events, error = said.splitlines()
+    assert error.startswith("Error: ")
+    assert "given up after 1 s" in error
+    kinds = [json.loads(line)["event"] for line in events]
+    assert "live" in kinds
+    assert kinds[-2:] == ["unfinished", "failed"]
+    away.rename(folder)
+    (folder / "frame_0009.png").write_bytes((folder / "frame_0001.png").read_bytes())
+    with started(tmp_path, *words, "--json") as run:
+        after_frames(run, 1)
+        run.terminate()
+        out, _ = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 0
+    said_at_last = json.loads(out)
+    assert said_at_last["frames"]["read"] == 9
+    assert [failed["name"] for failed in said_at_last["frames"]["failed"]] == [f"watch:{folder}#8"]
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert listed.state == "finished"
+
+
 def test_a_camera_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     done = leuko(tmp_path, "count", "--camera", "video:absent.avi")
     assert done.returncode == 1
