@@ -27,7 +27,7 @@ Point = NDArray[np.float64]
 Points = NDArray[np.float64]
 
 MEMORY = 4096
-"""Cells that are remembered with their places, those seen last."""
+"""Cells that are remembered with their places, those seen last; the last frame's all."""
 
 PATCHES = 512
 """Cells of these that are remembered with their looks."""
@@ -50,6 +50,9 @@ INSIDE_UM = 1.0
 
 ALIKE, SURELY_ALIKE = 0.7, 0.8
 """Least correlation of two coarse patches that vote for a pose, and of two that propose one by themselves."""
+
+SAMPLE = 200
+"""Cells of a frame that propose poses, lest a frame full of debris take long."""
 
 SINGLE = 32
 """How many pairs, those most alike, propose a pose."""
@@ -193,25 +196,34 @@ def _shifts(state: ScanState, view: Look) -> Points:
     correlated = proposed_shifts(pictures[0], pictures[1], view.picture_um)
     known = len(state.known.identity)
     last = state.known.take(np.arange(known - len(state.boxes), known))  # in the order of its cells
-    alike = _alike(last.patch, view.patches)
-    alike[~last.whole] = alike[:, ~view.whole] = CUT_ALIKE
-    ways = _middles(state.boxes)[:, None] - _middles(view.boxes)
+    before, now = _sample(np.arange(len(state.boxes))), _sample(np.arange(len(view.boxes)))
+    alike = _alike(last.patch[before], view.patches[now])
+    alike[~last.whole[before]] = alike[:, ~view.whole[now]] = CUT_ALIKE
+    places = _middles(state.boxes[before]), _middles(view.boxes[now])
+    ways = places[0][:, None] - places[1]
     single = np.argsort(-alike, axis=None, kind="stable")[:SINGLE]
     single = single[alike.ravel()[single] >= SURELY_ALIKE]
     shifts = np.concatenate([correlated, ways.reshape(-1, 2)[single]])
-    worth = np.array([_worth(shift, ways, alike, state.boxes, view) for shift in shifts])
+    worth = np.array([_worth(shift, ways, alike, places, view.size) for shift in shifts])
     best = np.argsort(-worth, kind="stable")[:TRIED]
     return np.asarray(shifts[best[np.isfinite(worth[best])]], np.float64)
 
 
-def _worth(shift: Point, ways: Points, alike: NDArray[np.float32], before: Boxes, view: Look) -> float:
+def _sample(cells: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Every cell, or every second, third … where there are more than SAMPLE of them."""
+    return cells[:: math.ceil(len(cells) / SAMPLE) or 1]
+
+
+def _worth(
+    shift: Point, ways: Points, alike: NDArray[np.float32], places: tuple[Points, Points], size: Point
+) -> float:
     """Correlations of the cells that a shift brings together, less what it leaves alone in both frames."""
     together = (np.abs(ways - shift) < COINCIDE_UM).all(axis=2)
     if not together.any():
         return -math.inf
     common = sum(
-        int(((places > 0) & (places < view.size)).all(axis=1).sum())
-        for places in (_middles(before) - shift, _middles(view.boxes) + shift)
+        int(((there > 0) & (there < size)).all(axis=1).sum())
+        for there in (places[0] - shift, places[1] + shift)
     )
     return float(np.maximum(alike[together], 0).sum()) - LONELY * common
 
@@ -219,7 +231,7 @@ def _worth(shift: Point, ways: Points, alike: NDArray[np.float32], before: Boxes
 def _voted(known: Known, view: Look) -> Iterator[tuple[int, Point]]:
     """Origins for which several pairs of cells that look alike speak."""
     rows = np.flatnonzero(known.whole & (known.patch.max(axis=(1, 2)) > 0))
-    cells = np.flatnonzero(view.whole)
+    cells = _sample(np.flatnonzero(view.whole))
     alike = _alike(known.patch[rows], view.patches[cells])
     i, j = np.nonzero(alike >= ALIKE)
     strongest = np.argsort(-alike[i, j], kind="stable")[:VOTES]
@@ -336,7 +348,8 @@ def _remembered(
             now.patch[cell] = known.patch[row]
     others = np.setdiff1d(np.arange(len(known.identity)), [row for row, _ in pairs])
     kept = known.take(others).followed_by(replace(now, box=box, window=window, whole=whole))
-    kept = kept.take(np.arange(max(0, len(kept.identity) - MEMORY), len(kept.identity)))
+    first = max(0, len(kept.identity) - max(MEMORY, n))
+    kept = kept.take(np.arange(first, len(kept.identity)))
     kept.patch[: max(0, len(kept.identity) - PATCHES)] = 0
     return kept
 
