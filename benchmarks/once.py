@@ -3,9 +3,11 @@
 ``python -m benchmarks.once simulated [--seeds 3] [--first 31] [--json]``
 ``python -m benchmarks.once frames FRAMES [--mode scan] [--boxes BOXES] [--pixel-um P] [--min-diameter-um D]``
 
-A simulated cell is to be counted if segmentation finds it (intersection over union of at least 0.3) in at least
-one frame, be it cell or debris; everything that the tracker takes for one cell is counted. With the truth's own
-boxes as input the tracker is judged by itself: leukocytes and erythrocytes of which 4 µm are visible.
+A simulated particle is to be counted if segmentation finds it (intersection over union of at least 0.3) in at
+least one frame, be it cell or debris; whatever the tracker takes for one cell is counted. An identity is that
+of the particle that it was given to most often: `extra` are others of the same particle, and those of none;
+`lost` are particles that no identity is left for. With the truth's own boxes as input the tracker is judged
+by itself: leukocytes and erythrocytes of which 4 µm are visible.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -43,18 +46,47 @@ VISIBLE_UM = 4.0
 IOU = 0.3
 
 
-@dataclass
+@dataclass(frozen=True)
 class Count:
-    """Cells counted, cells that there are, and sightings of them."""
+    """Sightings; cells that there are; of them counted more than once, and not at all."""
 
-    counted: int
-    true: int
     sightings: int
+    true: int
+    extra: int
+    lost: int
+
+    @property
+    def counted(self) -> int:
+        """Identities given."""
+        return self.true + self.extra - self.lost
 
     @property
     def error(self) -> float:
         """In per cent of the true cells."""
         return 100 * (self.counted - self.true) / self.true
+
+
+class Ledger:
+    """Which identity was given to which particle, sighting by sighting."""
+
+    def __init__(self) -> None:
+        self.given: dict[int, Counter[int | None]] = defaultdict(Counter)
+        self.particles: set[int | None] = set()
+        self.sightings = 0
+
+    def add(self, identities: Sequence[int], particles: Sequence[int | None]) -> None:
+        """Take in a frame; None stands for a cell of no particle."""
+        for identity, particle in zip(identities, particles, strict=True):
+            self.given[identity][particle] += particle is not None
+        self.particles |= set(particles) - {None}
+        self.sightings += len(identities)
+
+    def count(self) -> Count:
+        """Settle whose each identity is."""
+        owners = Counter(seen.most_common(1)[0][0] for seen in self.given.values())
+        none = owners.pop(None, 0)
+        extra = none + owners.total() - len(owners)
+        return Count(self.sightings, len(self.particles), extra, len(self.particles) - len(owners))
 
 
 def box_array(boxes: Iterable[Sequence[float]]) -> NDArray[np.float64]:
@@ -76,14 +108,15 @@ def visible_cells(truth: Sequence[Truth], pixel_um: float) -> list[tuple[Cell, i
     return cells
 
 
-def found_particles(cells: Sequence[Cell], truth: Sequence[Truth]) -> set[int | None]:
-    """Particles that a cell was found for."""
+def particles_of(cells: Sequence[Cell], truth: Sequence[Truth]) -> list[int | None]:
+    """Particle that each cell was found for, or None."""
     pairs = match_boxes(
         box_array(corners(cell) for cell in cells),
         box_array((t.xmin, t.ymin, t.xmax, t.ymax) for t in truth),
         IOU,
     )
-    return {truth[k].particle for _, k in pairs}
+    found = {cell: truth[k].particle for cell, k in pairs}
+    return [found.get(k) for k in range(len(cells))]
 
 
 def simulated_count(
@@ -91,19 +124,18 @@ def simulated_count(
 ) -> tuple[Count, Count]:
     """Count with what segmentation finds, and with the truth's boxes."""
     trackers = [Tracker(mode, pixel_um=pixel_um) for _ in range(2)]
-    particles: list[set[int | None]] = [set(), set()]
-    highest, sightings = [-1, -1], [0, 0]
+    ledgers = [Ledger(), Ledger()]
     for index, frame in enumerate(frames):
         segmented = segment(frame.image, pixel_um=pixel_um)
         visible = visible_cells(frame.truth, pixel_um)
-        particles[0] |= found_particles(segmented, frame.truth)
-        particles[1] |= {particle for _, particle in visible}
-        for k, cells in enumerate((segmented, [cell for cell, _ in visible])):
-            identities = trackers[k].update(frame.image, cells, round((1 + index / fps) * 1e9))
-            highest[k] = max(highest[k], int(identities.max(initial=-1)))
-            sightings[k] += len(cells)
-    first, second = (Count(highest[k] + 1, len(particles[k]), sightings[k]) for k in range(2))
-    return first, second
+        inputs = [
+            (segmented, particles_of(segmented, frame.truth)),
+            ([cell for cell, _ in visible], [particle for _, particle in visible]),
+        ]
+        for tracker, ledger, (cells, particles) in zip(trackers, ledgers, inputs, strict=True):
+            identities = tracker.update(frame.image, cells, round((1 + index / fps) * 1e9))
+            ledger.add(identities.tolist(), particles)
+    return ledgers[0].count(), ledgers[1].count()
 
 
 def simulated(seeds: Sequence[int]) -> Iterator[tuple[str, int, Count, Count]]:
@@ -186,15 +218,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows = []
     if not options.json:
-        print(f"{'':18} seed  sightings  cells  counted   error   with true boxes: cells  counted   error")
+        print(f"{'':24}{'what segmentation finds':>43}   {'the truth itself':>39}")
+        columns = f"{'cells':>8}{'counted':>9}{'extra':>7}{'lost':>6}{'error':>9}"
+        print(f"{'':18}{'seed':>5} sightings{columns}   {columns}")
     for name, seed, found, given in simulated(range(options.first, options.first + options.seeds)):
-        rows.append({"motion": name, "seed": seed, "found": vars(found), "given": vars(given)})
+        rows.append({"motion": name, "seed": seed, "found": asdict(found), "given": asdict(given)})
         if not options.json:
-            print(
-                f"{name:18} {seed:4} {found.sightings:10} {found.true:6} {found.counted:8} {found.error:+6.2f} %"
-                f" {given.true:23} {given.counted:8} {given.error:+6.2f} %",
-                flush=True,
-            )
+            said = [f"{c.true:8}{c.counted:9}{c.extra:7}{c.lost:6}{c.error:+7.2f} %" for c in (found, given)]
+            print(f"{name:18}{seed:5}{found.sightings:10}{said[0]}   {said[1]}", flush=True)
     if options.json:
         print(json.dumps(rows))
 

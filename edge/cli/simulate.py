@@ -28,12 +28,13 @@ def _fields(context: click.Context, parameter: click.Parameter, text: str | None
     """Parse ``COLUMNSxROWS``."""
     if text is None:
         return None
-    match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text)
-    if not match:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (1 <= columns <= 30 and 1 <= rows <= 30):
         raise click.BadParameter(
-            f"{text!r} is not COLUMNSxROWS, such as 6x4, of at most 99 each", context, parameter
+            f"{text!r} is not COLUMNSxROWS, such as 6x4, from 1 to 30 each", context, parameter
         )
-    return int(match[1]), int(match[2])
+    return columns, rows
 
 
 _NUMBER = FiniteRange(0, 2000)
@@ -63,8 +64,10 @@ _NUMBER = FiniteRange(0, 2000)
     type=FiniteRange(0, 0.9),
     help="Part of a field that the next shows again.  [default: 0.3]",
 )
-@click.option("--flow-um-s", type=FiniteRange(0, min_open=True), help="Let cells flow at this mean speed.")
-@click.option("--fps", type=FiniteRange(0, min_open=True), help="Frames a second of the flow.  [default: 10]")
+@click.option(
+    "--flow-um-s", type=FiniteRange(0, 10_000, min_open=True), help="Let cells flow at this mean speed."
+)
+@click.option("--fps", type=FiniteRange(1, 1000), help="Frames a second of the flow.  [default: 10]")
 @click.option("--fluorescence", is_flag=True, help="Write the paired nuclear-stain frames too.")
 @click.option("--separate", is_flag=True, help="Keep all particles apart.")
 @click.option("--force", is_flag=True, help="Replace an earlier simulation in DIR.")

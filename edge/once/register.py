@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.once.assign import assign
 from edge.once.look import PATCH_PX, Boxes, Image, Picture
 
 Real = NDArray[np.float64]
@@ -102,8 +101,10 @@ def foreground(picture: Picture, boxes: Boxes, pixel_um: float) -> Picture:
     return np.asarray(picture * mask, np.int8)
 
 
-def overlaps(known: Boxes, windows: Boxes, boxes: Boxes, window: Real) -> Real:
-    """Intersection over union of what both frames can see of two boxes, float64 [m, n].
+def pairs_of(known: Boxes, windows: Boxes, boxes: Boxes, window: Real) -> list[tuple[int, int]]:
+    """Pair earlier sightings with a frame's cells one to one, the greatest overlap first.
+
+    What counts is the intersection over union of what both frames can see of two boxes.
 
     Parameters
     ----------
@@ -112,18 +113,23 @@ def overlaps(known: Boxes, windows: Boxes, boxes: Boxes, window: Real) -> Real:
     boxes : [n, 4], boxes of this frame's cells
     window : [4], this frame
     """
-    common = _intersection(windows, window[None])[:, None]
-    earlier, now = _intersection(known[:, None], common), _intersection(boxes[None], common)
+    near = (known[:, None, :2] < boxes[:, 2:]).all(axis=2) & (known[:, None, 2:] > boxes[:, :2]).all(axis=2)
+    rows, columns = np.nonzero(near)
+    common = _intersection(windows[rows], window)
+    earlier, now = _intersection(known[rows], common), _intersection(boxes[columns], common)
     both = _area(_intersection(earlier, now))
-    union = _area(earlier) + _area(now) - both
-    narrow = np.minimum(_sides(earlier).min(axis=-1), _sides(now).min(axis=-1)) < MIN_SIDE_UM
-    return np.where(narrow, 0.0, both / np.maximum(union, 1e-9))
-
-
-def pairs_of(known: Boxes, windows: Boxes, boxes: Boxes, window: Real) -> list[tuple[int, int]]:
-    """Pair earlier sightings with this frame's cells one to one, for the greatest overlap in all."""
-    overlap = overlaps(known, windows, boxes, window)
-    return assign(np.where(overlap >= MIN_IOU, -overlap, 1.0))
+    overlap = both / np.maximum(_area(earlier) + _area(now) - both, 1e-9)
+    overlap[np.minimum(_sides(earlier).min(axis=1), _sides(now).min(axis=1)) < MIN_SIDE_UM] = 0
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for k in np.argsort(-overlap, kind="stable"):
+        row, column = int(rows[k]), int(columns[k])
+        if overlap[k] < MIN_IOU:
+            break
+        if row not in pairs and column not in taken:
+            pairs[row] = column
+            taken.add(column)
+    return sorted(pairs.items())
 
 
 def likeness_odds(before: Image, now: Image, patch_um: float) -> float:

@@ -21,13 +21,14 @@ from edge.once.register import (
     pairs_of,
     proposed_shifts,
 )
+from edge.once.rows import Rows
 
 Identities = NDArray[np.int64]
 Point = NDArray[np.float64]
 Points = NDArray[np.float64]
 
 MEMORY = 4096
-"""Cells that are remembered with their places, those seen last."""
+"""Cells that are remembered with their places, those seen last; the last frame's all."""
 
 PATCHES = 512
 """Cells of these that are remembered with their looks."""
@@ -51,6 +52,9 @@ INSIDE_UM = 1.0
 ALIKE, SURELY_ALIKE = 0.7, 0.8
 """Least correlation of two coarse patches that vote for a pose, and of two that propose one by themselves."""
 
+SAMPLE = 200
+"""Cells of a frame that propose poses, lest a frame full of debris take long."""
+
 SINGLE = 32
 """How many pairs, those most alike, propose a pose."""
 
@@ -73,7 +77,7 @@ together; between 0.05 and 0.1 no true way of the real frames is lost."""
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class Known(Rows):
     """Cells seen before, those longest unseen first; places in µm from their island's origin.
 
     Attributes
@@ -85,22 +89,17 @@ class Known:
     patch : uint8 [m, PATCH_PX, PATCH_PX]; all 0 where none is remembered
     """
 
-    identity: Identities = field(default_factory=lambda: np.zeros(0, np.int64))
-    island: Identities = field(default_factory=lambda: np.zeros(0, np.int64))
-    box: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
-    window: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
-    whole: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
-    patch: Image = field(default_factory=lambda: np.zeros((0, PATCH_PX, PATCH_PX), np.uint8))
+    island: Identities
+    box: Boxes
+    window: Boxes
+    whole: NDArray[np.bool_]
+    patch: Image
 
-    def take(self, rows: NDArray[np.intp]) -> Known:
-        """These rows, in this order."""
-        return Known(**{name: values[rows] for name, values in vars(self).items()})
 
-    def followed_by(self, others: Known) -> Known:
-        """These rows and then the others."""
-        return Known(
-            **{name: np.concatenate([values, vars(others)[name]]) for name, values in vars(self).items()}
-        )
+def _nothing_known() -> Known:
+    none = np.zeros(0, np.int64)
+    patches = np.zeros((0, PATCH_PX, PATCH_PX), np.uint8)
+    return Known(none, none, np.zeros((0, 4)), np.zeros((0, 4)), np.zeros(0, bool), patches)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,7 @@ class ScanState:
     island, origin : where the last frame lies; the origin float64 [2] in µm
     picture : of the last frame; empty before the first
     boxes : float64 [k, 4], its cells, in µm from its own corner
-    known : cells seen so far
+    cells : seen so far
     """
 
     identities: int = 0
@@ -122,7 +121,7 @@ class ScanState:
     origin: Point = field(default_factory=lambda: np.zeros(2))
     picture: Picture = field(default_factory=lambda: np.zeros((0, 0), np.int8))
     boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
-    known: Known = field(default_factory=Known)
+    cells: Known = field(default_factory=_nothing_known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +139,11 @@ def next_field(state: ScanState, view: Look) -> tuple[ScanState, Identities]:
     poses = _poses(state, view)
     if poses:
         base = poses[0]
-        known = _joined(state.known, poses)
+        known = _joined(state.cells, poses)
         pairs = _paired(known, view, base.island, base.origin)
     else:
         base = _Pose(state.islands, np.zeros(2), 0.0, [])
-        known, pairs = state.known, []
+        known, pairs = state.cells, []
     identities = np.full(len(view.boxes), -1, np.int64)
     for row, cell in pairs:
         identities[cell] = known.identity[row]
@@ -157,7 +156,7 @@ def next_field(state: ScanState, view: Look) -> tuple[ScanState, Identities]:
         origin=base.origin,
         picture=view.picture,
         boxes=view.boxes,
-        known=_remembered(known, view, base, pairs, identities),
+        cells=_remembered(known, view, base, pairs, identities),
     )
     return after, identities
 
@@ -181,7 +180,7 @@ def _poses(state: ScanState, view: Look) -> list[_Pose]:
 def _proposed(state: ScanState, view: Look) -> Iterator[tuple[int, Point]]:
     """Islands and origins that are worth a closer look."""
     yield from ((state.island, state.origin + shift) for shift in _shifts(state, view))
-    yield from _voted(state.known, view)
+    yield from _voted(state.cells, view)
 
 
 def _shifts(state: ScanState, view: Look) -> Points:
@@ -191,27 +190,35 @@ def _shifts(state: ScanState, view: Look) -> Points:
         for picture, boxes in ((state.picture, state.boxes), (view.picture, view.boxes))
     ]
     correlated = proposed_shifts(pictures[0], pictures[1], view.picture_um)
-    known = len(state.known.identity)
-    last = state.known.take(np.arange(known - len(state.boxes), known))  # in the order of its cells
-    alike = _alike(last.patch, view.patches)
-    alike[~last.whole] = alike[:, ~view.whole] = CUT_ALIKE
-    ways = _middles(state.boxes)[:, None] - _middles(view.boxes)
+    last = state.cells.take(np.arange(-len(state.boxes), 0))  # in the order of its boxes
+    before, now = _sample(np.arange(len(state.boxes))), _sample(np.arange(len(view.boxes)))
+    alike = _alike(last.patch[before], view.patches[now])
+    alike[~last.whole[before]] = alike[:, ~view.whole[now]] = CUT_ALIKE
+    places = _middles(state.boxes[before]), _middles(view.boxes[now])
+    ways = places[0][:, None] - places[1]
     single = np.argsort(-alike, axis=None, kind="stable")[:SINGLE]
     single = single[alike.ravel()[single] >= SURELY_ALIKE]
     shifts = np.concatenate([correlated, ways.reshape(-1, 2)[single]])
-    worth = np.array([_worth(shift, ways, alike, state.boxes, view) for shift in shifts])
+    worth = np.array([_worth(shift, ways, alike, places, view.size) for shift in shifts])
     best = np.argsort(-worth, kind="stable")[:TRIED]
     return np.asarray(shifts[best[np.isfinite(worth[best])]], np.float64)
 
 
-def _worth(shift: Point, ways: Points, alike: NDArray[np.float32], before: Boxes, view: Look) -> float:
+def _sample(cells: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Every cell, or every second, third … where there are more than SAMPLE of them."""
+    return cells[:: math.ceil(len(cells) / SAMPLE) or 1]
+
+
+def _worth(
+    shift: Point, ways: Points, alike: NDArray[np.float32], places: tuple[Points, Points], size: Point
+) -> float:
     """Correlations of the cells that a shift brings together, less what it leaves alone in both frames."""
     together = (np.abs(ways - shift) < COINCIDE_UM).all(axis=2)
     if not together.any():
         return -math.inf
     common = sum(
-        int(((places > 0) & (places < view.size)).all(axis=1).sum())
-        for places in (_middles(before) - shift, _middles(view.boxes) + shift)
+        int(((there > 0) & (there < size)).all(axis=1).sum())
+        for there in (places[0] - shift, places[1] + shift)
     )
     return float(np.maximum(alike[together], 0).sum()) - LONELY * common
 
@@ -219,7 +226,7 @@ def _worth(shift: Point, ways: Points, alike: NDArray[np.float32], before: Boxes
 def _voted(known: Known, view: Look) -> Iterator[tuple[int, Point]]:
     """Origins for which several pairs of cells that look alike speak."""
     rows = np.flatnonzero(known.whole & (known.patch.max(axis=(1, 2)) > 0))
-    cells = np.flatnonzero(view.whole)
+    cells = _sample(np.flatnonzero(view.whole))
     alike = _alike(known.patch[rows], view.patches[cells])
     i, j = np.nonzero(alike >= ALIKE)
     strongest = np.argsort(-alike[i, j], kind="stable")[:VOTES]
@@ -256,7 +263,7 @@ def _judged(
     state: ScanState, view: Look, backgrounds: Sequence[Picture], island: int, origin: Point
 ) -> _Pose:
     """How likely it is that the frame lies there; `backgrounds` are the last frame's and this one's."""
-    known = state.known
+    known = state.cells
     for _ in range(2):  # the second time from where the cells themselves say that it lies
         pairs = _paired(known, view, island, origin)
         origin = _refined(known, view, pairs, origin)
@@ -291,7 +298,7 @@ def _refined(known: Known, view: Look, pairs: list[tuple[int, int]], origin: Poi
 
 def _missing(state: ScanState, view: Look, island: int, origin: Point, pairs: list[tuple[int, int]]) -> int:
     """Whole cells that ought to be in both frames and are in one."""
-    known = state.known
+    known = state.cells
     expected = known.whole & (known.island == island) & _inside(known.box, _window(view, origin))
     expected[[row for row, _ in pairs]] = False
     missing = int(expected.sum())
@@ -334,10 +341,10 @@ def _remembered(
             box[cell], window[cell], whole[cell] = known.box[row], known.window[row], known.whole[row]
         if not view.whole[cell]:
             now.patch[cell] = known.patch[row]
-    others = np.setdiff1d(np.arange(len(known.identity)), [row for row, _ in pairs])
+    others = np.setdiff1d(np.arange(len(known)), [row for row, _ in pairs])
     kept = known.take(others).followed_by(replace(now, box=box, window=window, whole=whole))
-    kept = kept.take(np.arange(max(0, len(kept.identity) - MEMORY), len(kept.identity)))
-    kept.patch[: max(0, len(kept.identity) - PATCHES)] = 0
+    kept = kept.take(np.arange(max(0, len(kept) - max(MEMORY, n)), len(kept)))
+    kept.patch[: max(0, len(kept) - PATCHES)] = 0
     return kept
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.once.flow import FlowState, next_moment
 from edge.once.look import Image, look
-from edge.once.scan import Known, ScanState, next_field
+from edge.once.scan import ScanState, next_field
 from edge.segment import Cell
 
 VERSION = 1
@@ -73,9 +73,8 @@ class Tracker:
     def state(self) -> bytes:
         """Give all that the next frames depend on, for `restore`."""
         arrays: dict[str, Any] = {"version": VERSION, "pixel_um": self._pixel_um}
-        if isinstance(self._state, ScanState):
-            arrays |= {f"known.{name}": values for name, values in vars(self._state.known).items()}
-        arrays |= {name: value for name, value in vars(self._state).items() if name != "known"}
+        arrays |= {f"cells.{name}": values for name, values in vars(self._state.cells).items()}
+        arrays |= {name: value for name, value in vars(self._state).items() if name != "cells"}
         file = io.BytesIO()
         np.savez(file, **arrays)
         return zlib.compress(file.getvalue(), level=1)
@@ -95,8 +94,8 @@ class Tracker:
                 raise ValueError(f"version {int(arrays['version'])}, not {VERSION}")
             if float(arrays["pixel_um"]) != self._pixel_um:
                 raise ValueError(f"{float(arrays['pixel_um'])} µm a pixel, not {self._pixel_um}")
-            known = {"known": _made(Known, arrays, "known.")} if isinstance(self._state, ScanState) else {}
-            restored = _made(type(self._state), arrays, "", **known)
+            cells = _made(type(self._state.cells), arrays, "cells.")
+            restored = _made(type(self._state), arrays, "", cells=cells)
         except (zlib.error, zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no state of such a tracker ({error})") from error
         self._state = restored

@@ -143,6 +143,7 @@ def test_the_command_scans(tmp_path: Path) -> None:
         (["--scan", "2x2", "--flow-um-s", "100"], "exclude each other"),
         (["--scan", "4"], "not COLUMNSxROWS"),
         (["--scan", "0x4"], "not COLUMNSxROWS"),
+        (["--scan", "4x31"], "from 1 to 30"),
         (["--scan", "2x2", "--overlap", "0.95"], "range"),
         (["--frames", "2", "--overlap", "0.3"], "belongs to --scan"),
         (["--frames", "2", "--fps", "3"], "belongs to --flow-um-s"),
