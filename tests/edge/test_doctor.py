@@ -20,7 +20,7 @@ from edge import board, doctor
 from edge.bundle import SHIPPED
 from edge.cli import main
 from edge.doctor import CHECKS, Finding, examine
-from edge.flatfield import Estimate, write_light
+from edge.flatfield import Illumination, write_light
 from edge.profile import Pixel, Profile, Volume, default_path, read_profile, write_profile
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ def calibrated(folder: Path, date: datetime = NOW) -> Path:
     """A whole profile and its flat field."""
     folder.mkdir(exist_ok=True)
     light = np.linspace(0.9, 1.1, 48 * 64, dtype=np.float32).reshape(48, 64)
-    flat = write_light(folder, Estimate(light, 150.0, 9, 640, 480, ()), date)
+    flat = write_light(folder, Illumination(light, 150.0, 9, 640, 480, ()), date)
     pixel = Pixel(0.2, 0.001, 640, 480, "grid", date)
     write_profile(folder / "profile.toml", Profile(pixel, flat, Volume(100.0, 1.0, 1.0, date)))
     return folder / "profile.toml"

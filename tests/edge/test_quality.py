@@ -151,6 +151,14 @@ def test_a_frame_is_measured() -> None:
     assert (empty.border_share, empty.touching_share, empty.brightness_drift) == (None, None, None)
 
 
+def test_a_flat_field_does_not_hide_saturation() -> None:
+    recorded = np.full((200, 300), 150, np.uint8)
+    recorded[:50] = 255
+    corrected = Frame(np.asarray(recorded * 0.8, np.uint8), "", 0, 0)
+    assert measure(corrected, [], pixel_um=0.2).saturated_share == 0
+    assert measure(corrected, [], pixel_um=0.2, recorded=recorded).saturated_share == pytest.approx(0.25)
+
+
 GOOD = Quality(
     focus=0.5,
     brightness=150.0,
