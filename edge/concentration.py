@@ -41,14 +41,22 @@ class FieldVolume:
     dilution: float
 
 
-def field_volume(profile: Profile, width_px: int, height_px: int) -> FieldVolume | str:
+def field_volume(
+    profile: Profile, width_px: int, height_px: int, *, separate: bool = True
+) -> FieldVolume | str:
     """Volume that a frame of a size shows: depth times width times height.
+
+    Parameters
+    ----------
+    separate : no two frames show the same place, and nothing flows
 
     Returns
     -------
     FieldVolume, or a sentence that says why it is not known
     """
     pixel, volume = profile.pixel, profile.volume
+    if not separate:
+        return "no cells/µL: frames that overlap or show a flow do not say how much sample they show"
     if pixel is None:
         return "no cells/µL: the pixel size was not measured (leuko calibrate pixel)"
     if volume is None:
@@ -102,7 +110,7 @@ def in_field(cells: Sequence[Cell], width_px: int, height_px: int) -> NDArray[np
     """Tell which cells have their middle in the frame, bool [n].
 
     As many cells have their middle in a field as its area holds; those that only reach into it come on
-    top, some 7 % at 40 times magnification. The middle of a round cell that an edge cuts lies within if at
+    top, up to 7 % at 40 times magnification. The middle of a round cell that an edge cuts lies within if at
     least half of its width shows: if what shows is at least half as deep as it is long.
     """
     inside = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class FlatFieldError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class Illumination:
     """Illumination of blank frames.
 
     Attributes
@@ -82,7 +82,7 @@ class Estimate:
     refused: tuple[FailedFrame, ...]
 
 
-def flat_field(frames: Iterable[Frame | FailedFrame]) -> Estimate:
+def flat_field(frames: Iterable[Frame | FailedFrame]) -> Illumination:
     """Estimate the illumination from blank frames: their median, each taken relative to its own level.
 
     Frames that are saturated, dark, of another size or brightness, or not blank are left out. A few cells and
@@ -100,7 +100,7 @@ def flat_field(frames: Iterable[Frame | FailedFrame]) -> Estimate:
         moved); if a part of the field is almost dark.
     """
     refused: list[FailedFrame] = []
-    kept: list[Frame] = []
+    kept: list[tuple[str, int]] = []
     maps: list[Map] = []
     shape: tuple[int, ...] = ()
     for frame in frames:
@@ -111,11 +111,11 @@ def flat_field(frames: Iterable[Frame | FailedFrame]) -> Estimate:
         if reason := _unfit(frame.image, shape):
             refused.append(FailedFrame(frame.name, frame.index, reason))
             continue
-        kept.append(replace(frame, image=frame.image[:0]))  # its name goes on, not its pixels
+        kept.append((frame.name, frame.index))
         maps.append(_reduced(frame.image))
     _require(len(maps), refused)
     reasons = _unlike(np.stack(maps))
-    refused += [FailedFrame(f.name, f.index, why) for f, why in zip(kept, reasons, strict=True) if why]
+    refused += [FailedFrame(*frame, why) for frame, why in zip(kept, reasons, strict=True) if why]
     _require(reasons.count(""), refused)
     blank = np.stack([m for m, why in zip(maps, reasons, strict=True) if not why])
     light = _median(blank)
@@ -124,7 +124,7 @@ def flat_field(frames: Iterable[Frame | FailedFrame]) -> Estimate:
     levels = np.median(blank / light, axis=(1, 2))
     height, width = shape
     refused.sort(key=lambda frame: frame.index)
-    return Estimate(light, float(np.median(levels)), len(blank), width, height, tuple(refused))
+    return Illumination(light, float(np.median(levels)), len(blank), width, height, tuple(refused))
 
 
 def gain(light: Map, width_px: int, height_px: int) -> Map:
@@ -156,7 +156,7 @@ def flatten(image: NDArray[np.uint8], gain: Map) -> NDArray[np.uint8]:
     return np.asarray(cv2.multiply(image, gain, dtype=cv2.CV_8U), np.uint8)
 
 
-def write_light(folder: Path, estimate: Estimate, date: datetime) -> FlatField:
+def write_light(folder: Path, estimate: Illumination, date: datetime) -> FlatField:
     """Write the illumination into a profile's folder, as a PNG of 16 bits; returns the profile's section.
 
     The file's name has its hash in it: the profile that is there goes on meaning the file that it names.

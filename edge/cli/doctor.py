@@ -20,7 +20,7 @@ from edge.cli.options import NamedPath, json_option
 def doctor(profile: Path | None, as_json: bool) -> None:
     """Check this device: Python, runtime, cores, camera, disk, clock, board, bundles and profile.
 
-    Exit code 1 if something is a problem; warnings leave it at 0. No check takes longer than half a minute.
+    Exit code 1 if something is a problem; warnings leave it at 0. It takes a minute at most.
     """
     from dataclasses import asdict
 
