@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FailedFrame, Frame
+from edge.quality import Quality
 from edge.quantify import METHOD, quantify
 from edge.segment import Cell
 
@@ -24,11 +25,15 @@ class CountedFrame:
     Attributes
     ----------
     frame : the frame
-    sha256 : of its grey values and size
+    sha256 : of the frame: `edge.frames.Frame.sha256`, or of its grey values and size
     cells : found in it, n of them
     crops : uint8 [n, side, side], what the network saw
     probabilities : float32 [n, labels]
     assigned : label of each cell, or ``rejected``
+    quality : of the frame, if it was measured
+    breaches : limits of quality that it is beyond, in words
+    identities : int64 [n], the same for all sightings of one cell; None where cells are not followed
+    tracker_state : what following cells needs to go on after this frame; None if that is not asked for
     """
 
     frame: Frame
@@ -37,6 +42,10 @@ class CountedFrame:
     crops: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
     assigned: list[str]
+    quality: Quality | None = None
+    breaches: tuple[str, ...] = ()
+    identities: NDArray[np.int64] | None = None
+    tracker_state: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -175,11 +184,11 @@ def assign(probabilities: NDArray[np.float32], labels: Sequence[str], reject_bel
 def tally(
     labels: Sequence[str],
     counted: Sequence[str],
-    assigned: Iterable[str],
+    assigned: Iterable[str] | Mapping[str, int],
     frames_read: int,
     failed: Iterable[FailedFrame],
 ) -> Tally:
-    """Count assigned labels; see `Tally` for the parameters."""
+    """Count assigned labels, or take them counted; see `Tally` for the other parameters."""
     found = Counter(assigned)
     return Tally(
         labels=tuple(labels),

@@ -1,75 +1,264 @@
-"""The only glue: frames → segment → crop → classify → count, with the next frame decoded meanwhile."""
+"""The only glue: frames → segment → crop → classify → count, several frames at a time, results in order.
+
+Frames are independent up to their crops, so each is decoded, segmented and cut by one of several threads
+(OpenCV releases the interpreter lock). The crops of all frames that are ready then go through the network
+together. Nothing depends on which thread was faster: results come in the order of the frames, and an int8
+network answers a crop the same in any batch.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.classify import Classifier
 from edge.count import REJECTED, CountedFrame, assign
 from edge.crop import crop_cells, crop_scale
-from edge.frames import FailedFrame, Frame
-from edge.segment import segment
+from edge.flatfield import flatten
+from edge.frames import Encoded, FailedFrame, Frame
+from edge.once import Tracker
+from edge.profile import Limits
+from edge.quality import Quality, breaches, measure
+from edge.segment import Cell, segment
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+DEFAULT_LIMITS = Limits()
+
+STOP_POLL_S = 0.1
+"""How often a wait looks whether it is to end."""
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield the same items, each made in a thread while the one before it is used; never more than one."""
-    iterator, end = iter(items), object()
-    with ThreadPoolExecutor(1) as worker:
-        pending = worker.submit(next, iterator, end)
-        while (item := pending.result()) is not end:
-            pending = worker.submit(next, iterator, end)
-            yield item  # type: ignore[misc]  # the sentinel has just been excluded
+def in_order(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    threads: int = 1,
+    in_flight: int = 2,
+    stop: threading.Event | None = None,
+) -> Generator[list[R], None, None]:
+    """Yield the function's results in the order of the items, computed by several threads.
+
+    Each list holds what is ready, at least one result; its results count as used when the next list is asked
+    for. What the items or the function raise is raised in its place. However the iterator is left, its
+    threads have ended by then, and so has the items' iterator if it is a generator.
+
+    Parameters
+    ----------
+    function : called in any of the threads
+    items : iterated by a thread of its own
+    threads : how many compute
+    in_flight : items taken whose results were not used yet, at most: this bounds the memory
+    stop : once it is set nothing more is yielded, also while the items let one wait
+    """
+    stop = stop or threading.Event()
+    room = threading.Semaphore(in_flight)
+    line: deque[Future[R]] = deque()
+    changed = threading.Condition()
+    closed, ended = threading.Event(), threading.Event()
+    pool = ThreadPoolExecutor(threads + 1)
+
+    def notify(_: object = None) -> None:
+        with changed:
+            changed.notify_all()
+
+    def enqueue(future: Future[R]) -> None:
+        line.append(future)
+        future.add_done_callback(notify)
+
+    def feed() -> None:
+        source: Iterator[T] = iter(())
+        try:
+            source = iter(items)
+            while room.acquire() and not closed.is_set():
+                try:
+                    item = next(source)
+                except StopIteration:
+                    break
+                enqueue(pool.submit(function, item))
+        except Exception as error:
+            failed: Future[R] = Future()
+            failed.set_exception(error)
+            enqueue(failed)
+        finally:
+            if isinstance(source, Generator):  # closed by the thread that runs it
+                source.close()
+            ended.set()
+            notify()
+
+    def ready() -> bool:
+        return bool(line) and line[0].done()
+
+    def over() -> bool:
+        return ended.is_set() and not line
+
+    pool.submit(feed)
+    try:
+        while not stop.is_set():
+            results: list[R] = []
+            # half at most: the other half keeps the threads busy while these are used
+            while ready() and len(results) < max(1, in_flight // 2):
+                if results and line[0].exception():
+                    break
+                results.append(line.popleft().result())
+            if results:
+                yield results
+                room.release(len(results))
+            elif over():
+                return
+            else:
+                with changed:
+                    changed.wait_for(lambda: ready() or over(), STOP_POLL_S)
+    finally:
+        closed.set()
+        room.release()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A frame up to its crops: the part of the work that needs no other frame and no network."""
+
+    frame: Frame
+    sha256: str
+    cells: list[Cell]
+    crops: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+    quality: Quality
 
 
 def count_frames(
-    frames: Iterable[Frame | FailedFrame],
+    frames: Iterable[Encoded | Frame | FailedFrame],
     classifier: Classifier,
     *,
     pixel_um: float,
     reject_below: float,
     segmentation: Mapping[str, Any],
-) -> Iterator[CountedFrame | FailedFrame]:
+    gain: NDArray[np.float32] | None = None,
+    size_px: tuple[int, int] | None = None,
+    reference_brightness: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    tracker: Tracker | None = None,
+    keep_state: bool = False,
+    threads: int = 1,
+    stop: threading.Event | None = None,
+) -> Generator[CountedFrame | FailedFrame, None, None]:
     """Find, cut out and classify the cells of each frame, in frame order.
 
     Parameters
     ----------
-    frames : from `edge.frames.read_frames`, read one ahead in a thread
+    frames : from `edge.frames.read_encoded`; those already decoded, of a camera or a video, will do
     classifier : its bundle states labels, crop size and scale
     pixel_um : side of a frame's pixel in the specimen
     reject_below : a cell whose best probability is smaller is rejected, as is one that does not look like the
         training crops
     segmentation : keyword options of `edge.segment.segment`
+    gain : undoes the illumination in each frame, from `edge.flatfield.read_gain`; None leaves it
+    size_px : width and height that a frame must have; None takes any
+    reference_brightness : of blank frames at calibration; None where it is not known
+    limits : of quality, beyond which a frame is counted all the same, and marked
+    tracker : tells cells that were seen in an earlier frame; None for frames that have nothing in common
+    keep_state : give each frame the tracker's state after it, to go on from there another time
+    threads : how many work on frames; twice as many frames are held at a time
+    stop : once it is set no more frames are yielded; set it before leaving a source that may let one wait
     """
     manifest = classifier.bundle.manifest
-    scale = crop_scale(pixel_um, manifest.pixel_um)
-    for frame, sha256 in ahead(map(_fingerprinted, frames)):
-        if isinstance(frame, FailedFrame):
-            yield frame
-            continue
-        cells = segment(frame.image, pixel_um=pixel_um, **segmentation)
-        crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
-        probabilities = classifier.probabilities(crops)
-        named = assign(probabilities, manifest.labels, reject_below)
-        known = classifier.known(crops)
-        assigned = [label if k else REJECTED for label, k in zip(named, known, strict=True)]
-        yield CountedFrame(frame, sha256, cells, crops, probabilities, assigned)
+    cut = partial(
+        _cut,
+        classifier=classifier,
+        pixel_um=pixel_um,
+        scale=crop_scale(pixel_um, manifest.pixel_um),
+        segmentation=segmentation,
+        gain=gain,
+        size_px=size_px,
+        reference_brightness=reference_brightness,
+    )
+    for ready in in_order(cut, frames, threads=threads, in_flight=2 * threads, stop=stop):
+        crops = [item.crops for item in ready if isinstance(item, _Cut)]
+        answers = iter(_classified(classifier, crops))
+        for item in ready:
+            if isinstance(item, FailedFrame):
+                yield item
+                continue
+            probabilities = next(answers)
+            named = assign(probabilities, manifest.labels, reject_below)
+            assigned = [label if known else REJECTED for label, known in zip(named, item.known, strict=True)]
+            frame, identities, state = item.frame, None, None
+            if tracker is not None:
+                # a still file's own time is when it was written or copied: equal steps are nearer the truth
+                time_ns = frame.index * 1_000_000_000 if frame.sha256 else frame.time_ns
+                identities = tracker.update(frame.image, item.cells, time_ns)
+                state = tracker.state() if keep_state else None
+            yield CountedFrame(
+                frame,
+                item.sha256,
+                item.cells,
+                item.crops,
+                probabilities,
+                assigned,
+                item.quality,
+                breaches(item.quality, limits),
+                identities,
+                state,
+            )
 
 
-def _fingerprinted(frame: Frame | FailedFrame) -> tuple[Frame | FailedFrame, str]:
-    """A frame with the SHA-256 of its size and grey values; hashed in the decoding thread."""
+def _cut(
+    frame: Encoded | Frame | FailedFrame,
+    *,
+    classifier: Classifier,
+    pixel_um: float,
+    scale: float,
+    segmentation: Mapping[str, Any],
+    gain: NDArray[np.float32] | None,
+    size_px: tuple[int, int] | None,
+    reference_brightness: float | None,
+) -> _Cut | FailedFrame:
+    if isinstance(frame, Encoded):
+        frame = frame.decode()
     if isinstance(frame, FailedFrame):
-        return frame, ""
+        return frame
+    height, width = frame.image.shape
+    if size_px not in (None, (width, height)):
+        asked = " x ".join(map(str, size_px or ()))
+        return FailedFrame(
+            frame.name, frame.index, f"{width} x {height} px, and the profile is for frames of {asked}"
+        )
+    sha256 = sha256_of(frame)
+    if gain is not None:
+        frame = replace(frame, image=flatten(frame.image, gain))
+    cells = segment(frame.image, pixel_um=pixel_um, **segmentation)
+    crops = crop_cells(frame.image, cells, size_px=classifier.bundle.manifest.crop_px, scale=scale)
+    quality = measure(frame, cells, pixel_um=pixel_um, reference_brightness=reference_brightness)
+    return _Cut(frame, sha256, cells, crops, classifier.known(crops), quality)
+
+
+def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    """Probabilities of each frame's crops, float32 [n, labels], all of them in one go."""
+    if not crops:
+        return []
+    ends = np.cumsum([len(group) for group in crops])[:-1]
+    return np.split(classifier.probabilities(np.concatenate(crops)), ends)
+
+
+def sha256_of(frame: Encoded | Frame) -> str:
+    """SHA-256 that names a frame: of the encoded image if it was one, else of its size and grey values."""
+    if isinstance(frame, Encoded) or frame.sha256:
+        return frame.sha256
     digest = hashlib.sha256(repr(frame.image.shape).encode())
     digest.update(np.ascontiguousarray(frame.image).data)
-    return frame, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def identifier(frame_sha256: Iterable[str], bundle_sha256: str, parameters: Mapping[str, Any]) -> str:

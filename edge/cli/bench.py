@@ -41,7 +41,8 @@ def bench(
     """Time BUNDLE, a path or a shipped name, on every runtime installed: milliseconds a crop."""
     from dataclasses import asdict
 
-    from edge.bench import Timing, cores, machine, measure
+    from edge.bench import Timing, machine, measure
+    from edge.board import cores
     from edge.bundle import BundleError, load
     from edge.runtime import RuntimeMissingError, installed
 

@@ -44,6 +44,7 @@ class ReportWriter:
     directory : made if it does not exist
     manifest : of the bundle that counts
     replace : whether an earlier count there gives way
+    each_once : cells have identities
 
     Raises
     ------
@@ -53,7 +54,9 @@ class ReportWriter:
         If the folder cannot be written; so do all methods.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, *, replace: bool = False) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, *, replace: bool = False, each_once: bool = False
+    ) -> None:
         self._directory = directory
         self._labels = manifest.labels
         self._annotated = directory / "annotated"
@@ -75,7 +78,7 @@ class ReportWriter:
         self._frames: _Sample = []
         self._cells = 0
         self._written = False
-        write_cells_header(self._csv)
+        write_cells_header(self._csv, each_once=each_once)
 
     def __enter__(self) -> ReportWriter:
         return self
@@ -89,15 +92,18 @@ class ReportWriter:
             with suppress(OSError):
                 self._annotated.rmdir()
 
-    def add(self, counted: CountedFrame) -> None:
-        """Take one frame's result."""
+    def draw(self, counted: CountedFrame) -> bytes:
+        """Draw one frame's result, for `add`: the slow part, for any thread."""
+        return _jpeg(annotate(counted, self._labels), quality=85)
+
+    def add(self, counted: CountedFrame, drawn: bytes) -> None:
+        """Take one frame's result, and the picture that `draw` made of it."""
         self._written = True
         write_cells(self._csv, counted)
-        drawn = annotate(counted, self._labels)
         frame = counted.frame
         stem = re.sub(r"[^\w.-]+", "-", frame.name.rsplit("/", 1)[-1], flags=re.ASCII)[-100:]
         file = f"{frame.index:05d}-{stem}.jpg"
-        (self._annotated / file).write_bytes(_jpeg(drawn, quality=85))
+        (self._annotated / file).write_bytes(drawn)
         _offer(
             self._frames,
             PAGE_FRAMES,
