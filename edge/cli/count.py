@@ -11,7 +11,7 @@ from edge.cli.options import FiniteRange, NamedPath, json_option
 from edge.cli.screen import counting, follow, log_option, threads_option
 
 if TYPE_CHECKING:
-    from edge.run import Instrument, Job
+    from edge.job import Instrument, Job
     from edge.session import Session
 
 
@@ -161,9 +161,9 @@ def count(
     if camera_name is None and (resume or exposure_us or gain or when_behind):
         raise click.UsageError("--exposure-us, --gain, --when-behind and --resume need --camera.")
 
+    from edge.job import CameraJob, Instrument, Job
     from edge.plan import CAMERA_CELLS, Plan
     from edge.profile import default_path
-    from edge.run import CameraJob, Instrument, Job
     from edge.session import create
 
     with counting(log_form) as screen:
@@ -219,7 +219,7 @@ def count(
 
 def _unfinished_of(camera: str) -> tuple[Job, Instrument, Session] | None:
     """Take up the newest unfinished session of a camera."""
-    from edge.run import resumed
+    from edge.resume import resumed
     from edge.session import newest_first
 
     for listed in newest_first():

@@ -19,8 +19,8 @@ from edge.service import Log, Notifier
 if TYPE_CHECKING:
     from edge.count import CountedFrame
     from edge.frames import FailedFrame
+    from edge.job import Instrument, Job
     from edge.report.files import Run
-    from edge.run import Instrument, Job
     from edge.session import Session
     from edge.totals import Totals
 

@@ -19,10 +19,12 @@ from edge.concentration import concentration, field_volume, in_field
 from edge.count import CountedFrame
 from edge.flatfield import flat_field, read_gain, write_light
 from edge.frames import FailedFrame, Frame
+from edge.job import CameraJob, Instrument, Job, job_of
 from edge.plan import Plan
 from edge.profile import Limits, Pixel, Profile, Volume, write_profile
 from edge.report.files import LEUKOCYTES, Run, summary
-from edge.run import CameraJob, Instrument, Job, carry_out, job_of, resumed
+from edge.resume import resumed
+from edge.run import carry_out
 from edge.session import SessionError, create, read_session
 from edge.simulate import Optics, Scene, simulate_frame
 from edge.simulate.motion import Scan, scan_frames
@@ -301,3 +303,10 @@ def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> No
         carried_out(job(frames), Seen(fail), out=tmp_path / "result")
     with pytest.raises(ValueError, match="diameter"):
         carried_out(job(frames, segmentation={"min_diameter_um": 50, "max_diameter_um": 20}))
+
+
+def test_a_session_of_another_kind_is_not_gone_on_with(frames: Path, tmp_path: Path) -> None:
+    header = job(frames).header(Instrument.load("phantom3", None), "", "")
+    create(replace(header, parameters={}, software="another"), tmp_path).close()
+    with pytest.raises(SessionError, match="begun with another"):
+        resumed(next(tmp_path.glob("*.db")))
