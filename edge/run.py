@@ -15,7 +15,7 @@ from typing import Protocol
 import cv2
 
 from edge.board import cores
-from edge.cameras import open_camera
+from edge.cameras import CameraError, open_camera
 from edge.classify import Classifier
 from edge.concentration import concentration, field_volume
 from edge.count import CountedFrame, Estimate, correct
@@ -109,7 +109,7 @@ def carry_out(
             each_once = job.each_once is not None
             writer = stack.enter_context(ReportWriter(out, manifest, replace=force, each_once=each_once))
         counted = count_frames(
-            _frames(job, known, stop),
+            _frames(job, known, size_px, stop),
             classifier,
             pixel_um=job.pixel_um,
             reject_below=job.reject_below,
@@ -146,14 +146,17 @@ def carry_out(
         return run, writer.finish(run) if writer is not None and totals.hashes else None
 
 
-def _frames(job: Job, known: Known, stop: threading.Event) -> Iterator[Encoded | Frame | FailedFrame]:
+def _frames(
+    job: Job, known: Known, size_px: tuple[int, int] | None, stop: threading.Event
+) -> Iterator[Encoded | Frame | FailedFrame]:
     """Yield the frames that are to be counted, without those that are known."""
     camera = job.camera
     if camera is None:
         frames = read_encoded(job.sources, max_megapixels=job.max_megapixels, bit_depth=job.bit_depth)
-        return left(frames, known.names)
+        yield from left(frames, known.names)
+        return
     done = set(known.names)
-    return live_frames(
+    for frame in live_frames(
         partial(open_camera, camera.name, done=done),
         stop=stop,
         settings=known.settings or camera.settings,
@@ -162,7 +165,13 @@ def _frames(job: Job, known: Known, stop: threading.Event) -> Iterator[Encoded |
         give_up_s=camera.give_up_s,
         first_index=known.last_index + 1,
         done=done,
-    )
+    ):
+        if isinstance(frame, Frame) and size_px not in (None, frame.image.shape[::-1]):
+            # of files some may be another camera's; of a camera every frame would be refused
+            height, width = frame.image.shape
+            said = f"profile {job.profile} is for another size: calibrate anew"
+            raise CameraError(f"{frame.name}: {width} x {height} px, and {said}")
+        yield frame
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import load
+from edge.cameras import CameraError
 from edge.concentration import concentration, field_volume, in_field
 from edge.count import CountedFrame
 from edge.flatfield import flat_field, read_gain, write_light
@@ -153,6 +154,9 @@ def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, 
         "820 x 616 px, and the profile is for frames of 640 x 616"
     }
     assert run.no_concentration == "no cells/µL: no frame was read"
+    camera = CameraJob("simulate")
+    with pytest.raises(CameraError, match=r"simulate#0: 820 x 616 px, and profile .* is for another size"):
+        carried_out(job(frames, sources=("simulate",), camera=camera, profile=str(path), profile_pixel=True))
 
 
 def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
