@@ -60,12 +60,13 @@ class CameraJob:
 
     Attributes
     ----------
-    name : see `edge.cameras`
+    name, size : see `edge.cameras.open_camera`
     exposure_us, gain : to lock; the camera settles by itself where both are None
     buffer_frames, when_behind, give_up_s : see `edge.live.live_frames`
     """
 
     name: str
+    size: tuple[int, int] | None = None
     exposure_us: int | None = None
     gain: float | None = None
     buffer_frames: int = 4
@@ -160,7 +161,7 @@ def job_of(header: Header) -> Job:
     camera = said.pop("camera")
     return Job(
         sources=header.sources,
-        camera=camera and CameraJob(**camera),
+        camera=camera and CameraJob(**camera | {"size": camera["size"] and tuple(camera["size"])}),
         plan=Plan(**header.plan),
         **said,
     )

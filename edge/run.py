@@ -157,7 +157,7 @@ def _frames(
         return
     done = set(known.names)
     for frame in live_frames(
-        partial(open_camera, camera.name, done=done),
+        partial(open_camera, camera.name, size=camera.size, done=done),
         stop=stop,
         settings=known.settings or camera.settings,
         when_behind=camera.when_behind,
