@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.crop import Normalisation, level
+from edge.views import probabilities_over_views
 from train import augment
 from train.data import Dataset
+from train.distil import Teacher
 from train.metrics import Scores, score
-from train.networks import NETWORKS
+from train.networks import NETWORKS, network_of
 from train.networks.head import refuse_width
 from train.recipe import Recipe
 from train.run import (
@@ -44,10 +46,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int,
         epoch: int,
         targets: NDArray[np.float32] | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self._dataset = dataset
         self._targets = targets
+        self._teacher = teacher
         self._seed = (seed, epoch)
         self._recipe = recipe
         self._random = recipe.augmentation == "random"
@@ -64,7 +68,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._order) // self._batch
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the normalised crops float32 [batch, s, s, 1], one-hot targets float32 [batch, labels]."""
+        """Return the normalised crops float32 [batch, s, s, 1], targets float32 [batch, labels]."""
         places = range(step * self._batch, (step + 1) * self._batch)
         crops = np.stack([self._crop(place) for place in places])[..., np.newaxis]
         order = self._order[places.start : places.stop]
@@ -75,12 +79,15 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
             labels = np.eye(len(self._dataset.labels), dtype=np.float32)[self._dataset.truth[sources]]
         else:
             labels = self._targets[sources]
-        if not self._recipe.mixup:
-            return crops, labels
-        rng = np.random.default_rng((*self._seed, step, 1))
-        share = np.float32(rng.beta(self._recipe.mixup, self._recipe.mixup))
-        others = rng.permutation(len(crops))
-        return share * crops + (1 - share) * crops[others], share * labels + (1 - share) * labels[others]
+        if self._recipe.mixup:
+            rng = np.random.default_rng((*self._seed, step, 1))
+            share = np.float32(rng.beta(self._recipe.mixup, self._recipe.mixup))
+            others = rng.permutation(len(crops))
+            crops = share * crops + (1 - share) * crops[others]
+            labels = share * labels + (1 - share) * labels[others]
+        if self._teacher is not None:
+            labels = self._teacher.answer(crops)
+        return crops, labels
 
     def _crop(self, place: int) -> NDArray[np.float32]:
         if self._random:
@@ -125,6 +132,7 @@ def fit(
     seed: int,
     *,
     targets: NDArray[np.float32] | None = None,
+    teacher: Teacher | None = None,
     on_step: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Scores | None:
@@ -142,6 +150,8 @@ def fit(
         How to fit.
     targets
         Probabilities float32 [n, labels] to learn instead of the labels, see `train.folds.soft_targets`.
+    teacher
+        Networks whose answers to each batch are learnt instead of labels and targets.
     on_step
         Called with the epoch (from 0), the steps done in it and its steps.
     on_epoch
@@ -150,7 +160,7 @@ def fit(
 
     Returns
     -------
-    Scores of the last epoch on the validation set, or None without one.
+    Scores of the finished network on the validation set, or None without one.
 
     Raises
     ------
@@ -163,7 +173,9 @@ def fit(
     if not NETWORKS[recipe.network].has_width:
         refuse_width(recipe.network, recipe.width)  # before anything is written
     kept = kept_crops(training, validation)
-    open_run(out, settings_of(training, validation, recipe, seed, targets), training, validation)
+    taught_by = None if teacher is None else teacher.sha256
+    settings = settings_of(training, validation, recipe, seed, targets, taught_by)
+    open_run(out, settings, training, validation)
     if finished(out):
         return read_scores(out)
 
@@ -184,7 +196,7 @@ def fit(
         told = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda step, logs, epoch=epoch: on_step(epoch, step + 1, steps)
         )
-        batches = Batches(training, recipe, seed, epoch, targets)
+        batches = Batches(training, recipe, seed, epoch, targets, teacher)
         _seed_dropout(model, epoch * steps)
         logs = model.fit(batches, shuffle=False, verbose=0, callbacks=[told]).history
         row = {"epoch": float(epoch + 1), "loss": logs["loss"][0], "accuracy": logs["accuracy"][0]}
@@ -203,10 +215,14 @@ def fit(
         on_epoch(row)
 
     # in float32 and without the optimizer
-    plain = _built(replace(recipe, precision="float32"), len(training.labels), training.crops.shape[1], seed)
+    plain = network_of(
+        replace(recipe, precision="float32"), len(training.labels), training.crops.shape[1], seed
+    )
     plain.set_weights(model.get_weights())
     if validation is not None:
-        answers = probabilities(plain, validation.crops, recipe.normalisation)
+        answers = probabilities_over_views(
+            lambda crops: probabilities(plain, crops, recipe.normalisation), validation.crops, recipe.views
+        )
         write_json(out / "metrics.json", score(validation.truth, answers.argmax(axis=1), validation.labels))
     replace_file(out / "crops.npz", lambda part: save_crops(part, kept))
     # the last file written, so its presence says that the run is finished
@@ -214,27 +230,10 @@ def fit(
     return read_scores(out)
 
 
-def _built(recipe: Recipe, labels: int, crop_px: int, seed: int) -> keras.Model:
-    """Build the recipe's network, in the recipe's precision."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
-    try:
-        return NETWORKS[recipe.network].build(
-            labels,
-            input_px=crop_px,
-            width=recipe.width,
-            dropout=recipe.dropout,
-            batch_norm_momentum=recipe.batch_norm_momentum,
-            seed=seed,
-        )
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def _compiled(recipe: Recipe, labels: int, crop_px: int, steps: int, seed: int) -> keras.Model:
     """Build and compile the recipe's network for `steps` steps an epoch."""
     keras.utils.set_random_seed(seed)
-    model = _built(recipe, labels, crop_px, seed)
+    model = network_of(recipe, labels, crop_px, seed)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
     if recipe.warm_up is not None:
         total = steps * recipe.epochs

@@ -54,6 +54,7 @@ def settings_of(
     recipe: Recipe,
     seed: int,
     targets: NDArray[np.float32] | None = None,
+    teacher_sha256: str | None = None,
 ) -> dict[str, Any]:
     """Describe data, recipe and seed, as ``config.json`` keeps them."""
 
@@ -69,6 +70,7 @@ def settings_of(
         "training": described(training),
         "validation": None if validation is None else described(validation),
         "targets_sha256": None if targets is None else hashlib.sha256(targets.tobytes()).hexdigest(),
+        "teacher_sha256": teacher_sha256,
     }
 
 
@@ -149,6 +151,17 @@ def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
         raise ValueError(f"{out} is not finished: repeat its leuko train command to resume it")
     normalisation = Normalisation(**config["recipe"]["normalisation"])
     return keras.models.load_model(out / "model.keras"), tuple(config["labels"]), normalisation
+
+
+def views_of(out: Path) -> int:
+    """Views of a crop over which a run's answers are averaged, as its recipe says; see `edge.views`.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no run.
+    """
+    return int(read_config(out)["recipe"].get("views", 1))
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

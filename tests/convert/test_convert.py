@@ -184,6 +184,7 @@ def test_mistakes_and_strangers_get_a_threshold_each(run: Path, tmp_path: Path) 
     assert manifest.rejection is not None
     assert manifest.rejection.precision == 0.97
     assert manifest.rejection.coverage <= 0.98
+    assert 0 <= manifest.rejection.auroc["simulated spheres"] <= 1
     classifier = Classifier(load(tmp_path / "tiny.tflite"))
     kept = read_crops(run)
     sure = classifier.probabilities(kept.validation)

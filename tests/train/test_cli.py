@@ -52,6 +52,12 @@ def test_train_then_evaluate(data: Path, tmp_path: Path) -> None:
     assert other.exit_code == 1
     assert other.stderr == f"Error: {run} was started with another seed: take another --out\n"
 
+    pupil = CliRunner().invoke(
+        train, [str(data), "--out", str(tmp_path / "pupil"), *options, "--balance", "1", "--distil", run]
+    )
+    assert pupil.exit_code == 0, pupil.stderr
+    assert json.loads((tmp_path / "pupil" / "config.json").read_text())["teacher_sha256"]
+
     result = CliRunner().invoke(evaluate, [run, str(data), "--json"])
     assert result.exit_code == 0
     scores = json.loads(result.stdout)
@@ -80,6 +86,12 @@ def test_usage_errors(data: Path, tmp_path: Path) -> None:
         train, [str(data), *out, "--validation", str(data), "--validation-fraction", "0.1"]
     )
     assert both.exit_code == 2
+    two = CliRunner().invoke(train, [str(data), *out, "--folds", "2", "--distil", str(data)])
+    assert two.exit_code == 2
+    assert "give --folds or --distil, not both" in two.stderr
+    paper = CliRunner().invoke(train, [str(data), *out, "--recipe", "paper", "--balance", "1"])
+    assert paper.exit_code == 2
+    assert "no --balance" in paper.stderr
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("frame,label,xmin,ymin,xmax,ymax\n")
     renamed = CliRunner().invoke(crops, [str(data), str(boxes), *out, "--rename", "WBC"])

@@ -77,6 +77,14 @@ def test_width_scales_every_channel_but_the_labels() -> None:
     assert model.output_shape == (None, 5)
 
 
+def test_lite_costs_an_eighth_at_most() -> None:
+    full, lite = (sum(multiply_accumulates(NETWORKS[n].build(4)).values()) for n in ("fusion", "fusion-lite"))
+    assert 8 * lite <= full
+    halved = NETWORKS["fusion-lite"].build(4, width=0.5)
+    assert halved.get_layer("conv1").output.shape[-1] == 15
+    assert halved.get_layer("dense").output.shape[-1] == 40
+
+
 def test_the_command_line_knows_every_network() -> None:
     assert {name: network.input_px for name, network in NETWORKS.items()} == NETWORK_INPUT_PX
 

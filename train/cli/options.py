@@ -22,6 +22,7 @@ EXISTING = NamedPath(exists=True, path_type=Path)
 
 NETWORK_INPUT_PX = {
     "fusion": 200,
+    "fusion-lite": 200,
     "ablation1": 200,
     "ablation2": 200,
     "ablation3": 200,

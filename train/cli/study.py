@@ -91,6 +91,11 @@ def _words(seconds: float | None) -> str:
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
 @click.option(
+    "--learning-rate",
+    type=FiniteRange(min=0, min_open=True),
+    help="Of all networks; by default the recipe's.",
+)
+@click.option(
     "--precision", type=click.Choice(["float32", "bfloat16"]), help="bfloat16 is faster on some processors."
 )
 @click.option(
@@ -113,6 +118,7 @@ def study(
     recipe_name: str,
     width: float | None,
     epochs: int | None,
+    learning_rate: float | None,
     precision: str | None,
     peer_px: int | None,
     validation: Path | None,
@@ -136,7 +142,9 @@ def study(
     from train.study.clock import Clock
     from train.study.results import read_study
 
-    recipe = recipe_of(recipe_name, width=width, epochs=epochs, precision=precision)
+    recipe = recipe_of(
+        recipe_name, width=width, epochs=epochs, learning_rate=learning_rate, precision=precision
+    )
     planned = source.planned(which, out, recipe, seeds, peer_px)
     columns = (
         TextColumn("{task.description}"),

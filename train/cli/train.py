@@ -61,6 +61,11 @@ class _Report:
 @click.option("--batch", type=click.IntRange(min=1), help="Crops a step; by default the recipe's.")
 @click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), help="By default the recipe's.")
 @click.option(
+    "--balance",
+    type=FiniteRange(0, 1),
+    help="How far rare classes are shown more often: 0 as they are, 1 as often as the largest.",
+)
+@click.option(
     "--precision", type=click.Choice(["float32", "bfloat16"]), help="bfloat16 is faster on some processors."
 )
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True)
@@ -80,6 +85,12 @@ class _Report:
     type=FOLDER,
     help="Run made with --folds whose predictions make up half of the labels: wrong ones weigh less.",
 )
+@click.option(
+    "--distil",
+    type=FOLDER,
+    multiple=True,
+    help="Finished run whose network teaches this one, which then comes near it; several teach together.",
+)
 def train(
     data: Path,
     out: Path,
@@ -89,18 +100,23 @@ def train(
     epochs: int | None,
     batch: int | None,
     learning_rate: float | None,
+    balance: float | None,
     precision: str | None,
     seed: int,
     validation: Path | None,
     validation_fraction: float | None,
     folds: int | None,
     teacher: Path | None,
+    distil: tuple[Path, ...],
 ) -> None:
     """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
     if validation is not None and validation_fraction is not None:
         raise click.UsageError("give --validation or --validation-fraction, not both")
-    if teacher is not None and folds is not None:
-        raise click.UsageError("give --teacher or --folds, not both")
+    if balance is not None and recipe_name == "paper":
+        raise click.UsageError("the recipe paper expands each class by the paper's own factors: no --balance")
+    given = {"--teacher": teacher, "--folds": folds, "--distil": distil}
+    if len(named := [option for option, value in given.items() if value]) > 1:
+        raise click.UsageError(f"give {' or '.join(named)}, not both")
     require_extra("train")
     from train import data as source
     from train.recipe import recipe_of
@@ -112,9 +128,10 @@ def train(
         epochs=epochs,
         batch=batch,
         learning_rate=learning_rate,
+        balance=balance,
         precision=precision,
         # a teacher's doubts take the place of evenly spread ones
-        label_smoothing=None if teacher is None else 0.0,
+        label_smoothing=None if teacher is None and not distil else 0.0,
     )
     crop_px = recipe.crop_px or NETWORK_INPUT_PX[recipe.network]
     # the data first: what is wrong with it need not wait for Keras
@@ -128,12 +145,14 @@ def train(
 
     require_keras("train")
     from train.cli.evaluate import print_scores
+    from train.distil import read_teacher
     from train.fit import fit
     from train.folds import out_of_fold, soft_targets
     from train.run import finished
 
     with one_line_errors(ValueError), quiet_libraries():
         targets = None if teacher is None else soft_targets(training, teacher, TEACHER_SHARE)
+        teaching = None if not distil else read_teacher(distil, training.labels, crop_px, recipe)
         was_finished = finished(out)
         with progress() as bar:
             report = _Report(bar, recipe.epochs)
@@ -144,6 +163,7 @@ def train(
                 recipe,
                 seed,
                 targets=targets,
+                teacher=teaching,
                 on_step=report.step,
                 on_epoch=report.epoch,
             )

@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from train.networks import fusion, hep2, imagenet
+from train.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Network:
 
 NETWORKS = {
     "fusion": Network(fusion.fusion_network),
+    "fusion-lite": Network(fusion.lite_network),
     "ablation1": Network(partial(fusion.fusion_network, skips=(False, True))),
     "ablation2": Network(partial(fusion.fusion_network, skips=(True, False))),
     "ablation3": Network(partial(fusion.fusion_network, skips=(False, False))),
@@ -40,6 +42,23 @@ NETWORKS = {
     "vgg16": Network(imagenet.vgg16_network, imagenet.INPUT_PX, has_width=False),
     "resnet50": Network(imagenet.resnet50_network, imagenet.INPUT_PX, has_width=False),
 }
+
+
+def network_of(recipe: Recipe, labels: int, crop_px: int, seed: int) -> keras.Model:
+    """Build a recipe's network for crops of a size, in the recipe's precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
+    try:
+        return NETWORKS[recipe.network].build(
+            labels,
+            input_px=crop_px,
+            width=recipe.width,
+            dropout=recipe.dropout,
+            batch_norm_momentum=recipe.batch_norm_momentum,
+            seed=seed,
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def multiply_accumulates(model: keras.Model) -> dict[str, int]:

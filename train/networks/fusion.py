@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -9,6 +11,13 @@ from train.networks.head import probabilities_of
 
 INPUT_PX = 200
 """Side of the grey input crop, in px (the paper's)."""
+
+HIDDEN = 512
+"""Hidden dense units, which the paper leaves open: chosen by a comparison; most parameters are theirs."""
+
+LITE, LITE_HIDDEN = 5 / 16, 256
+"""Width of ``fusion-lite``, and its hidden units at width 1: over 8 times fewer multiply-accumulates, and a
+bundle below 1.5 MB. What that costs: ``docs/compact.md``."""
 
 
 def _conv(channels: int, kernel: int, name: str) -> layers.Layer:
@@ -26,6 +35,7 @@ def fusion_network(
     dropout: float = 0.0,
     batch_norm_momentum: float = 0.99,
     skips: tuple[bool, bool] = (True, True),
+    hidden: int = HIDDEN,
     input_px: int = INPUT_PX,
     seed: int = 0,
 ) -> keras.Model:
@@ -49,6 +59,8 @@ def fusion_network(
     skips
         Whether skip 1 (first pool) and skip 2 (second pool) reach the fused maps. The paper's ablations 1, 2
         and 3 are ``(False, True)``, ``(True, False)`` and ``(False, False)``.
+    hidden
+        Units of the hidden dense layer at width 1.
     input_px
         Side of the crop; the paper's is 200.
     seed
@@ -63,7 +75,7 @@ def fusion_network(
     References
     ----------
     Chen, Fu et al., Heliyon, 2024. The paper leaves the dense size and the way of the skips down to 7×7 open:
-    512, and repeating the same pool, are choices of this project.
+    `HIDDEN`, and repeating the same pool, are choices of this project.
     """
 
     def channels(paper: int) -> int:
@@ -94,6 +106,11 @@ def fusion_network(
 
     x = _conv(channels(256), 1, "conv6")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(channels(512), activation="relu", name="dense")(x)
+    x = layers.Dense(channels(hidden), activation="relu", name="dense")(x)
     x = layers.Dropout(dropout, seed=seed, name="dropout")(x)
     return keras.Model(crop, probabilities_of(x, labels), name="fusion")
+
+
+def lite_network(labels: int, *, width: float = 1.0, **settings: Any) -> keras.Model:
+    """Build the fusion network at `LITE` of its width and `LITE_HIDDEN` units; `width` scales both."""
+    return fusion_network(labels, width=LITE * width, hidden=LITE_HIDDEN, **settings)

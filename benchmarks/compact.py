@@ -1,0 +1,175 @@
+"""Accuracy against cost: one network in several sizes, taught by labels or by a larger one.
+
+``python -m benchmarks.compact OUT SET=FOLDER [SET=FOLDER ...]``
+
+Each FOLDER holds finished runs of one data set, all validated on the same cells. A run is converted to int8;
+its accuracy is that of int8 on its validation cells, with the difference to the run that has most
+multiply-accumulates and that difference's paired bootstrap interval. The milliseconds are a crop's on one
+thread of LiteRT here, in batches of eight. OUT gets ``compact.md``, ``compact.csv`` and ``compact.svg``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.build import Description, build
+from convert.parity import int8_logits, paired_interval
+from edge.bench import INVOKE, measure
+from edge.durable import write_atomically
+from edge.runtime import Model
+from train.fit import normalised
+from train.networks import multiply_accumulates
+from train.report.figure import plots, svg
+from train.run import load_run, read_config, read_crops
+
+COLUMNS = ("set", "network", "taught by", "MMAC", "parameters", "bundle, MB", "ms a crop", "float", "int8")
+HEADER = (*COLUMNS, "against the largest, points (95 % interval)")
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One network on one data set.
+
+    Attributes
+    ----------
+    data, title, teacher : names of the data set and the network, and who taught it
+    macs : multiply-accumulates of a crop, as trained
+    parameters, size_bytes : of the network, and of its bundle
+    ms : median of a crop, one thread, batches of eight
+    float_accuracy : of the network as trained
+    right : bool [n], of int8 on the validation cells
+    """
+
+    data: str
+    title: str
+    teacher: str
+    macs: int
+    parameters: int
+    size_bytes: int
+    ms: float
+    float_accuracy: float
+    right: NDArray[np.bool_]
+
+
+def point(data: str, run: Path) -> Point:
+    """Convert a run, and measure it."""
+    network, _, normalisation = load_run(run)
+    config, crops = read_config(run), read_crops(run)
+    recipe = config["recipe"]
+    description = Description(
+        name=run.name,
+        version="1",
+        pixel_um=None,
+        training_name=data,
+        intended_use="research use only, not for diagnosis",
+        licence="Apache-2.0",
+        notice="",
+        reject_below=0.5,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "point.tflite"
+        # the table shows what int8 costs, so no loss is refused
+        bundle = build(run, file, description, max_loss=100.0)
+        size_bytes = file.stat().st_size
+    logits = int8_logits(Model(bundle.flatbuffer), normalised(crops.validation, normalisation))
+    timings = measure(bundle, "litert", [1], segmentation=False)
+    width = f" ×{recipe['width']:g}" if recipe["width"] != 1 else ""
+    assert bundle.manifest.parity is not None
+    return Point(
+        data=data,
+        title=recipe["network"] + width,
+        teacher="a larger network" if config.get("teacher_sha256") else "labels",
+        macs=sum(multiply_accumulates(network).values()),
+        parameters=network.count_params(),
+        size_bytes=size_bytes,
+        ms=next(t.ms for t in timings if t.work == INVOKE and t.batch > 1),
+        float_accuracy=bundle.manifest.parity.float_accuracy,
+        right=logits.argmax(axis=1) == crops.truth,
+    )
+
+
+def rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
+    """Lay a data set's points out as `HEADER` names them; the first one is the largest."""
+    made: list[tuple[str, ...]] = []
+    for one in points:
+        gains = one.right.astype(np.int64) - points[0].right
+        low, high = paired_interval(gains)
+        made.append(
+            (
+                one.data,
+                one.title,
+                one.teacher,
+                f"{one.macs / 1e6:.0f}",
+                f"{one.parameters:,}",
+                f"{one.size_bytes / 1e6:.2f}",
+                f"{one.ms:.2f}",
+                f"{one.float_accuracy:.4f}",
+                f"{one.right.mean():.4f}",
+                "" if one is points[0] else f"{100 * gains.mean():+.2f} ({low:+.2f} to {high:+.2f})",
+            )
+        )
+    return made
+
+
+def drawn(sets: dict[str, list[Point]]) -> str:
+    """Draw accuracy against multiply-accumulates, a panel a data set, as SVG."""
+    figure, panels = plots(columns=len(sets), width_in=4.2 * len(sets), height_in=3.4)
+    for axes, (name, points) in zip(panels, sets.items(), strict=True):
+        for teacher, style in (("labels", "o"), ("a larger network", "s")):
+            chosen = [one for one in points if one.teacher == teacher]
+            if chosen:
+                cost, accuracy = ([one.macs / 1e6 for one in chosen], [one.right.mean() for one in chosen])
+                axes.plot(cost, accuracy, style, label=f"taught by {teacher}")
+        for one in points:
+            axes.annotate(
+                one.title,
+                (one.macs / 1e6, float(one.right.mean())),
+                (4, 4),
+                textcoords="offset points",
+                fontsize=7,
+            )
+        axes.set_xscale("log")
+        axes.set_title(name)
+        axes.set_xlabel("million multiply-accumulates a crop")
+        axes.set_ylabel("accuracy in int8")
+        axes.legend(loc="lower right")
+    return svg(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compact", description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("sets", nargs="+", metavar="SET=FOLDER")
+    options = parser.parse_args(arguments)
+    sets = {}
+    for name, _, folder in (one.partition("=") for one in options.sets):
+        runs = sorted(path.parent for path in Path(folder).glob("*/model.keras"))
+        if not runs:
+            raise SystemExit(f"{folder}: no finished runs")
+        points = [point(name, run) for run in runs]
+        sets[name] = sorted(points, key=lambda one: (-one.macs, one.teacher != "labels"))
+    table = [row for points in sets.values() for row in rows(points)]
+    options.out.mkdir(parents=True, exist_ok=True)
+    lines = ["| " + " | ".join(row) + " |" for row in (HEADER, ("---",) * len(HEADER), *table)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *table])
+    for file, content in (
+        ("compact.md", "\n".join(lines) + "\n"),
+        ("compact.csv", text.getvalue()),
+        ("compact.svg", drawn(sets)),
+    ):
+        write_atomically(options.out / file, content.encode())
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
