@@ -19,8 +19,8 @@ from edge.service import Log, Notifier
 if TYPE_CHECKING:
     from edge.count import CountedFrame
     from edge.frames import FailedFrame
+    from edge.job import Instrument, Job
     from edge.report.files import Run
-    from edge.run import Instrument, Job
     from edge.session import Session
     from edge.totals import Totals
 
@@ -205,7 +205,7 @@ class Screen:
             first, *more = tally.failed
             rest = f" (and {len(more)} more)" if more else ""
             raise click.ClickException(f"no frame could be read: {first.name}: {first.reason}{rest}")
-        if tally.failed:
+        if tally.failed and not live:
             raise click.exceptions.Exit(SOME_FAILED)
 
 

@@ -128,7 +128,7 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
     They are those of a count that was not interrupted; files that were counted must not have changed. Exit
     codes are those of leuko count.
     """
-    from edge.run import resumed
+    from edge.resume import resumed
     from edge.session import SessionError, resolve, unfinished
 
     with counting(log_form) as screen:
