@@ -29,15 +29,15 @@ from edge.profile import Profile
 from edge.report.files import LEUKOCYTES, Run, summary
 from edge.report.writer import ReportWriter
 from edge.resume import Known, add_again, left
-from edge.session import FrameRecord, Session, frame_record
+from edge.session import FrameRecord, Header, Session, create, frame_record
 from edge.totals import Totals
 
 
 class Observer(Protocol):
     """Whoever follows a count."""
 
-    def begun(self) -> None:
-        """Take note that everything is ready for the first frame."""
+    def begun(self, session: str | None) -> None:
+        """Take note that everything is ready for the first frame, and of the session's id."""
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Take a frame that is counted for good, and the totals with it."""
@@ -49,7 +49,7 @@ def carry_out(
     *,
     stop: threading.Event,
     observer: Observer,
-    session: Session | None = None,
+    session: Session | Header | None = None,
     out: Path | None = None,
     force: bool = False,
     threads: int | None = None,
@@ -62,8 +62,8 @@ def carry_out(
     instrument : with what
     stop : set by whoever ends the count, and here at its end; frames are counted whole or not at all
     observer : told of each frame
-    session : takes each frame's record before the observer is told, and is sealed at the end; one that holds
-        records already is gone on with, as if it had never been interrupted
+    session : takes each frame's record before the observer is told, and is sealed at the end. Of a header one
+        is begun; one that holds records already is gone on with, as if it had never been interrupted
     out, force : folder of the report, and whether it may replace an earlier one there
     threads : how many work on frames, by default as many as there are cores
 
@@ -97,17 +97,19 @@ def carry_out(
     totals = Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
     tracker = Tracker(job.each_once, pixel_um=job.pixel_um) if job.each_once else None
     known = Known()
-    if session is not None:
-        # an interruption counts as time: a sample does not wait
-        begun -= max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
-        known = add_again(session, totals)
-        if tracker is not None and session.tracker_state is not None:
-            tracker.restore(session.tracker_state)
     with ExitStack() as stack:
         writer = None
         if out is not None:
             each_once = job.each_once is not None
             writer = stack.enter_context(ReportWriter(out, manifest, replace=force, each_once=each_once))
+        if isinstance(session, Header):
+            session = stack.enter_context(create(session))
+        elif session is not None:
+            # an interruption counts as time: a sample does not wait
+            begun -= max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
+            known = add_again(session, totals)
+            if tracker is not None and session.tracker_state is not None:
+                tracker.restore(session.tracker_state)
         counted = count_frames(
             _frames(job, known, size_px, stop),
             classifier,
@@ -124,7 +126,7 @@ def carry_out(
             stop=stop,
         )
         prepare = partial(_prepared, writer=writer, keep=session is not None, keep_crops=job.keep_crops)
-        observer.begun()
+        observer.begun(session.id if session else None)
         ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
         batches = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
         with _to_the_end(batches, stop) as frames:

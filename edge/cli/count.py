@@ -167,13 +167,13 @@ def count(
     from edge.job import CameraJob, Instrument, Job
     from edge.plan import CAMERA_CELLS, Plan
     from edge.profile import default_path
-    from edge.session import create
 
     with counting(log_form) as screen:
         if resume and camera_name and (found := _unfinished_of(camera_name, screen)):
             if out is not None:
                 screen.say("no report", "no report: the frames before the interruption were not kept")
-            follow(screen, *found, threads=threads, as_json=as_json)
+            with found[2]:
+                follow(screen, *found, threads=threads, as_json=as_json)
             return
         if profile is None and camera_name is not None and default_path().exists():
             profile = str(default_path())
@@ -218,8 +218,8 @@ def count(
             plan=plan,
         )
         kept = camera or asked_session or sample_id or operator or keep_crops
-        session = create(job.header(instrument, sample_id, operator)) if kept else None
-        follow(screen, job, instrument, session, out=out, force=force, threads=threads, as_json=as_json)
+        header = job.header(instrument, sample_id, operator) if kept else None
+        follow(screen, job, instrument, header, out=out, force=force, threads=threads, as_json=as_json)
 
 
 def _unfinished_of(camera: str, screen: Screen) -> tuple[Job, Instrument, Session] | None:

@@ -135,7 +135,9 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
         if session is None and not (found := unfinished()):
             raise SessionError("no session is unfinished")
         path = found[0] if session is None else resolve(session)
-        follow(screen, *resumed(path), threads=threads, as_json=as_json)
+        job, instrument, unfinished_session = resumed(path)
+        with unfinished_session:
+            follow(screen, job, instrument, unfinished_session, threads=threads, as_json=as_json)
 
 
 @sessions.command()

@@ -26,7 +26,7 @@ from edge.profile import Limits, Pixel, Profile, Volume, write_profile
 from edge.report.files import LEUKOCYTES, Run, summary
 from edge.resume import resumed
 from edge.run import carry_out
-from edge.session import SessionError, create, read_session
+from edge.session import SessionError, create, newest_first, read_session
 from edge.simulate import Optics, Scene, simulate_frame
 from edge.simulate.motion import Scan, scan_frames
 from edge.totals import Totals
@@ -45,7 +45,7 @@ class Seen:
         self.results: list[CountedFrame | FailedFrame] = []
         self._then = then
 
-    def begun(self) -> None:
+    def begun(self, session: str | None) -> None:
         assert not self.results
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
@@ -319,3 +319,17 @@ def test_a_session_of_another_kind_is_not_gone_on_with(frames: Path, tmp_path: P
     create(replace(header, parameters={}, software="another"), tmp_path).close()
     with pytest.raises(SessionError, match="begun with another"):
         resumed(next(tmp_path.glob("*.db")))
+
+
+def test_what_is_refused_leaves_no_session(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    asked = job(frames)
+    header = asked.header(Instrument.load("phantom3", None), "", "")
+    carried_out(asked, out=tmp_path / "result")
+    with pytest.raises(ValueError, match="already holds a count"):
+        carried_out(asked, session=header, out=tmp_path / "result")
+    assert newest_first() == []
+    run = carried_out(asked, session=header)
+    assert [listed.id for listed in newest_first()] == [run.session]
