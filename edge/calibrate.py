@@ -46,6 +46,10 @@ TOLERANCE = 0.07
 """A line that misses a lattice's node by more than this part of the pitch is not on it. The outer lines of
 a chamber's triple ones miss by 0.1; by the distortion of the lens real ones miss by up to 0.03."""
 
+STRAY_PX, STRAYS = 0.3, 6.0
+"""The outermost line strays if it misses its node by more than so much, and so many times what most lines
+do: the lens moves real ones too, but all of them."""
+
 OCCUPIED = 0.85
 """Least part of a lattice's nodes that have a line (all of up to six), and of lines that are near a node."""
 
@@ -318,9 +322,13 @@ def _fit(
         chosen = chosen[off[chosen] <= TOLERANCE * period]
         if len(chosen) < least:
             return None
-        n, x = nodes[chosen], lines[chosen]
+        # a triple line that the frame's edge cuts has its middle elsewhere: it is there, but says nothing
+        stray = off[chosen] > STRAY_PX + STRAYS * np.median(off[chosen])
+        stray[1:-1] = False
+        true = chosen[~stray] if len(chosen) - stray.sum() >= least else chosen
+        n, x = nodes[true], lines[true]
         period = float(((n - n.mean()) * x).sum() / ((n - n.mean()) ** 2).sum())
         origin = float(x.mean() - period * n.mean())
     rest = x - origin - n * period
     error = float(np.sqrt((rest**2).sum() / (len(n) - 2) / ((n - n.mean()) ** 2).sum()))
-    return n, origin, period, error
+    return nodes[chosen], origin, period, error

@@ -15,7 +15,7 @@ platforms=$(for v in 2014 _2_17 _2_27 _2_28 _2_34; do printf -- '--platform many
 # shellcheck disable=SC2086
 python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target "$dir/site" \
     --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none $platforms --only-binary=:all: \
-    ai-edge-litert==2.3.0 tflite-runtime==2.14.0 'numpy<2' 'opencv-python-headless<4.12' click rich
+    ai-edge-litert==2.3.0 tflite-runtime==2.14.0 'numpy<2' 'opencv-python-headless<4.12' click rich tomlkit flowio
 absolute=$(cd "$dir" && pwd)
 cat > "$dir/python" <<EOF
 #!/bin/sh
