@@ -55,7 +55,10 @@ def power_cut(writer: str, check: str, work: Path, moment_s: float) -> str | Non
     place.mkdir(exist_ok=True)
     with mounted(image, place):
         reported = _interrupted(writer, work, place, moment_s, lambda process: _cut(process, place))
-    with mounted(image, place, new=False):
+    # a copy, as a disk put into another computer: whoever still holds the old mount holds its cut-off disk
+    copy = work / "copy.img"
+    subprocess.run(["cp", "--sparse=always", image, copy], check=True)
+    with mounted(copy, place, new=False):
         return _missed(check, work, place, reported)
 
 

@@ -46,9 +46,9 @@ TOLERANCE = 0.07
 """A line that misses a lattice's node by more than this part of the pitch is not on it. The outer lines of
 a chamber's triple ones miss by 0.1; by the distortion of the lens real ones miss by up to 0.03."""
 
-STRAY_PX, STRAYS = 0.3, 6.0
-"""The outermost line strays if it misses its node by more than so much, and so many times what most lines
-do: the lens moves real ones too, but all of them."""
+TRUE_TOLERANCE = 0.045
+"""And one that misses by more says nothing of the spacing: of a triple line that is half resolved, the middle
+and one outer line are taken together, 0.055 off. The lens moves real ones by up to 0.03."""
 
 OCCUPIED = 0.85
 """Least part of a lattice's nodes that have a line (all of up to six), and of lines that are near a node."""
@@ -322,13 +322,16 @@ def _fit(
         chosen = chosen[off[chosen] <= TOLERANCE * period]
         if len(chosen) < least:
             return None
-        # a triple line that the frame's edge cuts has its middle elsewhere: it is there, but says nothing
-        stray = off[chosen] > STRAY_PX + STRAYS * np.median(off[chosen])
-        stray[1:-1] = False
-        true = chosen[~stray] if len(chosen) - stray.sum() >= least else chosen
-        n, x = nodes[true], lines[true]
-        period = float(((n - n.mean()) * x).sum() / ((n - n.mean()) ** 2).sum())
-        origin = float(x.mean() - period * n.mean())
+        n, x = nodes[chosen], lines[chosen]
+        # Theil and Sen's estimate: a line that strays does not pull it
+        first, second = np.triu_indices(len(n), 1)
+        period = float(np.median((x[second] - x[first]) / (n[second] - n[first])))
+        origin = float(np.median(x - n * period))
+    true = np.abs(x - origin - n * period) <= TRUE_TOLERANCE * period
+    if true.sum() >= least:
+        n, x = n[true], x[true]
+    period = float(((n - n.mean()) * x).sum() / ((n - n.mean()) ** 2).sum())
+    origin = float(x.mean() - period * n.mean())
     rest = x - origin - n * period
     error = float(np.sqrt((rest**2).sum() / (len(n) - 2) / ((n - n.mean()) ** 2).sum()))
     return nodes[chosen], origin, period, error

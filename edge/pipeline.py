@@ -60,7 +60,8 @@ def in_order(
     items : iterated by a thread of its own
     threads : how many compute
     in_flight : items taken whose results were not used yet, at most: this bounds the memory
-    stop : once it is set nothing more is yielded, also while the items let one wait
+    stop : once it is set nothing more is yielded, also while the items let one wait; set here if the items or
+        the function raise
     """
     stop = stop or threading.Event()
     room = threading.Semaphore(in_flight)
@@ -120,6 +121,9 @@ def in_order(
             else:
                 with changed:
                     changed.wait_for(lambda: ready() or over(), STOP_POLL_S)
+    except Exception:
+        stop.set()  # a camera may let the feeding thread wait, which must end too
+        raise
     finally:
         closed.set()
         room.release()

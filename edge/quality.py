@@ -149,14 +149,13 @@ def focus(image: NDArray[np.uint8], pixel_um: float) -> float | None:
 
     Returns
     -------
-    float, or None where nothing stands out of the noise, or pixels are larger than 0.58 µm
+    float, or None where nothing stands out of the noise, the frame is too small, or pixels are larger than
+    0.58 µm
     """
-    if pixel_um > FOCUS_PIXEL_UM:
+    if pixel_um > FOCUS_PIXEL_UM or min(image.shape) * pixel_um < 4 * FOCUS_BLOCK_PX * FOCUS_PIXEL_UM:
         return None
     fine = _reduced(image, pixel_um)
     coarse = _halved(fine)
-    if min(coarse.shape) < 2 * FOCUS_BLOCK_PX:
-        return None
     # a slope a pixel is twice as large on pixels twice as wide
     sharp = _edge_energy(fine, FOCUS_BLOCK_PX)
     rest = _edge_energy(coarse, FOCUS_BLOCK_PX // 2) / 4

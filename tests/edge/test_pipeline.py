@@ -112,6 +112,18 @@ def test_a_failure_comes_where_it_happened(where: str) -> None:
     assert threading.active_count() == before
 
 
+def test_a_failure_ends_a_source_that_lets_one_wait() -> None:
+    stop = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        stop.wait()  # as a camera does, until it is told to end
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(lambda k: k // 0, items(), threads=2, in_flight=4, stop=stop))
+    assert stop.is_set()
+
+
 def test_items_that_cannot_even_begin_are_a_failure() -> None:
     class Broken:
         def __iter__(self) -> Iterator[int]:

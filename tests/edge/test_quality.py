@@ -200,3 +200,9 @@ def test_what_is_not_known_breaches_nothing_and_limits_can_be_moved() -> None:
     few = replace(GOOD, cells=3, border_share=0.67, touching_share=0.67)
     assert breaches(few, Limits()) == ()
     assert len(breaches(GOOD, Limits(min_focus=0.6, max_late_ms=1.0, max_density_per_mm2=100.0))) == 3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 100), (4, 4), (2, 20000), (8, 8), (40, 40)])
+@pytest.mark.parametrize("pixel_um", [0.005, 0.0727, 0.5])
+def test_a_frame_too_small_for_a_focus_has_none(shape: tuple[int, int], pixel_um: float) -> None:
+    assert focus(np.full(shape, 100, np.uint8), pixel_um) is None
