@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle
 from edge.classify import Classifier
+from edge.pipeline import cores
 from edge.runtime import Model, version
 from edge.segment import segment
 from edge.simulate import Optics, simulate_frame
@@ -162,11 +163,6 @@ def machine() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
     }
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _repeated(crops: NDArray[Any], count: int) -> NDArray[Any]:

@@ -24,7 +24,7 @@ class CountedFrame:
     Attributes
     ----------
     frame : the frame
-    sha256 : of its grey values and size
+    sha256 : of the frame: `edge.frames.Frame.sha256`, or of its grey values and size
     cells : found in it, n of them
     crops : uint8 [n, side, side], what the network saw
     probabilities : float32 [n, labels]
@@ -172,14 +172,57 @@ def assign(probabilities: NDArray[np.float32], labels: Sequence[str], reject_bel
     ]
 
 
+class Totals:
+    """What was counted so far, frame by frame.
+
+    Parameters
+    ----------
+    labels : every label of the bundle, in its order
+    counted : the labels that make the differential
+
+    Attributes
+    ----------
+    hashes : SHA-256 of each frame read
+    answers : label → cells whose most probable label it is, the rejected ones too
+    failed : files and pages that could not be read
+    dropped : frames that a camera gave and nobody could count in time
+    """
+
+    def __init__(self, labels: Sequence[str], counted: Sequence[str]) -> None:
+        self._labels, self._counted = labels, counted
+        self._assigned: Counter[str] = Counter()
+        self.hashes: list[str] = []
+        self.answers: Counter[str] = Counter()
+        self.failed: list[FailedFrame] = []
+        self.dropped = 0
+
+    def add(self, result: CountedFrame | FailedFrame) -> None:
+        """Add a frame."""
+        if isinstance(result, FailedFrame):
+            self.failed.append(result)
+        else:
+            self.dropped += result.frame.dropped_before
+            self.add_cells(result.sha256, result.assigned, result.probabilities)
+
+    def add_cells(self, sha256: str, assigned: Sequence[str], probabilities: NDArray[np.float32]) -> None:
+        """Add what was found in a frame; see `CountedFrame`."""
+        self.hashes.append(sha256)
+        self._assigned.update(assigned)
+        self.answers.update(likeliest(probabilities, self._labels))
+
+    def tally(self) -> Tally:
+        """State them."""
+        return tally(self._labels, self._counted, self._assigned, len(self.hashes), self.failed)
+
+
 def tally(
     labels: Sequence[str],
     counted: Sequence[str],
-    assigned: Iterable[str],
+    assigned: Iterable[str] | Mapping[str, int],
     frames_read: int,
     failed: Iterable[FailedFrame],
 ) -> Tally:
-    """Count assigned labels; see `Tally` for the parameters."""
+    """Count assigned labels, or take them counted; see `Tally` for the other parameters."""
     found = Counter(assigned)
     return Tally(
         labels=tuple(labels),

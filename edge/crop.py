@@ -96,15 +96,22 @@ def crop_cells(
     side = max(1, round(size_px * scale))
     crops = np.empty((len(cells), size_px, size_px), np.uint8)
     for crop, cell in zip(crops, cells, strict=True):
-        rows = _mirrored(cell.y + (cell.height - side) // 2, side, image.shape[0])
-        columns = _mirrored(cell.x + (cell.width - side) // 2, side, image.shape[1])
-        window = image[rows[:, None], columns]
+        window = _window(image, cell.y + (cell.height - side) // 2, cell.x + (cell.width - side) // 2, side)
         if side == size_px:
             crop[:] = window
         else:
             method = cv2.INTER_AREA if side > size_px else cv2.INTER_LINEAR
             crop[:] = cv2.resize(window, (size_px, size_px), interpolation=method)
     return crops
+
+
+def _window(image: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:
+    """Cut a square out, mirrored where it reaches beyond the image."""
+    if 0 <= top <= image.shape[0] - side and 0 <= left <= image.shape[1] - side:
+        return image[top : top + side, left : left + side]
+    rows, columns = _mirrored(top, side, image.shape[0]), _mirrored(left, side, image.shape[1])
+    mirrored: NDArray[np.uint8] = image[rows[:, None], columns]
+    return mirrored
 
 
 def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:

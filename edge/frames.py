@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,15 +34,27 @@ class Frame:
     Attributes
     ----------
     image : uint8 [height, width], grey
-    name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file
+    name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file; ``camera#k``
+        for frame k of a camera
     index : position in reading order, from 0, counted together with what could not be read
-    time_ns : the file's modification time in ns since the epoch; in a video plus the frame's own time
+    time_ns : ns since the epoch: of a camera's frame when it was exposed; of a file its modification time, in
+        a video plus the frame's own time
+    settings : what a camera said of the frame: ``exposure_us``, ``gain``, ``colour_gain_red`` …; empty for a
+        file
+    dropped_before : whole frames that were dropped between the frame handed on before this one and this one
+    late_ns : how long the frame waited for its turn
+    sha256 : of the encoded image as it was read (for a JPEG or BMP that is the whole file); empty for frames
+        that never were a still image
     """
 
     image: NDArray[np.uint8]
     name: str
     index: int
     time_ns: int
+    settings: Mapping[str, float | str] = field(default_factory=dict)
+    dropped_before: int = 0
+    late_ns: int = 0
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,14 +73,54 @@ class FailedFrame:
     reason: str
 
 
-_Read = tuple[str, NDArray[np.uint8] | str, int]
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A still image that was read and checked but not decoded: the dear part, for any thread.
+
+    Attributes
+    ----------
+    page : the encoded image
+    name, index, time_ns : as in `Frame`
+    bit_depth : bits in use of a 16-bit sample
+    """
+
+    page: imagefile.Page
+    name: str
+    index: int
+    time_ns: int
+    bit_depth: int
+
+    @property
+    def sha256(self) -> str:
+        """See `Frame`."""
+        return hashlib.sha256(self.page.data).hexdigest()
+
+    def decode(self) -> Frame | FailedFrame:
+        """Decode to grey."""
+        image = _decode(self.page, self.bit_depth)
+        if isinstance(image, str):
+            return FailedFrame(self.name, self.index, image)
+        return Frame(image, self.name, self.index, self.time_ns, sha256=self.sha256)
+
+
+_Read = tuple[str, NDArray[np.uint8] | imagefile.Page | str, int]
 """A name, its image or the reason why there is none, and its time in ns."""
 
 
 def read_frames(
     sources: Sequence[str | Path], *, max_megapixels: float = MAX_MEGAPIXELS, bit_depth: int = 16
 ) -> Iterator[Frame | FailedFrame]:
+    """Read and decode every image of the sources, one at a time; see `read_encoded`."""
+    encoded = read_encoded(sources, max_megapixels=max_megapixels, bit_depth=bit_depth)
+    return (item.decode() if isinstance(item, Encoded) else item for item in encoded)
+
+
+def read_encoded(
+    sources: Sequence[str | Path], *, max_megapixels: float = MAX_MEGAPIXELS, bit_depth: int = 16
+) -> Iterator[Encoded | Frame | FailedFrame]:
     """Read every image of the sources, one at a time, in order; what cannot be read is yielded too.
+
+    Still images are left to `Encoded.decode`; a video's frames come decoded, for each builds on those before.
 
     PNG, JPEG, BMP and TIFF images (8 or 16 bits a sample; grey, colour, palette, with alpha), TIFF stacks,
     and AVI, MKV, MP4 and MOV videos, told apart by content. Colour becomes grey by ITU-R BT.601. Alpha is
@@ -94,8 +147,12 @@ def read_frames(
     if not max_megapixels > 0:
         raise ValueError(f"limit of {max_megapixels} megapixels: must be above 0")
     return (
-        FailedFrame(name, index, read) if isinstance(read, str) else Frame(read, name, index, time_ns)
-        for index, (name, read, time_ns) in enumerate(_read_files(sources, max_megapixels, bit_depth))
+        FailedFrame(name, index, read)
+        if isinstance(read, str)
+        else Encoded(read, name, index, time_ns, bit_depth)
+        if isinstance(read, imagefile.Page)
+        else Frame(read, name, index, time_ns)
+        for index, (name, read, time_ns) in enumerate(_read_files(sources, max_megapixels))
     )
 
 
@@ -120,7 +177,7 @@ def _expand_glob(source: str | Path) -> list[Path]:
     if os.path.lexists(text) or not glob.has_magic(text):
         return [Path(text)]
     matches = [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207 (absolute patterns too)
-    return sorted(matches, key=_natural) or [Path(text)]
+    return sorted(matches, key=natural_order) or [Path(text)]
 
 
 def _expand_folder(path: Path) -> list[Path]:
@@ -130,29 +187,37 @@ def _expand_folder(path: Path) -> list[Path]:
         entries = list(path.iterdir())
     except OSError:
         return [path]
-    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    files = [e for e in entries if e.suffix.lower() in suffixes and not e.name.startswith(".")]
-    return sorted(files, key=_natural) or [path]
+    return sorted(filter(is_frame_file, entries), key=natural_order) or [path]
 
 
-def _natural(path: Path) -> tuple[list[str | int], str]:
+def is_frame_file(path: Path) -> bool:
+    """Tell by its name whether a folder's entry is an image or a video, and not hidden."""
+    return path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not path.name.startswith(".")
+
+
+def frame_name(path: Path) -> str:
+    """Name of a file's frame. A file's name is any bytes; what travels on, into CSV and HTML, is text."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def natural_order(path: Path) -> tuple[list[str | int], str]:
+    """Key that sorts ``f2`` before ``f10``."""
     parts = re.split("([0-9]+)", str(path).casefold())
     return [int(part) if position % 2 else part for position, part in enumerate(parts)], str(path)
 
 
-def _read_files(sources: Sequence[str | Path], max_megapixels: float, bit_depth: int) -> Iterator[_Read]:
+def _read_files(sources: Sequence[str | Path], max_megapixels: float) -> Iterator[_Read]:
     for path in list_files(sources):
-        # a file's name is any bytes; what travels on, into CSV and HTML, is text
-        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        name = frame_name(path)
         try:
-            yield from _read_file(path, name, max_megapixels, bit_depth)
+            yield from _read_file(path, name, max_megapixels)
         except OSError as error:
             yield name, (error.strerror or str(error)).lower(), 0
         except imagefile.ImageFileError as error:
             yield name, str(error), 0
 
 
-def _read_file(path: Path, name: str, max_megapixels: float, bit_depth: int) -> Iterator[_Read]:
+def _read_file(path: Path, name: str, max_megapixels: float) -> Iterator[_Read]:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         next(path.iterdir(), None)  # raises where the folder may not be read
@@ -164,16 +229,13 @@ def _read_file(path: Path, name: str, max_megapixels: float, bit_depth: int) -> 
             if _is_video(file):
                 yield from _read_video(path, name, status.st_mtime_ns, max_megapixels)
             else:
-                yield from _read_images(file, name, status.st_mtime_ns, max_megapixels, bit_depth)
+                yield from _read_images(file, name, status.st_mtime_ns, max_megapixels)
 
 
-def _read_images(
-    file: BinaryIO, name: str, time_ns: int, max_megapixels: float, bit_depth: int
-) -> Iterator[_Read]:
+def _read_images(file: BinaryIO, name: str, time_ns: int, max_megapixels: float) -> Iterator[_Read]:
     for page in imagefile.pages(file, max_megapixels=max_megapixels):
         page_name = name if page.number is None else f"{name}#{page.number}"
-        read = page.reason if isinstance(page, imagefile.BadPage) else _decode(page, bit_depth)
-        yield page_name, read, time_ns
+        yield page_name, page.reason if isinstance(page, imagefile.BadPage) else page, time_ns
 
 
 def _decode(page: imagefile.Page, bit_depth: int) -> NDArray[np.uint8] | str:
@@ -213,8 +275,11 @@ def _is_cut_short(path: Path) -> bool:
 
 def _next_grey(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
     found, image = capture.read()
-    if not found:
-        return None
+    return to_grey(image) if found else None
+
+
+def to_grey(image: cv2.typing.MatLike) -> NDArray[np.uint8]:
+    """Grey [h, w] of what OpenCV captured, uint8 [h, w] or [h, w, 3] BGR, by ITU-R BT.601."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     return grey.astype(np.uint8, copy=False)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+import threading
 from typing import Any
 
 import click
@@ -13,10 +16,12 @@ from edge.cli.options import one_line_errors
 # name → module that holds a click command of that name; those modules import nothing heavy at the top
 COMMANDS = {
     "count": "edge.cli.count",
+    "camera": "edge.cli.camera",
     "simulate": "edge.cli.simulate",
     "verify": "edge.cli.verify",
     "bench": "edge.cli.bench",
     "bundle": "edge.cli.bundle",
+    "sessions": "edge.cli.sessions",
     "label": "train.cli.label",
     "crops": "train.cli.crops",
     "data": "train.cli.data",
@@ -40,6 +45,21 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; as a program, end at once if a camera's thread is left behind.
+
+        It may be inside a driver, and coming back while the interpreter takes itself apart would abort it.
+        """
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as end:
+            program = not args and kwargs.get("args") is None
+            if program and any(thread.name == "camera" for thread in threading.enumerate()):
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(end.code if isinstance(end.code, int) else 1)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an output that cannot be written ends it in one line."""

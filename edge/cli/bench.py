@@ -41,8 +41,9 @@ def bench(
     """Time BUNDLE, a path or a shipped name, on every runtime installed: milliseconds a crop."""
     from dataclasses import asdict
 
-    from edge.bench import Timing, cores, machine, measure
+    from edge.bench import Timing, machine, measure
     from edge.bundle import BundleError, load
+    from edge.pipeline import cores
     from edge.runtime import RuntimeMissingError, installed
 
     about = machine()  # before this program's own load

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge.cli.options import NamedPath, json_option, one_line_errors
+from edge.cli.tables import new_table, plain, print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edge.bundle import Bundle
 
 FILE = NamedPath(dir_okay=False, path_type=Path)
 KEY = NamedPath(exists=True, dir_okay=False, path_type=Path)
 PASSPHRASE = "LEUKO_PASSPHRASE"
-NO_EDGE = 10_000
-"""Columns of a pipe or a file, where nothing is to be wrapped."""
 
 
 @click.group()
@@ -42,7 +38,7 @@ def list_bundles(folders: tuple[str, ...], as_json: bool) -> None:
     from edge.report.card import accuracy
 
     said: list[dict[str, Any]] = []
-    table = _table("Bundle", "Version", "Counts", "Named right in validation", "MB", "Signature")
+    table = new_table("Bundle", "Version", "Counts", "Named right in validation", "MB", "Signature")
     names = [*shipped(), *(str(path) for folder in folders for path in sorted(Path(folder).glob("*.tflite")))]
     with one_line_errors(ValueError):
         for name in names:
@@ -50,20 +46,20 @@ def list_bundles(folders: tuple[str, ...], as_json: bool) -> None:
                 listed, size_bytes, refusal = _inspect(name)
             except BundleError as error:
                 said.append({"bundle": name, "refused": str(error)})
-                table.add_row(_plain(name), "", _plain(str(error)), style="red")
+                table.add_row(plain(name), "", plain(str(error)), style="red")
                 continue
             manifest = listed.manifest
             said.append({"bundle": name} | _said(listed, size_bytes, refusal))
             table.add_row(
-                *map(_plain, (name, manifest.version, ", ".join(manifest.counted), accuracy(manifest))),
+                *map(plain, (name, manifest.version, ", ".join(manifest.counted), accuracy(manifest))),
                 f"{size_bytes / 1e6:.2f}",
-                _plain(listed.signed),
+                plain(listed.signed),
                 style="red" if refusal else "",
             )
     if as_json:
         click.echo(json.dumps(said))
     else:
-        _print(table)
+        print_table(table)
 
 
 @bundle.command()
@@ -81,17 +77,17 @@ def show(bundle_file: str, as_json: bool) -> None:
         click.echo(json.dumps(_said(shown, size_bytes, refusal)))
         return
     manifest = shown.manifest
-    table = _table(_plain(f"{manifest.name} {manifest.version}"), "")
+    table = new_table(plain(f"{manifest.name} {manifest.version}"), "")
     for heading, pairs in facts(shown, size_bytes).items():
         table.add_row(Text(heading, "bold"), "")
         for name, value in pairs.items():
-            table.add_row(_plain(f"  {name}"), _plain(value))
-    _print(table)
-    confusion = _table("Truth", *map(_plain, manifest.labels))
+            table.add_row(plain(f"  {name}"), plain(value))
+    print_table(table)
+    confusion = new_table("Truth", *map(plain, manifest.labels))
     for label, row in zip(manifest.labels, manifest.confusion, strict=True):
-        confusion.add_row(_plain(label), *map(str, row))
+        confusion.add_row(plain(label), *map(str, row))
     click.echo()
-    _print(confusion)
+    print_table(confusion)
     if refusal:
         click.echo(f"\nthis device refuses it: {refusal}")
 
@@ -180,25 +176,3 @@ def _say_how_to_trust(name: str, public: str) -> None:
     click.echo("devices trust it with these lines in /etc/leuko/device.toml:", err=True)
     # a string of JSON is one of TOML
     click.echo(f'[trusted]\n{json.dumps(name)} = "{public}"')
-
-
-def _table(*headings: Any) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _plain(text: str) -> Any:
-    """Text whose markup does not act; a bundle's own words are printable, a file's name may not be."""
-    from rich.text import Text
-
-    return Text("".join(letter if letter.isprintable() else "?" for letter in text))
-
-
-def _print(table: Table) -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else NO_EDGE, highlight=False).print(table)

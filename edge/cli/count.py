@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-import json
-import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.cli.options import (
-    FiniteRange,
-    NamedPath,
-    json_option,
-    one_line_errors,
-    quiet_libraries,
-    stop_requests,
-)
+from edge.cli.options import FiniteRange, NamedPath, json_option
+from edge.cli.screen import counting, follow, log_option, threads_option
 
-INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
-SOME_FAILED = 3
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.run import Job
+    from edge.session import Session
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=NamedPath())
+@click.argument("sources", metavar="[SOURCE...]", nargs=-1, type=NamedPath())
+@click.option(
+    "--camera",
+    "camera_name",
+    metavar="NAME",
+    help="Instead of SOURCE: picamera2, v4l2:N, watch:FOLDER, video:FILE or simulate; see leuko camera list.",
+)
+@click.option("--exposure-us", type=click.IntRange(1), help="Of the camera; by default it settles by itself.")
+@click.option("--gain", type=FiniteRange(0, min_open=True), help="Of the camera; likewise.")
+@click.option(
+    "--buffer-frames",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="Frames of the camera that may wait to be counted.",
+)
+@click.option(
+    "--when-behind",
+    type=click.Choice(["drop-oldest", "drop-newest", "wait"]),
+    help="What to do when more would wait. By default the oldest is dropped, and files wait.",
+)
 @click.option(
     "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
 )
@@ -56,9 +72,38 @@ SOME_FAILED = 3
     show_default=True,
     help="Bits in use of a 16-bit sample.",
 )
+@click.option(
+    "--until-cells",
+    type=click.IntRange(1),
+    help="Stop once so many leukocytes are counted.",
+)
+@click.option(
+    "--until-halfwidth",
+    type=FiniteRange(0, 0.5, min_open=True),
+    help="Stop once no fraction's 95 % interval is wider than plus or minus this.",
+)
+@click.option("--until-seconds", type=FiniteRange(0, min_open=True), help="Stop after this time.")
+@click.option(
+    "--session", "asked_session", is_flag=True, help="Keep every frame's record; a camera always does."
+)
+@click.option("--sample", "sample_id", default="", metavar="ID", help="Of the sample; kept in the session.")
+@click.option("--operator", default="", metavar="NAME", help="Who counts; kept in the session.")
+@click.option("--keep-crops", is_flag=True, help="Keep each cell's image in the session.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the newest unfinished session of this camera, as it was begun, if there is one.",
+)
+@threads_option
+@log_option
 @json_option
 def count(
     sources: tuple[str, ...],
+    camera_name: str | None,
+    exposure_us: int | None,
+    gain: float | None,
+    buffer_frames: int,
+    when_behind: Any,
     bundle: str,
     out: Path | None,
     force: bool,
@@ -70,127 +115,85 @@ def count(
     drop_border: bool,
     max_megapixels: float,
     bit_depth: int,
+    until_cells: int | None,
+    until_halfwidth: float | None,
+    until_seconds: float | None,
+    asked_session: bool,
+    sample_id: str,
+    operator: str,
+    keep_crops: bool,
+    resume: bool,
+    threads: int | None,
+    log_form: str,
     as_json: bool,
 ) -> None:
-    """Count the cells of every frame in SOURCE: files, folders, globs, image stacks, videos.
+    """Count the cells of every frame in SOURCE (files, folders, globs, image stacks, videos), or of a camera.
 
-    Exit code 0 when every frame was read, 3 when some were not, 1 when none was, 130 when it was stopped.
-    Folders are read without their subfolders.
+    Folders are read without their subfolders. A limit (--until-...) ends the count after a whole frame; with
+    a camera and no other limit, 400 leukocytes do. A count of a camera, or with --session, --sample,
+    --operator or --keep-crops, is kept as a session, with which leuko sessions goes on after a power cut.
+
+    Exit code 0 when every frame was read, or a camera's count was stopped; 3 when some were not read, 1 when
+    none was, 130 when the count of files was stopped.
     """
-    import os
-    from collections import Counter
-    from contextlib import ExitStack
-    from dataclasses import replace
-    from datetime import UTC, datetime
+    if bool(sources) == (camera_name is not None):
+        raise click.UsageError("Say either SOURCE or --camera.")
+    if camera_name is None and (resume or exposure_us or gain or when_behind):
+        raise click.UsageError("--exposure-us, --gain, --when-behind and --resume need --camera.")
 
-    from rich.console import Console
-    from rich.progress import Progress
+    from edge.bundle import load
+    from edge.plan import CAMERA_CELLS, Plan
+    from edge.run import CameraJob, Job
+    from edge.session import create
 
-    from edge.bundle import BundleError, load
-    from edge.classify import Classifier
-    from edge.count import CountedFrame, correct, likeliest, tally
-    from edge.frames import FailedFrame, list_files, read_frames
-    from edge.pipeline import count_frames, identifier
-    from edge.report.files import Run, summary
-    from edge.report.table import print_table
-    from edge.report.writer import ReportWriter
-    from edge.runtime import RuntimeMissingError
-
-    started = time.monotonic()
-    words = Console(stderr=True, highlight=False, markup=False)
-    with ExitStack() as stack:
-        stack.enter_context(one_line_errors(BundleError, RuntimeMissingError, ValueError))
-        stack.enter_context(quiet_libraries())
-        classifier = Classifier(load(bundle), threads=os.cpu_count() or 1)
-        manifest = classifier.bundle.manifest
+    with counting(log_form) as screen:
+        carry = partial(follow, screen, out=out, force=force, threads=threads, as_json=as_json)
+        if resume and camera_name and (found := _unfinished_of(camera_name)):
+            carry(*found)
+            return
+        loaded = load(bundle)
+        manifest = loaded.manifest
+        if until_halfwidth is not None and len(manifest.counted) < 2:
+            raise ValueError(
+                f"bundle {manifest.name} counts one label, whose fraction is always 1: no --until-halfwidth"
+            )
         if pixel_um is None:
             pixel_um = manifest.pixel_um
-            words.print(
-                f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs"
-            )
-        if reject_below is not None:
-            manifest = replace(manifest, reject_below=reject_below)
+            said = f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs"
+            screen.say("pixel size", said)
         gates = {
             "min_diameter_um": min_diameter_um,
             "max_diameter_um": max_diameter_um,
             "min_solidity": min_solidity,
             "keep_border": False if drop_border else None,
         }
-        segmentation = {name: value for name, value in gates.items() if value is not None}
-        parameters = {
-            "pixel_um": pixel_um,
-            "reject_below": manifest.reject_below,
-            "bit_depth": bit_depth,
-            "segmentation": segmentation,
-        }
-
-        writer = None
-        if out is not None:
-            writer = stack.enter_context(ReportWriter(out, manifest, replace=force))
-        files = len(list_files(sources))
-        asked = stack.enter_context(stop_requests())
-        progress = stack.enter_context(Progress(console=words, transient=True, disable=not words.is_terminal))
-        bar = progress.add_task("counting", total=files)
-        frames = read_frames(sources, max_megapixels=max_megapixels, bit_depth=bit_depth)
-        results = count_frames(
-            frames,
-            classifier,
+        camera, plan = None, Plan(until_cells, until_halfwidth, until_seconds)
+        if camera_name is not None:
+            camera = CameraJob(camera_name, exposure_us, gain, buffer_frames, when_behind)
+            plan = plan if plan.stated() else Plan(CAMERA_CELLS)
+        job = Job(
+            bundle=bundle,
+            sources=(camera_name,) if camera_name else sources,
+            camera=camera,
             pixel_um=pixel_um,
-            reject_below=manifest.reject_below,
-            segmentation=segmentation,
+            reject_below=manifest.reject_below if reject_below is None else reject_below,
+            segmentation={name: value for name, value in gates.items() if value is not None},
+            bit_depth=bit_depth,
+            max_megapixels=max_megapixels,
+            keep_crops=keep_crops,
+            plan=plan,
         )
-        hashes: list[str] = []
-        assigned: list[str] = []
-        answers: Counter[str] = Counter()
-        failed: list[FailedFrame] = []
-        interrupted = False
-        for result in results:
-            if isinstance(result, CountedFrame):
-                if writer is not None:
-                    writer.add(result)
-                hashes.append(result.sha256)
-                assigned += result.assigned
-                answers.update(likeliest(result.probabilities, manifest.labels))
-            else:
-                failed.append(result)
-            progress.update(
-                bar,
-                advance=1,
-                total=max(files, len(hashes) + len(failed)),
-                description=f"{len(assigned)} cells",
-            )
-            # a frame is counted whole or not at all, also when a person or a shutdown ends the count
-            if asked.is_set():
-                interrupted = True
-                break
-        progress.stop()
+        kept = camera or asked_session or sample_id or operator or keep_crops
+        session = create(job.header(loaded, sample_id, operator)) if kept else None
+        carry(job, loaded, session)
 
-        run = Run(
-            tally=tally(manifest.labels, manifest.counted, assigned, len(hashes), failed),
-            corrected=correct(manifest.labels, manifest.counted, answers, manifest.confusion),
-            manifest=manifest,
-            bundle_sha256=classifier.bundle.sha256,
-            signed=classifier.bundle.signed,
-            identifier=identifier(hashes, classifier.bundle.sha256, parameters),
-            parameters=parameters,
-            sources=sources,
-            seconds=time.monotonic() - started,
-            finished=datetime.now(UTC),
-            stopped=interrupted,
-        )
-        page = writer.finish(run) if writer is not None and hashes else None
 
-        if as_json:
-            click.echo(json.dumps(summary(run)))
-        elif hashes:
-            print_table(run, Console(highlight=False))
-        if page is not None:
-            words.print(f"report: {page}", soft_wrap=True)
-            words.print(f"annotated frames: {page.parent / 'annotated'}", soft_wrap=True)
-        if interrupted:
-            words.print(f"stopped after {len(hashes)} frames; they are counted")
-        elif not hashes:
-            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            raise click.ClickException(f"no frame could be read: {failed[0].name}: {failed[0].reason}{more}")
-    if interrupted or failed:
-        raise click.exceptions.Exit(INTERRUPTED if interrupted else SOME_FAILED)
+def _unfinished_of(camera: str) -> tuple[Job, Bundle, Session] | None:
+    """Take up the newest unfinished session of a camera."""
+    from edge.run import resumed
+    from edge.session import newest_first
+
+    for listed in newest_first():
+        if listed.state == "unfinished" and listed.header is not None and listed.header.sources == (camera,):
+            return resumed(listed.path)
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,6 +37,10 @@ class Run:
     finished : when
     stopped : the operator or a shutdown ended it before the last frame
     signed : who signed the bundle, in words
+    plan : what was to end the count, see `edge.plan.Plan.stated`
+    ended : what of that did, in words; empty where nothing did
+    dropped : frames that a camera gave and nobody could count in time
+    session : id of the session that keeps every frame's record; empty without one
     """
 
     tally: Tally
@@ -50,6 +54,10 @@ class Run:
     finished: datetime
     stopped: bool = False
     signed: str = "not signed"
+    plan: Mapping[str, float] = field(default_factory=dict)
+    ended: str = ""
+    dropped: int = 0
+    session: str = ""
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -63,9 +71,13 @@ def summary(run: Run) -> dict[str, Any]:
         "frames": {
             "read": tally.frames_read,
             "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
+            "dropped": run.dropped,
         },
         "cells": tally.cells,
         "stopped": run.stopped,
+        "plan": dict(run.plan),
+        "ended": run.ended or None,
+        "session": run.session or None,
         "bundle": {
             "name": manifest.name,
             "version": manifest.version,

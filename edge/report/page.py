@@ -132,8 +132,9 @@ def _swatch(colour: str) -> str:
 def _figures(run: Run) -> dict[str, str]:
     tally = run.tally
     failed = f", {len(tally.failed):,} not readable" if tally.failed else ""
+    dropped = f", {run.dropped:,} dropped" if run.dropped else ""
     return {
-        "Frames": f"{tally.frames_read:,} read{failed}",
+        "Frames": f"{tally.frames_read:,} read{failed}{dropped}",
         "Cells found": f"{tally.cells:,}",
         "Rejected": f"{tally.rejected:,}",
         "Bundle": f"{run.manifest.name} {run.manifest.version}",
@@ -302,8 +303,11 @@ def confusion(manifest: Manifest) -> str:
 def _provenance(run: Run) -> str:
     facts = {"Identifier": run.identifier, "Sources": ", ".join(run.sources)}
     facts |= {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in run.parameters.items()
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in (*run.parameters.items(), *run.plan.items())
     }
+    facts |= {"Ended": run.ended} if run.ended else {}
+    facts |= {"Session": run.session} if run.session else {}
     facts |= {"Software": f"leuko-edge {__version__}", "Time taken": f"{run.seconds:.1f} s"}
     return (
         "<p class=small>The identifier is the same for the same frames, bundle and parameters.</p>\n"

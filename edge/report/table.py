@@ -90,13 +90,18 @@ def print_table(run: Run, console: Console) -> None:
         console.print(table)
     console.print()
     ended = ", stopped before the last" if run.stopped else ""
-    lines = [f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable{ended}"]
+    dropped = f", {run.dropped} dropped" if run.dropped else ""
+    lines = [f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable{dropped}{ended}"]
     lines += [f"  {failed.name}: {failed.reason}" for failed in tally.failed[:FAILED_SHOWN]]
     if len(tally.failed) > FAILED_SHOWN:
         lines.append(f"  + {len(tally.failed) - FAILED_SHOWN} more")
+    if run.ended:
+        lines.append(f"Ended: {run.ended}")
     bundle = f"{manifest.name} {manifest.version}, SHA-256 {run.bundle_sha256[:12]}"
     lines.append(f"Bundle: {bundle}, {run.signed}")
     lines.append(f"Count: {run.identifier}")
+    if run.session:
+        lines.append(f"Session: {run.session}")
     for line in lines:
         console.print(plain(line), soft_wrap=True)
     if manifest.notice:

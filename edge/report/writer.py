@@ -89,15 +89,18 @@ class ReportWriter:
             with suppress(OSError):
                 self._annotated.rmdir()
 
-    def add(self, counted: CountedFrame) -> None:
-        """Take one frame's result."""
+    def draw(self, counted: CountedFrame) -> bytes:
+        """Draw one frame's result, for `add`: the slow part, for any thread."""
+        return _jpeg(annotate(counted, self._labels), quality=85)
+
+    def add(self, counted: CountedFrame, drawn: bytes) -> None:
+        """Take one frame's result, and the picture that `draw` made of it."""
         self._written = True
         write_cells(self._csv, counted)
-        drawn = annotate(counted, self._labels)
         frame = counted.frame
         stem = re.sub(r"[^\w.-]+", "-", frame.name.rsplit("/", 1)[-1], flags=re.ASCII)[-100:]
         file = f"{frame.index:05d}-{stem}.jpg"
-        (self._annotated / file).write_bytes(_jpeg(drawn, quality=85))
+        (self._annotated / file).write_bytes(drawn)
         _offer(
             self._frames,
             PAGE_FRAMES,

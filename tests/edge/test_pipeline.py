@@ -1,61 +1,167 @@
-"""The glue: order, decode-ahead, and a name that depends on what was counted and nothing else."""
+"""The glue: order whatever the timing, bounds, ends; and a name that depends on what was counted alone."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.bundle import load
 from edge.classify import Classifier
 from edge.count import REJECTED, CountedFrame
-from edge.frames import FailedFrame, Frame
-from edge.pipeline import ahead, count_frames, identifier
+from edge.frames import Encoded, FailedFrame, Frame, read_encoded, read_frames
+from edge.pipeline import count_frames, identifier, in_order
 from edge.simulate import Optics, Scene, simulate_frame
 
 
-@given(st.lists(st.integers()))
-def test_the_same_items_in_the_same_order(items: list[int]) -> None:
-    assert list(ahead(items)) == items
+def flat(results: Iterator[list[int]]) -> list[int]:
+    return [result for ready in results for result in ready]
 
 
-def test_one_item_is_made_ahead_and_never_two() -> None:
-    made: list[int] = []
-    third = threading.Event()
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 4), st.integers(1, 9))
+def test_results_come_in_the_order_of_the_items(items: list[int], threads: int, in_flight: int) -> None:
+    order = iter(items)
+
+    def slowest_first(k: int) -> int:
+        for _ in range(5000 * next(order, 0)):
+            pass
+        return k
+
+    results = in_order(slowest_first, range(len(items)), threads=threads, in_flight=in_flight)
+    assert flat(results) == list(range(len(items)))
+
+
+def test_an_item_overtaken_by_all_others_still_comes_first() -> None:
+    others = threading.Semaphore(0)
+
+    def work(k: int) -> int:
+        if k == 0:
+            assert all(others.acquire(timeout=10) for _ in range(3)), "the others are worked on meanwhile"
+        else:
+            others.release()
+        return k
+
+    assert flat(in_order(work, range(4), threads=2, in_flight=4)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 5])
+def test_no_more_items_are_taken_than_allowed(in_flight: int) -> None:
+    taken: list[int] = []
+    used = 0
 
     def items() -> Iterator[int]:
-        for k in range(5):
-            made.append(k)
-            if k == 2:
-                third.set()
+        for k in range(20):
+            taken.append(k)
+            assert len(taken) - used <= in_flight
             yield k
 
-    for k in ahead(items()):
-        if k == 1:
-            assert third.wait(10), "the next item is made while this one is used"
-        assert len(made) <= k + 2
+    for ready in in_order(lambda k: k, items(), threads=3, in_flight=in_flight):
+        assert 1 <= len(ready) <= max(1, in_flight // 2)
+        assert len(taken) - used <= in_flight
+        used += len(ready)
+    assert used == 20
 
 
-def test_a_failure_comes_where_it_happened() -> None:
+def test_what_is_ready_comes_together() -> None:
+    release, done = threading.Event(), threading.Semaphore(0)
+
+    def work(k: int) -> int:
+        if k == 0:
+            assert release.wait(10)
+        done.release()
+        return k
+
+    results = in_order(work, range(6), threads=3, in_flight=6)
+
+    def release_last() -> None:
+        assert all(done.acquire(timeout=10) for _ in range(5))
+        release.set()
+
+    waiting = threading.Thread(target=release_last)
+    waiting.start()
+    assert next(results) == [0, 1, 2]
+    waiting.join()
+    results.close()
+
+
+@pytest.mark.parametrize("where", ["items", "function"])
+def test_a_failure_comes_where_it_happened(where: str) -> None:
     def items() -> Iterator[int]:
-        yield 1
-        raise OSError("gone")
+        yield from range(3)
+        if where == "items":
+            raise OSError("gone")
+        yield from range(3, 9)
 
-    results = ahead(items())
-    assert next(results) == 1
-    with pytest.raises(OSError, match="gone"):
-        next(results)
+    def work(k: int) -> int:
+        if k == 3:
+            raise OSError("gone")
+        return k
 
-
-def test_leaving_early_ends_the_thread() -> None:
     before = threading.active_count()
-    results = ahead(iter(range(100)))
+    seen: list[int] = []
+    with pytest.raises(OSError, match="gone"):
+        seen.extend(k for ready in in_order(work, items(), threads=2, in_flight=4) for k in ready)
+    assert seen == [0, 1, 2]
+    assert threading.active_count() == before
+
+
+def test_items_that_cannot_even_begin_are_a_failure() -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[int]:
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(in_order(abs, Broken()))
+
+
+def test_leaving_early_ends_threads_and_items() -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(100)
+        finally:
+            closed.set()
+
+    before = threading.active_count()
+    results = in_order(abs, items(), threads=3, in_flight=6)
     next(results)
-    results.close()  # type: ignore[attr-defined]
+    results.close()
+    assert closed.is_set()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_request_to_stop_ends_the_wait_for_an_item(begun: bool) -> None:
+    stop, asked = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        if begun:
+            yield 1
+        asked.set()
+        assert stop.wait(10)  # a camera that sends nothing
+        yield 2
+
+    def stop_when_asked() -> None:
+        assert asked.wait(10)
+        stop.set()
+
+    threading.Thread(target=stop_when_asked).start()
+    assert flat(in_order(abs, items(), stop=stop)) in ([1] * begun, [])
+
+
+def test_stages_can_follow_one_another() -> None:
+    before = threading.active_count()
+    first = (k for ready in in_order(abs, range(-50, 0), threads=2, in_flight=4) for k in ready)
+    second = in_order(lambda k: 2 * k, first, threads=2, in_flight=3)
+    assert flat(second) == list(range(100, 0, -2))
     assert threading.active_count() == before
 
 
@@ -102,3 +208,34 @@ def test_an_empty_frame_has_no_cells() -> None:
     )
     assert isinstance(result, CountedFrame)
     assert (result.cells, result.assigned, result.probabilities.shape) == ([], [], (0, 5))
+
+
+def test_neither_threads_nor_batches_change_a_result(tmp_path: Path) -> None:
+    """Frames with many cells, with few, with none, and one that cannot be read; decoded in threads."""
+    classifier = Classifier(load("phantom3"))
+    for k, cells in enumerate((5, 1, 0, 9, 2, 1, 14)):
+        scene = Scene(width_px=820, height_px=616, leukocytes=cells, erythrocytes=0, debris=0)
+        image = simulate_frame(k, scene=scene).image
+        cv2.imwrite(str(tmp_path / f"{k}.png"), image)
+    (tmp_path / "4a.png").write_bytes(b"no image")
+
+    def counted(frames: Iterable[Encoded | Frame | FailedFrame], threads: int) -> list[list[object]]:
+        results = count_frames(
+            frames,
+            classifier,
+            pixel_um=Optics().pixel_um,
+            reject_below=0.5,
+            segmentation={},
+            threads=threads,
+        )
+        return [
+            [r.sha256, r.cells, r.crops.tobytes(), r.probabilities.tobytes(), r.assigned]
+            if isinstance(r, CountedFrame)
+            else [r.name, r.index, r.reason]
+            for r in results
+        ]
+
+    alone = [row for frame in read_frames([tmp_path]) for row in counted([frame], 1)]
+    assert len(alone) == 8
+    for threads in (1, 2, 5):
+        assert counted(read_encoded([tmp_path]), threads) == alone

@@ -96,7 +96,7 @@ def run_of(
 def write_report(folder: Path, frames: Sequence[CountedFrame], run: Run) -> str:
     with ReportWriter(folder, MANIFEST) as writer:
         for counted in frames:
-            writer.add(counted)
+            writer.add(counted, writer.draw(counted))
         return writer.finish(run).read_text(encoding="utf-8")
 
 
@@ -289,7 +289,7 @@ def test_cells_csv_holds_every_cell_and_is_complete_after_each_frame(tmp_path: P
     frames = [counted_frame(k, name='odd, "name"\n.png' if k else None) for k in range(3)]
     with ReportWriter(tmp_path, MANIFEST) as writer:
         for done, counted in enumerate(frames, 1):
-            writer.add(counted)
+            writer.add(counted, writer.draw(counted))
             with (tmp_path / "cells.csv").open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             assert len(rows) == sum(len(frame.cells) for frame in frames[:done])
@@ -328,7 +328,7 @@ def test_a_count_cut_short_does_not_look_finished(tmp_path: Path) -> None:
     write_report(tmp_path, frames, run_of(frames))
     (tmp_path / "annotated" / "mine.jpg").write_bytes(b"")
     with ReportWriter(tmp_path, MANIFEST, replace=True) as writer:
-        writer.add(frames[1])
+        writer.add(frames[1], writer.draw(frames[1]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["annotated", "cells.csv"]
     assert sorted(path.name for path in (tmp_path / "annotated").iterdir()) == [
         "00001-f1.png.jpg",

@@ -1,0 +1,173 @@
+"""``leuko camera``: what cameras there are, what one sees, and what it settles on."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.cli.options import (
+    FiniteRange,
+    NamedPath,
+    json_option,
+    one_line_errors,
+    quiet_libraries,
+    stop_requests,
+)
+
+if TYPE_CHECKING:
+    from edge.cameras import CameraSettings
+    from edge.frames import Frame
+
+
+def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (text.isascii() and width.isdigit() and height.isdigit()):
+        raise click.BadParameter(f"{text!r} is not WIDTHxHEIGHT", context, parameter)
+    return int(width), int(height)
+
+
+size_option = click.option(
+    "--size", callback=_size, metavar="WIDTHxHEIGHT", help="Frame size, px; by default the largest."
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=FiniteRange(0, min_open=True),
+    default=30,
+    show_default=True,
+    help="Seconds that the camera may take to settle.",
+)
+
+
+@click.group()
+def camera() -> None:
+    """Cameras: what there are, what one sees, what it settles on.
+
+    CAMERA is picamera2, picamera2:N, v4l2:N, watch:FOLDER, video:FILE, simulate or simulate:SEED.
+    """
+
+
+@camera.command(name="list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the cameras of this machine."""
+    from edge.cameras import list_cameras
+
+    with quiet_libraries():
+        found, notes = list_cameras()
+    if as_json:
+        cameras = [{"name": one.name, "description": one.description} for one in found]
+        click.echo(json.dumps({"cameras": cameras, "notes": notes}))
+        return
+    width = max(len(one.name) for one in found)
+    for one in found:
+        click.echo(f"{one.name:{width}}  {one.description}")
+    for note in notes:
+        click.echo(note, err=True)
+
+
+@camera.command()
+@click.argument("name", metavar="CAMERA")
+@click.option(
+    "--out", type=NamedPath(dir_okay=False, path_type=Path), required=True, help="Write the frame here (PNG)."
+)
+@click.option("--exposure-us", type=click.IntRange(1), help="Do not settle, but expose so long.")
+@click.option("--gain", type=FiniteRange(0), help="Do not settle, but amplify so much.")
+@size_option
+@timeout_option
+@json_option
+def preview(
+    name: str,
+    out: Path,
+    exposure_us: int | None,
+    gain: float | None,
+    size: tuple[int, int] | None,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Write one settled frame of CAMERA as a PNG, and print its numbers.
+
+    Brightness is the grey level of the clear field, 0 to 255; saturated the share of pixels at 255; focus the
+    variance of the Laplacian, which is largest where the image is sharpest.
+    """
+    import cv2
+
+    from edge.cameras import CameraSettings
+    from edge.cameras.exposure import clear_field
+    from edge.durable import write_atomically
+
+    locked = CameraSettings(exposure_us, gain)
+    frame = _one_frame(name, size, locked if locked != CameraSettings() else None, timeout_s)
+    image = frame.image
+    height, width = image.shape
+    numbers = {
+        "width": width,
+        "height": height,
+        "brightness": clear_field(image),
+        "saturated": float((image == 255).mean()),
+        "focus": float(cv2.Laplacian(image, cv2.CV_32F).var()),
+    }
+    with one_line_errors():
+        write_atomically(out, cv2.imencode(".png", image)[1].tobytes())
+    if as_json:
+        said = {"camera": name, "file": str(out), **numbers, "settings": dict(frame.settings)}
+        click.echo(json.dumps(said))
+        return
+    click.echo(
+        f"{width} x {height} px, brightness {numbers['brightness']:.1f}, "
+        f"saturated {numbers['saturated']:.2%}, focus {numbers['focus']:.1f}"
+    )
+    click.echo(f"preview: {out}", err=True)
+
+
+@camera.command()
+@click.argument("name", metavar="CAMERA")
+@size_option
+@timeout_option
+@json_option
+def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: bool) -> None:
+    """Let CAMERA settle, and print what it locked: a line a setting, with its unit in its name.
+
+    The camera forgets it when it is closed: counting settles by itself.
+    """
+    settings: dict[str, Any] = dict(_one_frame(name, size, None, timeout_s).settings)
+    if as_json:
+        click.echo(json.dumps({"camera": name, "settings": settings}))
+        return
+    for setting, value in settings.items():
+        click.echo(f"{setting} {value}")
+    if not settings:
+        click.echo(f"{name} has nothing to settle", err=True)
+
+
+def _one_frame(
+    name: str, size: tuple[int, int] | None, settings: CameraSettings | None, timeout_s: float
+) -> Frame:
+    """First frame of a camera with locked settings. A camera that hangs does not hang this."""
+    from functools import partial
+
+    from edge.cameras import CameraError, open_camera
+    from edge.frames import FailedFrame
+    from edge.live import live_frames
+
+    with ExitStack() as stack:
+        stack.enter_context(one_line_errors(CameraError))
+        stack.enter_context(quiet_libraries())
+        frames = live_frames(
+            partial(open_camera, name, size=size),
+            stop=stack.enter_context(stop_requests()),
+            settings=settings,
+            open_timeout_s=timeout_s,
+        )
+        frame = next(frames, None)
+        if frame is None:
+            raise CameraError(f"{name}: gave no frame")
+        if isinstance(frame, FailedFrame):
+            raise CameraError(f"{frame.name}: {frame.reason}")
+        return frame

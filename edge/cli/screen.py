@@ -1,0 +1,221 @@
+"""What an operator, the system and a machine get to see of a count while it goes on, and at its end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.cli.options import one_line_errors, quiet_libraries, stop_requests
+from edge.service import Log, Notifier
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.count import CountedFrame, Totals
+    from edge.frames import FailedFrame
+    from edge.report.files import Run
+    from edge.run import Job
+    from edge.session import Session
+
+INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+SOME_FAILED = 3
+
+
+@contextmanager
+def counting(log_form: str) -> Iterator[Screen]:
+    """Surround a count: what can go wrong ends in one line, libraries are quiet, and it is seen."""
+    from edge.bundle import BundleError
+    from edge.cameras import CameraError
+    from edge.runtime import RuntimeMissingError
+    from edge.session import SessionError
+
+    expected = (BundleError, CameraError, RuntimeMissingError, SessionError, ValueError)
+    with one_line_errors(*expected), quiet_libraries(), Screen(log_form == "json") as screen:
+        yield screen
+
+
+def follow(
+    screen: Screen,
+    job: Job,
+    bundle: Bundle,
+    session: Session | None,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Carry a job out, see `edge.run.carry_out`, on the screen; leave with the exit code that it earns."""
+    from edge.frames import list_files
+    from edge.run import carry_out
+
+    if job.camera is None:
+        screen.expect(len(list_files(job.sources)))
+    with ExitStack() as stack:
+        if session is not None:
+            screen.say("session", f"session {session.id}", id=session.id)
+            stack.enter_context(session)
+        stop = stack.enter_context(stop_requests())
+        try:
+            run, page = carry_out(
+                job,
+                bundle,
+                stop=stop,
+                observer=screen,
+                session=session,
+                out=out,
+                force=force,
+                threads=threads,
+            )
+        except BaseException:
+            if session is not None:
+                said = f"session {session.id} is not finished; leuko sessions resume goes on with it"
+                screen.say("unfinished", said, "error", id=session.id)
+            raise
+    screen.end(run, page, live=job.camera is not None, as_json=as_json)
+
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    help="Frames worked on at a time, each with the memory of some two; by default as many as cores.",
+)
+log_option = click.option(
+    "--log",
+    "log_form",
+    type=click.Choice(["words", "json"]),
+    default="words",
+    show_default=True,
+    help="What is written to stderr: words for a person, or an event a line for a machine.",
+)
+
+
+class Screen:
+    """Standard error of a count: words and a progress bar, or lines of JSON; and the watchdog's pings.
+
+    A context manager, entered once ``sys.stderr`` is what it will be.
+
+    Parameters
+    ----------
+    as_json : lines of JSON instead of words
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._notifier = Notifier()
+        self._stack = ExitStack()
+        self._expected: int | None = None
+
+    def __enter__(self) -> Screen:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._log = Log(sys.stderr)
+        self._words = Console(stderr=True, highlight=False, markup=False)
+        hidden = self._as_json or not self._words.is_terminal
+        progress = Progress(console=self._words, transient=True, disable=hidden)
+        self._progress = self._stack.enter_context(progress)
+        relay, logger = _Relay(self), logging.getLogger("edge")
+        logger.addHandler(relay)
+        self._stack.callback(logger.removeHandler, relay)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._notifier.stopping()
+        self._stack.close()
+        if self._as_json and error is not None and not isinstance(error, click.exceptions.Exit):
+            self._log.write("failed", "error", message=str(error))
+
+    def say(self, event: str, words: str, level: str = "info", **facts: Any) -> None:
+        """Tell something beside the frames; the facts are for machines."""
+        if self._as_json:
+            self._log.write(event, level, message=words, **facts)
+        else:
+            self._words.print(words, soft_wrap=True)
+
+    def expect(self, frames: int) -> None:
+        """Say how many frames will come at the least."""
+        self._expected = frames
+
+    def begun(self) -> None:
+        """Everything is ready for the first frame."""
+        self._bar = self._progress.add_task("counting", total=self._expected)
+        self._notifier.ready()
+        self._notifier.alive()
+
+    def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
+        """Show a frame that is counted for good."""
+        from edge.count import CountedFrame
+
+        self._notifier.alive()
+        tally = totals.tally()
+        frames = tally.frames_read + len(tally.failed)
+        total = None if self._expected is None else max(self._expected, frames)
+        said = f"{tally.cells} cells"
+        self._notifier.status(f"{said} in {frames} frames")
+        self._progress.update(self._bar, completed=frames, total=total, description=said)
+        if not self._as_json:
+            return
+        if isinstance(result, CountedFrame):
+            self._log.write(
+                "frame", name=result.frame.name, cells=len(result.cells), leukocytes=tally.leukocytes
+            )
+        else:
+            self._log.write("frame failed", "warning", name=result.name, reason=result.reason)
+
+    def end(self, run: Run, page: Path | None, *, live: bool, as_json: bool) -> None:
+        """Print the results and what else there is to say; leave with the exit code that they earn.
+
+        Parameters
+        ----------
+        run, page : from `edge.run.carry_out`
+        live : from a camera, which only the plan or the operator can end
+        as_json : print one object instead of the table
+        """
+        from rich.console import Console
+
+        from edge.report.files import summary
+        from edge.report.table import print_table
+
+        self._progress.stop()
+        tally = run.tally
+        if as_json:
+            click.echo(json.dumps(summary(run)))
+        elif tally.frames_read:
+            print_table(run, Console(highlight=False))
+        if page is not None:
+            self.say("report", f"report: {page}", path=str(page))
+            if not self._as_json:
+                self.say("", f"annotated frames: {page.parent / 'annotated'}")
+        if run.stopped:
+            self.say("stopped", f"stopped after {tally.frames_read} frames; they are counted")
+            raise click.exceptions.Exit(0 if live else INTERRUPTED)
+        if not tally.frames_read and tally.failed:
+            first, *more = tally.failed
+            rest = f" (and {len(more)} more)" if more else ""
+            raise click.ClickException(f"no frame could be read: {first.name}: {first.reason}{rest}")
+        if tally.failed:
+            raise click.exceptions.Exit(SOME_FAILED)
+
+
+class _Relay(logging.Handler):
+    """Brings what the runtime logs onto the screen."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        source = record.name.rpartition(".")[2]
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._screen.say(source, record.getMessage(), level)

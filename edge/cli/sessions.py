@@ -1,0 +1,218 @@
+"""``leuko sessions`` lists, shows, checks and exports what was counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.cli.options import NamedPath, json_option, one_line_errors
+from edge.cli.screen import counting, follow, log_option, threads_option
+from edge.cli.tables import new_table, plain, print_table
+
+if TYPE_CHECKING:
+    from edge.session import Header, StoredSession, Totals
+
+session_argument = click.argument("session", default="latest", type=NamedPath(path_type=str))
+
+
+@click.group()
+def sessions() -> None:
+    """Look into the sessions of this device, and take them elsewhere.
+
+    SESSION is an id, the beginning of one, "latest" (the default), or the path of a session's file, with a
+    slash in it or ending in .db.
+    """
+
+
+@sessions.command("list")
+@json_option
+def list_sessions(as_json: bool) -> None:
+    """List the sessions, newest first."""
+    from edge.session import SessionError, newest_first
+
+    with one_line_errors(SessionError):
+        listed = newest_first()
+    if as_json:
+        click.echo(
+            json.dumps(
+                [
+                    {
+                        "id": one.id,
+                        "path": str(one.path),
+                        "state": one.state,
+                        "header": one.header and _said(one.header),
+                        "frames": one.frames,
+                        "cells": one.cells,
+                        "reason": one.reason,
+                    }
+                    for one in listed
+                ]
+            )
+        )
+        return
+    table = new_table("Session", "Sample", "Operator", "State", "Frames", "Cells", "Bundle", "Reason")
+    for one in listed:
+        about = (one.header.sample_id, one.header.operator) if one.header else ("", "")
+        table.add_row(
+            *map(plain, (one.id, *about, one.state, str(one.frames), str(one.cells))),
+            plain(one.header.bundle if one.header else ""),
+            plain(one.reason),
+            style="red" if one.state == "unreadable" else "",
+        )
+    print_table(table)
+
+
+@sessions.command()
+@session_argument
+@json_option
+def show(session: str, as_json: bool) -> None:
+    """Show what SESSION says of itself, and what was counted in it."""
+    from edge.session import SessionError, clock_note
+    from edge.session.export import described
+
+    with one_line_errors(SessionError), _read(session) as stored, stored.snapshot():
+        note = clock_note(stored.id, stored.header.started)
+        if as_json:
+            click.echo(json.dumps(described(stored) | {"clock": note}))
+            return
+        facts, totals = _facts(stored), stored.totals()
+    table = new_table("Session", plain(stored.id))
+    for name, value in facts.items():
+        table.add_row(name, plain(value))
+    print_table(table)
+    click.echo()
+    _print_counts(totals, stored.header)
+    if note:
+        click.echo(f"\n{note}", err=True)
+
+
+@sessions.command()
+@session_argument
+@json_option
+def verify(session: str, as_json: bool) -> None:
+    """Check that nothing in SESSION was changed, removed, moved or added.
+
+    Exit code 1 and a line a problem otherwise.
+    """
+    from edge.session import SessionError
+
+    with one_line_errors(SessionError), _read(session) as stored, stored.snapshot():
+        problems = stored.verify()
+        said: dict[str, Any] = {"id": stored.id, "problems": problems}
+        if not problems:
+            said |= {"state": stored.state, "frames": stored.count_frames(), "last_hash": stored.last_hash}
+    if as_json:
+        click.echo(json.dumps(said))
+    elif problems:
+        click.echo("\n".join(plain(problem).plain for problem in problems))
+    else:
+        click.echo(f"{stored.id}: the chain of {said['frames']} records holds, {said['last_hash']}")
+        if said["state"] != "finished":
+            click.echo("not finished: nothing would show that records at its end are missing", err=True)
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+@sessions.command()
+@click.argument("session", required=False, type=NamedPath(path_type=str))
+@threads_option
+@log_option
+@json_option
+def resume(session: str | None, threads: int | None, log_form: str, as_json: bool) -> None:
+    """Go on with an unfinished SESSION, by default the newest, and print its results.
+
+    They are those of a count that was not interrupted; files that were counted must not have changed. Exit
+    codes are those of leuko count.
+    """
+    from edge.run import resumed
+    from edge.session import SessionError, resolve, unfinished
+
+    with counting(log_form) as screen:
+        if session is None and not (found := unfinished()):
+            raise SessionError("no session is unfinished")
+        path = found[0] if session is None else resolve(session)
+        follow(screen, *resumed(path), threads=threads, as_json=as_json)
+
+
+@sessions.command()
+@session_argument
+@click.option(
+    "--out",
+    required=True,
+    type=NamedPath(file_okay=False, path_type=Path),
+    help="Write the files into this folder.",
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["csv", "json", "fcs"]),
+    help="Only this one, or these; by default all.",
+)
+@click.option("--force", is_flag=True, help="Replace files of an earlier export.")
+@json_option
+def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Write SESSION as cells.csv, frames.csv, session.json and cells.fcs (FCS 3.1, an event a cell)."""
+    from edge.session import SessionError
+    from edge.session.export import FORMATS
+    from edge.session.export import export as write
+
+    with one_line_errors(SessionError), _read(session) as stored:
+        written = write(stored, out, list(dict.fromkeys(formats or FORMATS)), replace=force)
+    if as_json:
+        click.echo(json.dumps({"id": stored.id, "files": [str(path) for path in written]}))
+        return
+    for path in written:
+        click.echo(path)
+
+
+def _read(name: str) -> StoredSession:
+    from edge.session import read_session, resolve
+
+    return read_session(resolve(name))
+
+
+def _said(header: Header) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(header) | {"started": header.started.isoformat()}
+
+
+def _facts(stored: StoredSession) -> dict[str, str]:
+    header, finished, totals = stored.header, stored.finished, stored.totals()
+    ended = f", {finished.reason}, {finished.ended:%Y-%m-%d %H:%M:%S %Z}" if finished else ""
+    facts = {
+        "Sample": header.sample_id or "not said",
+        "Operator": header.operator or "not said",
+        "Started": f"{header.started:%Y-%m-%d %H:%M:%S %Z}",
+        "State": f"{stored.state}{ended}",
+        "Plan": _words(header.plan),
+        "Sources": ", ".join(header.sources),
+        "Bundle": f"{header.bundle}, SHA-256 {header.bundle_sha256}",
+        "Profile": f"SHA-256 {header.profile_sha256}" if header.profile_sha256 else "none",
+        "Parameters": _words(header.parameters),
+        "Software": header.software,
+        "Frames": f"{totals.frames_read} read, {totals.frames_failed} not readable,"
+        f" {totals.frames_dropped} dropped, {totals.frames_out} with quality out of limits",
+        "Hash": stored.last_hash,
+        "File": str(stored.path),
+    }
+    if totals.identities is not None:
+        facts["Cells"] = f"{totals.identities} different ones, in {totals.cells} sightings"
+    return facts
+
+
+def _words(mapping: Any) -> str:
+    return ", ".join(f"{name} {json.dumps(value)}" for name, value in mapping.items()) or "none"
+
+
+def _print_counts(totals: Totals, header: Header) -> None:
+    table = new_table("Cell", "Count" if totals.identities is None else "Sightings", "")
+    table.columns[1].justify = "right"
+    for label, count in totals.counts.items():
+        table.add_row(plain(label), str(count), "" if label in header.counted else "not a leukocyte")
+    table.add_row("rejected", str(totals.rejected), "")
+    print_table(table)

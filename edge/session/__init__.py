@@ -1,0 +1,27 @@
+"""A session: what was counted, frame by frame, in one SQLite file that a power cut leaves whole."""
+
+from edge.session.listing import Listed, newest_first, unfinished
+from edge.session.names import SessionError, clock_note, resolve, sessions_folder
+from edge.session.record import CellRecord, Finish, FrameRecord, Header, Totals, frame_record
+from edge.session.store import Session, StoredSession, create, open_session, read_session
+
+__all__ = [
+    "CellRecord",
+    "Finish",
+    "FrameRecord",
+    "Header",
+    "Listed",
+    "Session",
+    "SessionError",
+    "StoredSession",
+    "Totals",
+    "clock_note",
+    "create",
+    "frame_record",
+    "newest_first",
+    "open_session",
+    "read_session",
+    "resolve",
+    "sessions_folder",
+    "unfinished",
+]

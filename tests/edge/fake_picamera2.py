@@ -1,0 +1,189 @@
+"""picamera2 with a sensor, for what libcamera's virtual camera lacks: controls that take effect frames later.
+
+Automatic exposure and white balance approach their goal frame by frame; a control that is set shows in the
+metadata `LAG` frames later, rounded to the sensor's rows and steps of gain; rows of the buffer are padded. No
+frame comes before it is asked for, so nothing here takes time.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+LAG = 3
+ROW_US = 18.9
+PADDING = 24
+GOAL = {"ExposureTime": 9_000.0, "AnalogueGain": 1.6, "Red": 2.1, "Blue": 1.7}
+
+
+class Job:
+    def __init__(self, request: Request | None) -> None:
+        self.request = request
+
+
+class Request:
+    def __init__(self, camera: Picamera2, metadata: dict[str, Any], grey: int) -> None:
+        self.camera = camera
+        self.config = {"main": dict(camera.configuration["main"])}
+        self.metadata = metadata
+        self.grey = grey
+        self.released = False
+        camera.outstanding += 1
+
+    def get_metadata(self) -> dict[str, Any]:
+        return dict(self.metadata)
+
+    def release(self) -> None:
+        assert not self.released
+        self.released = True
+        self.camera.outstanding -= 1
+
+
+class MappedArray:
+    def __init__(self, request: Request, name: str, reshape: bool = True, write: bool = True) -> None:
+        assert not reshape
+        assert not write
+        self.request, self.stream = request, request.config[name]
+
+    def __enter__(self) -> MappedArray:
+        assert not self.request.released
+        (width, height), stride = self.stream["size"], self.stream["stride"]
+        buffer = np.full((height * 3 // 2, stride), 255, np.uint8)
+        buffer[:height, :width] = self.request.grey
+        self.array = buffer.ravel()[: self.request.camera.buffer_bytes]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self.array
+
+
+class Picamera2:
+    """One sensor; what tests change are the class's attributes."""
+
+    known: tuple[dict[str, Any], ...] = (
+        {"Model": "imx477", "Id": "/base/axi/i2c@1/imx477@1a", "Num": 0},
+        {"Model": "Webcam", "Id": "/base/scb/pcie@1/usb@0,0-1:1.0-046d", "Num": 1},
+    )
+    controls: tuple[str, ...] = (
+        "AeEnable",
+        "AwbEnable",
+        "ExposureTime",
+        "AnalogueGain",
+        "ColourGains",
+        "FrameDurationLimits",
+        "NoiseReductionMode",
+    )
+    sensor_resolution = (400, 300)
+    formats: Mapping[str, str] = {}
+    buffer_bytes: int | None = None
+    flicker = 0.0
+    flicker_when_locked = 0.0
+    frames_until_silence = 10**9
+    opened: ClassVar[list[Picamera2]]
+
+    def __init__(self, camera_num: int = 0) -> None:
+        if camera_num >= len(self.known):
+            raise RuntimeError(f"No camera number {camera_num} found")
+        self.camera_controls = dict.fromkeys(self.controls, (0, 1, 0))
+        self.outstanding = self.frames = 0
+        self.started = self.closed = False
+        self.pending: list[dict[str, Any]] = [{}] * LAG
+        self.set: dict[str, Any] = {}
+        self.now = {"ExposureTime": 1_000.0, "AnalogueGain": 1.0, "Red": 1.0, "Blue": 1.0}
+        self.opened.append(self)
+
+    @classmethod
+    def global_camera_info(cls) -> list[dict[str, Any]]:
+        return list(cls.known)
+
+    def create_video_configuration(self, **options: Any) -> dict[str, Any]:
+        return options
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        main = configuration["main"]
+        width, height = main["size"]
+        form = self.formats.get(main["format"], main["format"])
+        self.configuration = {"main": {"size": (width, height), "format": form, "stride": width + PADDING}}
+        self.colour_space = configuration["colour_space"]
+        self.set_controls(configuration["controls"])
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return self.configuration
+
+    def start(self) -> None:
+        self.started = True
+
+    def set_controls(self, controls: dict[str, Any]) -> None:
+        for name in controls:
+            if name not in self.camera_controls:
+                raise RuntimeError(f"Control {name} is not advertised by libcamera")
+        self.set |= controls
+
+    def capture_request(self, wait: bool) -> Job:
+        assert not wait
+        assert self.started
+        assert self.outstanding < 4, "the camera has no buffer left"
+        if self.frames >= self.frames_until_silence:
+            return Job(None)
+        self.frames += 1
+        self.pending.append(dict(self.set))
+        active = self.pending.pop(0)
+        self._follow(active)
+        flicker = self.flicker if active.get("AeEnable", True) else self.flicker_when_locked
+        wobble = 1 + flicker * (-1) ** self.frames
+        metadata: dict[str, Any] = {
+            "SensorTimestamp": self.frames * 33_333_000,
+            "ExposureTime": int(round(self.now["ExposureTime"] * wobble / ROW_US) * ROW_US),
+            "AnalogueGain": 256 / round(256 / self.now["AnalogueGain"]),
+            "DigitalGain": 1.0,
+            "SensorTemperature": 41.0,
+            "Lux": 400.0,
+            "ScalerCrop": (0, 0, 400, 300),
+        }
+        if "ColourGains" in self.camera_controls:
+            metadata["ColourGains"] = (self.now["Red"], self.now["Blue"])
+        return Job(Request(self, metadata, self.frames % 200))
+
+    def _follow(self, active: dict[str, Any]) -> None:
+        automatic = {
+            "ExposureTime": active.get("AeEnable", True),
+            "AnalogueGain": active.get("AeEnable", True),
+            "Red": active.get("AwbEnable", True),
+            "Blue": active.get("AwbEnable", True),
+        }
+        wanted = dict(active)
+        if "ColourGains" in active:
+            wanted["Red"], wanted["Blue"] = active["ColourGains"]
+        for name, value in self.now.items():
+            if automatic[name]:
+                self.now[name] = value + 0.3 * (GOAL[name] - value)
+            else:
+                self.now[name] = wanted.get(name, value)
+
+    def wait(self, job: Job, timeout: float) -> Request:
+        if job.request is None:
+            raise TimeoutError
+        return job.request
+
+    def cancel_all_and_flush(self) -> None:
+        self.flushed = True
+
+    def close(self) -> None:
+        assert self.flushed, "it would wait behind a capture that never comes"
+        assert not self.outstanding, "requests are released"
+        self.closed = True
+
+
+def modules() -> dict[str, types.ModuleType]:
+    """What Python finds under these names."""
+    libcamera: Any = types.ModuleType("libcamera")
+    libcamera.ColorSpace = types.SimpleNamespace(Sycc=lambda: "sYCC")
+    mode = types.SimpleNamespace(Off=0)
+    libcamera.controls = types.SimpleNamespace(draft=types.SimpleNamespace(NoiseReductionModeEnum=mode))
+    picamera2: Any = types.ModuleType("picamera2")
+    picamera2.Picamera2 = type("Picamera2", (Picamera2,), {"opened": []})
+    picamera2.MappedArray = MappedArray
+    return {"libcamera": libcamera, "picamera2": picamera2}

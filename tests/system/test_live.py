@@ -1,0 +1,280 @@
+"""Counting live and in sessions, as an operator or systemd runs it: stopped, killed, resumed, out of disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.session import newest_first, read_session
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 120
+"""A process that takes longer hangs."""
+
+Environment = dict[str, str]
+
+
+def started(home: Path, *words: str | Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge.cli", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "LEUKO_HOME": str(home), "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def leuko(home: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    with started(home, *words) as run:
+        out, said = run.communicate(timeout=LIMIT_S)
+    return subprocess.CompletedProcess(words, run.returncode, out, said)
+
+
+def after_frames(run: subprocess.Popen[str], frames: int) -> None:
+    """Wait until a count with ``--log json`` has told of so many frames."""
+    assert run.stderr is not None
+    seen = 0
+    while seen < frames:
+        line = run.stderr.readline()
+        assert line, "it ended before"
+        seen += json.loads(line)["event"] == "frame"
+
+
+def counted(text: str) -> dict[str, Any]:
+    """A count's results, without what differs from run to run."""
+    said: dict[str, Any] = json.loads(text)
+    return {name: value for name, value in said.items() if name not in ("seconds", "finished", "session")}
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("frames") / "sample"
+    assert leuko(folder, "simulate", folder, "--frames", "8", "--seed", "6").returncode == 0
+    return folder / "frames"
+
+
+def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:5", "--sample", "S 1", "--operator", "Ann", "--keep-crops")
+    done = leuko(tmp_path, *words, "--until-cells", "20", "--json", "--out", tmp_path / "result")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    leukocytes = sum(said["counts"][label] for label in said["fractions"])
+    assert leukocytes >= 20
+    assert said["plan"] == {"until_cells": 20}
+    assert said["ended"] == f"{leukocytes} leukocytes of 20 asked for"
+    assert said["sources"] == ["simulate:5"]
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert (listed.id, listed.state, listed.reason) == (said["session"], "finished", said["ended"])
+    with read_session(listed.path) as session:
+        assert session.verify() == []
+        assert (session.header.sample_id, session.header.operator) == ("S 1", "Ann")
+        assert session.header.plan == said["plan"]
+        assert dict(session.totals().counts) == said["counts"]
+        assert session.finished is not None
+        assert session.finished.result == said
+        records = list(session.frames(crops=True))
+    assert [record.name for record in records] == [f"simulate:5#{k}" for k in range(len(records))]
+    assert all(record.settings["exposure_us"] and record.sha256 for record in records)
+    assert all(cell.crop_png for record in records for cell in record.cells)
+    page = (tmp_path / "result" / "report.html").read_text()
+    assert said["ended"] in page
+    assert said["session"] in page
+
+
+def test_files_make_a_session_only_when_asked(frames: Path, tmp_path: Path) -> None:
+    plain = leuko(tmp_path, "count", frames, "--json")
+    assert not (tmp_path / "sessions").exists()
+    kept = leuko(tmp_path, "count", frames, "--session", "--json")
+    assert counted(kept.stdout) == counted(plain.stdout)
+    assert json.loads(plain.stdout)["session"] is None
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert listed.id == json.loads(kept.stdout)["session"]
+    assert listed.reason == "all frames"
+
+
+@pytest.mark.parametrize("at", [1, 4, 7])
+def test_files_killed_and_resumed_count_as_if_nothing_had_happened(
+    frames: Path, tmp_path: Path, at: int
+) -> None:
+    (tmp_path / "broken").mkdir()
+    shutil.copytree(frames, tmp_path / "broken", dirs_exist_ok=True)
+    (tmp_path / "broken" / "frame_0002a.png").write_bytes(b"no image")
+    words = ("count", tmp_path / "broken", "--session", "--log", "json", "--threads", "2")
+    whole = leuko(tmp_path / "whole", *words, "--json")
+    with started(tmp_path / "home", *words) as run:
+        after_frames(run, at)
+        run.kill()
+    with read_session(newest_first(tmp_path / "home" / "sessions")[0].path) as session:
+        assert session.state == "unfinished"
+        assert session.totals().frames_read >= at
+    done = leuko(tmp_path / "home", "sessions", "resume", "--json")
+    assert done.returncode == whole.returncode == 3, done.stderr
+    assert counted(done.stdout) == counted(whole.stdout)
+    with read_session(newest_first(tmp_path / "home" / "sessions")[0].path) as session:
+        assert session.verify() == []
+        assert session.state == "finished"
+    again = leuko(tmp_path / "home", "sessions", "resume")
+    assert again.returncode == 1
+    assert again.stderr == "Error: no session is unfinished\n"
+
+
+def test_a_camera_killed_and_resumed_reaches_the_same_end(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:8", "--until-cells", "40", "--log", "json")
+    whole = leuko(tmp_path / "whole", *words, "--json")
+    with started(tmp_path / "home", *words) as run:
+        after_frames(run, 2)
+        run.kill()
+    other = leuko(tmp_path / "home", "count", "--camera", "simulate:9", "--resume", "--until-cells", "3")
+    assert other.returncode == 0, other.stderr
+    done = leuko(tmp_path / "home", "count", "--camera", "simulate:8", "--resume", "--json")
+    assert counted(done.stdout) == counted(whole.stdout)
+    states = [(listed.state, listed.frames > 1) for listed in newest_first(tmp_path / "home" / "sessions")]
+    assert states == [("finished", False), ("finished", True)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_operator_ends_a_camera_count(tmp_path: Path, number: signal.Signals) -> None:
+    with started(tmp_path, "count", "--camera", "simulate", "--log", "json", "--json") as run:
+        after_frames(run, 2)
+        run.send_signal(number)
+        out, _ = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 0
+    said = json.loads(out)
+    assert said["stopped"] is True
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert (listed.state, listed.reason, listed.frames) == ("finished", "stopped", said["frames"]["read"])
+
+
+def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with notified(tmp_path) as (listener, name):
+        run = started(tmp_path, "count", "--camera", f"watch:{tmp_path / 'empty'}", NOTIFY_SOCKET=name)
+        with run:
+            assert listener.recv(100) == b"READY=1"
+            run.terminate()
+            out, said = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 0
+    assert (out, said.splitlines()[-1]) == ("", "stopped after 0 frames; they are counted")
+
+
+def notified(folder: Path) -> Any:
+    from contextlib import contextmanager
+
+    @contextmanager
+    def listening() -> Iterator[tuple[socket.socket, str]]:
+        name = f"@leuko-{os.getpid()}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.settimeout(LIMIT_S)
+            listener.bind("\0" + name[1:])
+            yield listener, name
+
+    return listening()
+
+
+def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -> None:
+    with notified(tmp_path) as (listener, name):
+        words = ("count", "--camera", "simulate:2", "--until-cells", "20")
+        with started(tmp_path, *words, NOTIFY_SOCKET=name, WATCHDOG_USEC="2") as run:
+            heard = [listener.recv(1000).decode()]
+            while heard[-1] != "STOPPING=1":
+                heard.append(listener.recv(1000).decode())
+            run.communicate(timeout=LIMIT_S)
+    assert heard[:2] == ["READY=1", "WATCHDOG=1"]
+    frames = newest_first(tmp_path / "sessions")[0].frames
+    assert heard[2:-1].count("WATCHDOG=1") == frames
+    assert heard[-2].startswith("STATUS=")
+
+
+def test_a_camera_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = leuko(tmp_path, "count", "--camera", "video:absent.avi")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "absent.avi" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) -> None:
+    shutil.copytree(frames, tmp_path / "frames")
+    with started(tmp_path, "count", tmp_path / "frames", "--session", "--log", "json") as run:
+        after_frames(run, 3)
+        run.kill()
+    changed = tmp_path / "frames" / "frame_0002.png"
+    shutil.copy(frames / "frame_0003.png", changed)
+    done = leuko(tmp_path, "sessions", "resume")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"Error: {changed} has changed since it was counted"
+    changed.unlink()
+    done = leuko(tmp_path, "sessions", "resume")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {changed} was counted here, and now there is ")
+    shutil.copy(frames / "frame_0002.png", changed)
+    assert leuko(tmp_path, "sessions", "resume").returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of half a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "leuko-test", str(place)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("file systems may not be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def remount(small_disk: Path) -> Callable[[str], None]:
+    def remounted(options: str) -> None:
+        command = ["mount", "-o", f"remount,{options}", str(small_disk)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return remounted
+
+
+def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(
+    small_disk: Path, remount: Callable[[str], None]
+) -> None:
+    words = ("count", "--camera", "simulate:4", "--keep-crops", "--until-cells", "150")
+    done = leuko(small_disk, *words)
+    assert done.returncode == 1
+    *_, hint, error = done.stderr.splitlines()
+    assert error.startswith("Error: ")
+    assert "disk is full" in error
+    assert "Traceback" not in done.stderr
+    (listed,) = newest_first(small_disk / "sessions")
+    assert listed.id in hint
+    assert listed.state == "unfinished"
+    assert listed.frames > 0
+    with read_session(listed.path) as session:
+        assert session.verify() == []
+    remount("size=64m")
+    whole = leuko(small_disk / "whole", *words, "--json")
+    assert counted(leuko(small_disk, "sessions", "resume", "--json").stdout) == counted(whole.stdout)
+
+
+def test_a_disk_that_becomes_read_only_likewise(small_disk: Path, remount: Callable[[str], None]) -> None:
+    remount("size=64m")
+    with started(small_disk, "count", "--camera", "simulate:4", "--log", "json") as run:
+        after_frames(run, 2)
+        # an open file keeps a file system from becoming read-only, unless it is forced to: as a failing card is
+        forced = subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True)
+        if forced.returncode:
+            run.kill()
+            pytest.skip("a file system that is written to cannot be made read-only here")
+        _, said = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 1
+    assert "read-only" in said.splitlines()[-1]
