@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "train.cli.evaluate",
     "study": "train.cli.study",
     "convert": "convert.cli",
+    "firmware": "firmware_config.cli",
 }
 
 

@@ -1,0 +1,97 @@
+"""``leuko firmware`` makes an instrument of a Raspberry Pi."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.cli.options import NamedPath, json_option
+from firmware_config.hardware import BOARDS, RELEASES, SENSORS
+
+if TYPE_CHECKING:
+    from firmware_config.check import Checked
+
+profile_argument = click.argument("profile", type=NamedPath(exists=True, dir_okay=False, path_type=Path))
+root_option = click.option(
+    "--root",
+    default="/",
+    show_default=True,
+    type=NamedPath(exists=True, file_okay=False, path_type=Path),
+    help="Root folder of the device's system, for one that is mounted here.",
+)
+
+
+@click.group()
+def firmware() -> None:
+    """Make an instrument of a Raspberry Pi: one profile says what it is.
+
+    PROFILE is a TOML file that leuko firmware init begins.
+    """
+
+
+@firmware.command()
+@click.option("--board", required=True, type=click.Choice(list(BOARDS)), help="Which Raspberry Pi.")
+@click.option("--sensor", required=True, type=click.Choice(list(SENSORS)), help="Which camera.")
+@click.option(
+    "--release",
+    type=click.Choice(list(RELEASES)),
+    default="bookworm",
+    show_default=True,
+    help="Of Raspberry Pi OS Lite, 64 bit.",
+)
+def init(board: str, sensor: str, release: str) -> None:
+    """Print a commented profile to begin with."""
+    from firmware_config.profile import write
+    from firmware_config.start import beginning
+
+    click.echo(write(beginning(board, sensor, release)), nl=False)
+
+
+@firmware.command()
+def keys() -> None:
+    """Print all keys of a profile with their ranges, as a table in Markdown."""
+    from firmware_config.profile import documentation
+
+    click.echo(documentation(), nl=False)
+
+
+@firmware.command()
+@profile_argument
+@root_option
+@json_option
+def check(profile: Path, root: Path, as_json: bool) -> None:
+    """Name every problem of PROFILE: line, key, why, and what to do.
+
+    Exit code 1 if there is one.
+    """
+    from dataclasses import asdict
+
+    from firmware_config.check import named
+
+    checked = _checked(profile, root)
+    if as_json:
+        problems = [asdict(problem) for problem in checked.problems]
+        click.echo(json.dumps({"profile": str(profile), "problems": problems, "notes": checked.notes}))
+    else:
+        for problem in checked.problems:
+            click.echo(named(problem, str(profile)))
+    for note in checked.notes:
+        click.echo(note, err=True)
+    if checked.problems:
+        raise click.exceptions.Exit(1)
+    click.echo(f"{profile}: no problem", err=True)
+
+
+def _checked(profile: Path, root: Path) -> Checked:
+    from edge.cli.options import one_line_errors
+    from firmware_config.check import check
+
+    with one_line_errors():
+        try:
+            text = profile.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise click.ClickException(f"{profile}: not UTF-8; write it anew as a plain text") from error
+        return check(text, profile.parent, root)
