@@ -13,6 +13,7 @@ from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 
 if TYPE_CHECKING:
     from firmware_config.check import Checked
+    from firmware_config.tree import Tree
 
 profile_argument = click.argument("profile", type=NamedPath(exists=True, dir_okay=False, path_type=Path))
 root_option = click.option(
@@ -83,6 +84,51 @@ def check(profile: Path, root: Path, as_json: bool) -> None:
     if checked.problems:
         raise click.exceptions.Exit(1)
     click.echo(f"{profile}: no problem", err=True)
+
+
+@firmware.command()
+@profile_argument
+@click.option(
+    "--out",
+    required=True,
+    type=NamedPath(file_okay=False, path_type=Path),
+    help="Write into this folder, which must be empty or not there yet.",
+)
+def render(profile: Path, out: Path) -> None:
+    """Write what PROFILE would install, as a tree below the --out folder.
+
+    Of the boot partition's files only the lines and words that are put into them are written.
+    """
+    from edge.cli.options import one_line_errors
+    from firmware_config.tree import Link
+
+    tree = _tree(profile, Path("/"))
+    with one_line_errors():
+        if out.exists() and any(out.iterdir()):
+            raise click.ClickException(f"{out}: is not empty; name another folder, or empty it")
+        for name, entry in tree.items():
+            place = out / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(entry, Link):
+                place.symlink_to(entry.target)
+            else:
+                place.write_bytes(entry.content)
+            click.echo(place)
+
+
+def _tree(profile: Path, root: Path) -> Tree:
+    """Render a profile that has no problem."""
+    from edge.cli.options import one_line_errors
+    from firmware_config import render
+    from firmware_config.check import named
+
+    checked = _checked(profile, root)
+    for problem in checked.problems:
+        click.echo(named(problem, str(profile)), err=True)
+    if checked.profile is None:
+        raise click.ClickException(f"{profile}: correct what leuko firmware check names first")
+    with one_line_errors():
+        return render.render(checked.profile, profile.read_text(encoding="utf-8"), profile.parent)
 
 
 def _checked(profile: Path, root: Path) -> Checked:

@@ -23,7 +23,7 @@ HOME = "/var/lib/leuko"
 """Folder of the count service's state on the device."""
 
 _TEXT = r"[\w .,:;/()+×µ-]{1,80}"
-_PATH = r"/[\w./-]{1,200}"
+_PATH = "/[A-Za-z0-9_./-]{1,200}"
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotes"}
 
 Value = str | int | float | bool
@@ -68,7 +68,7 @@ class Camera:
     sensor: str = _key("which camera", one_of=tuple(SENSORS))
     overlay: str = _key(
         "device tree overlay and its parameters, empty for none",
-        pattern=r"([a-z0-9-]+(,[a-z0-9-]+(=\w+)?)*)?",
+        pattern=r"([a-z0-9-]+(,[a-z0-9-]+(=[A-Za-z0-9_]+)?)*)?",
         like="an overlay and its parameters, by comma",
         default="",
     )
@@ -111,7 +111,7 @@ class Bundle:
 
     file: str = _key(
         "a shipped name, or a .tflite file, seen from the profile's folder",
-        pattern=r"[\w./-]{1,200}",
+        pattern="[A-Za-z0-9_./-]{1,200}",
         like="a name or a path",
     )
     sha256: str = _key(
@@ -139,7 +139,7 @@ class Storage:
     )
     data_partition: str | None = _key(
         f"ext4, mounted on {HOME}",
-        pattern=r"(LABEL|PARTLABEL|UUID|PARTUUID)=[\w-]{1,40}",
+        pattern=r"(LABEL|PARTLABEL|UUID|PARTUUID)=[A-Za-z0-9_-]{1,40}",
         like="LABEL=, PARTLABEL=, UUID= or PARTUUID= and a name",
         default=None,
     )
