@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import NamedPath, json_option
+from edge.cli.options import NamedPath, json_option, one_line_errors
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from firmware_config.check import Checked
+    from firmware_config.install import Change, Plan
     from firmware_config.tree import Tree
 
 profile_argument = click.argument("profile", type=NamedPath(exists=True, dir_okay=False, path_type=Path))
@@ -99,7 +102,6 @@ def render(profile: Path, out: Path) -> None:
 
     Of the boot partition's files only the lines and words that are put into them are written.
     """
-    from edge.cli.options import one_line_errors
     from firmware_config.tree import Link
 
     tree = _tree(profile, Path("/"))
@@ -116,9 +118,101 @@ def render(profile: Path, out: Path) -> None:
             click.echo(place)
 
 
+@firmware.command()
+@profile_argument
+@root_option
+def diff(profile: Path, root: Path) -> None:
+    """Print what installing PROFILE would change, and nothing if all is as it says.
+
+    Exit code 1 if something would change.
+    """
+    changes = _planned(root, _tree(profile, root)).changes
+    _show(changes)
+    if changes:
+        raise click.exceptions.Exit(1)
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do it; without this it is only shown.")
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Also what somebody changed by hand since it was installed."
+)
+
+
+@firmware.command()
+@profile_argument
+@root_option
+@yes_option
+@overwrite_option
+def install(profile: Path, root: Path, yes: bool, overwrite: bool) -> None:
+    """Install PROFILE: show what changes and, with --yes, do it.
+
+    What was there before is kept, and comes back with leuko firmware uninstall. If anything fails, all that
+    was done is undone. What is installed already is left alone.
+    """
+    _install(root, _tree(profile, root), yes, overwrite)
+
+
+@firmware.command()
+@root_option
+@yes_option
+@overwrite_option
+def uninstall(root: Path, yes: bool, overwrite: bool) -> None:
+    """Restore what was there before installing: show what changes and, with --yes, do it.
+
+    The service's user and its sessions stay.
+    """
+    _install(root, {}, yes, overwrite)
+
+
+def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
+    import os
+
+    from firmware_config import system
+    from firmware_config.install import InstallError, carry_out
+
+    planned = _planned(root, tree)
+    _show(planned.changes)
+    if planned.edited and not overwrite:
+        paths = ", ".join(f"/{path}" for path in planned.edited)
+        raise click.ClickException(
+            f"changed by hand since it was installed: {paths}; --overwrite gives it up"
+        )
+    if not planned.changes:
+        click.echo("nothing to change", err=True)
+    elif not yes:
+        click.echo("nothing was changed; --yes does it", err=True)
+    if not yes:
+        return
+    if os.geteuid() != 0:
+        raise click.ClickException("needs root: sudo leuko firmware ...")
+
+    def finish() -> None:
+        if tree:
+            system.make_users_and_folders(root)
+        system.reload(root)
+
+    with one_line_errors(InstallError):
+        carry_out(planned, finish)
+    if root == Path("/") and planned.changes:
+        click.echo("restart the device for all of it to hold", err=True)
+
+
+def _planned(root: Path, tree: Tree) -> Plan:
+    from firmware_config.install import InstallError, plan
+
+    with one_line_errors(InstallError):
+        return plan(root, tree)
+
+
+def _show(changes: Sequence[Change]) -> None:
+    from firmware_config.install import differences
+
+    for line in differences(changes):
+        click.echo(line)
+
+
 def _tree(profile: Path, root: Path) -> Tree:
     """Render a profile that has no problem."""
-    from edge.cli.options import one_line_errors
     from firmware_config import render
     from firmware_config.check import named
 
@@ -132,7 +226,6 @@ def _tree(profile: Path, root: Path) -> Tree:
 
 
 def _checked(profile: Path, root: Path) -> Checked:
-    from edge.cli.options import one_line_errors
     from firmware_config.check import check
 
     with one_line_errors():

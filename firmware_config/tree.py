@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,10 +70,7 @@ class Word:
         """See `Edit`."""
         if content is None or (original is not None and self.content in original.split()):
             return content
-        if self.content not in content.split():
-            return content
-        line, end, rest = content.partition(b"\n")
-        return line.replace(b" " + self.content, b"", 1) + end + rest
+        return re.sub(rb" %b(?!\S)" % re.escape(self.content), b"", content, count=1)
 
 
 Entry = File | Link | Block | Word
