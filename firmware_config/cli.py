@@ -164,6 +164,36 @@ def uninstall(root: Path, yes: bool, overwrite: bool) -> None:
     _install(root, {}, yes, overwrite)
 
 
+@firmware.command("bundle-wheels")
+@click.option(
+    "--release",
+    type=click.Choice(list(RELEASES)),
+    default="bookworm",
+    show_default=True,
+    help="Of Raspberry Pi OS on the device.",
+)
+@click.option(
+    "--machine",
+    type=click.Choice(["aarch64", "x86_64"]),
+    default="aarch64",
+    show_default=True,
+    help="The device's processor; all boards have aarch64.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=NamedPath(file_okay=False, path_type=Path),
+    help="Folder for the wheels; install.sh --wheels takes it.",
+)
+def bundle_wheels(release: str, machine: str, out: Path) -> None:
+    """Collect all wheels that a device without a network needs, from a checkout, on a workstation."""
+    from firmware_config.wheels import WheelsError, collect
+
+    with one_line_errors(WheelsError):
+        for wheel in collect(out, release, machine):
+            click.echo(wheel)
+
+
 def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
     import os
 

@@ -49,7 +49,6 @@ class Sensor:
     modes : as libcamera lists them, the one without binning and cropping last; none where they are not known
     gain : range on the sensor; None where it is the driver's own number
     devices : kinds of device nodes that the kernel lists in /proc/devices and the camera needs
-    packages : of Raspberry Pi OS
     """
 
     description: str
@@ -60,7 +59,6 @@ class Sensor:
     modes: tuple[Mode, ...] = ()
     gain: tuple[float, float] | None = None
     devices: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,6 @@ SENSORS = {
         (Mode(1332, 990, 10), Mode(2028, 1080, 12), Mode(2028, 1520, 12), Mode(4056, 3040, 12)),
         (1.0, 22.26),
         _CSI_DEVICES,
-        ("python3-picamera2",),
     ),
     "imx296": Sensor(
         "Global Shutter Camera, Sony IMX296",
@@ -110,7 +107,6 @@ SENSORS = {
         (Mode(1456, 1088, 10),),
         (1.0, 251.2),
         _CSI_DEVICES,
-        ("python3-picamera2",),
     ),
     "imx708": Sensor(
         "Camera Module 3, Sony IMX708",
@@ -121,7 +117,6 @@ SENSORS = {
         (Mode(1536, 864, 10), Mode(2304, 1296, 10), Mode(4608, 2592, 10)),
         (1.12, 16.0),
         _CSI_DEVICES,
-        ("python3-picamera2",),
     ),
     "usb": Sensor("USB camera", "v4l2", devices=("video4linux",)),
     # what edge.cameras.simulated gives: a 40x objective and pixels of 0.125 µm in the specimen
