@@ -22,8 +22,8 @@ from statistics import median
 
 import cv2
 
+from edge.board import cores
 from edge.frames import list_files
-from edge.pipeline import cores
 
 _COUNT = """
 import resource, sys

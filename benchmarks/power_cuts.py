@@ -189,9 +189,16 @@ def _interrupted(
 ) -> list[str]:
     """Run the writer, interrupt it some time after its first line, and return all lines that it printed."""
     environment = os.environ | {"PLACE": str(place), "FRAMES": str(work / "frames" / "frames")}
-    command = ["sh", "-c", writer]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
+    with subprocess.Popen(
+        ["sh", "-c", writer],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         lines = [process.stdout.readline()]
         try:
             process.wait(moment_s)
@@ -199,7 +206,7 @@ def _interrupted(
             interrupt(process)
             process.kill()
             return [line.strip() for line in [*lines, *process.stdout] if line.endswith("\n")]
-        raise RuntimeError(f"the writer ended by itself, after {lines}")
+        raise RuntimeError(f"the writer ended by itself, after {lines}: {process.stderr.read()}")
 
 
 def _cut(process: subprocess.Popen[str], place: Path) -> None:
@@ -242,16 +249,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.examine:
         lines = Path(os.environ["REPORTED"]).read_text().splitlines()
         sys.exit("\n".join(examine(Path(os.environ["PLACE"]), lines)) or 0)
+    from rich.console import Console
+    from rich.progress import track
+
     moments = random.Random(options.seed)
+    words = Console(stderr=True)
     survived = {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         make_frames(work / "frames")
         for one, rounds in ((power_cut, options.cuts), (kill, options.kills)):
-            missed = [
-                one(options.writer, options.check, work, moments.uniform(0, LONGEST_S)) for _ in range(rounds)
-            ]
-            for number, said in enumerate(missed):
+            missed = []
+            for number in track(range(rounds), one.__name__, console=words, disable=not words.is_terminal):
+                said = one(options.writer, options.check, work, moments.uniform(0, LONGEST_S))
+                missed.append(said)
                 if said is not None:
                     print(f"{one.__name__} {number}: {said}", file=sys.stderr)
             survived[one.__name__] = {"rounds": rounds, "survived": missed.count(None)}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import board
 from edge.bundle import Bundle
 from edge.classify import Classifier
-from edge.pipeline import cores
 from edge.runtime import Model, version
 from edge.segment import segment
 from edge.simulate import Optics, simulate_frame
@@ -156,10 +154,10 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
-        "cores": cores(),
-        "governor": _text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        "board": _text(Path("/proc/device-tree/model")),
-        "throttled": _throttled(),
+        "cores": board.cores(),
+        "governor": board.text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "board": board.model(),
+        "throttled": board.throttled(),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
     }
@@ -191,27 +189,9 @@ def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.floa
 
 def _processor() -> str:
     """Name of the processor, as far as the system tells."""
-    lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
+    lines = (board.text(Path("/proc/cpuinfo")) or "").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
     return names[0] if names else platform.processor() or "unknown"
-
-
-def _text(path: Path) -> str | None:
-    """Return a system file's text, None where there is none."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
-    except OSError:
-        return None
-
-
-def _throttled() -> str | None:
-    """Return what a Raspberry Pi's firmware says of heat and supply since it was started; None elsewhere."""
-    program = shutil.which("vcgencmd")
-    if program is None:
-        return None
-    done = subprocess.run([program, "get_throttled"], capture_output=True, text=True, check=False, timeout=5)
-    said = done.stdout.strip().removeprefix("throttled=")
-    return said if done.returncode == 0 and said.startswith("0x") else None
 
 
 def warnings(about: Mapping[str, Any]) -> list[str]:
@@ -221,18 +201,4 @@ def warnings(about: Mapping[str, Any]) -> list[str]:
         found.append(f"other programs kept {about['load']:.1f} cores busy before: times are too long")
     if about["governor"] not in (None, "performance"):
         found.append(f"the clock governor is {about['governor']}: set performance for steady times")
-    word = int(about["throttled"] or "0x0", 16)
-    return found + [f"Raspberry Pi: {words}" for bit, words in _THROTTLED.items() if word >> bit & 1]
-
-
-_THROTTLED = {
-    0: "supply voltage too low",
-    1: "clock held down",
-    2: "throttled",
-    3: "soft temperature limit",
-    16: "supply voltage was too low",
-    17: "clock was held down",
-    18: "was throttled",
-    19: "soft temperature limit was reached",
-}
-"""Bits of ``vcgencmd get_throttled``, as Raspberry Pi documents them."""
+    return found + [f"Raspberry Pi: {words}" for words in board.throttling(about["throttled"])]

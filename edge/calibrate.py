@@ -1,4 +1,4 @@
-"""Size of a pixel in the specimen, from lines of known pitch: a counting chamber's grid or a stage micrometer.
+"""Size of a pixel in the specimen, from lines of known pitch: a chamber's grid or a stage micrometer.
 
 A frame is turned until its lines stand upright and projected along them. The lines are then the peaks of a
 profile, and those of the known pitch are the ones that fill a lattice.
@@ -47,7 +47,7 @@ TOLERANCE = 0.07
 a chamber's triple ones miss by 0.1; by the distortion of the lens real ones miss by up to 0.03."""
 
 OCCUPIED = 0.85
-"""Least part of a lattice's nodes that have a line (all of up to six), and of the lines that are near a node."""
+"""Least part of a lattice's nodes that have a line (all of up to six), and of lines that are near a node."""
 
 NEAR = 0.2
 """Distance from a node, as a part of the pitch, within which the outer lines of a triple one lie."""
@@ -162,10 +162,7 @@ def pixel_size(spacings: Sequence[Spacing], pitch_um: float, pitch_uncertainty_u
         If there is a single measurement, which has no spread; if they disagree; if pixels are not square.
     """
     if len(spacings) < 2:
-        raise CalibrationError(
-            f"{len(spacings)} measurement{'s' * (len(spacings) != 1)} of the spacing, and a spread needs two: "
-            "give more frames"
-        )
+        raise CalibrationError("a spread takes two measurements, and there are fewer: give more frames")
     sizes = {
         direction: np.array([pitch_um / s.period_px for s in spacings if s.direction == direction])
         for direction in ("across", "down")
@@ -180,9 +177,10 @@ def pixel_size(spacings: Sequence[Spacing], pitch_um: float, pitch_uncertainty_u
             "magnification that all show lines of this pitch"
         )
     # 1.4826 times the median absolute deviation is a normal distribution's standard deviation
-    spread = max(1.4826 * float(np.median(abs(off))), float(np.median([s.error_px / s.period_px for s in spacings])))
+    scatter = 1.4826 * float(np.median(abs(off)))
+    spread = max(scatter, float(np.median([s.error_px / s.period_px for s in spacings])))
     if spread > MAX_SPREAD:
-        raise CalibrationError(f"the measurements scatter by {spread:.1%}: take sharper frames, or more of them")
+        raise CalibrationError(f"the measurements scatter by {spread:.1%}: take sharper frames, or more")
     difference = abs(middles.get("across", pixel_um) - middles.get("down", pixel_um)) / pixel_um
     if difference > MAX_ANISOTROPY:
         raise CalibrationError(
@@ -199,7 +197,7 @@ def _relief(image: NDArray[np.uint8], factor: int) -> Map:
     whole = image[: height * factor, : width * factor]
     work = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
     light = np.asarray(cv2.blur(work, (round(LIGHT_SHARE * max(width, height)) | 1,) * 2), np.float32)
-    return work / np.maximum(light, 1) - 1
+    return np.asarray(work / np.maximum(light, 1) - 1, np.float32)
 
 
 def _direction_deg(relief: Map) -> float:
@@ -215,9 +213,10 @@ def _direction_deg(relief: Map) -> float:
 
 
 def _upright(relief: Map, angle_deg: float) -> tuple[Map, Map]:
-    """Turn a map so that lines stand upright, and a mask of 1 where it has values; both on a larger canvas."""
+    """Turn a map so that lines stand upright; beside it a mask, 1 where it has values."""
     height, width = relief.shape
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, 1)
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, angle_deg, 1), np.float64)
     cosine, sine = np.abs(matrix[0, :2])
     size = round(width * cosine + height * sine), round(width * sine + height * cosine)
     matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
@@ -226,7 +225,7 @@ def _upright(relief: Map, angle_deg: float) -> tuple[Map, Map]:
 
 
 def _projection(relief: Map, inside: Map, *, bands: int) -> tuple[Profile, float]:
-    """Profile across nearly upright lines, where at least half of the strips have values, and their slope.
+    """Profile across nearly upright lines, where at least half of the strips reach, and their slope.
 
     The slope is that at which the mean of all strips has the most contrast. The profile is the median of so
     many neighbouring strips, those with the most contrast: a cell lies in few strips, a line in all.
@@ -251,10 +250,18 @@ def _projection(relief: Map, inside: Map, *, bands: int) -> tuple[Profile, float
         trial *= step
     slope = float(SLOPES[int(np.argmax(contrasts))])
     upright = np.fft.irfft(spectra * slid(slope), width + reach)[:, :width]
-    valid = np.flatnonzero((share > 0.5).sum(0) >= BANDS / 2)
-    upright = upright[:, valid[0] : valid[-1] + 1]
-    profiles = [np.median(upright[k : k + bands], 0) for k in range(0, BANDS - bands + 1, max(1, bands // 2))]
+    seen = share > 0.5
+    columns = np.flatnonzero(seen.sum(0) >= BANDS / 2)
+    upright = np.where(seen, upright, np.nan)[:, columns]
+    profiles = [_median(upright[k : k + bands]) for k in range(0, BANDS - bands + 1, bands // 2)]
     return max(profiles, key=lambda profile: float(profile.std())), slope
+
+
+def _median(strips: NDArray[np.float64]) -> Profile:
+    """Median down the strips [n, w] of the values that are there; 0 where there is none."""
+    ordered = np.sort(strips, axis=0)  # NaN comes last
+    middle = np.maximum((~np.isnan(strips)).sum(0) - 1, 0) // 2
+    return np.asarray(np.nan_to_num(ordered[middle, np.arange(strips.shape[1])]))
 
 
 def _lines(profile: Profile) -> Profile:
@@ -269,7 +276,9 @@ def _lines(profile: Profile) -> Profile:
     if excess[0] > 0:  # a line that the frame cuts has no middle
         edges = edges[1:]
     starts, ends = edges[: len(edges) // 2 * 2].reshape(-1, 2).T
-    return np.array([np.average(np.arange(a, b), weights=excess[a:b]) for a, b in zip(starts, ends, strict=True)])
+    return np.array(
+        [np.average(np.arange(a, b), weights=excess[a:b]) for a, b in zip(starts, ends, strict=True)]
+    )
 
 
 def _lattice(lines: Profile, length: int, micrometer: bool) -> tuple[float, float, int] | None:
@@ -283,8 +292,9 @@ def _lattice(lines: Profile, length: int, micrometer: bool) -> tuple[float, floa
                 continue
             nodes, origin, period, error = fit
             # a grid fills the frame, but for what the frame's edge may cut
-            ends = nodes[[0, -1]] if micrometer else (np.array([0, length - 1]) - origin) / period + (0.1, -0.1)
-            places = int(np.floor(ends[1]) - np.ceil(ends[0])) + 1
+            frame = (-origin / period + 0.1, (length - 1 - origin) / period - 0.1)
+            begin, end = (nodes[0], nodes[-1]) if micrometer else frame
+            places = int(np.floor(end) - np.ceil(begin)) + 1
             off = (lines - origin) / period
             near = np.mean(np.abs(off - np.rint(off)) <= NEAR)
             if len(nodes) >= OCCUPIED * places and near >= OCCUPIED:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FailedFrame, Frame
+from edge.quality import Quality
 from edge.quantify import METHOD, quantify
 from edge.segment import Cell
 
@@ -29,6 +30,10 @@ class CountedFrame:
     crops : uint8 [n, side, side], what the network saw
     probabilities : float32 [n, labels]
     assigned : label of each cell, or ``rejected``
+    quality : of the frame, if it was measured
+    breaches : limits of quality that it is beyond, in words
+    identities : int64 [n], the same for all sightings of one cell; None where cells are not followed
+    tracker_state : what following cells needs to go on after this frame; None if that is not asked for
     """
 
     frame: Frame
@@ -37,6 +42,10 @@ class CountedFrame:
     crops: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
     assigned: list[str]
+    quality: Quality | None = None
+    breaches: tuple[str, ...] = ()
+    identities: NDArray[np.int64] | None = None
+    tracker_state: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -170,49 +179,6 @@ def assign(probabilities: NDArray[np.float32], labels: Sequence[str], reject_bel
         label if row.max() >= reject_below else REJECTED
         for row, label in zip(probabilities, likeliest(probabilities, labels), strict=True)
     ]
-
-
-class Totals:
-    """What was counted so far, frame by frame.
-
-    Parameters
-    ----------
-    labels : every label of the bundle, in its order
-    counted : the labels that make the differential
-
-    Attributes
-    ----------
-    hashes : SHA-256 of each frame read
-    answers : label → cells whose most probable label it is, the rejected ones too
-    failed : files and pages that could not be read
-    dropped : frames that a camera gave and nobody could count in time
-    """
-
-    def __init__(self, labels: Sequence[str], counted: Sequence[str]) -> None:
-        self._labels, self._counted = labels, counted
-        self._assigned: Counter[str] = Counter()
-        self.hashes: list[str] = []
-        self.answers: Counter[str] = Counter()
-        self.failed: list[FailedFrame] = []
-        self.dropped = 0
-
-    def add(self, result: CountedFrame | FailedFrame) -> None:
-        """Add a frame."""
-        if isinstance(result, FailedFrame):
-            self.failed.append(result)
-        else:
-            self.dropped += result.frame.dropped_before
-            self.add_cells(result.sha256, result.assigned, result.probabilities)
-
-    def add_cells(self, sha256: str, assigned: Sequence[str], probabilities: NDArray[np.float32]) -> None:
-        """Add what was found in a frame; see `CountedFrame`."""
-        self.hashes.append(sha256)
-        self._assigned.update(assigned)
-        self.answers.update(likeliest(probabilities, self._labels))
-
-    def tally(self) -> Tally:
-        """State them."""
-        return tally(self._labels, self._counted, self._assigned, len(self.hashes), self.failed)
 
 
 def tally(

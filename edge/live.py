@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -54,7 +54,7 @@ def live_frames(
     done: set[str] | None = None,
     clock: _Clock = time.monotonic,
     wait_for: _WaitFor = threading.Condition.wait_for,
-) -> Iterator[Frame | FailedFrame]:
+) -> Generator[Frame | FailedFrame, None, None]:
     """Yield a camera's frames in order, until it ends or is to stop.
 
     Once the camera has been opened and settled, its failures are survived: each outage is yielded as one
@@ -65,7 +65,7 @@ def live_frames(
     ----------
     open_ : opens the camera, in the grabbing thread; called again after a failure
     stop : ends the frames within a second, whatever the camera does; what is buffered then is let go
-    settings : to lock; by default the camera settles, and what it settled on holds for all later openings
+    settings : to lock before the camera settles the rest. What it settled on holds for all later openings
     when_behind : what to do with a full buffer: drop its oldest frame, drop the new one, or let the camera
         wait. By default the oldest is dropped of a camera that is paced, and others wait, which loses nothing
     buffer_frames : held at most, besides the one being grabbed
@@ -74,8 +74,8 @@ def live_frames(
     back_off_s : between two attempts to open it anew, the first time and at most; doubled each time
     give_up_s : of an outage, from its first failure on
     first_index : index of the first frame, where others were counted before
-    done : names of the files' frames that are taken; grows. Pass the same set to `edge.cameras.open_camera`,
-        or files are given twice after an outage
+    done : names of frames of files, and of the simulator, that were taken before and are passed over; what is
+        buffered joins them. `edge.cameras.open_camera` does not even read them if it is given the same set
     clock, wait_for : monotonic time in s; waits for a condition until a predicate holds, at most so many s
 
     Raises
@@ -85,6 +85,7 @@ def live_frames(
     """
     if buffer_frames < 1:
         raise ValueError(f"a buffer of {buffer_frames} frames: must be at least 1")
+    done = set() if done is None else done
     index, dropped = first_index, 0
     name, shape = "", None
     failing_since: float | None = None
@@ -194,7 +195,7 @@ class _Grabber:
         buffer_frames: int,
         open_timeout_s: float,
         grab_timeout_s: float,
-        done: set[str] | None,
+        done: set[str],
         clock: _Clock,
         wait_for: _WaitFor,
     ) -> None:
@@ -252,7 +253,8 @@ class _Grabber:
 
     def _limit_s(self) -> float:
         if not self.opened:
-            return self._open_timeout_s
+            # beyond its own timeout: it says better what it waits for
+            return self._open_timeout_s + self._grab_timeout_s
         return self._grab_timeout_s if self.paced else max(self._grab_timeout_s, FILE_TIMEOUT_S)
 
     def _run(self) -> None:
@@ -261,21 +263,19 @@ class _Grabber:
             self._use(self._open())
         except CameraError as failure:
             error = failure
-        except (
-            Exception
-        ) as failure:  # whatever a driver raises: a thread that ended unseen would hang the rest
+        except Exception as failure:
+            # whatever a driver raises: a thread that ended unseen would have the others wait
             error = CameraError(f"{self.name or 'the camera'}: {type(failure).__name__}: {failure}")
         with self.condition:
             self._error, self.closed = error, True
             self.condition.notify_all()
 
     def _use(self, camera: Camera) -> None:
+        end = self._alive_at + self._open_timeout_s
         try:
-            if self.settings is None:
-                settings = camera.settle(self._open_timeout_s)
-            else:
-                settings = self.settings
-                camera.apply(settings)
+            if self.settings is not None:
+                camera.apply(self.settings, end - self._clock())
+            settings = camera.settle(end - self._clock())
             with self.condition:
                 self.name, self.paced, self.settings = camera.name, camera.paced, settings
                 self.opened, self._alive_at = True, self._clock()
@@ -301,10 +301,12 @@ class _Grabber:
             if self._left:
                 return
             entry = _Entry(frame, self.grabbed, self._clock())
-            self.grabbed += 1
             self._alive_at = entry.since
-            if self._done is not None and not self.paced:
+            if not self.paced:
+                if frame.name in self._done:
+                    return
                 self._done.add(frame.name)
+            self.grabbed += 1
             if len(self._buffer) == self._buffer_frames:
                 if policy == "drop-newest":
                     return

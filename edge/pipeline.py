@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,19 +24,20 @@ from numpy.typing import NDArray
 from edge.classify import Classifier
 from edge.count import REJECTED, CountedFrame, assign
 from edge.crop import crop_cells, crop_scale
+from edge.flatfield import flatten
 from edge.frames import Encoded, FailedFrame, Frame
+from edge.once import Tracker
+from edge.profile import Limits
+from edge.quality import Quality, breaches, measure
 from edge.segment import Cell, segment
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+DEFAULT_LIMITS = Limits()
+
 STOP_POLL_S = 0.1
 """How often a wait looks whether it is to end."""
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(
@@ -135,6 +135,7 @@ class _Cut:
     cells: list[Cell]
     crops: NDArray[np.uint8]
     known: NDArray[np.bool_]
+    quality: Quality
 
 
 def count_frames(
@@ -144,6 +145,12 @@ def count_frames(
     pixel_um: float,
     reject_below: float,
     segmentation: Mapping[str, Any],
+    gain: NDArray[np.float32] | None = None,
+    size_px: tuple[int, int] | None = None,
+    reference_brightness: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    tracker: Tracker | None = None,
+    keep_state: bool = False,
     threads: int = 1,
     stop: threading.Event | None = None,
 ) -> Generator[CountedFrame | FailedFrame, None, None]:
@@ -157,6 +164,12 @@ def count_frames(
     reject_below : a cell whose best probability is smaller is rejected, as is one that does not look like the
         training crops
     segmentation : keyword options of `edge.segment.segment`
+    gain : undoes the illumination in each frame, from `edge.flatfield.read_gain`; None leaves it
+    size_px : width and height that a frame must have; None takes any
+    reference_brightness : of blank frames at calibration; None where it is not known
+    limits : of quality, beyond which a frame is counted all the same, and marked
+    tracker : tells cells that were seen in an earlier frame; None for frames that have nothing in common
+    keep_state : give each frame the tracker's state after it, to go on from there another time
     threads : how many work on frames; twice as many frames are held at a time
     stop : once it is set no more frames are yielded; set it before leaving a source that may let one wait
     """
@@ -167,6 +180,9 @@ def count_frames(
         pixel_um=pixel_um,
         scale=crop_scale(pixel_um, manifest.pixel_um),
         segmentation=segmentation,
+        gain=gain,
+        size_px=size_px,
+        reference_brightness=reference_brightness,
     )
     for ready in in_order(cut, frames, threads=threads, in_flight=2 * threads, stop=stop):
         crops = [item.crops for item in ready if isinstance(item, _Cut)]
@@ -178,7 +194,24 @@ def count_frames(
             probabilities = next(answers)
             named = assign(probabilities, manifest.labels, reject_below)
             assigned = [label if known else REJECTED for label, known in zip(named, item.known, strict=True)]
-            yield CountedFrame(item.frame, item.sha256, item.cells, item.crops, probabilities, assigned)
+            frame, identities, state = item.frame, None, None
+            if tracker is not None:
+                # a still file's own time is when it was written or copied: equal steps are nearer the truth
+                time_ns = frame.index * 1_000_000_000 if frame.sha256 else frame.time_ns
+                identities = tracker.update(frame.image, item.cells, time_ns)
+                state = tracker.state() if keep_state else None
+            yield CountedFrame(
+                frame,
+                item.sha256,
+                item.cells,
+                item.crops,
+                probabilities,
+                assigned,
+                item.quality,
+                breaches(item.quality, limits),
+                identities,
+                state,
+            )
 
 
 def _cut(
@@ -188,14 +221,27 @@ def _cut(
     pixel_um: float,
     scale: float,
     segmentation: Mapping[str, Any],
+    gain: NDArray[np.float32] | None,
+    size_px: tuple[int, int] | None,
+    reference_brightness: float | None,
 ) -> _Cut | FailedFrame:
     if isinstance(frame, Encoded):
         frame = frame.decode()
     if isinstance(frame, FailedFrame):
         return frame
+    height, width = frame.image.shape
+    if size_px not in (None, (width, height)):
+        asked = " x ".join(map(str, size_px or ()))
+        return FailedFrame(
+            frame.name, frame.index, f"{width} x {height} px, and the profile is for frames of {asked}"
+        )
+    sha256 = sha256_of(frame)
+    if gain is not None:
+        frame = replace(frame, image=flatten(frame.image, gain))
     cells = segment(frame.image, pixel_um=pixel_um, **segmentation)
     crops = crop_cells(frame.image, cells, size_px=classifier.bundle.manifest.crop_px, scale=scale)
-    return _Cut(frame, sha256_of(frame), cells, crops, classifier.known(crops))
+    quality = measure(frame, cells, pixel_um=pixel_um, reference_brightness=reference_brightness)
+    return _Cut(frame, sha256, cells, crops, classifier.known(crops), quality)
 
 
 def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:

@@ -55,7 +55,7 @@ class Pixel:
     width_px: int = _key("frames of another size have another pixel", 1, 100_000)
     height_px: int = _key("", 1, 100_000)
     method: str = _key("how it was measured")
-    date: datetime = _key("when")
+    date: datetime = _key("when")  # noqa: RUF009 (a field)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class FlatField:
     sha256: str = _key("of that file", pattern="[0-9a-f]{64}")
     brightness: float = _key("mean grey level of blank frames, from which drift is told", 1, 255)
     frames: int = _key("blank frames that it was made of", 1, 1_000_000)
-    date: datetime = _key("when")
+    width_px: int = _key("of those frames", 1, 100_000)
+    height_px: int = _key("", 1, 100_000)
+    date: datetime = _key("when")  # noqa: RUF009 (a field)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Volume:
     depth_um: float = _key("of the chamber", 0.1, 10_000)
     depth_uncertainty_um: float = _key("its standard uncertainty", 0, 10_000)
     dilution: float = _key("volume after dilution over volume of sample; 1: undiluted", 1, 1_000_000)
-    date: datetime = _key("when")
+    date: datetime = _key("when")  # noqa: RUF009 (a field)
 
 
 @dataclass(frozen=True)

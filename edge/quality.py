@@ -19,7 +19,7 @@ from edge.segment import Cell
 Map = NDArray[np.float32]
 
 FOCUS_PIXEL_UM = 0.58
-"""Pixel in µm to which a frame is reduced for the focus: half the width of the finest detail that is judged."""
+"""Pixel in µm to which a frame is reduced for the focus: half the finest detail that is judged."""
 
 FOCUS_BLOCK_PX = 8
 """Side of the blocks, of those pixels, among which the median one has nothing but noise."""
@@ -65,7 +65,12 @@ class Quality:
 
 
 def measure(
-    frame: Frame, cells: Sequence[Cell], *, pixel_um: float, reference_brightness: float | None = None
+    frame: Frame,
+    cells: Sequence[Cell],
+    *,
+    pixel_um: float,
+    reference_brightness: float | None = None,
+    recorded: NDArray[np.uint8] | None = None,
 ) -> Quality:
     """Measure one frame.
 
@@ -75,8 +80,11 @@ def measure(
     cells : found in it
     pixel_um : side of a pixel in the specimen
     reference_brightness : grey level of blank frames at calibration (``flat_field.brightness`` of a profile)
+    recorded : the image before it was corrected, uint8 [h, w], whose saturation a flat field may hide
     """
     brightness, saturated = light(frame.image)
+    if recorded is not None:
+        _, saturated = light(recorded)
     return Quality(
         focus=focus(frame.image, pixel_um),
         brightness=brightness,

@@ -11,26 +11,68 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge import __version__
+from edge.board import cores
 from edge.bundle import Bundle, load
 from edge.cameras import CameraSettings, open_camera
 from edge.classify import Classifier
-from edge.count import CountedFrame, Totals, correct
+from edge.concentration import concentration, field_volume
+from edge.count import CountedFrame, Estimate, Tally, correct
+from edge.flatfield import read_gain
 from edge.frames import Encoded, FailedFrame, Frame, read_encoded
 from edge.live import Policy, live_frames
-from edge.pipeline import cores, count_frames, identifier, in_order, sha256_of
+from edge.once import Tracker
+from edge.pipeline import count_frames, identifier, in_order, sha256_of
 from edge.plan import Plan
-from edge.report.files import Run, summary
+from edge.profile import Profile, read_profile
+from edge.quality import Quality
+from edge.report.files import LEUKOCYTES, Run, summary
 from edge.report.writer import ReportWriter
+from edge.segment import Cell
 from edge.session import FrameRecord, Header, Session, SessionError, frame_record, open_session
+from edge.totals import Totals
 
 _Read = Encoded | Frame | FailedFrame
 _Result = CountedFrame | FailedFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Instrument:
+    """What a job is carried out with.
+
+    Attributes
+    ----------
+    bundle : names the cells
+    profile : how the microscope and its camera were calibrated, if they were
+    gain : undoes the illumination, from the profile's flat field
+    """
+
+    bundle: Bundle
+    profile: Profile | None = None
+    gain: NDArray[np.float32] | None = None
+
+    @classmethod
+    def load(cls, bundle: str, profile: str | None) -> Instrument:
+        """Load a bundle, by name or file, and a profile, if one is named.
+
+        Raises
+        ------
+        BundleError, ProfileError
+            With one line, if one of them cannot be used.
+        """
+        loaded = load(bundle)
+        if profile is None:
+            return cls(loaded)
+        path = Path(profile)
+        read = read_profile(path)
+        gain = read_gain(path.parent, read.flat_field) if read.flat_field else None
+        return cls(loaded, read, gain)
 
 
 @dataclass(frozen=True)
@@ -41,7 +83,7 @@ class CameraJob:
     ----------
     name : see `edge.cameras`
     exposure_us, gain : to lock; the camera settles by itself where both are None
-    buffer_frames, when_behind : see `edge.live.live_frames`
+    buffer_frames, when_behind, give_up_s : see `edge.live.live_frames`
     """
 
     name: str
@@ -49,6 +91,7 @@ class CameraJob:
     gain: float | None = None
     buffer_frames: int = 4
     when_behind: Policy | None = None
+    give_up_s: float = 60.0
 
     @property
     def settings(self) -> CameraSettings | None:
@@ -64,24 +107,30 @@ class Job:
     Attributes
     ----------
     bundle : shipped name or file
+    profile : file, or None without one
     sources : files, folders, globs (see `edge.frames.list_files`); of a camera its name
     camera : instead of files
     pixel_um : side of a frame's pixel in the specimen
+    profile_pixel : it is the profile's, which holds for frames of one size
     reject_below : a cell whose best probability is smaller is rejected
     segmentation : keyword options of `edge.segment.segment`
     bit_depth, max_megapixels : see `edge.frames.read_encoded`
+    each_once : how cells seen in several frames are told, "scan" or "flow"; None for separate fields
     keep_crops : a session keeps what the network saw
     plan : what ends the count before the last frame
     """
 
     bundle: str
+    profile: str | None
     sources: tuple[str, ...]
     camera: CameraJob | None
     pixel_um: float
+    profile_pixel: bool
     reject_below: float
     segmentation: Mapping[str, Any]
     bit_depth: int
     max_megapixels: float
+    each_once: Literal["scan", "flow"] | None
     keep_crops: bool
     plan: Plan
 
@@ -93,10 +142,12 @@ class Job:
             "reject_below": self.reject_below,
             "bit_depth": self.bit_depth,
             "segmentation": dict(self.segmentation),
+            "each_once": self.each_once,
         }
 
-    def header(self, bundle: Bundle, sample_id: str, operator: str) -> Header:
+    def header(self, instrument: Instrument, sample_id: str, operator: str) -> Header:
         """State it as a session keeps it; `job_of` reads it back."""
+        bundle, profile = instrument.bundle, instrument.profile
         manifest = bundle.manifest
         return Header(
             sample_id=sample_id,
@@ -105,10 +156,12 @@ class Job:
             bundle_sha256=bundle.sha256,
             labels=manifest.labels,
             counted=manifest.counted,
-            profile_sha256=None,
+            profile_sha256=profile.sha256 if profile else None,
             parameters=self.parameters
             | {
                 "bundle": self.bundle,
+                "profile": self.profile,
+                "profile_pixel": self.profile_pixel,
                 "camera": self.camera and asdict(self.camera),
                 "max_megapixels": self.max_megapixels,
                 "keep_crops": self.keep_crops,
@@ -146,7 +199,7 @@ class Observer(Protocol):
 
 def carry_out(
     job: Job,
-    bundle: Bundle,
+    instrument: Instrument,
     *,
     stop: threading.Event,
     observer: Observer,
@@ -160,7 +213,7 @@ def carry_out(
     Parameters
     ----------
     job : what to count
-    bundle : with what
+    instrument : with what
     stop : set by whoever ends the count, and here at its end; frames are counted whole or not at all
     observer : told of each frame
     session : takes each frame's record before the observer is told, and is sealed at the end; one that holds
@@ -189,22 +242,38 @@ def carry_out(
     begun = time.monotonic()
     threads = threads or cores()
     cv2.setNumThreads(1)  # frames are worked on side by side; more threads for each would only wait
-    classifier = Classifier(bundle, threads=threads)
+    bundle, profile = instrument.bundle, instrument.profile or Profile()
+    # half as many for the network: it waits for frames, or they for it, and waiting threads cost time too
+    classifier = Classifier(bundle, threads=max(1, threads // 2))
     manifest = replace(bundle.manifest, reject_below=job.reject_below)
-    totals = Totals(manifest.labels, manifest.counted)
+    sized = profile.pixel if job.profile_pixel else profile.flat_field
+    size_px = None if sized is None else (sized.width_px, sized.height_px)
+    totals = Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
+    tracker = Tracker(job.each_once, pixel_um=job.pixel_um) if job.each_once else None
     known = _Known()
     if session is not None:
         # an interruption counts as time: a sample does not wait
         begun -= max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
         known = _added_again(session, totals)
+        if tracker is not None and session.tracker_state is not None:
+            tracker.restore(session.tracker_state)
     with ExitStack() as stack:
-        writer = stack.enter_context(ReportWriter(out, manifest, replace=force)) if out else None
+        writer = None
+        if out is not None:
+            each_once = job.each_once is not None
+            writer = stack.enter_context(ReportWriter(out, manifest, replace=force, each_once=each_once))
         counted = count_frames(
             _frames(job, known, stop),
             classifier,
             pixel_um=job.pixel_um,
             reject_below=job.reject_below,
             segmentation=job.segmentation,
+            gain=instrument.gain,
+            size_px=size_px,
+            reference_brightness=profile.flat_field.brightness if profile.flat_field else None,
+            limits=profile.quality,
+            tracker=tracker,
+            keep_state=session is not None,
             threads=threads,
             stop=stop,
         )
@@ -222,8 +291,10 @@ def carry_out(
                 if ended or stop.is_set():
                     break
             stopped = not ended and stop.is_set()
+        tally = totals.tally()
+        concentrations, no_concentration = _concentrations(job, instrument.profile, tally, totals)
         run = Run(
-            tally=totals.tally(),
+            tally=tally,
             corrected=correct(manifest.labels, manifest.counted, totals.answers, manifest.confusion),
             manifest=manifest,
             bundle_sha256=bundle.sha256,
@@ -237,6 +308,11 @@ def carry_out(
             plan=job.plan.stated(),
             ended=ended or "",
             dropped=totals.dropped,
+            sightings=totals.sightings if job.each_once else None,
+            concentrations=concentrations,
+            no_concentration=no_concentration,
+            quality=totals.spreads(),
+            out=tuple(totals.out),
             session=session.id if session else "",
         )
         if session is not None:
@@ -244,7 +320,25 @@ def carry_out(
         return run, writer.finish(run) if writer is not None and totals.hashes else None
 
 
-def resumed(path: Path) -> tuple[Job, Bundle, Session]:
+def _concentrations(
+    job: Job, profile: Profile | None, tally: Tally, totals: Totals
+) -> tuple[dict[str, Estimate], str]:
+    """Cells in a µL of each counted label and of all of them; or none, and a sentence that says why."""
+    if profile is None or profile.pixel is None or not job.profile_pixel:
+        return {}, "no cells/µL: no profile says how much of the sample a frame shows"
+    if job.each_once:
+        return {}, "no cells/µL: frames that overlap show an unknown volume"
+    volume = field_volume(profile, profile.pixel.width_px, profile.pixel.height_px)
+    if isinstance(volume, str):
+        return {}, volume
+    if not tally.frames_read:
+        return {}, "no cells/µL: no frame was read"
+    inside = {label: totals.inside[label] for label in tally.counted}
+    inside |= {LEUKOCYTES: sum(inside.values())}
+    return {label: concentration(count, tally.frames_read, volume) for label, count in inside.items()}, ""
+
+
+def resumed(path: Path) -> tuple[Job, Instrument, Session]:
     """Take up an unfinished session: what was to be counted, with what, and where to go on.
 
     The process moves into the folder that the session's relative names start from.
@@ -252,9 +346,9 @@ def resumed(path: Path) -> tuple[Job, Bundle, Session]:
     Raises
     ------
     SessionError
-        If it cannot be gone on with, or its bundle is another one now.
-    BundleError
-        If its bundle cannot be loaded.
+        If it cannot be gone on with, or its bundle or its profile is another one now.
+    BundleError, ProfileError
+        If one of them cannot be loaded.
     OSError
         If the folder is gone.
     """
@@ -262,14 +356,16 @@ def resumed(path: Path) -> tuple[Job, Bundle, Session]:
         session = stack.enter_context(open_session(path))
         job = job_of(session.header)
         os.chdir(session.header.parameters["folder"])
-        bundle = load(job.bundle)
-        if bundle.sha256 != session.header.bundle_sha256:
-            raise SessionError(
-                f"{session.id}: counted with {session.header.bundle}, SHA-256 "
-                f"{session.header.bundle_sha256[:12]}; {job.bundle} is another bundle now"
-            )
+        instrument = Instrument.load(job.bundle, job.profile)
+        now = job.header(instrument, "", "")
+        for what, before, after in (
+            (f"bundle {job.bundle}", session.header.bundle_sha256, now.bundle_sha256),
+            (f"profile {job.profile}", session.header.profile_sha256, now.profile_sha256),
+        ):
+            if before != after:
+                raise SessionError(f"{session.id}: the {what} is not the one that it was begun with")
         stack.pop_all()
-        return job, bundle, session
+        return job, instrument, session
 
 
 @dataclass
@@ -301,6 +397,7 @@ def _frames(job: Job, known: _Known, stop: threading.Event) -> Iterator[_Read]:
         settings=camera.settings or known.settings,
         when_behind=camera.when_behind,
         buffer_frames=camera.buffer_frames,
+        give_up_s=camera.give_up_s,
         first_index=known.last_index + 1,
         done=done,
     )
@@ -333,14 +430,29 @@ def _added_again(session: Session, totals: Totals) -> _Known:
     for record in session.frames():
         known.names[record.name], known.last_index = record.sha256, record.index
         known.settings = _locked(record.settings) or known.settings
-        totals.dropped += record.dropped_before
-        if record.failed is not None:
-            totals.failed.append(FailedFrame(record.name, record.index, record.failed))
-        else:
-            probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
-            assigned = [cell.label for cell in record.cells]
-            totals.add_cells(record.sha256 or "", assigned, probabilities.reshape(-1, labels))
+        totals.add(_recalled(record, labels))
     return known
+
+
+def _recalled(record: FrameRecord, labels: int) -> _Result:
+    """Make of a record what it was made of, without the pixels."""
+    if record.failed is not None:
+        return FailedFrame(record.name, record.index, record.failed)
+    gone = np.zeros((0, 0), np.uint8)
+    identities = [cell.identity for cell in record.cells]
+    frame = Frame(gone, record.name, record.index, record.time_ns, record.settings, record.dropped_before)
+    probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
+    return CountedFrame(
+        frame,
+        record.sha256 or "",
+        [Cell(c.x, c.y, c.width, c.height, c.area_px or 0.0, c.border, c.touching) for c in record.cells],
+        gone[None],
+        probabilities.reshape(-1, labels),
+        [cell.label for cell in record.cells],
+        Quality(**record.quality) if record.quality else None,
+        record.breaches,
+        None if None in identities else np.array(identities, np.int64),
+    )
 
 
 def _record(result: _Result, keep_crops: bool) -> FrameRecord:
@@ -348,7 +460,14 @@ def _record(result: _Result, keep_crops: bool) -> FrameRecord:
         return frame_record(result)
     frame = result.frame
     return frame_record(
-        result, settings=frame.settings, dropped_before=frame.dropped_before, keep_crops=keep_crops
+        result,
+        settings=frame.settings,
+        quality=asdict(result.quality) if result.quality else None,
+        breaches=result.breaches,
+        dropped_before=frame.dropped_before,
+        identities=None if result.identities is None else result.identities.tolist(),
+        keep_crops=keep_crops,
+        tracker_state=result.tracker_state,
     )
 
 
@@ -370,15 +489,15 @@ def _drawn(
     threads: int,
     stop: threading.Event,
 ) -> Generator[tuple[_Result, bytes], None, None]:
-    """Give each frame its picture for the report, drawn meanwhile; an empty one without a report."""
-    if writer is None:
-        with closing(counted):
-            for result in counted:
-                yield result, b""
-        return
+    """Give each frame its picture for the report, an empty one without a report.
+
+    That is done while others are counted and the one before is stored, so without a report it pays too.
+    """
 
     def draw(result: _Result) -> tuple[_Result, bytes]:
-        return result, writer.draw(result) if isinstance(result, CountedFrame) else b""
+        if writer is None or isinstance(result, FailedFrame):
+            return result, b""
+        return result, writer.draw(result)
 
     with closing(in_order(draw, counted, threads=threads, in_flight=threads + 1, stop=stop)) as pictures:
         for ready in pictures:

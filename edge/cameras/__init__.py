@@ -59,16 +59,26 @@ class Camera(Protocol):
         """See the class."""
 
     def settle(self, timeout_s: float) -> CameraSettings:
-        """Wait until exposure, gain and white balance have converged, and lock them.
+        """Wait until exposure, gain and white balance have converged, and lock them; what was applied stays.
 
         Raises
         ------
         CameraTimeoutError
             They did not converge, or would not be locked, in time.
+        CameraError
+            They cannot converge under this lamp.
         """
 
-    def apply(self, settings: CameraSettings) -> None:
-        """Lock what is not None. Frames that were under way still have other settings."""
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
+        """Lock what is not None, and wait until it shows in the frames.
+
+        Raises
+        ------
+        CameraTimeoutError
+            It did not in time.
+        CameraError
+            This camera cannot be set so.
+        """
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
         """Give the next frame; None once there will be no more.

@@ -26,8 +26,8 @@ STEADY_FRAMES = 10
 STEADY = 0.01
 """The automatics have converged when what they chose has changed by less over so many frames."""
 
-LOCKED = 0.02
-"""Relative difference of an exposure to what was asked for: a sensor counts in rows and steps of gain."""
+LOCKED = 0.07
+"""Relative difference to what was asked for: a sensor counts in rows, and gain in steps of 1/16 or finer."""
 
 _GREY_FIRST = ("YUV420", "YVU420", "NV12", "NV21")
 _METADATA = {
@@ -105,32 +105,32 @@ class PiCamera:
     def settle(self, timeout_s: float) -> CameraSettings:
         """Let libcamera's automatics converge, then hold what they chose."""
         end = time.monotonic() + timeout_s
-        self._camera.set_controls(self._supported({"AeEnable": True, "AwbEnable": True}))
         history: list[CameraSettings] = []
         while not _converged(history):
             late = "its exposure and white balance do not settle" if history else "no frame comes"
             history.append(_settings(self._metadata(end, late)))
-        settled = history[-1]
-        self.apply(settled)
-        late = "it does not keep its exposure"
-        for _ in range(IN_FLIGHT):
-            self._metadata(end, late)
-        while not _is_locked(self._metadata(end, late), settled):
-            pass
-        return settled
+        self.apply(history[-1], end - time.monotonic())
+        return history[-1]
 
-    def apply(self, settings: CameraSettings) -> None:
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Lock exposure, gain and white balance."""
+        end = time.monotonic() + timeout_s
         controls: dict[str, Any] = {}
-        if settings.exposure_us is not None or settings.gain is not None:
-            controls["AeEnable"] = False
+        # with one of the two given, libcamera goes on choosing the other
         if settings.exposure_us is not None:
             controls["ExposureTime"] = settings.exposure_us
         if settings.gain is not None:
             controls["AnalogueGain"] = settings.gain
+        if len(controls) == 2:
+            controls["AeEnable"] = False
         if settings.colour_gains is not None:
             controls |= {"AwbEnable": False, "ColourGains": settings.colour_gains}
         self._camera.set_controls(self._supported(controls))
+        late = "it does not take its exposure, gain or white balance"
+        for _ in range(IN_FLIGHT):
+            self._metadata(end, late)
+        while not _is_locked(self._metadata(end, late), settings):
+            pass
 
     def grab(self, timeout_s: float) -> Frame:
         """Give the next frame; see `edge.cameras.Camera`."""
@@ -208,8 +208,10 @@ def _converged(history: list[CameraSettings]) -> bool:
 
 
 def _is_locked(metadata: Mapping[str, Any], asked: CameraSettings) -> bool:
-    pairs = zip(_numbers(_settings(metadata)), _numbers(asked), strict=True)
-    return all(abs(now - then) <= LOCKED * then for now, then in pairs)
+    said = _settings(metadata)
+    pairs = [(said.exposure_us, asked.exposure_us), (said.gain, asked.gain)]
+    pairs += zip(said.colour_gains or (), asked.colour_gains or (), strict=False)
+    return all(now is None or then is None or abs(now - then) <= LOCKED * then for now, then in pairs)
 
 
 def _said(metadata: Mapping[str, Any]) -> dict[str, float | str]:

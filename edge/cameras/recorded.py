@@ -18,7 +18,7 @@ class Recorded:
         """Recorded frames are as they are: nothing to wait for."""
         return CameraSettings()
 
-    def apply(self, settings: CameraSettings) -> None:
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Refuse, as nothing can be set."""
         if settings != CameraSettings():
             raise CameraError(f"{self.name}: exposure, gain and white balance cannot be set on files")

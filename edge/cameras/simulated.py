@@ -53,6 +53,7 @@ class SimulatedCamera:
         self._seed = seed
         self._done = done
         self._exposure_us, self._gain = FIRST_EXPOSURE_US, 1.0
+        self._exposure_given = False
         width, height = size or SIZE
         whole = Scene()
         share = width * height / (whole.width_px * whole.height_px)
@@ -79,10 +80,11 @@ class SimulatedCamera:
             self._exposure_us = round(min(max(exposure_us, EXPOSURE_LIMITS_US[0]), EXPOSURE_LIMITS_US[1]))
             return self._exposure_us, clear_field(self._expose())
 
-        converge(measure, self._exposure_us)
+        if not self._exposure_given:
+            converge(measure, self._exposure_us)
         return CameraSettings(self._exposure_us, self._gain)
 
-    def apply(self, settings: CameraSettings) -> None:
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Take an exposure and a gain; it sees no colours to balance."""
         if settings.colour_gains is not None:
             raise CameraError(f"{self.name}: colour gains cannot be set")
@@ -90,7 +92,7 @@ class SimulatedCamera:
         if settings.exposure_us is not None:
             if not low <= settings.exposure_us <= high:
                 raise CameraError(f"{self.name}: its exposure goes from {low} to {high} µs")
-            self._exposure_us = settings.exposure_us
+            self._exposure_us, self._exposure_given = settings.exposure_us, True
         if settings.gain is not None:
             if not settings.gain > 0:
                 raise CameraError(f"{self.name}: its gain must be above 0")

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.cameras import CameraError, CameraSettings, CameraTimeoutError, Found
 from edge.cameras.exposure import clear_field, converge
@@ -62,6 +64,7 @@ class V4l2Camera:
         if size is not None and given != size:
             self.close()
             raise CameraError(f"{self.name}: gives {given[0]} x {given[1]} px instead of {width} x {height}")
+        self._exposure_given = False
         self._grabbed = 0
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
 
@@ -71,33 +74,48 @@ class V4l2Camera:
 
         def measure(exposure_us: float) -> tuple[float, float]:
             self._set_exposure(exposure_us)
-            for _ in range(IN_FLIGHT):
-                frame = self._grab_before(end)
-            return self._exposure_us() or exposure_us, clear_field(frame.image)
+            self._skip(IN_FLIGHT, end)
+            return self._exposure_us() or exposure_us, clear_field(self._retrieve())
 
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 1)
-        self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
         exposure_us = self._exposure_us()
-        if exposure_us is None:
-            self._grab_before(end)  # it exposes as it likes
+        if self._exposure_given or exposure_us is None:
+            self._skip(IN_FLIGHT, end)
         else:
+            self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
             converge(measure, exposure_us)
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
         return CameraSettings(self._exposure_us(), self._get(cv2.CAP_PROP_GAIN))
 
-    def apply(self, settings: CameraSettings) -> None:
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Lock exposure and gain; colour gains are nothing that V4L2 knows."""
         if settings.colour_gains is not None:
             raise CameraError(f"{self.name}: colour gains cannot be set")
         if settings.exposure_us is not None:
             self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
             self._set_exposure(settings.exposure_us)
+            self._exposure_given = True
         if settings.gain is not None and not self._capture.set(cv2.CAP_PROP_GAIN, settings.gain):
             raise CameraError(f"{self.name}: its gain cannot be set to {settings.gain:g}")
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+        self._skip(IN_FLIGHT, time.monotonic() + timeout_s)
 
     def grab(self, timeout_s: float) -> Frame:
         """Give the next frame; a wait that has begun lasts up to `WAIT_S`, whatever the timeout."""
+        self._wait(timeout_s)
+        exposed_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)  # on the monotonic clock; 0 of a driver without
+        time_ns = self._epoch_ns + (round(exposed_ms * 1e6) if exposed_ms > 0 else time.monotonic_ns())
+        image = self._retrieve()
+        self._grabbed += 1
+        index = self._grabbed - 1
+        return Frame(image, f"{self.name}#{index}", index, time_ns, self._said())
+
+    def close(self) -> None:
+        """Give the device back."""
+        self._capture.release()
+
+    def _wait(self, timeout_s: float) -> None:
+        """Wait for a frame, not yet decoded."""
         begun = time.monotonic()
         end = begun + timeout_s
         while not self._capture.grab():
@@ -107,28 +125,23 @@ class V4l2Camera:
             if now >= end:
                 raise CameraTimeoutError(f"{self.name}: no frame for {timeout_s:g} s")
             begun = now
-        exposed_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)  # on the monotonic clock; 0 of a driver without
+
+    def _retrieve(self) -> NDArray[np.uint8]:
+        """Decode the frame that was waited for last, to grey."""
         try:
             found, image = self._capture.retrieve()
         except cv2.error:
             found = False
         if not found:
             raise CameraError(f"{self.name}: a frame was damaged on its way")
-        time_ns = self._epoch_ns + (round(exposed_ms * 1e6) if exposed_ms > 0 else time.monotonic_ns())
-        self._grabbed += 1
-        index = self._grabbed - 1
-        return Frame(to_grey(image), f"{self.name}#{index}", index, time_ns, self._said())
+        return to_grey(image)
 
-    def close(self) -> None:
-        """Give the device back."""
-        self._capture.release()
-
-    def _grab_before(self, end: float) -> Frame:
-        """Give the next frame, before a moment of the monotonic clock."""
-        try:
-            return self.grab(max(end - time.monotonic(), 0))
-        except CameraTimeoutError:
-            raise CameraTimeoutError(f"{self.name}: does not settle in time") from None
+    def _skip(self, frames: int, end: float) -> None:
+        """Let frames pass, before a moment of the monotonic clock."""
+        for _ in range(frames):
+            if time.monotonic() >= end:
+                raise CameraTimeoutError(f"{self.name}: does not settle in time")
+            self._wait(end - time.monotonic())
 
     def _get(self, control: int) -> float | None:
         """Value of a control, None where the camera has no such control."""

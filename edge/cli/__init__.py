@@ -22,6 +22,8 @@ COMMANDS = {
     "bench": "edge.cli.bench",
     "bundle": "edge.cli.bundle",
     "sessions": "edge.cli.sessions",
+    "calibrate": "edge.cli.calibrate",
+    "doctor": "edge.cli.doctor",
     "label": "train.cli.label",
     "crops": "train.cli.crops",
     "data": "train.cli.data",

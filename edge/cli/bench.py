@@ -42,8 +42,8 @@ def bench(
     from dataclasses import asdict
 
     from edge.bench import Timing, machine, measure
+    from edge.board import cores
     from edge.bundle import BundleError, load
-    from edge.pipeline import cores
     from edge.runtime import RuntimeMissingError, installed
 
     about = machine()  # before this program's own load

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from edge.frames import Frame
 
 
+FRAME_S = 5.0
+"""How long a frame may take, once the camera has settled."""
+
+
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -77,8 +81,8 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--out", type=NamedPath(dir_okay=False, path_type=Path), required=True, help="Write the frame here (PNG)."
 )
-@click.option("--exposure-us", type=click.IntRange(1), help="Do not settle, but expose so long.")
-@click.option("--gain", type=FiniteRange(0), help="Do not settle, but amplify so much.")
+@click.option("--exposure-us", type=click.IntRange(1), help="Expose so long; the rest settles.")
+@click.option("--gain", type=FiniteRange(0), help="Amplify so much; the rest settles.")
 @size_option
 @timeout_option
 @json_option
@@ -149,7 +153,8 @@ def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: b
 def _one_frame(
     name: str, size: tuple[int, int] | None, settings: CameraSettings | None, timeout_s: float
 ) -> Frame:
-    """First frame of a camera with locked settings. A camera that hangs does not hang this."""
+    """First frame of a camera with locked settings; neither one that hangs nor an empty folder hangs this."""
+    import threading
     from functools import partial
 
     from edge.cameras import CameraError, open_camera
@@ -159,13 +164,12 @@ def _one_frame(
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(CameraError))
         stack.enter_context(quiet_libraries())
-        frames = live_frames(
-            partial(open_camera, name, size=size),
-            stop=stack.enter_context(stop_requests()),
-            settings=settings,
-            open_timeout_s=timeout_s,
-        )
-        frame = next(frames, None)
+        stop = stack.enter_context(stop_requests())
+        limit = threading.Timer(timeout_s + FRAME_S, stop.set)
+        stack.callback(limit.cancel)
+        limit.start()
+        open_ = partial(open_camera, name, size=size)
+        frame = next(live_frames(open_, stop=stop, settings=settings, open_timeout_s=timeout_s), None)
         if frame is None:
             raise CameraError(f"{name}: gave no frame")
         if isinstance(frame, FailedFrame):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from edge.cli.options import FiniteRange, NamedPath, json_option
 from edge.cli.screen import counting, follow, log_option, threads_option
 
 if TYPE_CHECKING:
-    from edge.bundle import Bundle
-    from edge.run import Job
+    from edge.run import Instrument, Job
     from edge.session import Session
 
 
@@ -40,6 +38,13 @@ if TYPE_CHECKING:
     help="What to do when more would wait. By default the oldest is dropped, and files wait.",
 )
 @click.option(
+    "--give-up-seconds",
+    type=FiniteRange(0),
+    default=60,
+    show_default=True,
+    help="How long a camera that fails is opened anew before the count ends with an error.",
+)
+@click.option(
     "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
 )
 @click.option("--out", type=NamedPath(file_okay=False, path_type=Path), help="Write the report here.")
@@ -47,7 +52,14 @@ if TYPE_CHECKING:
 @click.option(
     "--pixel-um",
     type=FiniteRange(0.005, 10),
-    help="Side of a frame's pixel in the specimen, µm; by default the bundle's.",
+    help="Side of a frame's pixel in the specimen, µm; by default the profile's, else the bundle's.",
+)
+@click.option(
+    "--profile",
+    metavar="FILE",
+    type=NamedPath(dir_okay=False),
+    help="Calibration of the microscope: pixel size, flat field, volume, limits of quality. A camera's count"
+    " takes this device's by default, one of files none.",
 )
 @click.option(
     "--reject-below",
@@ -71,6 +83,11 @@ if TYPE_CHECKING:
     default=16,
     show_default=True,
     help="Bits in use of a 16-bit sample.",
+)
+@click.option(
+    "--each-once",
+    type=click.Choice(["scan", "flow"]),
+    help="Count a cell that several frames show once: frames of a scan that overlap, or cells that flow by.",
 )
 @click.option(
     "--until-cells",
@@ -104,10 +121,12 @@ def count(
     gain: float | None,
     buffer_frames: int,
     when_behind: Any,
+    give_up_seconds: float,
     bundle: str,
     out: Path | None,
     force: bool,
     pixel_um: float | None,
+    profile: str | None,
     reject_below: float | None,
     min_diameter_um: float | None,
     max_diameter_um: float | None,
@@ -115,6 +134,7 @@ def count(
     drop_border: bool,
     max_megapixels: float,
     bit_depth: int,
+    each_once: Any,
     until_cells: int | None,
     until_halfwidth: float | None,
     until_seconds: float | None,
@@ -141,23 +161,29 @@ def count(
     if camera_name is None and (resume or exposure_us or gain or when_behind):
         raise click.UsageError("--exposure-us, --gain, --when-behind and --resume need --camera.")
 
-    from edge.bundle import load
     from edge.plan import CAMERA_CELLS, Plan
-    from edge.run import CameraJob, Job
+    from edge.profile import default_path
+    from edge.run import CameraJob, Instrument, Job
     from edge.session import create
 
     with counting(log_form) as screen:
-        carry = partial(follow, screen, out=out, force=force, threads=threads, as_json=as_json)
         if resume and camera_name and (found := _unfinished_of(camera_name)):
-            carry(*found)
+            if out is not None:
+                screen.say("no report", "no report: the frames before the interruption were not kept")
+            follow(screen, *found, threads=threads, as_json=as_json)
             return
-        loaded = load(bundle)
-        manifest = loaded.manifest
+        if profile is None and camera_name is not None and default_path().exists():
+            profile = str(default_path())
+        instrument = Instrument.load(bundle, profile)
+        manifest, calibrated = instrument.bundle.manifest, instrument.profile and instrument.profile.pixel
         if until_halfwidth is not None and len(manifest.counted) < 2:
             raise ValueError(
                 f"bundle {manifest.name} counts one label, whose fraction is always 1: no --until-halfwidth"
             )
-        if pixel_um is None:
+        profile_pixel = pixel_um is None and calibrated is not None
+        if pixel_um is None and calibrated:
+            pixel_um = calibrated.pixel_um
+        elif pixel_um is None:
             pixel_um = manifest.pixel_um
             said = f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs"
             screen.say("pixel size", said)
@@ -169,26 +195,29 @@ def count(
         }
         camera, plan = None, Plan(until_cells, until_halfwidth, until_seconds)
         if camera_name is not None:
-            camera = CameraJob(camera_name, exposure_us, gain, buffer_frames, when_behind)
+            camera = CameraJob(camera_name, exposure_us, gain, buffer_frames, when_behind, give_up_seconds)
             plan = plan if plan.stated() else Plan(CAMERA_CELLS)
         job = Job(
             bundle=bundle,
+            profile=profile,
             sources=(camera_name,) if camera_name else sources,
             camera=camera,
             pixel_um=pixel_um,
+            profile_pixel=profile_pixel,
             reject_below=manifest.reject_below if reject_below is None else reject_below,
             segmentation={name: value for name, value in gates.items() if value is not None},
             bit_depth=bit_depth,
             max_megapixels=max_megapixels,
+            each_once=each_once,
             keep_crops=keep_crops,
             plan=plan,
         )
         kept = camera or asked_session or sample_id or operator or keep_crops
-        session = create(job.header(loaded, sample_id, operator)) if kept else None
-        carry(job, loaded, session)
+        session = create(job.header(instrument, sample_id, operator)) if kept else None
+        follow(screen, job, instrument, session, out=out, force=force, threads=threads, as_json=as_json)
 
 
-def _unfinished_of(camera: str) -> tuple[Job, Bundle, Session] | None:
+def _unfinished_of(camera: str) -> tuple[Job, Instrument, Session] | None:
     """Take up the newest unfinished session of a camera."""
     from edge.run import resumed
     from edge.session import newest_first

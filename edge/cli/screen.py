@@ -17,12 +17,12 @@ from edge.cli.options import one_line_errors, quiet_libraries, stop_requests
 from edge.service import Log, Notifier
 
 if TYPE_CHECKING:
-    from edge.bundle import Bundle
-    from edge.count import CountedFrame, Totals
+    from edge.count import CountedFrame
     from edge.frames import FailedFrame
     from edge.report.files import Run
-    from edge.run import Job
+    from edge.run import Instrument, Job
     from edge.session import Session
+    from edge.totals import Totals
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 SOME_FAILED = 3
@@ -44,7 +44,7 @@ def counting(log_form: str) -> Iterator[Screen]:
 def follow(
     screen: Screen,
     job: Job,
-    bundle: Bundle,
+    instrument: Instrument,
     session: Session | None,
     *,
     out: Path | None = None,
@@ -66,7 +66,7 @@ def follow(
         try:
             run, page = carry_out(
                 job,
-                bundle,
+                instrument,
                 stop=stop,
                 observer=screen,
                 session=session,
@@ -162,13 +162,15 @@ class Screen:
         total = None if self._expected is None else max(self._expected, frames)
         said = f"{tally.cells} cells"
         self._notifier.status(f"{said} in {frames} frames")
-        self._progress.update(self._bar, completed=frames, total=total, description=said)
+        breaches = result.breaches if isinstance(result, CountedFrame) else (result.reason,)
+        self._progress.update(
+            self._bar, completed=frames, total=total, description=", ".join((said, *breaches))
+        )
         if not self._as_json:
             return
         if isinstance(result, CountedFrame):
-            self._log.write(
-                "frame", name=result.frame.name, cells=len(result.cells), leukocytes=tally.leukocytes
-            )
+            facts = {"cells": len(result.cells), "leukocytes": tally.leukocytes, "breaches": breaches}
+            self._log.write("frame", "warning" if breaches else "info", name=result.frame.name, **facts)
         else:
             self._log.write("frame failed", "warning", name=result.name, reason=result.reason)
 

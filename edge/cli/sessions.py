@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,8 +206,9 @@ def _facts(stored: StoredSession) -> dict[str, str]:
     return facts
 
 
-def _words(mapping: Any) -> str:
-    return ", ".join(f"{name} {json.dumps(value)}" for name, value in mapping.items()) or "none"
+def _words(mapping: Mapping[str, Any]) -> str:
+    said = (f"{name} {json.dumps(value)}" for name, value in mapping.items() if value is not None)
+    return ", ".join(said) or "none"
 
 
 def _print_counts(totals: Totals, header: Header) -> None:

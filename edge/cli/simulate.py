@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 
@@ -23,12 +24,25 @@ def _mix(context: click.Context, parameter: click.Parameter, text: str) -> tuple
     return tuple(mix.items())
 
 
+def _fields(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """Parse ``COLUMNSxROWS``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (1 <= columns <= 30 and 1 <= rows <= 30):
+        raise click.BadParameter(
+            f"{text!r} is not COLUMNSxROWS, such as 6x4, from 1 to 30 each", context, parameter
+        )
+    return columns, rows
+
+
 _NUMBER = FiniteRange(0, 2000)
 
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=NamedPath(file_okay=False))
-@click.option("--frames", type=click.IntRange(1, 9999), required=True, help="Number of frames.")
+@click.option("--frames", type=click.IntRange(1, 9999), help="Number of frames; needed without --scan.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same sample.")
 @click.option(
     "--mix",
@@ -44,30 +58,62 @@ _NUMBER = FiniteRange(0, 2000)
 @click.option(
     "--debris", type=_NUMBER, default=8, show_default=True, help="Platelets and fragments, on average."
 )
+@click.option("--scan", metavar="CxR", callback=_fields, help="Scan a slide, C columns and R rows of fields.")
+@click.option(
+    "--overlap",
+    type=FiniteRange(0, 0.9),
+    help="Part of a field that the next shows again.  [default: 0.3]",
+)
+@click.option(
+    "--flow-um-s", type=FiniteRange(0, 10_000, min_open=True), help="Let cells flow at this mean speed."
+)
+@click.option("--fps", type=FiniteRange(1, 1000), help="Frames a second of the flow.  [default: 10]")
 @click.option("--fluorescence", is_flag=True, help="Write the paired nuclear-stain frames too.")
 @click.option("--separate", is_flag=True, help="Keep all particles apart.")
 @click.option("--force", is_flag=True, help="Replace an earlier simulation in DIR.")
 @json_option
 def simulate(
     directory: str,
-    frames: int,
+    frames: int | None,
     seed: int,
     mix: tuple[tuple[str, float], ...],
     cells_per_frame: float,
     erythrocytes: float,
     debris: float,
+    scan: tuple[int, int] | None,
+    overlap: float | None,
+    flow_um_s: float | None,
+    fps: float | None,
     fluorescence: bool,
     separate: bool,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Simulate bright-field frames of unstained blood cells, with their truth, into DIR."""
+    """Simulate bright-field frames of unstained blood cells, with their truth, into DIR.
+
+    Each frame is a sample of its own, unless --scan or --flow-um-s lets one cell be seen in several frames;
+    the truth then says which.
+    """
+    if scan and flow_um_s:
+        raise click.UsageError("--scan and --flow-um-s exclude each other")
+    if overlap is not None and not scan:
+        raise click.UsageError("--overlap belongs to --scan")
+    if fps is not None and not flow_um_s:
+        raise click.UsageError("--fps belongs to --flow-um-s")
     from rich.console import Console
     from rich.progress import track
 
-    from edge.simulate import Scene
+    from edge.simulate import Flow, Scan, Scene
     from edge.simulate import simulate as write
 
+    motion: Scan | Flow | None = None
+    if scan:
+        motion = Scan(*scan) if overlap is None else Scan(*scan, overlap=overlap)
+        frames = motion.frames if frames is None else frames
+    elif flow_um_s:
+        motion = Flow(flow_um_s) if fps is None else Flow(flow_um_s, fps=fps)
+    if frames is None:
+        raise click.UsageError("say --frames, the number of frames")
     try:
         scene = Scene(
             mix=mix, leukocytes=cells_per_frame, erythrocytes=erythrocytes, debris=debris, separate=separate
@@ -77,7 +123,13 @@ def simulate(
     console = Console(stderr=True)
     with one_line_errors(ValueError):
         written = write(
-            directory, frames=frames, seed=seed, scene=scene, fluorescence=fluorescence, force=force
+            directory,
+            frames=frames,
+            seed=seed,
+            motion=motion,
+            scene=scene,
+            fluorescence=fluorescence,
+            force=force,
         )
         hidden = not console.is_terminal
         for _ in track(written, "simulating", frames, console=console, disable=hidden, transient=True):

@@ -12,11 +12,15 @@ from typing import Any, TextIO
 
 from edge import __version__
 from edge.bundle import Manifest
-from edge.count import Correction, CountedFrame, Tally
+from edge.count import Correction, CountedFrame, Estimate, Tally
 from edge.durable import write_atomically
+from edge.totals import Spread
 
 RESEARCH_USE = "research use only, not for diagnosis"
 """Said with every result."""
+
+LEUKOCYTES = "leukocytes"
+"""All counted labels together."""
 
 CELL_COLUMNS = ("frame", "x", "y", "width", "height", "label", "probability")
 
@@ -40,6 +44,11 @@ class Run:
     plan : what was to end the count, see `edge.plan.Plan.stated`
     ended : what of that did, in words; empty where nothing did
     dropped : frames that a camera gave and nobody could count in time
+    sightings : cells found in all frames, where each is counted once; None where frames are separate
+    concentrations : counted label, and `LEUKOCYTES`, → cells in a µL of the sample; empty if not known
+    no_concentration : why it is not known, in a sentence
+    quality : measure → how it ran over the frames
+    out : name of each frame beyond a limit of quality, and the limits, in words
     session : id of the session that keeps every frame's record; empty without one
     """
 
@@ -57,6 +66,11 @@ class Run:
     plan: Mapping[str, float] = field(default_factory=dict)
     ended: str = ""
     dropped: int = 0
+    sightings: int | None = None
+    concentrations: Mapping[str, Estimate] = field(default_factory=dict)
+    no_concentration: str = ""
+    quality: Mapping[str, Spread] = field(default_factory=dict)
+    out: tuple[tuple[str, tuple[str, ...]], ...] = ()
     session: str = ""
 
 
@@ -71,9 +85,16 @@ def summary(run: Run) -> dict[str, Any]:
         "frames": {
             "read": tally.frames_read,
             "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
-            "dropped": run.dropped,
         },
         "cells": tally.cells,
+        "sightings": run.sightings,
+        "cells_per_ul": {label: asdict(value) for label, value in run.concentrations.items()} or None,
+        "no_cells_per_ul": run.no_concentration or None,
+        "quality": {
+            "dropped": run.dropped,
+            "measures": {name: asdict(spread) for name, spread in run.quality.items()},
+            "out": [{"name": name, "breaches": list(breaches)} for name, breaches in run.out],
+        },
         "stopped": run.stopped,
         "plan": dict(run.plan),
         "ended": run.ended or None,
@@ -100,9 +121,10 @@ def write_summary(path: Path, run: Run) -> None:
     write_atomically(path, (json.dumps(summary(run), indent=2) + "\n").encode())
 
 
-def write_cells_header(file: TextIO) -> None:
-    """Begin a ``cells.csv``."""
-    csv.writer(file, lineterminator="\n").writerow(CELL_COLUMNS)
+def write_cells_header(file: TextIO, *, each_once: bool) -> None:
+    """Begin a ``cells.csv``, with a column ``identity`` where each cell is counted once."""
+    columns = (*CELL_COLUMNS, "identity") if each_once else CELL_COLUMNS
+    csv.writer(file, lineterminator="\n").writerow(columns)
     file.flush()
 
 
@@ -110,10 +132,13 @@ def write_cells(file: TextIO, counted: CountedFrame) -> None:
     """Add a row a cell, in full-frame pixels, and hand them to the operating system at once.
 
     ``label`` is the assigned one, ``rejected`` for a cell of low confidence; ``probability`` is that of the
-    most probable label either way.
+    most probable label either way; ``identity`` is the same in all rows of one cell.
     """
     writer = csv.writer(file, lineterminator="\n")
-    for cell, label, row in zip(counted.cells, counted.assigned, counted.probabilities, strict=True):
+    identities = [()] * len(counted.cells) if counted.identities is None else counted.identities[:, None]
+    for cell, label, row, identity in zip(
+        counted.cells, counted.assigned, counted.probabilities, identities, strict=True
+    ):
         box = (cell.x, cell.y, cell.width, cell.height)
-        writer.writerow((counted.frame.name, *box, label, f"{row.max():.4f}"))
+        writer.writerow((counted.frame.name, *box, label, f"{row.max():.4f}", *identity))
     file.flush()

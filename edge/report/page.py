@@ -9,6 +9,7 @@ from html import escape
 
 from edge import __version__
 from edge.bundle import Manifest
+from edge.concentration import METHOD
 from edge.count import REJECTED, Correction, Estimate, Tally
 from edge.report.annotate import colours
 from edge.report.files import Run
@@ -24,7 +25,7 @@ CORRECTED_IF = "if the cells look like the validation cells"
 """What every correction by a confusion matrix assumes; said with it."""
 
 FAILED_SHOWN = 200
-"""Unreadable frames listed; all are in ``summary.json``."""
+"""Unreadable frames listed, and those beyond a limit; all are in ``summary.json``."""
 
 # Images are base64, 4/3 of their size: with these the page stays below 5 MB whatever the frames hold.
 _GALLERIES_BYTES, _FRAMES_BYTES = 2_000_000, 1_500_000
@@ -68,8 +69,11 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         # the share of a single label among itself says nothing
         section("Differential", _differential(tally, palette)) if len(tally.counted) > 1 else "",
         section("Corrected for misclassification", _corrected(run.corrected, palette)),
+        section("Concentration", _concentration(run)) if run.concentrations or run.no_concentration else "",
         section("Not leukocytes", _outside(tally, others)) if others else "",
-        section("Frames that could not be read", _failed(tally)) if tally.failed else "",
+        section("Frames that could not be read", _reasons((f.name, f.reason) for f in tally.failed))
+        if tally.failed
+        else "",
         *(
             section(
                 _swatch(palette[label]) + escape(label),
@@ -80,6 +84,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         ),
         section("Rejected", _rejected(tally, manifest, _within(galleries[REJECTED], limit))),
         section("Annotated frames", _frames(tally, _within(frames, _FRAMES_BYTES))) if frames else "",
+        section("Quality of the frames", _quality(run)) if run.quality else "",
         section("Bundle", _bundle(run)),
         section("This count", _provenance(run)),
     )
@@ -120,6 +125,11 @@ def whole_interval(count: Estimate) -> str:
     return f"{count.low:,.0f}–{count.high:,.0f}"
 
 
+def per_ul(amount: Estimate) -> str:
+    """Concentration, with its interval."""
+    return f"{amount.value:,.0f} cells/µL, 95 % interval {amount.low:,.0f}–{amount.high:,.0f}"
+
+
 def not_corrected(corrected: Correction) -> str:
     """Why nothing was corrected."""
     return f"the bundle has no validation cells of {', '.join(corrected.unvalidated)}"
@@ -133,9 +143,10 @@ def _figures(run: Run) -> dict[str, str]:
     tally = run.tally
     failed = f", {len(tally.failed):,} not readable" if tally.failed else ""
     dropped = f", {run.dropped:,} dropped" if run.dropped else ""
+    seen = "" if run.sightings is None else f" in {run.sightings:,} sightings"
     return {
         "Frames": f"{tally.frames_read:,} read{failed}{dropped}",
-        "Cells found": f"{tally.cells:,}",
+        "Cells found": f"{tally.cells:,}{seen}",
         "Rejected": f"{tally.rejected:,}",
         "Bundle": f"{run.manifest.name} {run.manifest.version}",
     }
@@ -215,6 +226,17 @@ def _bar_chart(fractions: Mapping[str, Estimate], palette: Mapping[str, str], ti
     )
 
 
+def _concentration(run: Run) -> str:
+    """Cells in a µL, or why that is not known."""
+    if not run.concentrations:
+        return f"<p>{escape(run.no_concentration[:1].upper() + run.no_concentration[1:])}.</p>"
+    said = {label: per_ul(amount) for label, amount in run.concentrations.items()}
+    return definitions(said) + (
+        "<p class=small>Of cells whose middle lies in a frame, in the undiluted sample. The intervals hold "
+        f"what the number of cells and the volume's uncertainty leave open: {METHOD}.</p>"
+    )
+
+
 def _outside(tally: Tally, others: Iterable[str]) -> str:
     rows = "".join(
         f"<tr><th scope=row>{escape(label)}</th><td>{tally.counts[label]:,}</td></tr>" for label in others
@@ -263,16 +285,53 @@ def _frames(tally: Tally, pictures: Sequence[Picture]) -> str:
     )
 
 
-def _failed(tally: Tally) -> str:
+def _reasons(pairs: Iterable[tuple[str, str]]) -> str:
+    """List files or frames with what is to be said of each."""
+    said = list(pairs)
     rows = "\n".join(
-        f"<tr><th scope=row>{escape(failed.name)}</th><td>{escape(failed.reason)}</td></tr>"
-        for failed in tally.failed[:FAILED_SHOWN]
+        f"<tr><th scope=row>{escape(name)}</th><td>{escape(reason)}</td></tr>"
+        for name, reason in said[:FAILED_SHOWN]
     )
-    more = len(tally.failed) - FAILED_SHOWN
+    more = len(said) - FAILED_SHOWN
     note = f"<p class=small>{more:,} more are in <code>summary.json</code>.</p>" if more > 0 else ""
     return (
         "<div class=wide><table class=text><thead><tr><th scope=col>File</th><th scope=col>Reason</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></div>{note}"
+    )
+
+
+# measure → what it is called, and how it is written
+_MEASURES = {
+    "focus": ("Focus, 0 to 1", "{:.2f}"),
+    "brightness": ("Brightness, grey level", "{:.0f}"),
+    "brightness_drift": ("Brightness since calibration", "{:+.1%}"),
+    "saturated_share": ("Overexposed pixels", "{:.2%}"),
+    "density_per_mm2": ("Cells/mm²", "{:,.0f}"),
+    "border_share": ("Cells cut by the edge", "{:.0%}"),
+    "touching_share": ("Cells that touch another", "{:.0%}"),
+    "dropped_before": ("Frames dropped before one", "{:.0f}"),
+    "late_ms": ("Wait to be counted, ms", "{:,.0f}"),
+}
+
+
+def _quality(run: Run) -> str:
+    """How each measure ran over the frames, and which frames are beyond a limit."""
+    rows = "\n".join(
+        f"<tr><th scope=row>{name}</th>"
+        + "".join(f"<td>{form.format(value)}</td>" for value in (spread.median, spread.low, spread.high))
+        + "</tr>"
+        for measure, (name, form) in _MEASURES.items()
+        if (spread := run.quality.get(measure))
+    )
+    out = (
+        "<h3>Beyond a limit</h3>\n" + _reasons((name, ", ".join(words)) for name, words in run.out)
+        if run.out
+        else "<p>No frame is beyond a limit.</p>"
+    )
+    return (
+        "<div class=wide><table><thead><tr><th scope=col>Measure</th><th scope=col>Median</th>"
+        "<th scope=col>Lowest</th><th scope=col>Highest</th></tr></thead>\n"
+        f"<tbody>{rows}</tbody></table></div>\n{out}"
     )
 
 

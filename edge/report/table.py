@@ -11,6 +11,7 @@ from edge.report.files import RESEARCH_USE, Run
 from edge.report.page import (
     CORRECTED_IF,
     not_corrected,
+    per_ul,
     percent,
     percent_interval,
     whole,
@@ -18,7 +19,7 @@ from edge.report.page import (
 )
 
 FAILED_SHOWN = 10
-"""Unreadable frames listed; all are in ``--json`` and ``summary.json``."""
+"""Unreadable frames listed, and those of poor quality; all are in ``--json`` and ``summary.json``."""
 
 NARROW_COLUMNS = 70
 """A terminal narrower than this gets the numbers without the bars."""
@@ -90,11 +91,21 @@ def print_table(run: Run, console: Console) -> None:
         console.print(table)
     console.print()
     ended = ", stopped before the last" if run.stopped else ""
+    if run.sightings is not None:
+        console.print(plain(f"Each cell once: {tally.cells} cells in {run.sightings} sightings"))
+    for label, amount in run.concentrations.items():
+        console.print(plain(f"{label}: {per_ul(amount)}"))
+    if run.no_concentration:
+        console.print(plain(run.no_concentration[0].upper() + run.no_concentration[1:]))
     dropped = f", {run.dropped} dropped" if run.dropped else ""
     lines = [f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable{dropped}{ended}"]
     lines += [f"  {failed.name}: {failed.reason}" for failed in tally.failed[:FAILED_SHOWN]]
     if len(tally.failed) > FAILED_SHOWN:
         lines.append(f"  + {len(tally.failed) - FAILED_SHOWN} more")
+    lines += [f"Quality: {len(run.out)} of {tally.frames_read} frames beyond a limit"] if run.out else []
+    lines += [f"  {name}: {', '.join(breaches)}" for name, breaches in run.out[:FAILED_SHOWN]]
+    if len(run.out) > FAILED_SHOWN:
+        lines.append(f"  + {len(run.out) - FAILED_SHOWN} more")
     if run.ended:
         lines.append(f"Ended: {run.ended}")
     bundle = f"{manifest.name} {manifest.version}, SHA-256 {run.bundle_sha256[:12]}"

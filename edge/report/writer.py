@@ -44,6 +44,7 @@ class ReportWriter:
     directory : made if it does not exist
     manifest : of the bundle that counts
     replace : whether an earlier count there gives way
+    each_once : cells have identities
 
     Raises
     ------
@@ -53,7 +54,9 @@ class ReportWriter:
         If the folder cannot be written; so do all methods.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, *, replace: bool = False) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, *, replace: bool = False, each_once: bool = False
+    ) -> None:
         self._directory = directory
         self._labels = manifest.labels
         self._annotated = directory / "annotated"
@@ -75,7 +78,7 @@ class ReportWriter:
         self._frames: _Sample = []
         self._cells = 0
         self._written = False
-        write_cells_header(self._csv)
+        write_cells_header(self._csv, each_once=each_once)
 
     def __enter__(self) -> ReportWriter:
         return self

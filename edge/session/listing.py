@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from edge.session import names
-from edge.session.names import SessionError
+from edge.session.errors import SessionError
+from edge.session.files import read_session
 from edge.session.record import Header
-from edge.session.store import State, read_session
+from edge.session.store import State
 
 
 @dataclass(frozen=True)

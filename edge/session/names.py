@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from edge.session.errors import SessionError
 from edge.settings import home
 
 LATEST = "latest"
@@ -15,10 +16,6 @@ SUFFIX = ".db"
 _FORMAT = "%Y-%m-%dT%H%M%SZ"
 _ID = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
 _SECOND = timedelta(seconds=1)
-
-
-class SessionError(Exception):
-    """A session that cannot be read or written; the message is one line."""
 
 
 def sessions_folder() -> Path:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -15,6 +15,13 @@ from edge.simulate.optics import Optics, image
 
 LABELS = (*(model.label for model in LEUKOCYTES), "erythrocyte", "debris")
 """Every class of the phantom, the leukocytes first."""
+
+DRAWS: Mapping[str, Callable[[np.random.Generator, float, float], Particle]] = {
+    **{model.label: partial(leukocyte, model) for model in LEUKOCYTES},
+    "erythrocyte": erythrocyte,
+    "debris": debris,
+}
+"""How a particle of each class is drawn: from random numbers, the pixel in µm, and the medium's index."""
 
 # room beyond the frame for cells that its edge cuts, and for the periodic field to close
 _MARGIN_UM = 10.0
@@ -76,7 +83,8 @@ class Truth:
     """One particle of a frame: class, box in px (max exclusive), flags.
 
     The box holds the particle and its first diffraction ring, cut at the frame's edge. `touching`: it
-    overlaps another particle's box; `border`: the frame's edge cuts it.
+    overlaps another particle's box; `border`: the frame's edge cuts it. `particle`: the same number in every
+    frame that shows this particle, where frames belong together (`edge.simulate.motion`).
     """
 
     label: str
@@ -86,6 +94,7 @@ class Truth:
     ymax: int
     touching: bool
     border: bool
+    particle: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,22 +116,35 @@ class SimulatedFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class _Placed:
-    """A particle and the pixel that its middle falls on."""
+class Placed:
+    """A particle and the pixel that its middle falls on; its number, where frames belong together."""
 
     particle: Particle
     x: int
     y: int
+    number: int | None = None
 
     @property
     def half_px(self) -> int:
         """Half the side of the particle's patch."""
         return self.particle.footprint.shape[0] // 2
 
-    @cached_property
-    def radius_px(self) -> float:
-        """Radius of the circle with the shadow's area."""
-        return float(np.sqrt(self.particle.footprint.sum() / np.pi))
+
+@dataclass(frozen=True)
+class Place:
+    """Where a particle lies, and the room that it takes, in px.
+
+    Attributes
+    ----------
+    x, y : its middle
+    half_px : half the side of its patch
+    radius_px : radius of the circle with its shadow's area
+    """
+
+    x: int
+    y: int
+    half_px: int
+    radius_px: float
 
 
 def simulate_frame(
@@ -144,11 +166,29 @@ def simulate_frame(
         the particles do not fit into the frame
     """
     scene, optics = scene or Scene(), optics or Optics()
-    cells, camera, stain = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed, spawn_key=(1, index)).spawn(3)
-    )
+    cells, camera, stain = spawn_rngs(seed, index)
     placed = _populate(cells, scene, optics)
     focus_um = cells.normal(*scene.focus_um)
+    return record(seed, placed, focus_um, camera, stain if fluorescence else None, scene=scene, optics=optics)
+
+
+def spawn_rngs(seed: int, index: int) -> list[np.random.Generator]:
+    """Random numbers of a frame: for its particles, its camera and its stain."""
+    children = np.random.SeedSequence(seed, spawn_key=(1, index)).spawn(3)
+    return [np.random.default_rng(child) for child in children]
+
+
+def record(
+    seed: int,
+    placed: Sequence[Placed],
+    focus_um: float,
+    camera: np.random.Generator,
+    stain: np.random.Generator | None,
+    *,
+    scene: Scene,
+    optics: Optics,
+) -> SimulatedFrame:
+    """Image particles through the lamp and the camera that `seed` names; with `stain`, their nuclei too."""
     lamp = _lamp(seed, scene, optics) * np.float32(1 + 0.01 * camera.standard_normal())
     intensity = _bright_field(placed, focus_um, scene, optics)
     truth, labels = _annotate(placed, scene, optics)
@@ -156,41 +196,47 @@ def simulate_frame(
         image=_expose(camera, intensity * lamp, scene),
         truth=truth,
         labels=labels,
-        fluorescence=_nuclear_stain(stain, placed, focus_um, scene, optics) if fluorescence else None,
+        fluorescence=None if stain is None else _nuclear_stain(stain, placed, focus_um, scene, optics),
     )
 
 
-def _populate(rng: np.random.Generator, scene: Scene, optics: Optics) -> list[_Placed]:
+def _populate(rng: np.random.Generator, scene: Scene, optics: Optics) -> list[Placed]:
     """Draw the particles and put them down one by one where there is room."""
-    weights = dict(scene.mix)
-    share = np.array([weights.get(model.label, 0.0) for model in LEUKOCYTES])
-    kinds = rng.choice(len(LEUKOCYTES), rng.poisson(scene.leukocytes), p=share / share.sum())
-    draws: list[Callable[..., Particle]] = [partial(leukocyte, LEUKOCYTES[kind]) for kind in kinds]
-    draws += [erythrocyte] * rng.poisson(scene.erythrocytes) + [debris] * rng.poisson(scene.debris)
-    placed: list[_Placed] = []
-    for draw in draws:
-        particle = draw(rng, optics.pixel_um, optics.medium_index)
-        placed.append(_place(rng, particle, placed, scene, optics))
+    placed: list[Placed] = []
+    places: list[Place] = []
+    for label in draw_labels(rng, scene):
+        particle = DRAWS[label](rng, optics.pixel_um, optics.medium_index)
+        place = find_room(rng, particle, places, scene, optics)
+        places.append(place)
+        placed.append(Placed(particle, place.x, place.y))
     return placed
 
 
-def _place(
-    rng: np.random.Generator, particle: Particle, others: Sequence[_Placed], scene: Scene, optics: Optics
-) -> _Placed:
-    """Find a random place for a particle that is far enough from the others."""
+def draw_labels(rng: np.random.Generator, scene: Scene) -> list[str]:
+    """Class of each particle on an area as large as a frame."""
+    weights = dict(scene.mix)
+    share = np.array([weights.get(model.label, 0.0) for model in LEUKOCYTES])
+    kinds = rng.choice(len(LEUKOCYTES), rng.poisson(scene.leukocytes), p=share / share.sum())
+    labels = [LEUKOCYTES[kind].label for kind in kinds]
+    return labels + ["erythrocyte"] * rng.poisson(scene.erythrocytes) + ["debris"] * rng.poisson(scene.debris)
+
+
+def find_room(
+    rng: np.random.Generator, particle: Particle, others: Sequence[Place], scene: Scene, optics: Optics
+) -> Place:
+    """Find a random place in a frame for a particle that is far enough from the others."""
     # boxes apart, with room for the rings of both
     gap = 2 * _RING_UM / optics.pixel_um + 2
+    half_px = particle.footprint.shape[0] // 2
+    radius_px = float(np.sqrt(particle.footprint.sum() / np.pi))
     for _ in range(1000):
-        new = _Placed(particle, int(rng.integers(scene.width_px)), int(rng.integers(scene.height_px)))
+        x, y = int(rng.integers(scene.width_px)), int(rng.integers(scene.height_px))
         if scene.separate:
-            near = (max(abs(new.x - o.x), abs(new.y - o.y)) - new.half_px - o.half_px < gap for o in others)
+            near = (max(abs(x - o.x), abs(y - o.y)) - half_px - o.half_px < gap for o in others)
         else:
-            near = (
-                np.hypot(new.x - o.x, new.y - o.y) < scene.closest * (new.radius_px + o.radius_px)
-                for o in others
-            )
+            near = (np.hypot(x - o.x, y - o.y) < scene.closest * (radius_px + o.radius_px) for o in others)
         if not any(near):
-            return new
+            return Place(x, y, half_px, radius_px)
     raise ValueError(f"{len(others) + 1} or more particles do not fit into the frame; ask for fewer")
 
 
@@ -207,7 +253,8 @@ def _overlap(
     target, source = [], []
     for middle, length, extent in zip((y, x), patch, size, strict=True):
         start = middle - length // 2
-        low, high = max(start, 0), min(start + length, extent)
+        low = min(max(start, 0), extent)
+        high = max(min(start + length, extent), low)
         target.append(slice(low, high))
         source.append(slice(low - start, high - start))
     return (target[0], target[1]), (source[0], source[1])
@@ -223,7 +270,7 @@ def _padded(scene: Scene, optics: Optics) -> tuple[tuple[int, int], int]:
 
 
 def _bright_field(
-    placed: Sequence[_Placed], focus_um: float, scene: Scene, optics: Optics
+    placed: Sequence[Placed], focus_um: float, scene: Scene, optics: Optics
 ) -> NDArray[np.float32]:
     """Intensity [h, w] of the frame, 1 in the clear."""
     size, margin = _padded(scene, optics)
@@ -278,17 +325,21 @@ def _expose(rng: np.random.Generator, intensity: NDArray[np.float32], scene: Sce
 
 
 def _annotate(
-    placed: Sequence[_Placed], scene: Scene, optics: Optics
+    placed: Sequence[Placed], scene: Scene, optics: Optics
 ) -> tuple[list[Truth], NDArray[np.uint16]]:
-    """Boxes and the mask of instances; where shadows overlap the earlier particle keeps the pixel."""
+    """Boxes and the mask of instances; where shadows overlap the earlier particle keeps the pixel.
+
+    A particle whose shadow lies outside the frame is in neither.
+    """
     ring = round(_RING_UM / optics.pixel_um)
     labels = np.zeros((scene.height_px, scene.width_px), np.uint16)
-    boxes = []
-    for number, item in enumerate(placed, 1):
+    boxes, seen = [], []
+    for item in placed:
         footprint = item.particle.footprint
         target, source = _overlap(labels.shape, footprint.shape, item.x, item.y)
+        seen.append(bool(footprint[source].any()))
         view = labels[target]
-        view[footprint[source] & (view == 0)] = number
+        view[footprint[source] & (view == 0)] = sum(seen)
         rows, columns = np.flatnonzero(footprint.any(axis=1)), np.flatnonzero(footprint.any(axis=0))
         low = np.array([item.x + columns[0], item.y + rows[0]]) - item.half_px - ring
         high = np.array([item.x + columns[-1], item.y + rows[-1]]) - item.half_px + 1 + ring
@@ -299,16 +350,17 @@ def _annotate(
     cut = np.clip(box, 0, np.array([scene.width_px, scene.height_px] * 2))
     border = (cut != box).any(axis=1)
     truth = [
-        Truth(item.particle.label, xmin, ymin, xmax, ymax, near, clipped)
-        for item, (xmin, ymin, xmax, ymax), near, clipped in zip(
-            placed, cut.tolist(), touching.tolist(), border.tolist(), strict=True
+        Truth(item.particle.label, xmin, ymin, xmax, ymax, near, clipped, item.number)
+        for item, (xmin, ymin, xmax, ymax), near, clipped, shown in zip(
+            placed, cut.tolist(), touching.tolist(), border.tolist(), seen, strict=True
         )
+        if shown
     ]
     return truth, labels
 
 
 def _nuclear_stain(
-    rng: np.random.Generator, placed: Sequence[_Placed], focus_um: float, scene: Scene, optics: Optics
+    rng: np.random.Generator, placed: Sequence[Placed], focus_um: float, scene: Scene, optics: Optics
 ) -> NDArray[np.uint8]:
     """Fluorescence of a nuclear stain (emission 0.46 µm): slabs of nuclei, each blurred by its defocus.
 

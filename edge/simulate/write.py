@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -14,11 +17,13 @@ from numpy.typing import NDArray
 
 import edge
 from edge.simulate.cells import LEUKOCYTES
+from edge.simulate.motion import Flow, Scan, moving_frames
 from edge.simulate.optics import Optics
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
 
 COLUMNS = ("frame", "label", "xmin", "ymin", "xmax", "ymax", "touching", "border", "pixel_um")
-"""Header of ``truth.csv``: boxes in full-frame px, max exclusive; flags 0 or 1; the frame's pixel."""
+"""Header of ``truth.csv``: boxes in full-frame px, max exclusive; flags 0 or 1; the frame's pixel. Where
+frames belong together, a column ``particle`` follows: the same number wherever a particle is shown."""
 
 PARAMETERS = "simulation.json"
 """The file that tells a simulation's folder from any other."""
@@ -29,6 +34,7 @@ def simulate(
     *,
     frames: int,
     seed: int = 0,
+    motion: Scan | Flow | None = None,
     scene: Scene | None = None,
     optics: Optics | None = None,
     fluorescence: bool = False,
@@ -43,8 +49,10 @@ def simulate(
     Parameters
     ----------
     directory : made if absent; must be empty or, with `force`, an earlier simulation's
-    frames : number of frames; asking for more leaves the first as they are
+    frames : number of frames, at most a scan's fields; asking for more leaves the first as they are
     seed : names the run
+    motion : what makes the frames belong together; without it each is a sample of its own. A flow's files are
+        dated as its frames were taken
     scene, optics : what is simulated
     fluorescence : write the paired nuclear stain too
     force : replace an earlier simulation
@@ -52,7 +60,7 @@ def simulate(
     Raises
     ------
     ValueError
-        fewer than one frame, or more particles than fit
+        fewer than one frame, more frames than a scan has fields, or more particles than fit
     FileExistsError
         `directory` holds something else
     OSError
@@ -62,9 +70,22 @@ def simulate(
         raise ValueError("the number of frames must be at least 1")
     if seed < 0:
         raise ValueError("the seed must be at least 0")
+    if isinstance(motion, Scan) and frames > motion.frames:
+        raise ValueError(f"the scan has {motion.frames} fields, not {frames}")
     directory = Path(directory)
     _clear(directory, force)
-    return _write(directory, frames, seed, scene or Scene(), optics or Optics(), fluorescence)
+    return _write(directory, frames, seed, motion, scene or Scene(), optics or Optics(), fluorescence)
+
+
+def _simulated(
+    frames: int, seed: int, motion: Scan | Flow | None, scene: Scene, optics: Optics, fluorescence: bool
+) -> Iterator[SimulatedFrame]:
+    if motion is not None:
+        moving = moving_frames(seed, motion, scene=scene, optics=optics, fluorescence=fluorescence)
+        yield from islice(moving, frames)
+        return
+    for index in range(frames):
+        yield simulate_frame(seed, index, scene=scene, optics=optics, fluorescence=fluorescence)
 
 
 def _clear(directory: Path, force: bool) -> None:
@@ -85,7 +106,13 @@ def _clear(directory: Path, force: bool) -> None:
 
 
 def _write(
-    directory: Path, frames: int, seed: int, scene: Scene, optics: Optics, fluorescence: bool
+    directory: Path,
+    frames: int,
+    seed: int,
+    motion: Scan | Flow | None,
+    scene: Scene,
+    optics: Optics,
+    fluorescence: bool,
 ) -> Iterator[Path]:
     folders = ["frames", "masks", *(["fluorescence"] if fluorescence else [])]
     for folder in folders:
@@ -99,24 +126,27 @@ def _write(
         "scene": {**asdict(scene), "mix": dict(scene.mix)},
         "leukocytes": [asdict(model) for model in LEUKOCYTES],
         "fluorescence": fluorescence,
+        **({} if motion is None else {type(motion).__name__.lower(): asdict(motion)}),
     }
     (directory / PARAMETERS).write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
     rows: list[tuple[str | int | float, ...]] = []
-    for index in range(frames):
-        frame = simulate_frame(seed, index, scene=scene, optics=optics, fluorescence=fluorescence)
+    started = time.time()
+    for index, frame in enumerate(_simulated(frames, seed, motion, scene, optics, fluorescence)):
         name = f"frame_{index + 1:04d}.png"
         _write_png(directory / "masks" / name, frame.labels)
         if frame.fluorescence is not None:
             _write_png(directory / "fluorescence" / name, frame.fluorescence)
         _write_png(directory / "frames" / name, frame.image)
-        rows += [
-            (name, t.label, t.xmin, t.ymin, t.xmax, t.ymax, int(t.touching), int(t.border), optics.pixel_um)
-            for t in frame.truth
-        ]
+        if isinstance(motion, Flow):
+            os.utime(directory / "frames" / name, (started + index / motion.fps,) * 2)
+        for t in frame.truth:
+            box = (t.xmin, t.ymin, t.xmax, t.ymax)
+            identity = () if t.particle is None else (t.particle,)
+            rows.append((name, t.label, *box, int(t.touching), int(t.border), optics.pixel_um, *identity))
         yield directory / "frames" / name
     with (directory / "truth.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(COLUMNS if motion is None else (*COLUMNS, "particle"))
         writer.writerows(rows)
 
 

@@ -149,8 +149,8 @@ class Picamera2:
 
     def _follow(self, active: dict[str, Any]) -> None:
         automatic = {
-            "ExposureTime": active.get("AeEnable", True),
-            "AnalogueGain": active.get("AeEnable", True),
+            "ExposureTime": active.get("AeEnable", True) and "ExposureTime" not in active,
+            "AnalogueGain": active.get("AeEnable", True) and "AnalogueGain" not in active,
             "Red": active.get("AwbEnable", True),
             "Blue": active.get("AwbEnable", True),
         }

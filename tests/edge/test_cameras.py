@@ -138,7 +138,7 @@ def test_a_file_is_never_read_in_part(
     assert image is not None
     content = cv2.imencode(suffix, image)[1].tobytes()
     expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)))
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(content) - 1), max_size=4, unique=True)))
     pauses = [data.draw(st.floats(0, PATIENCE_S - 2 * POLL_S)) for _ in cuts]
     path = folder / f"slow{suffix}"
     camera, _ = watch(folder)
@@ -261,9 +261,9 @@ def test_a_video_goes_on_after_what_is_done(video: Path) -> None:
 def test_files_settle_at_once_and_refuse_settings(video: Path) -> None:
     camera = VideoCamera(video)
     assert camera.settle(1) == CameraSettings()
-    camera.apply(CameraSettings())
+    camera.apply(CameraSettings(), 10)
     with pytest.raises(CameraError, match="cannot be set on files"):
-        camera.apply(CameraSettings(gain=2))
+        camera.apply(CameraSettings(gain=2), 10)
 
 
 # ---- simulator ------------------------------------------------------------------------------------------
@@ -280,13 +280,25 @@ def test_the_simulator_settles_on_the_clear_field() -> None:
         assert frame.settings == {"exposure_us": settled.exposure_us, "gain": settled.gain}
 
 
+def test_what_was_given_stays_while_the_rest_settles() -> None:
+    camera = SimulatedCamera(5, size=SMALL)
+    alone = camera.settle(1)
+    camera.apply(CameraSettings(gain=2.0), 10)
+    settled = camera.settle(1)
+    assert alone.exposure_us is not None
+    assert settled.exposure_us == pytest.approx(alone.exposure_us / 2, rel=3 * TOLERANCE)
+    assert settled.gain == 2.0
+    camera.apply(CameraSettings(exposure_us=5_000), 10)
+    assert camera.settle(1) == CameraSettings(5_000, 2.0)
+
+
 def test_a_seed_and_its_settings_are_a_frame() -> None:
     locked = CameraSettings(exposure_us=6_000, gain=1.5)
     images = []
     for done in (set[str](), {"simulate:9#0"}):
         camera = SimulatedCamera(9, name="simulate:9", size=SMALL, done=done)
         camera.settle(1)
-        camera.apply(locked)
+        camera.apply(locked, 10)
         images.append([frame_of(camera) for _ in range(2 - len(done))])
     assert [frame.name for frame in images[0]] == ["simulate:9#0", "simulate:9#1"]
     assert images[1][0].name == "simulate:9#1"
@@ -305,12 +317,12 @@ def test_a_seed_and_its_settings_are_a_frame() -> None:
 )
 def test_the_simulator_has_limits(settings: CameraSettings) -> None:
     with pytest.raises(CameraError, match=r"exposure goes|gain must|colour gains"):
-        SimulatedCamera(size=SMALL).apply(settings)
+        SimulatedCamera(size=SMALL).apply(settings, 10)
 
 
 def test_a_gain_that_is_too_high_leaves_no_exposure() -> None:
     camera = SimulatedCamera(size=SMALL)
-    camera.apply(CameraSettings(gain=1e6))
+    camera.apply(CameraSettings(gain=1e6), 10)
     with pytest.raises(CameraError, match="change the lamp or the gain"):
         camera.settle(1)
 

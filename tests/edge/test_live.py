@@ -7,18 +7,20 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.cameras import Camera, CameraError, CameraSettings, CameraTimeoutError, open_camera
+from edge.cameras.folder import FolderCamera
 from edge.frames import FailedFrame, Frame
 from edge.live import CLOSE_S, MOST_HANGING, SLICE_S, Policy, live_frames
 
@@ -27,6 +29,7 @@ LIMIT_S = 30
 """Of real time, on what a test waits for from another thread."""
 
 HANG, STALL = "hang", "stall"
+SETTLED = CameraSettings(exposure_us=1234, gain=2.0)
 
 
 class FakeClock:
@@ -58,16 +61,16 @@ class Scripted:
         self.paced = paced
         self.clock = clock
         self.script = script
-        self.locked: list[CameraSettings] = []
+        self.calls: list[CameraSettings | str] = []
         self.released = threading.Event()
         self.closed = False
 
     def settle(self, timeout_s: float) -> CameraSettings:
-        self.locked.append(CameraSettings(exposure_us=1234, gain=2.0))
-        return self.locked[-1]
+        self.calls.append("settle")
+        return SETTLED
 
-    def apply(self, settings: CameraSettings) -> None:
-        self.locked.append(settings)
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
+        self.calls.append(settings)
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
         while self.script:
@@ -113,7 +116,9 @@ class Bench:
         self.cameras.append(Scripted(self.clock, list(script), paced=self.paced))
         return self.cameras[-1]
 
-    def frames(self, when_behind: Policy | None = "wait", **options: Any) -> Iterator[Frame | FailedFrame]:
+    def frames(
+        self, when_behind: Policy | None = "wait", **options: Any
+    ) -> Generator[Frame | FailedFrame, None, None]:
         # a camera's opening and grabbing take real time, however short, in which the clock may run
         options = {"open_timeout_s": 1e5, "grab_timeout_s": 1e4, "give_up_s": 1e6, **options}
         return live_frames(
@@ -176,21 +181,20 @@ def test_the_frame_knows_how_long_it_waited() -> None:
     second = good(next(frames))
     assert second.late_ns == pytest.approx(1.5e9, abs=SLICE_S * 1e9)
     bench.release()
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
 
 
 def test_the_camera_settles_once_and_is_locked_alike_when_it_is_opened_anew() -> None:
     bench = Bench([picture(1), CameraError("lost")], [picture(2)])
     list(bench.frames())
-    settled = CameraSettings(exposure_us=1234, gain=2.0)
-    assert [camera.locked for camera in bench.cameras] == [[settled], [settled]]
+    assert [camera.calls for camera in bench.cameras] == [["settle"], [SETTLED, "settle"]]
 
 
-def test_given_settings_are_locked_without_settling() -> None:
+def test_given_settings_are_locked_before_the_rest_settles() -> None:
     bench = Bench([picture(1)])
     wanted = CameraSettings(exposure_us=700)
     list(bench.frames(settings=wanted))
-    assert bench.cameras[0].locked == [wanted]
+    assert bench.cameras[0].calls == [wanted, "settle"]
 
 
 # ---- falling behind -------------------------------------------------------------------------------------
@@ -358,7 +362,7 @@ def test_a_camera_that_hangs_while_it_opens_is_an_error() -> None:
     frames = live_frames(
         hang, stop=bench.stop, open_timeout_s=30.0, clock=bench.clock, wait_for=bench.clock.wait_for
     )
-    with pytest.raises(CameraTimeoutError, match="did not open and settle for 30 s"):
+    with pytest.raises(CameraTimeoutError, match="did not open and settle for 35 s"):
         next(frames)
     release.set()
 
@@ -383,10 +387,37 @@ def test_an_unreadable_file_is_handed_on_and_no_outage() -> None:
 def test_what_was_taken_of_files_is_known_for_the_next_opening() -> None:
     a, b = Frame(picture(1), "a.png", 0, 0), Frame(picture(2), "b.png", 0, 0)
     done = {"old.png"}
-    bench = Bench([a, CameraError("the folder is gone")], [b], paced=False)
+    old = Frame(picture(0), "old.png", 0, 0)
+    bench = Bench([old, a, CameraError("the folder is gone")], [old, a, b], paced=False)
     names = [item.name for item in bench.frames(None, done=done)]
     assert names == ["a.png", "scripted#1", "b.png"]
     assert done == {"old.png", "a.png", "b.png"}
+
+
+def test_a_folder_that_goes_and_comes_back_loses_nothing_and_gives_nothing_twice(tmp_path: Path) -> None:
+    folder, away = tmp_path / "stick", tmp_path / "away"
+    folder.mkdir()
+    for k in range(2):
+        cv2.imwrite(str(folder / f"{k}.png"), picture(k, (40, 40)))
+    done: set[str] = set()
+
+    def open_() -> Camera:
+        now = [0.0]  # of the camera alone: it has waited for as long as it wants to
+        return FolderCamera(
+            folder, done=done, clock=lambda: now[0], wait=lambda s: now.__setitem__(0, now[0] + s)
+        )
+
+    frames = live_frames(open_, stop=threading.Event(), done=done, back_off_s=(0.001, 0.001))
+    items = [next(frames), next(frames)]
+    folder.rename(away)
+    items.append(next(frames))
+    cv2.imwrite(str(away / "2.png"), picture(2, (40, 40)))
+    away.rename(folder)
+    items.append(next(frames))
+    frames.close()
+    assert greys(items) == [0, 1, None, 2]
+    assert "no such file" in failed(items[2]).reason
+    assert [item.index for item in items] == [0, 1, 2, 3]
 
 
 # ---- stopping -------------------------------------------------------------------------------------------
@@ -425,7 +456,7 @@ def test_leaving_the_frames_closes_the_camera() -> None:
     bench = Bench([picture(k % 250) for k in range(1000)])
     frames = bench.frames(buffer_frames=1)
     next(frames)
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     assert bench.cameras[0].closed
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from edge.bundle import Manifest, Quantisation, TrainingData
-from edge.count import REJECTED, CountedFrame, assign, correct, likeliest, tally
+from edge.count import REJECTED, CountedFrame, Estimate, assign, correct, likeliest, tally
 from edge.crop import Normalisation
 from edge.frames import FailedFrame, Frame
 from edge.report.annotate import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
@@ -28,6 +28,7 @@ from edge.report.page import CORRECTED_IF, FAILED_SHOWN, GALLERY_CELLS, PAGE_FRA
 from edge.report.table import print_table
 from edge.report.writer import ReportWriter
 from edge.segment import Cell
+from edge.totals import Spread
 
 LABELS = ("granulocyte", "lymphocyte", "monocyte", "erythrocyte", "debris")
 HOSTILE = '</title><script>alert("1")</script>&amp;\'\n\x1b[31m[red]\ud7ff.png'
@@ -408,6 +409,67 @@ def test_abbreviations_begin_their_label_and_are_unique(labels: list[str]) -> No
     short = abbreviations(labels)
     assert all(label.casefold().startswith(short[label].casefold()) for label in labels)
     assert len({text.casefold() for text in short.values()}) == len(labels) + 1
+
+
+# ---- what only some counts have ---
+
+
+@pytest.fixture
+def full_run() -> Run:
+    """A count with a plan, a session, cells followed, a volume, and frames of poor quality."""
+    frames = [counted_frame(k) for k in range(3)]
+    return replace(
+        run_of(frames),
+        plan={"until_cells": 5},
+        ended="7 leukocytes of 5 asked for",
+        session="2026-05-04T030201Z",
+        sightings=1234,
+        concentrations={"granulocyte": Estimate(5210.4, 4800.0, 5650.0)},
+        quality={"brightness": Spread(150.0, 31.0, 200.0), "dropped_before": Spread(0.0, 0.0, 2.0)},
+        out=(("<b>.png", ("too dark (grey level 31)", "2 frames dropped before it")),),
+        dropped=2,
+    )
+
+
+def test_plan_quality_volume_and_sightings_are_told(full_run: Run, tmp_path: Path) -> None:
+    page = Page(write_report(tmp_path, [counted_frame(0)], full_run)).text
+    file = io.StringIO()
+    print_table(full_run, Console(file=file, width=200))
+    table = " ".join(file.getvalue().split())
+    for text in (page, table):
+        assert "7 leukocytes of 5 asked for" in text
+        assert "2026-05-04T030201Z" in text
+        assert "5,210 cells/µL, 95 % interval 4,800–5,650" in text
+        assert "too dark (grey level 31), 2 frames dropped before it" in text
+        assert "2 dropped" in text
+    assert "in 1,234 sightings" in page
+    assert "in 1234 sightings" in table
+    assert "Quality: 1 of 3 frames beyond a limit" in table
+    assert "Brightness, grey level 150 31 200" in page
+    said = summary(full_run)
+    assert said["plan"] == {"until_cells": 5}
+    assert said["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
+    assert said["quality"]["out"][0]["name"] == "<b>.png"
+    assert json.loads(json.dumps(said)) == said
+
+
+def test_why_there_is_no_concentration_is_told(tmp_path: Path) -> None:
+    run = replace(run_of([counted_frame(0)]), no_concentration="no cells/µL: nobody knows")
+    file = io.StringIO()
+    print_table(run, Console(file=file, width=200))
+    assert "No cells/µL: nobody knows" in file.getvalue()
+    assert "No cells/µL: nobody knows." in Page(write_report(tmp_path, [counted_frame(0)], run)).text
+    assert summary(run)["no_cells_per_ul"] == "no cells/µL: nobody knows"
+
+
+def test_identities_are_in_the_table_of_cells(tmp_path: Path) -> None:
+    counted = counted_frame(0)
+    identities = np.arange(7, 7 + len(counted.cells))
+    followed = replace(counted, identities=identities)
+    with ReportWriter(tmp_path, MANIFEST, each_once=True) as writer:
+        writer.add(followed, writer.draw(followed))
+    with (tmp_path / "cells.csv").open(newline="") as file:
+        assert [int(row["identity"]) for row in csv.DictReader(file)] == identities.tolist()
 
 
 # ---- table ---------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ from edge.session import (
     resolve,
     unfinished,
 )
-from edge.session.store import CHECKPOINT_PAGES, SCHEMA, TABLES
+from edge.session.files import CHECKPOINT_PAGES
+from edge.session.tables import SCHEMA, TABLES
 from edge.simulate import Scene, simulate_frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -310,6 +311,23 @@ def test_one_writer_and_any_reader(tmp_path: Path) -> None:
             assert stored.totals().frames_read == 1
             assert session.count_frames() == 2
     assert unfinished(tmp_path) == [session.path]
+
+
+def test_a_log_that_a_reader_held_at_the_end_is_taken_in_later(tmp_path: Path) -> None:
+    session = create(header(), tmp_path)
+    session.add(record(0))
+    with read_session(session.path) as stored:
+        assert stored.count_frames() == 1
+        session.finish("enough")
+        assert stored.verify() == []
+        assert stored.state == "finished"
+    assert f"{session.path.name}-wal" in files(tmp_path)
+    with create(header(), tmp_path) as later:
+        left = {*files(tmp_path)} - {path.name for path in tmp_path.glob(f"{later.path.name}*")}
+    assert left == {session.path.name}
+    with read_session(session.path) as stored:
+        assert stored.verify() == []
+        assert stored.state == "finished"
 
 
 def test_a_killed_writer_leaves_no_lock(tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.interrupted_counts import prepare, rounds
 from edge.session import newest_first, read_session
+from tests.system.disks import need_mounts, tmpfs
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 120
@@ -54,7 +57,18 @@ def after_frames(run: subprocess.Popen[str], frames: int) -> None:
 def counted(text: str) -> dict[str, Any]:
     """A count's results, without what differs from run to run."""
     said: dict[str, Any] = json.loads(text)
+    del said["quality"]["measures"]["late_ms"]
     return {name: value for name, value in said.items() if name not in ("seconds", "finished", "session")}
+
+
+@contextmanager
+def manager() -> Iterator[tuple[socket.socket, str]]:
+    """What systemd has at its end, and how it names that to the service."""
+    name = f"@leuko-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.settimeout(LIMIT_S)
+        listener.bind("\0" + name[1:])
+        yield listener, name
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +172,7 @@ def test_the_operator_ends_a_camera_count(tmp_path: Path, number: signal.Signals
 
 def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with notified(tmp_path) as (listener, name):
+    with manager() as (listener, name):
         run = started(tmp_path, "count", "--camera", f"watch:{tmp_path / 'empty'}", NOTIFY_SOCKET=name)
         with run:
             assert listener.recv(100) == b"READY=1"
@@ -168,22 +182,8 @@ def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
     assert (out, said.splitlines()[-1]) == ("", "stopped after 0 frames; they are counted")
 
 
-def notified(folder: Path) -> Any:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def listening() -> Iterator[tuple[socket.socket, str]]:
-        name = f"@leuko-{os.getpid()}"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-            listener.settimeout(LIMIT_S)
-            listener.bind("\0" + name[1:])
-            yield listener, name
-
-    return listening()
-
-
 def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -> None:
-    with notified(tmp_path) as (listener, name):
+    with manager() as (listener, name):
         words = ("count", "--camera", "simulate:2", "--until-cells", "20")
         with started(tmp_path, *words, NOTIFY_SOCKET=name, WATCHDOG_USEC="2") as run:
             heard = [listener.recv(1000).decode()]
@@ -194,6 +194,38 @@ def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -
     frames = newest_first(tmp_path / "sessions")[0].frames
     assert heard[2:-1].count("WATCHDOG=1") == frames
     assert heard[-2].startswith("STATUS=")
+
+
+def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
+    frames: Path, tmp_path: Path
+) -> None:
+    folder, away = tmp_path / "camera", tmp_path / "away"
+    shutil.copytree(frames, folder)
+    words = ("count", "--camera", f"watch:{folder}", "--log", "json", "--give-up-seconds", "1", "--resume")
+    with started(tmp_path, *words) as run:
+        after_frames(run, 8)
+        folder.rename(away)
+        out, said = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 1
+    assert out == ""
+    *events, error = said.splitlines()
+    assert error.startswith("Error: ")
+    assert "given up after 1 s" in error
+    kinds = [json.loads(line)["event"] for line in events]
+    assert "live" in kinds
+    assert kinds[-2:] == ["unfinished", "failed"]
+    away.rename(folder)
+    (folder / "frame_0009.png").write_bytes((folder / "frame_0001.png").read_bytes())
+    with started(tmp_path, *words, "--json") as run:
+        after_frames(run, 1)
+        run.terminate()
+        out, _ = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 0
+    said_at_last = json.loads(out)
+    assert said_at_last["frames"]["read"] == 9
+    assert [failed["name"] for failed in said_at_last["frames"]["failed"]] == [f"watch:{folder}#8"]
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert listed.state == "finished"
 
 
 def test_a_camera_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -225,29 +257,16 @@ def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of half a megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "leuko-test", str(place)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("file systems may not be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    need_mounts(tmp_path)
+    with tmpfs(tmp_path, 1 << 19) as place:
+        yield place
 
 
-@pytest.fixture
-def remount(small_disk: Path) -> Callable[[str], None]:
-    def remounted(options: str) -> None:
-        command = ["mount", "-o", f"remount,{options}", str(small_disk)]
-        subprocess.run(command, check=True, capture_output=True)
-
-    return remounted
+def remount(place: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", place], check=True, capture_output=True)
 
 
-def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(
-    small_disk: Path, remount: Callable[[str], None]
-) -> None:
+def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(small_disk: Path) -> None:
     words = ("count", "--camera", "simulate:4", "--keep-crops", "--until-cells", "150")
     done = leuko(small_disk, *words)
     assert done.returncode == 1
@@ -261,20 +280,27 @@ def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(
     assert listed.frames > 0
     with read_session(listed.path) as session:
         assert session.verify() == []
-    remount("size=64m")
+    remount(small_disk, "size=64m")
     whole = leuko(small_disk / "whole", *words, "--json")
     assert counted(leuko(small_disk, "sessions", "resume", "--json").stdout) == counted(whole.stdout)
 
 
-def test_a_disk_that_becomes_read_only_likewise(small_disk: Path, remount: Callable[[str], None]) -> None:
-    remount("size=64m")
+def test_a_disk_that_is_read_only_is_one_line(small_disk: Path) -> None:
     with started(small_disk, "count", "--camera", "simulate:4", "--log", "json") as run:
-        after_frames(run, 2)
-        # an open file keeps a file system from becoming read-only, unless it is forced to: as a failing card is
-        forced = subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True)
-        if forced.returncode:
-            run.kill()
-            pytest.skip("a file system that is written to cannot be made read-only here")
-        _, said = run.communicate(timeout=LIMIT_S)
-    assert run.returncode == 1
-    assert "read-only" in said.splitlines()[-1]
+        after_frames(run, 1)
+        run.kill()
+    remount(small_disk, "ro")
+    for words in (("count", "--camera", "simulate:4"), ("sessions", "resume")):
+        done = leuko(small_disk, *words)
+        assert done.returncode == 1
+        assert "read-only" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_power_cuts_and_kills_at_random_moments_change_no_result(tmp_path: Path) -> None:
+    """``python -m benchmarks.interrupted_counts`` makes three hundred."""
+    need_mounts(tmp_path)
+    longest_s = prepare(tmp_path, 60)
+    missed = rounds(tmp_path, cuts=3, kills=3, seed=5, longest_s=longest_s)
+    assert missed == {"power_cut": [None] * 3, "kill": [None] * 3}

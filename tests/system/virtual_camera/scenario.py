@@ -4,20 +4,24 @@ import json
 import threading
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import cv2
-import virtual_picamera2  # noqa: F401
+import virtual_picamera2  # type: ignore[import-not-found]  # noqa: F401
 
 from edge.cameras import CameraError, list_cameras, open_camera
+from edge.cameras.picamera import PiCamera
+from edge.frames import Frame
 from edge.live import live_frames
 
-answer = {}
+answer: dict[str, Any] = {}
 
 found, notes = list_cameras()
 answer["list"] = [[one.name, one.description] for one in found]
 answer["notes"] = notes
 
 camera = open_camera("picamera2")
+assert isinstance(camera, PiCamera)
 settled = camera.settle(20)
 answer["settled"] = [settled.exposure_us, settled.gain, settled.colour_gains]
 frames = [camera.grab(10) for _ in range(12)]
@@ -46,11 +50,13 @@ except CameraError as error:
 
 for k in range(3):
     again = open_camera("picamera2:0", size=(1920, 1080))
-    cv2.imwrite(f"/t/out/again{k}.png", again.grab(10).image)
+    first = again.grab(10)
+    assert isinstance(first, Frame)
+    cv2.imwrite(f"/t/out/again{k}.png", first.image)
     again.close()
 
 live = live_frames(partial(open_camera, "picamera2"), stop=threading.Event(), when_behind="drop-oldest")
-taken = list(islice(live, 8))
+taken = [item for item in islice(live, 8) if isinstance(item, Frame)]
 live.close()
 answer["live"] = [[frame.name, list(frame.image.shape), frame.dropped_before] for frame in taken]
 answer["threads"] = [thread.name for thread in threading.enumerate() if thread.name == "camera"]

@@ -4,13 +4,15 @@ That camera gives NV12 only, wants a buffer plane for each image plane, and has 
 picamera2 or libcamera is replaced. It has no controls, and runs free: it repeats and skips its frames.
 """
 
+from typing import Any
+
 import libcamera  # type: ignore[import-not-found]
 import picamera2  # type: ignore[import-not-found]
 from picamera2.allocators import DmaAllocator  # type: ignore[import-not-found]
 
 
 class TwoPlanes(DmaAllocator):  # type: ignore[misc]
-    def allocate(self, configuration, use_case):  # type: ignore[no-untyped-def]
+    def allocate(self, configuration: Any, use_case: Any) -> None:
         super().allocate(configuration, use_case)
         for stream in configuration:
             luma = stream.stride * stream.size.height
@@ -30,10 +32,10 @@ class TwoPlanes(DmaAllocator):  # type: ignore[misc]
 
 
 class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]
-    def __init__(self, camera_num=0):  # type: ignore[no-untyped-def]
+    def __init__(self, camera_num: int = 0) -> None:
         super().__init__(camera_num, allocator=TwoPlanes())
 
-    def _get_raw_modes(self):  # type: ignore[no-untyped-def]
+    def _get_raw_modes(self) -> list[dict[str, Any]]:
         still = self.camera.generate_configuration([libcamera.StreamRole.StillCapture]).at(0)
         return [{"format": str(still.pixel_format), "size": (still.size.width, still.size.height)}]
 

@@ -1,0 +1,190 @@
+"""``leuko camera``: what it prints, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.cameras.simulated import SimulatedCamera
+from edge.cli.camera import camera
+from edge.frames import Frame
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = ("--size", "160x120")
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(camera, [str(word) for word in words])
+
+
+def test_the_list_names_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    text, data = run("list"), run("list", "--json")
+    assert text.stdout.splitlines()[-1] == "simulate  simulated blood cells"
+    assert "picamera2" in text.stderr
+    assert text.stderr.count("\n") == 1
+    said = json.loads(data.stdout)
+    assert said["cameras"][-1] == {"name": "simulate", "description": "simulated blood cells"}
+    assert said["notes"] == [text.stderr.strip()]
+    assert data.stderr == ""
+
+
+def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
+    out = tmp_path / "p.png"
+    result = run("preview", "simulate:6", "--out", out, *SIZE, "--json")
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)
+    image = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    reference = SimulatedCamera(6, size=(160, 120))
+    settled = reference.settle(1)
+    np.testing.assert_array_equal(image, reference.grab(1).image)
+    assert said["settings"] == {"exposure_us": settled.exposure_us, "gain": 1.0}
+    assert (said["width"], said["height"], said["file"]) == (160, 120, str(out))
+    assert said["brightness"] == pytest.approx(np.median(image), abs=4)
+    assert said["saturated"] == pytest.approx((image == 255).mean())
+
+    line = run("preview", "simulate:6", "--out", out, *SIZE)
+    assert line.stdout == (
+        f"160 x 120 px, brightness {said['brightness']:.1f}, saturated {said['saturated']:.2%}, "
+        f"focus {said['focus']:.1f}\n"
+    )
+    assert line.stderr == f"preview: {out}\n"
+
+
+def test_exposure_and_gain_can_be_given(tmp_path: Path) -> None:
+    words = ("preview", "simulate", "--out", tmp_path / "p.png", *SIZE, "--json")
+    dark, bright = (
+        json.loads(run(*words, "--exposure-us", "2000", "--gain", gain).stdout) for gain in ("1", "3")
+    )
+    assert bright["settings"] == {"exposure_us": 2000, "gain": 3.0}
+    assert bright["brightness"] == pytest.approx(3 * dark["brightness"], rel=0.05)
+
+
+def test_focus_is_largest_in_focus(tmp_path: Path) -> None:
+    frame = SimulatedCamera(3, size=(160, 120)).grab(1)
+    assert isinstance(frame, Frame)
+    numbers = []
+    for sigma in (0.01, 2.0):
+        (tmp_path / str(sigma)).mkdir()
+        cv2.imwrite(str(tmp_path / str(sigma) / "a.tif"), cv2.GaussianBlur(frame.image, (0, 0), sigma))
+        result = run("preview", f"video:{tmp_path}/{sigma}/a.tif", "--out", tmp_path / "p.png", "--json")
+        numbers.append(json.loads(result.stdout)["focus"])
+    assert numbers[0] > 5 * numbers[1]
+
+
+def test_an_empty_folder_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.cli.camera.FRAME_S", 0.01)
+    result = run("preview", f"watch:{tmp_path}", "--out", tmp_path / "p.png", "--timeout", "0.01")
+    assert (result.exit_code, result.stderr) == (1, f"Error: watch:{tmp_path}: gave no frame\n")
+
+
+def test_settle_prints_what_it_locked() -> None:
+    settled = SimulatedCamera(2, size=(160, 120)).settle(1)
+    text = run("settle", "simulate:2", *SIZE)
+    assert text.stdout == f"exposure_us {settled.exposure_us}\ngain 1.0\n"
+    said = json.loads(run("settle", "simulate:2", *SIZE, "--json").stdout)
+    assert said == {"camera": "simulate:2", "settings": {"exposure_us": settled.exposure_us, "gain": 1.0}}
+
+
+def test_files_have_nothing_to_settle(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((40, 40), 100, np.uint8))
+    result = run("settle", f"video:{tmp_path}/a.png")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "nothing to settle" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("settle", "NAME"), ("preview", "NAME", "--out", "p.png")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("picture", "no kind of camera"),
+        ("v4l2:77", "/dev/video77"),
+        ("watch:/nowhere", "no such file"),
+        ("video:broken.avi", "cannot be decoded"),
+    ],
+)
+def test_a_camera_that_cannot_be_used_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.avi").write_bytes(b"RIFF\x10\0\0\0AVI LIST")
+    result = run(*(name if word == "NAME" else word for word in words))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert reason in result.stderr
+    assert not Path("p.png").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("preview", "simulate"),
+        ("preview", "simulate", "--out", ""),
+        ("preview", "simulate", "--out", "p.png", "--size", "160"),
+        ("preview", "simulate", "--out", "p.png", "--size", "axb"),
+        ("preview", "simulate", "--out", "p.png", "--exposure-us", "0"),
+        ("preview", "simulate", "--out", "p.png", "--gain", "nan"),
+        ("settle", "simulate", "--timeout", "0"),
+        ("settle",),
+    ],
+)
+def test_usage_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words).exit_code == 2
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    result = run("preview", "simulate", *SIZE, "--out", tmp_path / "no" / "p.png")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_command_imports_nothing_heavy() -> None:
+    code = "import sys, edge.cli.camera; sys.exit(any(m in sys.modules for m in ('numpy', 'cv2', 'rich')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+BUSY = """
+    import sys
+    import cv2, numpy as np
+    from edge.cameras import simulated
+    from edge.cli import main
+
+    picture = np.zeros((4000, 4000), np.float32)
+
+    class Busy(simulated.SimulatedCamera):
+        def grab(self, timeout_s):
+            if self._index:  # inside OpenCV whenever the program ends
+                while True:
+                    cv2.GaussianBlur(picture, (0, 0), 3)
+            return super().grab(timeout_s)
+
+    simulated.SimulatedCamera = Busy
+    sys.argv = ["leuko", *sys.argv[1:]]
+    main(prog_name="leuko")
+"""
+
+
+def test_a_program_whose_camera_does_not_come_back_ends_as_it_should(tmp_path: Path) -> None:
+    words = ("camera", "preview", "simulate", "--out", str(tmp_path / "p.png"), *SIZE)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(BUSY), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout[:10]) == (0, "160 x 120 "), done.stderr

@@ -1,0 +1,303 @@
+"""A count carried out: with a profile, with limits of quality, each cell once, and gone on with."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.bundle import load
+from edge.concentration import concentration, field_volume, in_field
+from edge.count import CountedFrame
+from edge.flatfield import flat_field, read_gain, write_light
+from edge.frames import FailedFrame, Frame
+from edge.plan import Plan
+from edge.profile import Limits, Pixel, Profile, Volume, write_profile
+from edge.report.files import LEUKOCYTES, Run, summary
+from edge.run import CameraJob, Instrument, Job, carry_out, job_of, resumed
+from edge.session import SessionError, create, read_session
+from edge.simulate import Optics, Scene, simulate_frame
+from edge.simulate.motion import Scan, scan_frames
+from edge.totals import Totals
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+PIXEL_UM = Optics().pixel_um
+SCENE = Scene(width_px=820, height_px=616, leukocytes=8, erythrocytes=2, debris=0)
+PIXEL = Pixel(PIXEL_UM, PIXEL_UM / 100, 820, 616, "simulated", NOW)
+PROFILE = Profile(PIXEL, None, Volume(20.0, 0.4, 10.0, NOW))
+
+
+class Seen:
+    """An observer that remembers, and may do something after a frame."""
+
+    def __init__(self, then: Callable[[int], None] = lambda frames: None) -> None:
+        self.results: list[CountedFrame | FailedFrame] = []
+        self._then = then
+
+    def begun(self) -> None:
+        assert not self.results
+
+    def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
+        self.results.append(result)
+        self._then(len(self.results))
+
+    @property
+    def frames(self) -> list[CountedFrame]:
+        return [result for result in self.results if isinstance(result, CountedFrame)]
+
+
+def job(folder: Path, **changes: Any) -> Job:
+    asked = Job(
+        bundle="phantom3",
+        profile=None,
+        sources=(str(folder),),
+        camera=None,
+        pixel_um=PIXEL_UM,
+        profile_pixel=False,
+        reject_below=0.5,
+        segmentation={},
+        bit_depth=16,
+        max_megapixels=100,
+        each_once=None,
+        keep_crops=False,
+        plan=Plan(),
+    )
+    return replace(asked, **changes)
+
+
+def carried_out(asked: Job, seen: Seen | None = None, **options: Any) -> Run:
+    instrument = Instrument.load(asked.bundle, asked.profile)
+    stop = options.pop("stop", threading.Event())
+    return carry_out(asked, instrument, stop=stop, observer=seen or Seen(), **options)[0]
+
+
+def comparable(run: Run) -> dict[str, Any]:
+    said = summary(run)
+    del said["quality"]["measures"]["late_ms"]
+    return {name: value for name, value in said.items() if name not in ("seconds", "finished", "session")}
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("frames")
+    for k in range(5):
+        cv2.imwrite(str(folder / f"{k}.png"), simulate_frame(3, k, scene=SCENE).image)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """Overlapping fields, and how many particles that leave nothing to doubt they show."""
+    folder = tmp_path_factory.mktemp("scan")
+    scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=12, separate=True)
+    seen = set()
+    for k, simulated in enumerate(scan_frames(5, Scan(3, 2, 0.4), scene=scene)):
+        cv2.imwrite(str(folder / f"{k}.png"), simulated.image)
+        seen |= {cell.particle for cell in simulated.truth if not cell.border}
+    return folder, len(seen)
+
+
+def test_a_profile_gives_the_pixel_and_the_concentration(frames: Path, tmp_path: Path) -> None:
+    path = tmp_path / "profile.toml"
+    write_profile(path, PROFILE)
+    asked = job(frames, profile=str(path), profile_pixel=True)
+    seen = Seen()
+    run = carried_out(asked, seen)
+    inside = [
+        label
+        for result in seen.frames
+        for label, here in zip(result.assigned, in_field(result.cells, 820, 616), strict=True)
+        if here
+    ]
+    volume = field_volume(PROFILE, 820, 616)
+    assert not isinstance(volume, str)
+    manifest = load("phantom3").manifest
+    for label in manifest.counted:
+        assert run.concentrations[label] == concentration(inside.count(label), 5, volume)
+    together = sum(map(inside.count, manifest.counted))
+    assert run.concentrations[LEUKOCYTES] == concentration(together, 5, volume)
+    assert 0 < together <= run.tally.leukocytes
+    assert summary(run)["no_cells_per_ul"] is None
+
+
+def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_path: Path) -> None:
+    path = tmp_path / "profile.toml"
+    write_profile(path, replace(PROFILE, volume=None))
+    run = carried_out(job(frames, profile=str(path), profile_pixel=True))
+    assert (run.concentrations, run.no_concentration) == (
+        {},
+        "no cells/µL: the chamber's depth is not known (leuko calibrate volume)",
+    )
+    write_profile(path, replace(PROFILE, pixel=replace(PIXEL, width_px=1000, height_px=800)))
+    run = carried_out(job(scan[0], profile=str(path), profile_pixel=True, each_once="scan"))
+    assert run.no_concentration == "no cells/µL: frames that overlap show an unknown volume"
+    assert "profile" in carried_out(job(frames)).no_concentration
+
+
+def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, tmp_path: Path) -> None:
+    path = tmp_path / "profile.toml"
+    write_profile(path, replace(PROFILE, pixel=replace(PIXEL, width_px=640)))
+    run = carried_out(job(frames, profile=str(path), profile_pixel=True))
+    assert run.tally.frames_read == 0
+    assert {failed.reason for failed in run.tally.failed} == {
+        "820 x 616 px, and the profile is for frames of 640 x 616"
+    }
+    assert run.no_concentration == "no cells/µL: no frame was read"
+
+
+def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
+    light = np.linspace(0.6, 1.0, 820, dtype=np.float32)[None].repeat(616, axis=0)
+    blank = [Frame(np.rint(160 * light).astype(np.uint8), str(k), k, 0) for k in range(5)]
+    section = write_light(tmp_path, flat_field(blank), NOW)
+    path = tmp_path / "profile.toml"
+    write_profile(path, replace(PROFILE, flat_field=section))
+    shaded = tmp_path / "shaded"
+    shaded.mkdir()
+    for file in frames.iterdir():
+        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(shaded / file.name), np.rint(image * light).astype(np.uint8))
+    seen = Seen()
+    corrected = carried_out(job(shaded, profile=str(path), profile_pixel=True), seen)
+    gain = read_gain(tmp_path, section)
+    assert gain.shape == (616, 820)
+    plain = carried_out(job(frames))
+    assert abs(corrected.tally.cells - plain.tally.cells) <= 1
+    for result in seen.frames:
+        left, right = result.frame.image[:, :80], result.frame.image[:, -80:]
+        assert abs(float(np.median(left)) - float(np.median(right))) < 12
+        assert result.quality is not None
+        assert result.quality.brightness_drift is not None
+
+
+def test_limits_of_quality_mark_frames_and_are_kept(frames: Path, tmp_path: Path) -> None:
+    path = tmp_path / "profile.toml"
+    write_profile(path, Profile(quality=Limits(max_brightness=100.0)))
+    asked = job(frames, profile=str(path))
+    instrument = Instrument.load("phantom3", str(path))
+    session = create(asked.header(instrument, "", ""), tmp_path / "sessions")
+    seen = Seen()
+    run = carried_out(asked, seen, session=session)
+    assert [name for name, _ in run.out] == [result.frame.name for result in seen.frames]
+    assert all(words[0].startswith("too bright") for _, words in run.out)
+    measures = summary(run)["quality"]["measures"]
+    assert 100 < measures["brightness"]["low"] <= measures["brightness"]["median"]
+    with read_session(session.path) as stored:
+        assert stored.header.profile_sha256 == instrument.profile.sha256  # type: ignore[union-attr]
+        for record, result in zip(stored.frames(), seen.frames, strict=True):
+            assert record.breaches == result.breaches
+            assert record.quality["brightness"] == result.quality.brightness  # type: ignore[union-attr]
+    write_profile(path, Profile(quality=Limits(max_brightness=101.0)))
+    other = create(asked.header(instrument, "", ""), tmp_path / "sessions")
+    other.close()
+    with pytest.raises(SessionError, match=r"profile .* is not the one that it was begun with"):
+        resumed(other.path)
+
+
+def test_each_cell_once(scan: tuple[Path, int], tmp_path: Path) -> None:
+    folder, particles = scan
+    run = carried_out(job(folder, each_once="scan"), out=tmp_path / "result")
+    assert run.sightings is not None
+    assert run.tally.cells < run.sightings == carried_out(job(folder)).tally.cells
+    assert abs(run.tally.cells - particles) <= 0.1 * particles
+    with (tmp_path / "result" / "cells.csv").open(newline="") as file:
+        identities = [row["identity"] for row in csv.DictReader(file)]
+    assert len(identities) == run.sightings
+    assert len(set(identities)) == run.tally.cells
+
+
+@pytest.fixture(params=["files", "scan", "camera"])
+def asked(request: pytest.FixtureRequest, frames: Path, scan: tuple[Path, int]) -> Job:
+    """Jobs of each kind."""
+    if request.param == "files":
+        return job(frames)
+    if request.param == "scan":
+        return job(scan[0], each_once="scan")
+    return job(
+        frames,
+        sources=("simulate:4",),
+        camera=CameraJob("simulate:4"),
+        plan=Plan(until_cells=25),
+        keep_crops=True,
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
+    asked: Job, tmp_path: Path, threads: int
+) -> None:
+    """Each frame is counted by a process of its own, as it were."""
+
+    class Cut(Exception):  # noqa: N818 (a power cut is no error)
+        pass
+
+    def cut(frames: int) -> None:
+        raise Cut
+
+    instrument = Instrument.load(asked.bundle, asked.profile)
+    whole = create(asked.header(instrument, "s", "o"), tmp_path / "whole")
+    unbroken = carried_out(asked, session=whole, threads=threads)
+    session = create(asked.header(instrument, "s", "o"), tmp_path / "cut")
+    path, cuts = session.path, 0
+    running = threading.active_count()
+    while True:
+        try:
+            with session:
+                run = carried_out(asked, Seen(cut), session=session, threads=threads)
+            break
+        except Cut:
+            cuts += 1
+        assert threading.active_count() == running
+        again, instrument, session = resumed(path)
+        assert again == asked
+    assert cuts == unbroken.tally.frames_read
+    assert comparable(run) == comparable(unbroken)
+    with read_session(whole.path) as one, read_session(path) as other:
+        assert other.verify() == []
+        for first, second in zip(one.frames(crops=True), other.frames(crops=True), strict=True):
+            assert first.cells == second.cells
+            assert (first.index, first.name, first.sha256) == (second.index, second.name, second.sha256)
+
+
+def test_the_job_is_read_back_from_the_header(asked: Job) -> None:
+    assert job_of(asked.header(Instrument.load(asked.bundle, None), "", "")) == asked
+
+
+def test_a_stop_keeps_whole_frames(frames: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def ask(frames: int) -> None:
+        if frames == 2:
+            stop.set()
+
+    before = threading.active_count()
+    run = carried_out(job(frames), Seen(ask), stop=stop, out=tmp_path / "result")
+    assert (run.tally.frames_read, run.stopped, run.ended) == (2, True, "")
+    assert threading.active_count() == before
+    assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """No thread outlives a count that fails."""
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> None:
+    def fail(frames: int) -> None:
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        carried_out(job(frames), Seen(fail), out=tmp_path / "result")
+    with pytest.raises(ValueError, match="diameter"):
+        carried_out(job(frames, segmentation={"min_diameter_um": 50, "max_diameter_um": 20}))
