@@ -50,7 +50,7 @@ fi
 # the camera's libraries are the system's, whose Python this is
 "$prefix/bin/python" -c pass 2>/dev/null || python3 -m venv --clear --system-site-packages "$prefix"
 echo "installing leuko into $prefix ..." >&2
-pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --quiet --root-user-action ignore install "$@"; }
+pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --quiet install "$@"; }
 if [ -n "$wheels" ]; then
     pip --no-index --find-links "$wheels" --require-hashes --requirement "$wheels/requirements.txt"
     pip --no-index --no-deps --force-reinstall "$wheels"/leuko_edge-*.whl

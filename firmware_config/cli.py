@@ -12,10 +12,8 @@ from edge.cli.options import NamedPath, json_option, one_line_errors
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from firmware_config.check import Checked
-    from firmware_config.install import Change, Plan
+    from firmware_config.install import Plan
     from firmware_config.tree import Tree
 
 profile_argument = click.argument("profile", type=NamedPath(exists=True, dir_okay=False, path_type=Path))
@@ -126,8 +124,11 @@ def diff(profile: Path, root: Path) -> None:
 
     Exit code 1 if something would change.
     """
+    from firmware_config.install import differences
+
     changes = _planned(root, _tree(profile, root)).changes
-    _show(changes)
+    for line in differences(changes):
+        click.echo(line)
     if changes:
         raise click.exceptions.Exit(1)
 
@@ -201,7 +202,8 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
     from firmware_config.install import InstallError, carry_out
 
     planned = _planned(root, tree)
-    _show(planned.changes)
+    for change in planned.changes:
+        click.echo(f"{change.verb} /{change.path}")
     if planned.edited and not overwrite:
         paths = ", ".join(f"/{path}" for path in planned.edited)
         raise click.ClickException(
@@ -210,7 +212,7 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
     if not planned.changes:
         click.echo("nothing to change", err=True)
     elif not yes:
-        click.echo("nothing was changed; --yes does it", err=True)
+        click.echo("nothing was changed; --yes does it, leuko firmware diff shows the lines", err=True)
     if not yes:
         return
     if os.geteuid() != 0:
@@ -232,13 +234,6 @@ def _planned(root: Path, tree: Tree) -> Plan:
 
     with one_line_errors(InstallError):
         return plan(root, tree)
-
-
-def _show(changes: Sequence[Change]) -> None:
-    from firmware_config.install import differences
-
-    for line in differences(changes):
-        click.echo(line)
 
 
 def _tree(profile: Path, root: Path) -> Tree:

@@ -63,7 +63,8 @@ def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
         tree[f"{WANTED}/leuko-console.service"] = Link("../leuko-console.service")
     if profile.storage.data_partition is not None:
         tree[f"{UNITS}/var-lib-leuko.mount"] = _data_mount(profile.storage.data_partition)
-        tree[f"{UNITS}/local-fs.target.requires/var-lib-leuko.mount"] = Link("../var-lib-leuko.mount")
+        # wanted, not required: without its partition the count does not start, but the device can be reached
+        tree[f"{UNITS}/local-fs.target.wants/var-lib-leuko.mount"] = Link("../var-lib-leuko.mount")
     if profile.storage.read_only_root:
         tree |= _read_only_root(profile)
     return dict(sorted(tree.items()))
@@ -166,7 +167,7 @@ def _read_only_root(profile: DeviceProfile) -> Tree:
     for unit in ("leuko-volatile.service", "var.mount", "tmp.mount"):
         tree[f"{UNITS}/{unit}"] = _filled(unit)
     for unit in ("var.mount", "tmp.mount"):
-        tree[f"{UNITS}/local-fs.target.requires/{unit}"] = Link(f"../{unit}")
+        tree[f"{UNITS}/local-fs.target.wants/{unit}"] = Link(f"../{unit}")
     boot = release.boot.replace("/", "-")
     tree[f"{UNITS}/{boot}.mount.d/leuko.conf"] = _lines("[Mount]", "Options=ro")
     return tree
