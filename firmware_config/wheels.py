@@ -49,16 +49,8 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
     for old in folder.glob("*.whl"):
         old.unlink()
     python = RELEASES[release].python
-    environment = {
-        "platform_machine": machine,
-        "python_full_version": f"{python}.0",
-        "python_version": python,
-        "platform_python_implementation": "CPython",
-        "implementation_name": "cpython",
-        "sys_platform": "linux",
-    }
     listed = folder / REQUIREMENTS
-    pinned = for_environment(constraints.read_text(encoding="utf-8"), environment)
+    pinned = for_environment(constraints.read_text(encoding="utf-8"), environment(release, machine))
     listed.write_text(pinned, encoding="utf-8")
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(17, GLIBC[release] + 1)]
     _pip(
@@ -87,13 +79,26 @@ def _pin(wheel: Path) -> str:
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
 
-def for_environment(pinned: str, environment: Mapping[str, str]) -> str:
+def environment(release: str, machine: str) -> dict[str, str]:
+    """Values of the marker variables on a device."""
+    python = RELEASES[release].python
+    return {
+        "platform_machine": machine,
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "sys_platform": "linux",
+    }
+
+
+def for_environment(pinned: str, values: Mapping[str, str]) -> str:
     """Keep the pins of one environment, without their markers: pip would ask those of its own machine.
 
     Parameters
     ----------
     pinned : lines ``name==version ; marker``, each followed by its hashes
-    environment : marker variable → value
+    values : marker variable → value
     """
     # hatchling, which builds the wheel of a checkout, brings it; devices do without
     from packaging.markers import Marker
@@ -102,7 +107,7 @@ def for_environment(pinned: str, environment: Mapping[str, str]) -> str:
     for row in pinned.splitlines():
         if re.match("[A-Za-z0-9]", row):
             requirement, _, marker = row.removesuffix("\\").partition(";")
-            keep = not marker.strip() or Marker(marker).evaluate(dict(environment))
+            keep = not marker.strip() or Marker(marker).evaluate(dict(values))
             row = f"{requirement.strip()} \\"
         if keep:
             kept.append(row)
