@@ -62,7 +62,7 @@ def rounds(work: Path, cuts: int, kills: int, seed: int, longest_s: float) -> di
         while True:
             try:
                 return how(WRITER, CHECK, work, moments.uniform(0, longest_s))
-            except RuntimeError:  # it had ended before: that is no interruption
+            except (RuntimeError, ChildProcessError):  # it had ended before: that is no interruption
                 continue
 
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,10 @@ from edge.runtime import Model
 from edge.segment import DEFAULT_PIXEL_UM, Cell
 from edge.simulate import simulate_frame
 from edge.typical import LEAST_CROPS, fit, typicality
+from edge.views import mean_over_views
 from train.fit import normalised
 from train.metrics import confusion_matrix
-from train.run import load_run, read_config, read_crops
+from train.run import load_run, read_config, read_crops, views_of
 
 GOLDEN_CROPS = 12
 STRANGERS = 100
@@ -65,6 +67,7 @@ class Description:
     pixel_um : side of a training crop's pixel in the specimen; None for what the training data says
     reject_below : cells with a smaller best probability are rejected, if no `precision` is stated
     not_counted : labels outside the differential
+    views : over which the device averages its logits, see `edge.views`; None for what the run's recipe says
     precision : share of right answers that the threshold is chosen for on the validation cells
     """
 
@@ -78,6 +81,7 @@ class Description:
     reject_below: float
     not_counted: frozenset[str] = NOT_LEUKOCYTES
     precision: float | None = None
+    views: int | None = None
 
 
 def build(
@@ -123,6 +127,7 @@ def build(
     refuse_others(flatbuffer)
     model = Model(flatbuffer)
     side = crops.representative.shape[1]
+    views = views_of(run) if description.views is None else description.views
     input_scale, input_zero = model.input_quantisation
     output_scale, output_zero = model.output_quantisation
 
@@ -131,9 +136,9 @@ def build(
     answers = np.zeros(0, np.int64)
     if len(crops.truth):
         validation = normalised(crops.validation, normalisation)
-        logits = int8_logits(model, validation)
+        logits = mean_over_views(partial(int8_logits, model), validation, views)
         answers, heat = logits.argmax(axis=1), temperature(logits, crops.truth)
-        compared = compare(network, rewritten, flatbuffer, validation, crops.truth, heat)
+        compared = compare(network, rewritten, flatbuffer, validation, crops.truth, heat, views=views)
         parity = compared.parity
         if loses_more(parity, max_loss):
             some = validation[:: -(-len(validation) // NOISE_CROPS)]
@@ -172,6 +177,7 @@ def build(
         input=Quantisation(input_scale, input_zero),
         output=Quantisation(output_scale, output_zero),
         sha256=hashlib.sha256(flatbuffer).hexdigest(),
+        views=views,
         temperature=heat,
         reject_below=reject_below,
         confusion=_rows(confusion_matrix(crops.truth, answers, len(labels))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from convert.quantise import in_float
 from edge.classify import BATCH, softmax
 from edge.manifest import Parity
 from edge.runtime import Model
+from edge.views import mean_over_views
 
 MAX_LOSS_POINTS = 0.5
 """Accuracy that int8 may lose, percentage points."""
@@ -91,6 +93,7 @@ def compare(
     truth: NDArray[np.int64],
     temperature: float,
     groups: Sequence[str] | None = None,
+    views: int = 1,
 ) -> Comparison:
     """Let the trained network, the rewritten one and its int8 flatbuffer answer the same inputs.
 
@@ -102,14 +105,15 @@ def compare(
     truth : int64 [n]
     temperature : divides the logits of all three
     groups : see `Comparison`
+    views : over which the logits of all three are averaged, see `edge.views`
     """
     heat = np.float32(temperature)
     chosen = np.linspace(0, len(inputs) - 1, min(len(inputs), NOISE_CROPS)).round().astype(int)
     return Comparison(
         truth=truth,
-        trained=softmax(_keras_logits(network, inputs) / heat),
-        rewritten=softmax(_float_logits(in_float(rewritten), inputs) / heat),
-        int8=softmax(int8_logits(Model(flatbuffer), inputs) / heat),
+        trained=softmax(mean_over_views(partial(_keras_logits, network), inputs, views) / heat),
+        rewritten=softmax(mean_over_views(partial(_float_logits, in_float(rewritten)), inputs, views) / heat),
+        int8=softmax(mean_over_views(partial(int8_logits, Model(flatbuffer)), inputs, views) / heat),
         layers=noise(rewritten, flatbuffer, inputs[chosen]),
         groups=groups,
     )

@@ -107,7 +107,14 @@ def verify(bundle: Bundle, run: Path, data: Path | None = None) -> Verified:
     inputs = normalised(crops, normalisation)
     rewritten = folded(network, normalised(kept.representative, normalisation))
     compared = compare(
-        network, rewritten, bundle.flatbuffer, inputs, truth, manifest.temperature, groups=groups
+        network,
+        rewritten,
+        bundle.flatbuffer,
+        inputs,
+        truth,
+        manifest.temperature,
+        groups=groups,
+        views=manifest.views,
     )
     some = inputs[np.linspace(0, len(inputs) - 1, min(len(inputs), 16)).round().astype(int)]
     cost = costs(rewritten, compared.layers, some)

@@ -11,6 +11,7 @@ from edge.bundle import Bundle, BundleError
 from edge.crop import level
 from edge.runtime import Model
 from edge.typical import typicality
+from edge.views import mean_over_views
 
 # architectures differ in the last steps of some kernels; more than this is another function
 GOLDEN_TOLERANCE_STEPS = 3
@@ -81,13 +82,20 @@ class Classifier:
         return np.concatenate([self._model.run(quantised[start : start + BATCH]) for start in starts])
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits before the temperature, float32 [n, labels], of grey crops uint8 [n, side, side]."""
+        """Logits before the temperature, float32 [n, labels], of grey crops uint8 [n, side, side].
+
+        They are the mean over as many views of a crop as the manifest says.
+        """
         manifest = self.bundle.manifest
         if len(crops) == 0:
             return np.zeros((0, len(manifest.labels)), np.float32)
         levelled = level(crops, manifest.normalisation.background)
-        steps = self._steps(self._quantised[levelled][..., None]).astype(np.float32)
-        return (steps - manifest.output.zero_point) * np.float32(manifest.output.scale)
+
+        def answer(quantised: NDArray[np.int8]) -> NDArray[np.float32]:
+            steps = self._steps(quantised).astype(np.float32)
+            return (steps - manifest.output.zero_point) * np.float32(manifest.output.scale)
+
+        return mean_over_views(answer, self._quantised[levelled][..., None], manifest.views)
 
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""

@@ -12,8 +12,9 @@ from typing import Any
 
 from edge.crop import Normalisation
 from edge.typical import STATISTICS, Typical
+from edge.views import VIEWS
 
-SCHEMA = 2
+SCHEMA = 3
 PROBABILITY = "probability"
 """The rejection score that `Manifest.reject_below` holds for."""
 TYPICALITY = "typicality"
@@ -106,6 +107,7 @@ class Manifest:
     normalisation : of the crops, see `edge.crop.Normalisation`
     input, output : int8 quantisation; the output holds logits, softmax is the runtime's
     sha256 : of the flatbuffer alone
+    views : mirrored and turned views of a crop over which the logits are averaged, see `edge.views`
     temperature : logits are divided by it before softmax (Guo et al., ICML 2017)
     reject_below : a cell whose best probability is smaller is rejected
     confusion : validation confusion matrix in cells before rejection, rows are the truth, in label order
@@ -127,6 +129,7 @@ class Manifest:
     input: Quantisation
     output: Quantisation
     sha256: str
+    views: int
     temperature: float
     reject_below: float
     confusion: tuple[tuple[int, ...], ...]
@@ -195,6 +198,7 @@ def _manifest(raw: Mapping[str, Any]) -> Manifest:
         input=_quantisation(_members(raw["input"], Quantisation)),
         output=_quantisation(_members(raw["output"], Quantisation)),
         sha256=_sha256(raw["sha256"]),
+        views=_count(raw["views"]),
         temperature=_number(raw["temperature"], 0.01, 100),
         reject_below=_share(raw["reject_below"]),
         confusion=tuple(tuple(_count(n) for n in _list(row)) for row in _list(raw["confusion"])),
@@ -217,6 +221,7 @@ def _consistent(manifest: Manifest) -> bool:
         and set(manifest.counted) <= set(labels)
         and 8 <= manifest.crop_px <= 1024
         and manifest.crop_um > 0
+        and manifest.views in VIEWS
         and manifest.reject_below < 1
         and [len(row) for row in manifest.confusion] == [len(labels)] * len(labels)
         and (

@@ -1,197 +1,43 @@
-"""One count from its settings to its results: the pipeline's frames are added up, kept and reported."""
+"""One count from its first frame to its results: the pipeline's frames are added up, kept and reported."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from edge import __version__
 from edge.board import cores
-from edge.bundle import Bundle, load
-from edge.cameras import CameraSettings, open_camera
+from edge.cameras import CameraError, open_camera
 from edge.classify import Classifier
 from edge.concentration import concentration, field_volume
-from edge.count import CountedFrame, Estimate, Tally, correct
-from edge.flatfield import read_gain
+from edge.count import CountedFrame, Estimate, correct
 from edge.frames import Encoded, FailedFrame, Frame, read_encoded
-from edge.live import Policy, live_frames
+from edge.job import Instrument, Job
+from edge.live import live_frames
+from edge.manifest import Manifest
 from edge.once import Tracker
-from edge.pipeline import count_frames, identifier, in_order, sha256_of
-from edge.plan import Plan
-from edge.profile import Profile, read_profile
-from edge.quality import Quality
+from edge.pipeline import count_frames, identifier, in_order
+from edge.profile import Profile
 from edge.report.files import LEUKOCYTES, Run, summary
 from edge.report.writer import ReportWriter
-from edge.segment import Cell
-from edge.session import FrameRecord, Header, Session, SessionError, frame_record, open_session
+from edge.resume import Known, add_again, left
+from edge.session import FrameRecord, Header, Session, create, frame_record
 from edge.totals import Totals
-
-_Read = Encoded | Frame | FailedFrame
-_Result = CountedFrame | FailedFrame
-
-
-@dataclass(frozen=True, eq=False)
-class Instrument:
-    """What a job is carried out with.
-
-    Attributes
-    ----------
-    bundle : names the cells
-    profile : how the microscope and its camera were calibrated, if they were
-    gain : undoes the illumination, from the profile's flat field
-    """
-
-    bundle: Bundle
-    profile: Profile | None = None
-    gain: NDArray[np.float32] | None = None
-
-    @classmethod
-    def load(cls, bundle: str, profile: str | None) -> Instrument:
-        """Load a bundle, by name or file, and a profile, if one is named.
-
-        Raises
-        ------
-        BundleError, ProfileError
-            With one line, if one of them cannot be used.
-        """
-        loaded = load(bundle)
-        if profile is None:
-            return cls(loaded)
-        path = Path(profile)
-        read = read_profile(path)
-        gain = read_gain(path.parent, read.flat_field) if read.flat_field else None
-        return cls(loaded, read, gain)
-
-
-@dataclass(frozen=True)
-class CameraJob:
-    """A camera instead of files.
-
-    Attributes
-    ----------
-    name : see `edge.cameras`
-    exposure_us, gain : to lock; the camera settles by itself where both are None
-    buffer_frames, when_behind, give_up_s : see `edge.live.live_frames`
-    """
-
-    name: str
-    exposure_us: int | None = None
-    gain: float | None = None
-    buffer_frames: int = 4
-    when_behind: Policy | None = None
-    give_up_s: float = 60.0
-
-    @property
-    def settings(self) -> CameraSettings | None:
-        """What to lock; None to let it settle."""
-        asked = CameraSettings(self.exposure_us, self.gain)
-        return None if asked == CameraSettings() else asked
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is counted, how, and until when: all that is decided before the first frame.
-
-    Attributes
-    ----------
-    bundle : shipped name or file
-    profile : file, or None without one
-    sources : files, folders, globs (see `edge.frames.list_files`); of a camera its name
-    camera : instead of files
-    pixel_um : side of a frame's pixel in the specimen
-    profile_pixel : it is the profile's, which holds for frames of one size
-    reject_below : a cell whose best probability is smaller is rejected
-    segmentation : keyword options of `edge.segment.segment`
-    bit_depth, max_megapixels : see `edge.frames.read_encoded`
-    each_once : how cells seen in several frames are told, "scan" or "flow"; None for separate fields
-    keep_crops : a session keeps what the network saw
-    plan : what ends the count before the last frame
-    """
-
-    bundle: str
-    profile: str | None
-    sources: tuple[str, ...]
-    camera: CameraJob | None
-    pixel_um: float
-    profile_pixel: bool
-    reject_below: float
-    segmentation: Mapping[str, Any]
-    bit_depth: int
-    max_megapixels: float
-    each_once: Literal["scan", "flow"] | None
-    keep_crops: bool
-    plan: Plan
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What the results depend on, apart from frames and bundle, as JSON can hold it."""
-        return {
-            "pixel_um": self.pixel_um,
-            "reject_below": self.reject_below,
-            "bit_depth": self.bit_depth,
-            "segmentation": dict(self.segmentation),
-            "each_once": self.each_once,
-        }
-
-    def header(self, instrument: Instrument, sample_id: str, operator: str) -> Header:
-        """State it as a session keeps it; `job_of` reads it back."""
-        bundle, profile = instrument.bundle, instrument.profile
-        manifest = bundle.manifest
-        return Header(
-            sample_id=sample_id,
-            operator=operator,
-            bundle=f"{manifest.name} {manifest.version}",
-            bundle_sha256=bundle.sha256,
-            labels=manifest.labels,
-            counted=manifest.counted,
-            profile_sha256=profile.sha256 if profile else None,
-            parameters=self.parameters
-            | {
-                "bundle": self.bundle,
-                "profile": self.profile,
-                "profile_pixel": self.profile_pixel,
-                "camera": self.camera and asdict(self.camera),
-                "max_megapixels": self.max_megapixels,
-                "keep_crops": self.keep_crops,
-                "folder": str(Path.cwd()),
-            },
-            plan=self.plan.stated(),
-            sources=self.sources,
-            software=f"leuko-edge {__version__}",
-            started=datetime.now(UTC),
-        )
-
-
-def job_of(header: Header) -> Job:
-    """Read back what a session's header says was to be counted."""
-    said = dict(header.parameters)
-    del said["folder"]
-    camera = said.pop("camera")
-    return Job(
-        sources=header.sources,
-        camera=camera and CameraJob(**camera),
-        plan=Plan(**header.plan),
-        **said,
-    )
 
 
 class Observer(Protocol):
     """Whoever follows a count."""
 
-    def begun(self) -> None:
-        """Take note that everything is ready for the first frame."""
+    def begun(self, session: str | None) -> None:
+        """Take note that everything is ready for the first frame, and of the session's id."""
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Take a frame that is counted for good, and the totals with it."""
@@ -203,7 +49,7 @@ def carry_out(
     *,
     stop: threading.Event,
     observer: Observer,
-    session: Session | None = None,
+    session: Session | Header | None = None,
     out: Path | None = None,
     force: bool = False,
     threads: int | None = None,
@@ -216,8 +62,8 @@ def carry_out(
     instrument : with what
     stop : set by whoever ends the count, and here at its end; frames are counted whole or not at all
     observer : told of each frame
-    session : takes each frame's record before the observer is told, and is sealed at the end; one that holds
-        records already is gone on with, as if it had never been interrupted
+    session : takes each frame's record before the observer is told, and is sealed at the end. Of a header one
+        is begun; one that holds records already is gone on with, as if it had never been interrupted
     out, force : folder of the report, and whether it may replace an earlier one there
     threads : how many work on frames, by default as many as there are cores
 
@@ -250,20 +96,22 @@ def carry_out(
     size_px = None if sized is None else (sized.width_px, sized.height_px)
     totals = Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
     tracker = Tracker(job.each_once, pixel_um=job.pixel_um) if job.each_once else None
-    known = _Known()
-    if session is not None:
-        # an interruption counts as time: a sample does not wait
-        begun -= max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
-        known = _added_again(session, totals)
-        if tracker is not None and session.tracker_state is not None:
-            tracker.restore(session.tracker_state)
+    known = Known()
     with ExitStack() as stack:
         writer = None
         if out is not None:
             each_once = job.each_once is not None
             writer = stack.enter_context(ReportWriter(out, manifest, replace=force, each_once=each_once))
+        if isinstance(session, Header):
+            session = stack.enter_context(create(session))
+        elif session is not None:
+            # an interruption counts as time: a sample does not wait
+            begun -= max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
+            known = add_again(session, totals)
+            if tracker is not None and session.tracker_state is not None:
+                tracker.restore(session.tracker_state)
         counted = count_frames(
-            _frames(job, known, stop),
+            _frames(job, known, size_px, stop),
             classifier,
             pixel_um=job.pixel_um,
             reject_below=job.reject_below,
@@ -277,185 +125,77 @@ def carry_out(
             threads=threads,
             stop=stop,
         )
-        observer.begun()
+        prepare = partial(_prepared, writer=writer, keep=session is not None, keep_crops=job.keep_crops)
+        observer.begun(session.id if session else None)
         ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
-        with _closed_at_the_end(_drawn(counted, writer, threads, stop), stop) as results:
-            for result, drawn in () if ended else results:
-                if session is not None:
-                    session.add(_record(result, job.keep_crops))
-                if writer is not None and isinstance(result, CountedFrame):
-                    writer.add(result, drawn)
-                totals.add(result)
-                observer.counted(result, totals)
+        batches = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
+        with _to_the_end(batches, stop) as frames:
+            for frame in () if ended else frames:
+                if session is not None and frame.record is not None:
+                    session.add(frame.record)
+                if writer is not None and isinstance(frame.result, CountedFrame):
+                    writer.add(frame.result, frame.picture)
+                totals.add(frame.result)
+                observer.counted(frame.result, totals)
                 ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
                 if ended or stop.is_set():
                     break
             stopped = not ended and stop.is_set()
-        tally = totals.tally()
-        concentrations, no_concentration = _concentrations(job, instrument.profile, tally, totals)
-        run = Run(
-            tally=tally,
-            corrected=correct(manifest.labels, manifest.counted, totals.answers, manifest.confusion),
-            manifest=manifest,
-            bundle_sha256=bundle.sha256,
-            signed=bundle.signed,
-            identifier=identifier(totals.hashes, bundle.sha256, job.parameters),
-            parameters=job.parameters,
-            sources=job.sources,
-            seconds=time.monotonic() - begun,
-            finished=datetime.now(UTC),
-            stopped=stopped,
-            plan=job.plan.stated(),
-            ended=ended or "",
-            dropped=totals.dropped,
-            sightings=totals.sightings if job.each_once else None,
-            concentrations=concentrations,
-            no_concentration=no_concentration,
-            quality=totals.spreads(),
-            out=tuple(totals.out),
-            session=session.id if session else "",
-        )
+        seconds = time.monotonic() - begun
+        run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session)
         if session is not None:
             session.finish(ended or ("stopped" if stopped else "all frames"), summary(run))
         return run, writer.finish(run) if writer is not None and totals.hashes else None
 
 
-def _concentrations(
-    job: Job, profile: Profile | None, tally: Tally, totals: Totals
-) -> tuple[dict[str, Estimate], str]:
-    """Cells in a µL of each counted label and of all of them; or none, and a sentence that says why."""
-    if profile is None or profile.pixel is None or not job.profile_pixel:
-        return {}, "no cells/µL: no profile says how much of the sample a frame shows"
-    if job.each_once:
-        return {}, "no cells/µL: frames that overlap show an unknown volume"
-    volume = field_volume(profile, profile.pixel.width_px, profile.pixel.height_px)
-    if isinstance(volume, str):
-        return {}, volume
-    if not tally.frames_read:
-        return {}, "no cells/µL: no frame was read"
-    inside = {label: totals.inside[label] for label in tally.counted}
-    inside |= {LEUKOCYTES: sum(inside.values())}
-    return {label: concentration(count, tally.frames_read, volume) for label, count in inside.items()}, ""
-
-
-def resumed(path: Path) -> tuple[Job, Instrument, Session]:
-    """Take up an unfinished session: what was to be counted, with what, and where to go on.
-
-    The process moves into the folder that the session's relative names start from.
-
-    Raises
-    ------
-    SessionError
-        If it cannot be gone on with, or its bundle or its profile is another one now.
-    BundleError, ProfileError
-        If one of them cannot be loaded.
-    OSError
-        If the folder is gone.
-    """
-    with ExitStack() as stack:
-        session = stack.enter_context(open_session(path))
-        job = job_of(session.header)
-        os.chdir(session.header.parameters["folder"])
-        instrument = Instrument.load(job.bundle, job.profile)
-        now = job.header(instrument, "", "")
-        for what, before, after in (
-            (f"bundle {job.bundle}", session.header.bundle_sha256, now.bundle_sha256),
-            (f"profile {job.profile}", session.header.profile_sha256, now.profile_sha256),
-        ):
-            if before != after:
-                raise SessionError(f"{session.id}: the {what} is not the one that it was begun with")
-        stack.pop_all()
-        return job, instrument, session
-
-
-@dataclass
-class _Known:
-    """What a session says of the frames that are counted already.
-
-    Attributes
-    ----------
-    names : of all of them, in order, each with the frame's SHA-256 if it could be read
-    last_index : -1 without any
-    settings : of the camera, when the last one was taken
-    """
-
-    names: dict[str, str | None] = field(default_factory=dict)
-    last_index: int = -1
-    settings: CameraSettings | None = None
-
-
-def _frames(job: Job, known: _Known, stop: threading.Event) -> Iterator[_Read]:
+def _frames(
+    job: Job, known: Known, size_px: tuple[int, int] | None, stop: threading.Event
+) -> Iterator[Encoded | Frame | FailedFrame]:
     """Yield the frames that are to be counted, without those that are known."""
     camera = job.camera
     if camera is None:
         frames = read_encoded(job.sources, max_megapixels=job.max_megapixels, bit_depth=job.bit_depth)
-        return _after(frames, known.names)
+        yield from left(frames, known.names)
+        return
     done = set(known.names)
-    return live_frames(
-        partial(open_camera, camera.name, done=done),
+    for frame in live_frames(
+        partial(open_camera, camera.name, size=camera.size, done=done),
         stop=stop,
-        settings=camera.settings or known.settings,
+        settings=known.settings or camera.settings,
         when_behind=camera.when_behind,
         buffer_frames=camera.buffer_frames,
         give_up_s=camera.give_up_s,
         first_index=known.last_index + 1,
         done=done,
-    )
+    ):
+        if isinstance(frame, Frame) and size_px not in (None, frame.image.shape[::-1]):
+            # of files some may be another camera's; of a camera every frame would be refused
+            height, width = frame.image.shape
+            said = f"profile {job.profile} is for another size: calibrate anew"
+            raise CameraError(f"{frame.name}: {width} x {height} px, and {said}")
+        yield frame
 
 
-def _after(frames: Iterator[_Read], names: Mapping[str, str | None]) -> Iterator[_Read]:
-    """Pass over the frames that are known, provided that they still are the same."""
-    for name, sha256 in names.items():
-        frame = next(frames, None)
-        if frame is None or frame.name != name:
-            now = "nothing" if frame is None else frame.name
-            raise SessionError(f"{name} was counted here, and now there is {now}")
-        if sha256 is not None and (isinstance(frame, FailedFrame) or sha256_of(frame) != sha256):
-            raise SessionError(f"{name} has changed since it was counted")
-    yield from frames
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A frame's result, the session's record of it, and the report's picture; empty what nobody asked for."""
+
+    result: CountedFrame | FailedFrame
+    record: FrameRecord | None
+    picture: bytes
 
 
-def _locked(settings: Mapping[str, Any]) -> CameraSettings | None:
-    """What to lock for a frame to be as one that was taken with these settings; None if they are empty."""
-    red, blue = settings.get("colour_gain_red"), settings.get("colour_gain_blue")
-    colour_gains = None if red is None or blue is None else (red, blue)
-    locked = CameraSettings(settings.get("exposure_us"), settings.get("gain"), colour_gains)
-    return None if locked == CameraSettings() else locked
+def _prepared(
+    result: CountedFrame | FailedFrame, *, writer: ReportWriter | None, keep: bool, keep_crops: bool
+) -> _Prepared:
+    """Do for a frame what need not wait for the frames before it: draw it, and encode its crops."""
+    record = _record(result, keep_crops) if keep else None
+    if writer is None or isinstance(result, FailedFrame):
+        return _Prepared(result, record, b"")
+    return _Prepared(result, record, writer.draw(result))
 
 
-def _added_again(session: Session, totals: Totals) -> _Known:
-    """Add a session's records up."""
-    labels = len(session.header.labels)
-    known = _Known()
-    for record in session.frames():
-        known.names[record.name], known.last_index = record.sha256, record.index
-        known.settings = _locked(record.settings) or known.settings
-        totals.add(_recalled(record, labels))
-    return known
-
-
-def _recalled(record: FrameRecord, labels: int) -> _Result:
-    """Make of a record what it was made of, without the pixels."""
-    if record.failed is not None:
-        return FailedFrame(record.name, record.index, record.failed)
-    gone = np.zeros((0, 0), np.uint8)
-    identities = [cell.identity for cell in record.cells]
-    frame = Frame(gone, record.name, record.index, record.time_ns, record.settings, record.dropped_before)
-    probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
-    return CountedFrame(
-        frame,
-        record.sha256 or "",
-        [Cell(c.x, c.y, c.width, c.height, c.area_px or 0.0, c.border, c.touching) for c in record.cells],
-        gone[None],
-        probabilities.reshape(-1, labels),
-        [cell.label for cell in record.cells],
-        Quality(**record.quality) if record.quality else None,
-        record.breaches,
-        None if None in identities else np.array(identities, np.int64),
-    )
-
-
-def _record(result: _Result, keep_crops: bool) -> FrameRecord:
+def _record(result: CountedFrame | FailedFrame, keep_crops: bool) -> FrameRecord:
     if isinstance(result, FailedFrame):
         return frame_record(result)
     frame = result.frame
@@ -472,33 +212,67 @@ def _record(result: _Result, keep_crops: bool) -> FrameRecord:
 
 
 @contextmanager
-def _closed_at_the_end(
-    results: Generator[tuple[_Result, bytes], None, None], stop: threading.Event
-) -> Iterator[Iterable[tuple[_Result, bytes]]]:
-    """Close the results in the end, whatever they are waiting for."""
-    with closing(results):
+def _to_the_end(
+    batches: Generator[list[_Prepared], None, None], stop: threading.Event
+) -> Iterator[Iterator[_Prepared]]:
+    """Give the frames one by one; in the end, whatever they wait for, their threads end too."""
+    with closing(batches):
         try:
-            yield results
+            yield (frame for batch in batches for frame in batch)
         finally:
             stop.set()  # a camera may let one wait
 
 
-def _drawn(
-    counted: Generator[_Result, None, None],
-    writer: ReportWriter | None,
-    threads: int,
-    stop: threading.Event,
-) -> Generator[tuple[_Result, bytes], None, None]:
-    """Give each frame its picture for the report, an empty one without a report.
+def _results(
+    job: Job,
+    instrument: Instrument,
+    manifest: Manifest,
+    totals: Totals,
+    seconds: float,
+    stopped: bool,
+    ended: str | None,
+    session: Session | None,
+) -> Run:
+    """State what was counted, and how that ended."""
+    tally, bundle, profile = totals.tally(), instrument.bundle, instrument.profile
+    parameters = job.parameters | {"profile_sha256": profile.sha256 if profile else None}
+    concentrations, no_concentration = _concentrations(job, profile, totals)
+    return Run(
+        tally=tally,
+        corrected=correct(manifest.labels, manifest.counted, totals.answers, manifest.confusion),
+        manifest=manifest,
+        bundle_sha256=bundle.sha256,
+        signed=bundle.signed,
+        identifier=identifier(totals.hashes, bundle.sha256, parameters),
+        parameters=parameters,
+        sources=job.sources,
+        seconds=seconds,
+        finished=datetime.now(UTC),
+        stopped=stopped,
+        ended=ended or "",
+        session=session.id if session else "",
+        plan=job.plan.stated(),
+        dropped=totals.dropped,
+        sightings=totals.sightings if job.each_once else None,
+        concentrations=concentrations,
+        no_concentration=no_concentration,
+        quality=totals.spreads(),
+        out=tuple(totals.out),
+    )
 
-    That is done while others are counted and the one before is stored, so without a report it pays too.
-    """
 
-    def draw(result: _Result) -> tuple[_Result, bytes]:
-        if writer is None or isinstance(result, FailedFrame):
-            return result, b""
-        return result, writer.draw(result)
-
-    with closing(in_order(draw, counted, threads=threads, in_flight=threads + 1, stop=stop)) as pictures:
-        for ready in pictures:
-            yield from ready
+def _concentrations(job: Job, profile: Profile | None, totals: Totals) -> tuple[dict[str, Estimate], str]:
+    """Cells in a µL of each counted label and of all of them; or none, and a sentence that says why."""
+    if profile is None or profile.pixel is None or not job.profile_pixel:
+        return {}, "no cells/µL: no profile says how much of the sample a frame shows"
+    if job.each_once:
+        return {}, "no cells/µL: frames that overlap show an unknown volume"
+    volume = field_volume(profile, profile.pixel.width_px, profile.pixel.height_px)
+    if isinstance(volume, str):
+        return {}, volume
+    tally = totals.tally()
+    if not tally.frames_read:
+        return {}, "no cells/µL: no frame was read"
+    inside = {label: totals.inside[label] for label in tally.counted}
+    inside |= {LEUKOCYTES: sum(inside.values())}
+    return {label: concentration(count, tally.frames_read, volume) for label, count in inside.items()}, ""

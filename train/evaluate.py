@@ -126,13 +126,13 @@ class Evaluation(Measures):
     """What ``evaluate --json`` prints and ``evaluation.json`` holds.
 
     `model` says ``kind`` (run or bundle), ``name`` and ``sha256`` of the file; `data` says ``path`` and
-    ``sha256`` of the dataset; `flips` whether probabilities are means over the mirrored and turned crops;
+    ``sha256`` of the dataset; `views` how many mirrored and turned views of a crop were averaged;
     `trained_on` how many of the cells the model is known to have been trained on; `without` is None unless
     verdicts were given.
     """
 
     without: Without | None
-    flips: bool
+    views: int
     trained_on: int
     model: dict[str, str]
     data: dict[str, str]
@@ -313,7 +313,7 @@ def evaluation(
     return Evaluation(
         **measures,
         without=without,
-        flips=predictions.flips,
+        views=predictions.views,
         trained_on=predictions.trained_on,
         model=predictions.model,
         data={"path": str(data), "sha256": dataset.sha256},

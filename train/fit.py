@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.crop import Normalisation, level
+from edge.views import probabilities_over_views
 from train import augment
 from train.data import Dataset
 from train.distil import Teacher
@@ -159,7 +160,7 @@ def fit(
 
     Returns
     -------
-    Scores of the last epoch on the validation set, or None without one.
+    Scores of the finished network on the validation set, or None without one.
 
     Raises
     ------
@@ -219,7 +220,9 @@ def fit(
     )
     plain.set_weights(model.get_weights())
     if validation is not None:
-        answers = probabilities(plain, validation.crops, recipe.normalisation)
+        answers = probabilities_over_views(
+            lambda crops: probabilities(plain, crops, recipe.normalisation), validation.crops, recipe.views
+        )
         write_json(out / "metrics.json", score(validation.truth, answers.argmax(axis=1), validation.labels))
     replace_file(out / "crops.npz", lambda part: save_crops(part, kept))
     # the last file written, so its presence says that the run is finished

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.crop import Normalisation
+from edge.views import probabilities_over_views
 from train.check.runs import OUT_OF_FOLD_CSV, read_predictions
 from train.data import Dataset
 from train.fit import fit, probabilities
-from train.predict import with_flips
 from train.recipe import Recipe
 from train.run import load_run, write_table
 
@@ -126,7 +126,7 @@ def out_of_fold(
 def _seen_from_all_sides(
     model: keras.Model, crops: NDArray[np.uint8], normalisation: Normalisation
 ) -> NDArray[np.float32]:
-    return with_flips(lambda views: probabilities(model, views, normalisation))(crops)
+    return probabilities_over_views(lambda view: probabilities(model, view, normalisation), crops, 8)
 
 
 def soft_targets(training: Dataset, teacher: Path, share: float) -> NDArray[np.float32]:

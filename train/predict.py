@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.views import probabilities_over_views
 from train.data import Dataset, read_data
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -28,7 +29,7 @@ class Predictions:
     dataset : the crops and their truth, n of them
     probabilities : float32 [n, labels]
     model : its kind, name and SHA-256
-    flips : whether the probabilities are means over mirrored and turned crops
+    views : mirrored and turned views of a crop over which the probabilities were averaged
     reject_below : the bundle's threshold, None for a run
     trained_on : how many of the crops the model is known to have been trained on
     pixel_um : side of a pixel of the crops that the model was made for, None where it does not say
@@ -38,7 +39,7 @@ class Predictions:
     dataset: Dataset
     probabilities: NDArray[np.float32]
     model: dict[str, str]
-    flips: bool = False
+    views: int = 1
     reject_below: float | None = None
     trained_on: int = 0
     pixel_um: float | None = None
@@ -63,49 +64,50 @@ class Predictions:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
-def open_model(run_or_bundle: str) -> tuple[Classify, tuple[str, ...], int]:
+def open_model(run_or_bundle: str, views: int | None = None) -> tuple[Classify, tuple[str, ...], int, int]:
     """Open a run folder (which needs Keras) or a bundle, by path or shipped name (which does not).
+
+    Parameters
+    ----------
+    run_or_bundle
+        Which.
+    views
+        Over which its answers are averaged; None for what the run's recipe or the bundle says.
 
     Returns
     -------
-    The function from crops uint8 [n, s, s] to probabilities float32 [n, labels], the labels, and s in px.
+    The function from crops uint8 [n, s, s] to probabilities float32 [n, labels], the labels, s in px, and the
+    number of views.
     """
     run = Path(run_or_bundle)
     if run.is_dir():
         from train.fit import probabilities
-        from train.run import load_run
+        from train.run import load_run, views_of
 
         model, labels, normalisation = load_run(run)
-        return lambda crops: probabilities(model, crops, normalisation), labels, int(model.input_shape[1])
+        number = views_of(run) if views is None else views
+
+        def classify(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return probabilities_over_views(
+                lambda view: probabilities(model, view, normalisation), crops, number
+            )
+
+        return classify, labels, int(model.input_shape[1]), number
 
     from edge.bundle import load
     from edge.classify import Classifier
 
-    classifier = Classifier(load(run_or_bundle))
-    manifest = classifier.bundle.manifest
-    return classifier.probabilities, manifest.labels, manifest.crop_px
-
-
-def with_flips(classify: Classify) -> Classify:
-    """Average a classifier's probabilities over the 8 mirrored and turned views of each crop."""
-
-    def averaged(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        views = (
-            np.ascontiguousarray(np.rot90(side, turns, axes=(1, 2)))
-            for side in (crops, crops[:, :, ::-1])
-            for turns in range(4)
-        )
-        mean: NDArray[np.float32] = np.mean([classify(view) for view in views], axis=0, dtype=np.float32)
-        return mean
-
-    return averaged
+    bundle = load(run_or_bundle)
+    manifest = bundle.manifest if views is None else replace(bundle.manifest, views=views)
+    classifier = Classifier(replace(bundle, manifest=manifest))
+    return classifier.probabilities, manifest.labels, manifest.crop_px, manifest.views
 
 
 def predict(
     run_or_bundle: str,
     data: str | Path,
     *,
-    flips: bool = False,
+    views: int | None = None,
     on_cells: Callable[[int, int], None] = lambda done, cells: None,
 ) -> Predictions:
     """Let a run or a bundle answer the labelled crops at `data`, whose labels must be the model's.
@@ -116,8 +118,8 @@ def predict(
         A run folder, a bundle's path or the name of a shipped bundle.
     data
         As for `train.data.read_data`; classes of the model may lack crops.
-    flips
-        Average over the mirrored and turned views, see `with_flips`.
+    views
+        See `open_model`.
     on_cells
         Called with the cells done and their number.
 
@@ -127,10 +129,8 @@ def predict(
         If the run, the bundle or the data cannot be used, the data has a label that the model lacks, or an
         answer is not finite.
     """
-    classify, labels, crop_px = open_model(run_or_bundle)
+    classify, labels, crop_px, views = open_model(run_or_bundle, views)
     dataset = read_data(data, labels, crop_px)
-    if flips:
-        classify = with_flips(classify)
     cells = len(dataset.truth)
     parts = []
     for start in range(0, cells, BATCH):
@@ -150,7 +150,7 @@ def predict(
             dataset=dataset,
             probabilities=probabilities,
             model={"kind": "run", "name": run.resolve().name, "sha256": sha256},
-            flips=flips,
+            views=views,
             trained_on=_trained_on(run, dataset),
             pixel_um=read_config(run).get("pixel_um"),
         )
@@ -162,7 +162,7 @@ def predict(
         dataset=dataset,
         probabilities=probabilities,
         model={"kind": "bundle", "name": f"{manifest.name} {manifest.version}", "sha256": bundle.sha256},
-        flips=flips,
+        views=views,
         reject_below=manifest.reject_below,
         trained_on=cells if dataset.sha256 == manifest.training.sha256 else 0,
         pixel_um=manifest.pixel_um,

@@ -34,6 +34,7 @@ class Recipe:
         (Zhang et al., ICLR 2018, arXiv:1710.09412)
     precision : ``float32``, or ``bfloat16`` for the arithmetic of a step (weights and results stay float32):
         about twice as fast where the processor has it (measured: x86 with AVX512-BF16)
+    views : mirrored and turned views of a crop over which the finished network's answer is averaged
     augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch
     """
 
@@ -55,6 +56,7 @@ class Recipe:
     balance: float = 0.0
     backgrounds: float = 0.0
     mixup: float = 0.0
+    views: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -74,6 +76,7 @@ RECIPES = {
         normalisation=CENTRED,
         backgrounds=0.4,
         mixup=0.2,
+        views=8,
     ),
 }
 """``paper``: Chen, Fu et al., Heliyon, 2024 (Adam, 1e-4, batch 32, 25 epochs). ``best``: this project's."""

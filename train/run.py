@@ -153,6 +153,17 @@ def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
     return keras.models.load_model(out / "model.keras"), tuple(config["labels"]), normalisation
 
 
+def views_of(out: Path) -> int:
+    """Views of a crop over which a run's answers are averaged, as its recipe says; see `edge.views`.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no run.
+    """
+    return int(read_config(out)["recipe"].get("views", 1))
+
+
 def read_history(path: Path) -> list[dict[str, float]]:
     """Read the rows of ``history.csv``."""
     with path.open(newline="", encoding="utf-8") as file:

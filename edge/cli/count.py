@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge.cli.camera import size_option
 from edge.cli.options import FiniteRange, NamedPath, json_option
-from edge.cli.screen import counting, follow, log_option, threads_option
+from edge.cli.screen import Screen, counting, follow, log_option, threads_option
 
 if TYPE_CHECKING:
-    from edge.run import Instrument, Job
+    from edge.job import Instrument, Job
     from edge.session import Session
 
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Instead of SOURCE: picamera2, v4l2:N, watch:FOLDER, video:FILE or simulate; see leuko camera list.",
 )
+@size_option
 @click.option("--exposure-us", type=click.IntRange(1), help="Of the camera; by default it settles by itself.")
 @click.option("--gain", type=FiniteRange(0, min_open=True), help="Of the camera; likewise.")
 @click.option(
@@ -117,6 +119,7 @@ if TYPE_CHECKING:
 def count(
     sources: tuple[str, ...],
     camera_name: str | None,
+    size: tuple[int, int] | None,
     exposure_us: int | None,
     gain: float | None,
     buffer_frames: int,
@@ -158,19 +161,19 @@ def count(
     """
     if bool(sources) == (camera_name is not None):
         raise click.UsageError("Say either SOURCE or --camera.")
-    if camera_name is None and (resume or exposure_us or gain or when_behind):
-        raise click.UsageError("--exposure-us, --gain, --when-behind and --resume need --camera.")
+    if camera_name is None and (resume or size or exposure_us or gain or when_behind):
+        raise click.UsageError("--size, --exposure-us, --gain, --when-behind and --resume need --camera.")
 
+    from edge.job import CameraJob, Instrument, Job
     from edge.plan import CAMERA_CELLS, Plan
     from edge.profile import default_path
-    from edge.run import CameraJob, Instrument, Job
-    from edge.session import create
 
     with counting(log_form) as screen:
-        if resume and camera_name and (found := _unfinished_of(camera_name)):
+        if resume and camera_name and (found := _unfinished_of(camera_name, screen)):
             if out is not None:
                 screen.say("no report", "no report: the frames before the interruption were not kept")
-            follow(screen, *found, threads=threads, as_json=as_json)
+            with found[2]:
+                follow(screen, *found, threads=threads, as_json=as_json)
             return
         if profile is None and camera_name is not None and default_path().exists():
             profile = str(default_path())
@@ -195,7 +198,9 @@ def count(
         }
         camera, plan = None, Plan(until_cells, until_halfwidth, until_seconds)
         if camera_name is not None:
-            camera = CameraJob(camera_name, exposure_us, gain, buffer_frames, when_behind, give_up_seconds)
+            camera = CameraJob(
+                camera_name, size, exposure_us, gain, buffer_frames, when_behind, give_up_seconds
+            )
             plan = plan if plan.stated() else Plan(CAMERA_CELLS)
         job = Job(
             bundle=bundle,
@@ -213,16 +218,20 @@ def count(
             plan=plan,
         )
         kept = camera or asked_session or sample_id or operator or keep_crops
-        session = create(job.header(instrument, sample_id, operator)) if kept else None
-        follow(screen, job, instrument, session, out=out, force=force, threads=threads, as_json=as_json)
+        header = job.header(instrument, sample_id, operator) if kept else None
+        follow(screen, job, instrument, header, out=out, force=force, threads=threads, as_json=as_json)
 
 
-def _unfinished_of(camera: str) -> tuple[Job, Instrument, Session] | None:
-    """Take up the newest unfinished session of a camera."""
-    from edge.run import resumed
-    from edge.session import newest_first
+def _unfinished_of(camera: str, screen: Screen) -> tuple[Job, Instrument, Session] | None:
+    """Take up the newest unfinished session of a camera, if there is one that can be gone on with."""
+    from edge.resume import resumed
+    from edge.session import SessionError, newest_first
 
     for listed in newest_first():
         if listed.state == "unfinished" and listed.header is not None and listed.header.sources == (camera,):
-            return resumed(listed.path)
+            try:
+                return resumed(listed.path)
+            except SessionError as error:  # a service that ended here would end so for ever
+                screen.say("not resumed", str(error), "warning", id=listed.id)
+                return None
     return None

@@ -19,9 +19,9 @@ from edge.service import Log, Notifier
 if TYPE_CHECKING:
     from edge.count import CountedFrame
     from edge.frames import FailedFrame
+    from edge.job import Instrument, Job
     from edge.report.files import Run
-    from edge.run import Instrument, Job
-    from edge.session import Session
+    from edge.session import Header, Session
     from edge.totals import Totals
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -45,7 +45,7 @@ def follow(
     screen: Screen,
     job: Job,
     instrument: Instrument,
-    session: Session | None,
+    session: Session | Header | None,
     *,
     out: Path | None = None,
     force: bool = False,
@@ -58,27 +58,17 @@ def follow(
 
     if job.camera is None:
         screen.expect(len(list_files(job.sources)))
-    with ExitStack() as stack:
-        if session is not None:
-            screen.say("session", f"session {session.id}", id=session.id)
-            stack.enter_context(session)
-        stop = stack.enter_context(stop_requests())
-        try:
-            run, page = carry_out(
-                job,
-                instrument,
-                stop=stop,
-                observer=screen,
-                session=session,
-                out=out,
-                force=force,
-                threads=threads,
-            )
-        except BaseException:
-            if session is not None:
-                said = f"session {session.id} is not finished; leuko sessions resume goes on with it"
-                screen.say("unfinished", said, "error", id=session.id)
-            raise
+    with stop_requests() as stop:
+        run, page = carry_out(
+            job,
+            instrument,
+            stop=stop,
+            observer=screen,
+            session=session,
+            out=out,
+            force=force,
+            threads=threads,
+        )
     screen.end(run, page, live=job.camera is not None, as_json=as_json)
 
 
@@ -112,6 +102,7 @@ class Screen:
         self._notifier = Notifier()
         self._stack = ExitStack()
         self._expected: int | None = None
+        self._session: str | None = None
 
     def __enter__(self) -> Screen:
         from rich.console import Console
@@ -132,6 +123,9 @@ class Screen:
     ) -> None:
         self._notifier.stopping()
         self._stack.close()
+        if self._session is not None:
+            said = f"session {self._session} is not finished; leuko sessions resume goes on with it"
+            self.say("unfinished", said, "error", id=self._session)
         if self._as_json and error is not None and not isinstance(error, click.exceptions.Exit):
             self._log.write("failed", "error", message=str(error))
 
@@ -146,8 +140,11 @@ class Screen:
         """Say how many frames will come at the least."""
         self._expected = frames
 
-    def begun(self) -> None:
+    def begun(self, session: str | None) -> None:
         """Everything is ready for the first frame."""
+        self._session = session
+        if session is not None:
+            self.say("session", f"session {session}", id=session)
         self._bar = self._progress.add_task("counting", total=self._expected)
         self._notifier.ready()
         self._notifier.alive()
@@ -188,6 +185,7 @@ class Screen:
         from edge.report.files import summary
         from edge.report.table import print_table
 
+        self._session = None
         self._progress.stop()
         tally = run.tally
         if as_json:
@@ -205,7 +203,7 @@ class Screen:
             first, *more = tally.failed
             rest = f" (and {len(more)} more)" if more else ""
             raise click.ClickException(f"no frame could be read: {first.name}: {first.reason}{rest}")
-        if tally.failed:
+        if tally.failed and not live:
             raise click.exceptions.Exit(SOME_FAILED)
 
 

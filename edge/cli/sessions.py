@@ -128,14 +128,16 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
     They are those of a count that was not interrupted; files that were counted must not have changed. Exit
     codes are those of leuko count.
     """
-    from edge.run import resumed
+    from edge.resume import resumed
     from edge.session import SessionError, resolve, unfinished
 
     with counting(log_form) as screen:
         if session is None and not (found := unfinished()):
             raise SessionError("no session is unfinished")
         path = found[0] if session is None else resolve(session)
-        follow(screen, *resumed(path), threads=threads, as_json=as_json)
+        job, instrument, unfinished_session = resumed(path)
+        with unfinished_session:
+            follow(screen, job, instrument, unfinished_session, threads=threads, as_json=as_json)
 
 
 @sessions.command()

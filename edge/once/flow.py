@@ -154,8 +154,8 @@ def _ahead(state: FlowState, middles: Points, size: Points, seconds: float) -> F
 def _jump(expected: Points, middles: Points, size: Points, known: bool) -> Points:
     """How far all cells are from where they were expected: none while half of them are there.
 
-    At the start of a flow, and when its speed changes at once, no cell is where it was expected. Then that
-    way counts which brings most of them to a cell; before any speed is `known` a single cell's will do.
+    At the start of a flow, and when its speed changes at once, they are not where they were expected. Then
+    that way counts which brings most of them to a cell; before any speed is `known` a single cell's will do.
     """
     inside = ((expected > 0) & (expected < size)).all(axis=1)
     before, now = expected[inside][:VOTERS], middles[:VOTERS]
@@ -163,7 +163,7 @@ def _jump(expected: Points, middles: Points, size: Points, known: bool) -> Point
         return np.zeros(2)
     ways = now - before[:, None]
     there = (np.hypot(ways[..., 0], ways[..., 1]) < GATE_UM).any(axis=1).sum()
-    if 2 * there >= len(before):
+    if known and 2 * there >= len(before):
         return np.zeros(2)
     ways = ways.reshape(-1, 2)
     ways = ways[np.argsort(np.hypot(ways[:, 0], ways[:, 1]), kind="stable")]

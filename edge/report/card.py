@@ -42,6 +42,9 @@ def facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
         "Input": {
             "Cell image": f"{manifest.crop_px} × {manifest.crop_px} px, {manifest.crop_um:g} µm wide",
             "Pixel": f"{manifest.pixel_um:.4g} µm",
+            "Views": "answers are means over 8 mirrored and turned views"
+            if manifest.views > 1
+            else "one, as the cell lies",
             "Light": f"levelled to the grey level {manifest.normalisation.background}"
             if manifest.normalisation.background
             else "as it is",

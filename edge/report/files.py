@@ -121,7 +121,7 @@ def write_summary(path: Path, run: Run) -> None:
     write_atomically(path, (json.dumps(summary(run), indent=2) + "\n").encode())
 
 
-def write_cells_header(file: TextIO, *, each_once: bool) -> None:
+def write_cells_header(file: TextIO, *, each_once: bool = False) -> None:
     """Begin a ``cells.csv``, with a column ``identity`` where each cell is counted once."""
     columns = (*CELL_COLUMNS, "identity") if each_once else CELL_COLUMNS
     csv.writer(file, lineterminator="\n").writerow(columns)

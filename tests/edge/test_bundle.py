@@ -50,6 +50,7 @@ def manifest(**changes: Any) -> Manifest:
         input=Quantisation(1 / 255, -128),
         output=Quantisation(0.1, 3),
         sha256=hashlib.sha256(FLATBUFFER).hexdigest(),
+        views=1,
         temperature=1.2,
         reject_below=0.5,
         confusion=((3, 1), (0, 4)),
@@ -140,7 +141,8 @@ def test_loading_takes_less_than_three_times_the_file(tmp_path: Path) -> None:
     ("changes", "reason"),
     [
         ({"schema": 1}, "older"),
-        ({"schema": 3}, "newer leuko-edge"),
+        ({"schema": 4}, "newer leuko-edge"),
+        ({"views": 3}, "contradicts itself"),
         ({"sha256": "0" * 64}, "SHA-256"),
         ({"labels": ("granulocyte",)}, "contradicts itself"),
         ({"labels": ("granulocyte", "granulocyte")}, "contradicts itself"),

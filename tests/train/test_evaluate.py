@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from numpy.typing import NDArray
 
 from edge.bundle import load
 from edge.cli import main
@@ -23,7 +22,7 @@ from edge.segment import Cell
 from edge.simulate import simulate_frame
 from train.data import Dataset
 from train.evaluate import evaluation, measure, read_wrong_labels
-from train.predict import Predictions, with_flips
+from train.predict import Predictions
 
 MEASURES = {
     "accuracy",
@@ -41,7 +40,7 @@ MEASURES = {
     "coverage",
     "reject",
 }
-KEYS = MEASURES | {"without", "flips", "trained_on", "model", "data", "notices", "use", "software"}
+KEYS = MEASURES | {"without", "views", "trained_on", "model", "data", "notices", "use", "software"}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +163,7 @@ def test_a_bundle_needs_the_base_install_only(data: Path) -> None:
         "main()\n"
     )
     for extra in (["--json"], []):
-        words = [sys.executable, "-c", code, "evaluate", "phantom3", str(data), "--flips", *extra]
+        words = [sys.executable, "-c", code, "evaluate", "phantom3", str(data), "--views", "8", *extra]
         result = subprocess.run(words, capture_output=True, text=True, check=False)
         assert (result.returncode, result.stderr) == (0, "")
         assert "accuracy" in result.stdout
@@ -285,20 +284,7 @@ def test_images_of_another_size_are_rescaled(data: Path, tmp_path: Path) -> None
     assert found["bootstrap"]["units"] == found["cells"]
 
 
-def test_flips_see_every_view_once() -> None:
-    corner = np.zeros((1, 4, 4), np.uint8)
-    corner[0, 0, 1] = 8
-
-    def place(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return crops.reshape(len(crops), -1).astype(np.float32)
-
-    views = with_flips(place)(corner).reshape(4, 4)
-    assert views.dtype == np.float32
-    assert views[[0, 0, 1, 1, 2, 2, 3, 3], [1, 2, 0, 3, 0, 3, 1, 2]].tolist() == [1] * 8
-    assert views.sum() == 8
-
-
-def test_flips_make_the_answer_the_same_for_every_view(data: Path, tmp_path: Path) -> None:
+def test_views_make_the_answer_the_same_for_every_view(data: Path, tmp_path: Path) -> None:
     turned = tmp_path / "turned"
     for path in data.glob("*/*.png"):
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -307,12 +293,13 @@ def test_flips_make_the_answer_the_same_for_every_view(data: Path, tmp_path: Pat
         assert cv2.imwrite(str(turned / path.parent.name / path.name), np.rot90(image[:, ::-1]))
     (turned / "cells.csv").write_text((data / "cells.csv").read_text())
     upright, other = (
-        json.loads(run("phantom3", folder, "--flips", "--json")[1]) for folder in (data, turned)
+        json.loads(run("phantom3", folder, "--views", "8", "--json")[1]) for folder in (data, turned)
     )
-    assert upright["flips"] is True
+    assert upright["views"] == 8
     assert upright["confusion"] == other["confusion"]
     assert upright["brier_score"] == pytest.approx(other["brier_score"], abs=1e-5)
-    assert run("phantom3", data, "--json")[1] != run("phantom3", turned, "--json")[1]
+    one = ("--views", "1", "--json")
+    assert run("phantom3", data, *one)[1] != run("phantom3", turned, *one)[1]
 
 
 def test_the_page_shows_the_worst_mistakes_first() -> None:

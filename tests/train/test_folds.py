@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("keras", reason="needs the train extra")
 
+from edge.views import probabilities_over_views
 from tests.train.test_fit import TINY, spots
 from train.data import Dataset
 from train.fit import fit, probabilities
 from train.folds import assign_folds, out_of_fold, soft_targets
-from train.predict import with_flips
 from train.run import load_run
 
 
@@ -64,8 +64,9 @@ def test_every_crop_is_predicted_by_a_model_that_never_saw_it(tmp_path: Path) ->
         assert held_out == {path for path, part in parts.items() if part == "validation"}
     model, _, normalisation = load_run(run / "folds" / "1of2")
     first = np.flatnonzero([row["fold"] == "1" for row in rows[:18]])
-    classify = with_flips(lambda crops: probabilities(model, crops, normalisation))
-    expected = classify(training.crops[first])
+    expected = probabilities_over_views(
+        lambda crops: probabilities(model, crops, normalisation), training.crops[first], 8
+    )
     found = [[float(rows[i][label]) for label in training.labels] for i in first]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

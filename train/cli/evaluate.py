@@ -97,10 +97,14 @@ def _console() -> Console:
     metavar="CSV",
     help="Table (path,verdict): score also without the labels whose verdict is wrong.",
 )
-@click.option("--flips", is_flag=True, help="Average over the 8 mirrored and turned views of each crop.")
+@click.option(
+    "--views",
+    type=click.Choice(["1", "8"]),
+    help="Mirrored and turned views of a crop to average over; by default what the model says.",
+)
 @json_option
 def evaluate(
-    run_or_bundle: str, data: Path, out: Path | None, without: Path | None, flips: bool, as_json: bool
+    run_or_bundle: str, data: Path, out: Path | None, without: Path | None, views: str | None, as_json: bool
 ) -> None:
     """Score RUN_OR_BUNDLE on the labelled crops of DATA.
 
@@ -125,7 +129,7 @@ def evaluate(
             predictions = predict(
                 run_or_bundle,
                 data,
-                flips=flips,
+                views=int(views) if views else None,
                 on_cells=lambda done, cells: bar.update(task, completed=done, total=cells),
             )
         wrong = None if without is None else read_wrong_labels(without, predictions.dataset.names)

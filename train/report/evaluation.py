@@ -247,16 +247,14 @@ def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Pictu
 
 
 def _methods(found: Evaluation) -> str:
-    flips = (
-        "means over the 8 mirrored and turned views of a crop" if found["flips"] else "of the crop as it is"
-    )
+    views = "means over 8 mirrored and turned views" if found["views"] > 1 else "of the crop as it is"
     return table(
         ("", ""),
         [
             ("Model", f"{found['model']['kind']} {found['model']['name']}"),
             ("SHA-256 of the model", found["model"]["sha256"]),
             ("SHA-256 of the cells", found["data"]["sha256"]),
-            ("Probabilities", flips),
+            ("Probabilities", views),
             (
                 "Scores",
                 "equations 1 to 4 of Chen, Fu et al. (Heliyon 2024): recall TP / (TP + FN), "

@@ -1,0 +1,167 @@
+"""What is counted, with what, and how: what is decided before the first frame, and kept with the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import __version__
+from edge.bundle import Bundle, load
+from edge.cameras import CameraSettings
+from edge.flatfield import read_gain
+from edge.live import Policy
+from edge.plan import Plan
+from edge.profile import Profile, read_profile
+from edge.session import Header
+
+
+@dataclass(frozen=True, eq=False)
+class Instrument:
+    """What a job is carried out with.
+
+    Attributes
+    ----------
+    bundle : names the cells
+    profile : how the microscope and its camera were calibrated, if they were
+    gain : undoes the illumination, from the profile's flat field
+    """
+
+    bundle: Bundle
+    profile: Profile | None = None
+    gain: NDArray[np.float32] | None = None
+
+    @classmethod
+    def load(cls, bundle: str, profile: str | None) -> Instrument:
+        """Load a bundle, by name or file, and a profile, if one is named.
+
+        Raises
+        ------
+        BundleError, ProfileError
+            With one line, if one of them cannot be used.
+        """
+        loaded = load(bundle)
+        if profile is None:
+            return cls(loaded)
+        path = Path(profile)
+        read = read_profile(path)
+        gain = read_gain(path.parent, read.flat_field) if read.flat_field else None
+        return cls(loaded, read, gain)
+
+
+@dataclass(frozen=True)
+class CameraJob:
+    """A camera instead of files.
+
+    Attributes
+    ----------
+    name, size : see `edge.cameras.open_camera`
+    exposure_us, gain : to lock; the camera settles by itself where both are None
+    buffer_frames, when_behind, give_up_s : see `edge.live.live_frames`
+    """
+
+    name: str
+    size: tuple[int, int] | None = None
+    exposure_us: int | None = None
+    gain: float | None = None
+    buffer_frames: int = 4
+    when_behind: Policy | None = None
+    give_up_s: float = 60.0
+
+    @property
+    def settings(self) -> CameraSettings | None:
+        """What to lock; None to let it settle."""
+        asked = CameraSettings(self.exposure_us, self.gain)
+        return None if asked == CameraSettings() else asked
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is counted, how, and until when: all that is decided before the first frame.
+
+    Attributes
+    ----------
+    bundle : shipped name or file
+    profile : file, or None without one
+    sources : files, folders, globs (see `edge.frames.list_files`); of a camera its name
+    camera : instead of files
+    pixel_um : side of a frame's pixel in the specimen
+    profile_pixel : it is the profile's, which holds for frames of one size
+    reject_below : a cell whose best probability is smaller is rejected
+    segmentation : keyword options of `edge.segment.segment`
+    bit_depth, max_megapixels : see `edge.frames.read_encoded`
+    each_once : how cells seen in several frames are told, "scan" or "flow"; None for separate fields
+    keep_crops : a session keeps what the network saw
+    plan : what ends the count before the last frame
+    """
+
+    bundle: str
+    profile: str | None
+    sources: tuple[str, ...]
+    camera: CameraJob | None
+    pixel_um: float
+    profile_pixel: bool
+    reject_below: float
+    segmentation: Mapping[str, Any]
+    bit_depth: int
+    max_megapixels: float
+    each_once: Literal["scan", "flow"] | None
+    keep_crops: bool
+    plan: Plan
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the results depend on, apart from frames and bundle, as JSON can hold it."""
+        return {
+            "pixel_um": self.pixel_um,
+            "reject_below": self.reject_below,
+            "bit_depth": self.bit_depth,
+            "segmentation": dict(self.segmentation),
+            "each_once": self.each_once,
+        }
+
+    def header(self, instrument: Instrument, sample_id: str, operator: str) -> Header:
+        """State it as a session keeps it; `job_of` reads it back."""
+        bundle, profile = instrument.bundle, instrument.profile
+        manifest = bundle.manifest
+        return Header(
+            sample_id=sample_id,
+            operator=operator,
+            bundle=f"{manifest.name} {manifest.version}",
+            bundle_sha256=bundle.sha256,
+            labels=manifest.labels,
+            counted=manifest.counted,
+            profile_sha256=profile.sha256 if profile else None,
+            parameters=self.parameters
+            | {
+                "bundle": self.bundle,
+                "profile": self.profile,
+                "profile_pixel": self.profile_pixel,
+                "camera": self.camera and asdict(self.camera),
+                "max_megapixels": self.max_megapixels,
+                "keep_crops": self.keep_crops,
+                "folder": str(Path.cwd()),
+            },
+            plan=self.plan.stated(),
+            sources=self.sources,
+            software=f"leuko-edge {__version__}",
+            started=datetime.now(UTC),
+        )
+
+
+def job_of(header: Header) -> Job:
+    """Read back what a session's header says was to be counted."""
+    said = dict(header.parameters)
+    del said["folder"]
+    camera = said.pop("camera")
+    return Job(
+        sources=header.sources,
+        camera=camera and CameraJob(**camera | {"size": camera["size"] and tuple(camera["size"])}),
+        plan=Plan(**header.plan),
+        **said,
+    )

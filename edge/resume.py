@@ -1,0 +1,127 @@
+"""A session gone on with: its job, its instrument, what it counted so far, and the frames that are left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.cameras import CameraSettings
+from edge.count import CountedFrame
+from edge.frames import Encoded, FailedFrame, Frame
+from edge.job import Instrument, Job, job_of
+from edge.pipeline import sha256_of
+from edge.quality import Quality
+from edge.segment import Cell
+from edge.session import FrameRecord, Session, SessionError, open_session
+from edge.totals import Totals
+
+_Read = Encoded | Frame | FailedFrame
+
+
+def resumed(path: Path) -> tuple[Job, Instrument, Session]:
+    """Take up an unfinished session: what was to be counted, with what, and where to go on.
+
+    The process moves into the folder that the session's relative names start from.
+
+    Raises
+    ------
+    SessionError
+        If it cannot be gone on with, or its bundle or its profile is another one now.
+    BundleError, ProfileError
+        If one of them cannot be loaded.
+    OSError
+        If the folder is gone.
+    """
+    with ExitStack() as stack:
+        session = stack.enter_context(open_session(path))
+        try:
+            job = job_of(session.header)
+        except (TypeError, KeyError) as error:
+            raise SessionError(
+                f"{session.id}: begun with {session.header.software}: not to be gone on with"
+            ) from error
+        os.chdir(session.header.parameters["folder"])
+        instrument = Instrument.load(job.bundle, job.profile)
+        now = job.header(instrument, "", "")
+        for what, before, after in (
+            (f"bundle {job.bundle}", session.header.bundle_sha256, now.bundle_sha256),
+            (f"profile {job.profile}", session.header.profile_sha256, now.profile_sha256),
+        ):
+            if before != after:
+                raise SessionError(f"{session.id}: the {what} is not the one that it was begun with")
+        stack.pop_all()
+        return job, instrument, session
+
+
+@dataclass
+class Known:
+    """What a session says of the frames that are counted already.
+
+    Attributes
+    ----------
+    names : of all of them, in order, each with the frame's SHA-256 if it could be read
+    last_index : -1 without any
+    settings : of the camera, when the last one was taken
+    """
+
+    names: dict[str, str | None] = field(default_factory=dict)
+    last_index: int = -1
+    settings: CameraSettings | None = None
+
+
+def add_again(session: Session, totals: Totals) -> Known:
+    """Add up what a session counted so far."""
+    labels = len(session.header.labels)
+    known = Known()
+    for record in session.frames():
+        known.names[record.name], known.last_index = record.sha256, record.index
+        known.settings = _locked(record.settings) or known.settings
+        totals.add(recalled(record, labels))
+    return known
+
+
+def recalled(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
+    """Make of a record what it was made of, without the pixels."""
+    if record.failed is not None:
+        return FailedFrame(record.name, record.index, record.failed)
+    gone = np.zeros((0, 0), np.uint8)
+    identities = [cell.identity for cell in record.cells]
+    frame = Frame(gone, record.name, record.index, record.time_ns, record.settings, record.dropped_before)
+    probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
+    return CountedFrame(
+        frame,
+        record.sha256 or "",
+        [Cell(c.x, c.y, c.width, c.height, c.area_px or 0.0, c.border, c.touching) for c in record.cells],
+        gone[None],
+        probabilities.reshape(-1, labels),
+        [cell.label for cell in record.cells],
+        Quality(**record.quality) if record.quality else None,
+        record.breaches,
+        None if None in identities else np.array(identities, np.int64),
+    )
+
+
+def left(frames: Iterator[_Read], names: Mapping[str, str | None]) -> Iterator[_Read]:
+    """Pass over the frames that are known, provided that they still are the same."""
+    for name, sha256 in names.items():
+        frame = next(frames, None)
+        if frame is None or frame.name != name:
+            now = "nothing" if frame is None else frame.name
+            raise SessionError(f"{name} was counted here, and now there is {now}")
+        if sha256 is not None and (isinstance(frame, FailedFrame) or sha256_of(frame) != sha256):
+            raise SessionError(f"{name} has changed since it was counted")
+    yield from frames
+
+
+def _locked(settings: Mapping[str, Any]) -> CameraSettings | None:
+    """What to lock for a frame to be as one that was taken with these settings; None if they are empty."""
+    red, blue = settings.get("colour_gain_red"), settings.get("colour_gain_blue")
+    colour_gains = None if red is None or blue is None else (red, blue)
+    locked = CameraSettings(settings.get("exposure_us"), settings.get("gain"), colour_gains)
+    return None if locked == CameraSettings() else locked
