@@ -9,7 +9,7 @@ from pathlib import Path
 from edge.bundle import Bundle, BundleError, load, shipped
 from edge.profile import ProfileError, read_profile
 from edge.settings import Settings
-from firmware_config.hardware import BOARDS, MB, SENSORS
+from firmware_config.hardware import BOARDS, MB, SENSORS, Mode
 from firmware_config.profile import DeviceProfile, Problem, Read, read
 
 BASE_MB = 150
@@ -137,19 +137,11 @@ def _overlay(case: Case) -> Iterator[_Found]:
 @_rule("camera.sensor", "camera.width_px", "camera.height_px", "camera.bit_depth")
 def _mode(case: Case) -> Iterator[_Found]:
     camera = case.profile.camera
-    modes = SENSORS[camera.sensor].modes
-    asked = (camera.width_px, camera.height_px, camera.bit_depth)
-    found = [mode for mode in modes if (mode.width_px, mode.height_px, mode.bit_depth) == asked]
-    size = f"{camera.width_px} x {camera.height_px} px at {camera.bit_depth} bit"
-    if modes and not found:
-        known = "; ".join(map(str, modes))
+    sensor = SENSORS[camera.sensor]
+    if sensor.modes and sensor.mode(camera.width_px, camera.height_px, camera.bit_depth) is None:
+        size = Mode(camera.width_px, camera.height_px, camera.bit_depth)
+        known = "; ".join(map(str, sensor.modes))
         yield "camera.width_px", f"{camera.sensor} has no mode of {size}", f"choose among {known}"
-    elif modes and found != [modes[-1]]:
-        yield (
-            "camera.width_px",
-            f"{size} is not {camera.sensor}'s whole resolution, which leuko count takes",
-            f"write {modes[-1]}",
-        )
 
 
 @_rule("camera.sensor", "camera.pitch_um")
@@ -178,7 +170,10 @@ def _hash(case: Case) -> Iterator[_Found]:
         yield "bundle.sha256", why, "get the bundle that was meant; if it is this one, write its SHA-256"
 
 
-@_rule("bundle.file", "camera.sensor", "camera.pitch_um", "optics.magnification", "optics.calibration")
+@_rule(
+    *("camera.sensor", "camera.pitch_um", "camera.width_px", "camera.height_px", "camera.bit_depth"),
+    *("bundle.file", "optics.magnification", "optics.calibration"),
+)
 def _pixel(case: Case) -> Iterator[_Found]:
     nominal_um = case.profile.pixel_um
     key, pixel_um = "optics.magnification", nominal_um
@@ -235,9 +230,12 @@ def _memory(case: Case) -> Iterator[_Found]:
         yield "service.memory_mb", why, "write more, or fewer camera.buffer_frames"
 
 
-@_rule("service.watchdog_s", "camera.exposure_us")
+@_rule("service.watchdog_s", "service.give_up_s", "camera.exposure_us")
 def _watchdog(case: Case) -> Iterator[_Found]:
     exposure_us, watchdog_s = case.profile.camera.exposure_us, case.profile.service.watchdog_s
+    if watchdog_s <= case.profile.service.give_up_s:
+        why = f"{watchdog_s} s are not more than service.give_up_s: a camera's failure would not be told"
+        yield "service.watchdog_s", why, "write more, or a smaller service.give_up_s"
     if exposure_us is not None and watchdog_s * 1e6 < 20 * exposure_us:
         why = f"{watchdog_s} s are less than 20 exposures of {exposure_us} µs"
         yield "service.watchdog_s", why, "write more, or a shorter camera.exposure_us"

@@ -25,11 +25,12 @@ class Board:
 
 @dataclass(frozen=True)
 class Mode:
-    """What a sensor reads out: width and height in px, bits of a sample."""
+    """What a sensor reads out: width and height in px, bits of a sample, px it adds up per side."""
 
     width_px: int
     height_px: int
     bit_depth: int
+    binning: int = 1
 
     def __str__(self) -> str:
         return f"{self.width_px} x {self.height_px} px at {self.bit_depth} bit"
@@ -46,7 +47,7 @@ class Sensor:
     overlay : device tree overlay that drives it; empty where none is needed
     parameters : of that overlay, apart from the board's connectors
     pitch_um : side of a pixel on the sensor; None where it depends on the model
-    modes : as libcamera lists them, the one without binning and cropping last; none where they are not known
+    modes : as libcamera lists them, the whole resolution last; none where they are not known
     gain : range on the sensor; None where it is the driver's own number
     devices : kinds of device nodes that the kernel lists in /proc/devices and the camera needs
     """
@@ -59,6 +60,12 @@ class Sensor:
     modes: tuple[Mode, ...] = ()
     gain: tuple[float, float] | None = None
     devices: tuple[str, ...] = ()
+
+    def mode(self, width_px: int, height_px: int, bit_depth: int) -> Mode | None:
+        """The mode of that size and depth; None where there is none, or none is known."""
+        asked = (width_px, height_px, bit_depth)
+        found = (one for one in self.modes if (one.width_px, one.height_px, one.bit_depth) == asked)
+        return next(found, None)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ SENSORS = {
         "imx477",
         (*_COMMON, "link-frequency"),
         1.55,
-        (Mode(1332, 990, 10), Mode(2028, 1080, 12), Mode(2028, 1520, 12), Mode(4056, 3040, 12)),
+        (Mode(1332, 990, 10, 2), Mode(2028, 1080, 12, 2), Mode(2028, 1520, 12, 2), Mode(4056, 3040, 12)),
         (1.0, 22.26),
         _CSI_DEVICES,
     ),
@@ -114,7 +121,7 @@ SENSORS = {
         "imx708",
         (*_COMMON, "link-frequency", "vcm"),
         1.4,
-        (Mode(1536, 864, 10), Mode(2304, 1296, 10), Mode(4608, 2592, 10)),
+        (Mode(1536, 864, 10, 2), Mode(2304, 1296, 10, 2), Mode(4608, 2592, 10)),
         (1.12, 16.0),
         _CSI_DEVICES,
     ),

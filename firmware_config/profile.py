@@ -96,6 +96,11 @@ class Optics:
     objective: str = _key("in words", pattern=_TEXT, like="a line without quotes, 80 signs at most")
     magnification: float = _key("from the specimen to the sensor, with all adapters", 0.1, 200)
     chamber: str = _key("in words", pattern=_TEXT, like="a line without quotes, 80 signs at most")
+    motion: str = _key(
+        "how frames follow each other: fields apart, a scan whose frames overlap, cells that flow by",
+        one_of=("fields", "scan", "flow"),
+        default="fields",
+    )
     calibration: str | None = _key(
         "file that leuko calibrate writes on the device: pixel size, light, depth, limits of quality; left "
         "out, the pixel size is the sensor's by the magnification",
@@ -167,6 +172,7 @@ class Service:
         "count, or go on with a count that was interrupted, when the device starts", default=True
     )
     memory_mb: int = _key("most that it may take", 128, 16_384, default=400)
+    give_up_s: int = _key("a camera that fails is opened anew for so long", 1, 3600, default=60)
     watchdog_s: int = _key("without a frame for so long, it is started anew", 10, 3600, default=90)
     restart_s: int = _key("pause before that", 1, 600, default=5)
 
@@ -195,8 +201,12 @@ class DeviceProfile:
     @property
     def pixel_um(self) -> float | None:
         """Side of a pixel in the specimen as the magnification has it; None for a pitch that is not known."""
-        pitch_um = SENSORS[self.camera.sensor].pitch_um or self.camera.pitch_um
-        return None if pitch_um is None else pitch_um / self.optics.magnification
+        camera, sensor = self.camera, SENSORS[self.camera.sensor]
+        mode = sensor.mode(camera.width_px, camera.height_px, camera.bit_depth)
+        pitch_um = sensor.pitch_um or camera.pitch_um
+        if pitch_um is None:
+            return None
+        return pitch_um * (mode.binning if mode else 1) / self.optics.magnification
 
 
 @dataclass(frozen=True, order=True)

@@ -76,6 +76,8 @@ def count_words(profile: DeviceProfile) -> list[str]:
     nominal = None if profile.optics.calibration or profile.pixel_um is None else f"{profile.pixel_um:.6g}"
     options = {
         "--camera": f"{SENSORS[camera.sensor].camera}:{camera.number}",
+        "--size": f"{camera.width_px}x{camera.height_px}",
+        "--give-up-seconds": profile.service.give_up_s,
         "--bundle": f"/{BUNDLE}",
         "--profile": profile.optics.calibration,
         "--pixel-um": nominal,
@@ -83,6 +85,7 @@ def count_words(profile: DeviceProfile) -> list[str]:
         "--gain": camera.gain,
         "--buffer-frames": camera.buffer_frames,
         "--when-behind": camera.when_behind,
+        "--each-once": None if profile.optics.motion == "fields" else profile.optics.motion,
         "--until-cells": plan.until_cells,
         "--until-halfwidth": plan.until_halfwidth,
         "--until-seconds": plan.until_seconds,

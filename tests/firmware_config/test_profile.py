@@ -14,8 +14,10 @@ from random import Random
 import pytest
 from click.testing import CliRunner
 
+from edge.bundle import load
 from edge.cli import main
 from edge.profile import Pixel, Profile, write_profile
+from edge.settings import Settings
 from edge.simulate.optics import Optics
 from firmware_config.check import check, named
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
@@ -23,6 +25,7 @@ from firmware_config.profile import MOST_LINES, SECTIONS, documentation, read, w
 from firmware_config.start import beginning
 
 ROOT = Path(__file__).resolve().parents[2]
+HEMOCYTOMETER = load("hemocytometer", Settings())
 KEYS = [f"{name}.{key.name}" for name, kind in SECTIONS.items() for key in fields(kind)]
 
 
@@ -103,21 +106,31 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
     ("camera.overlay", {"camera__overlay": '"imx477,spin=3"'}, "no parameter spin"),
     ("camera.width_px", {"camera__width_px": "4000"}, "has no mode of 4000 x 3040 px"),
     ("camera.width_px", {"camera__bit_depth": "10"}, "has no mode"),
+    # binned two by two, its pixel is twice as large
     (
-        "camera.width_px",
+        "optics.magnification",
         {"camera__width_px": "2028", "camera__height_px": "1520"},
-        "not imx477's whole resolution",
+        "too far from",
     ),
     ("camera.pitch_um", {"camera__pitch_um": "3.45"}, "1.55"),
     ("camera.gain", {"camera__gain": "100"}, "amplifies 1 to 22.26"),
-    ("bundle.sha256", {"bundle__sha256": f'"{"0" * 64}"'}, "bf46027a8207"),
+    ("bundle.sha256", {"bundle__sha256": f'"{"0" * 64}"'}, HEMOCYTOMETER.sha256),
     ("bundle.file", {"bundle__file": '"nonesuch"'}, "no bundle"),
     ("bundle.file", {"bundle__file": '"pyproject.toml"'}, "not a TFLite model"),
-    ("optics.magnification", {"optics__magnification": "10"}, "too far from the 0.0727"),
+    (
+        "optics.magnification",
+        {"optics__magnification": "10"},
+        f"too far from the {HEMOCYTOMETER.manifest.pixel_um:.4g}",
+    ),
     ("plan.until_halfwidth", {"plan__until_halfwidth": "0.05"}, "counts one label"),
     ("service.memory_mb", {"device__board": '"zero2w"'}, "no more than 512 MB"),
     ("service.memory_mb", {"camera__buffer_frames": "100"}, "112 frames"),
-    ("service.watchdog_s", {"camera__exposure_us": "900000", "service__watchdog_s": "12"}, "20 exposures"),
+    (
+        "service.watchdog_s",
+        {"camera__exposure_us": "900000", "service__watchdog_s": "12", "service__give_up_s": "5"},
+        "20 exposures",
+    ),
+    ("service.watchdog_s", {"service__give_up_s": "100"}, "not more than service.give_up_s"),
     ("storage.data_partition", {"storage__read_only_root": "true"}, "needs a partition"),
     ("console.enabled", {"console__enabled": "true"}, "no console"),
 ]

@@ -71,6 +71,8 @@ def test_every_process_renders_the_same_bytes(tmp_path: Path) -> None:
 def test_the_command_is_one_that_leuko_takes(board: str, sensor: str, release: str) -> None:
     text = profile(board, sensor, device__release=f'"{release}"', camera__exposure_us="5000")
     taken = count.make_context("count", words(text)).params
+    modes = SENSORS[sensor].modes
+    assert taken["size"] == ((modes[-1].width_px, modes[-1].height_px) if modes else (1920, 1080))
     assert taken["camera_name"] == f"{SENSORS[sensor].camera}:0"
     assert taken["exposure_us"] == 5000
     assert taken["bundle"] == f"/{BUNDLE}"
@@ -84,18 +86,21 @@ def test_what_is_left_out_is_not_said() -> None:
         plan__until_seconds="60.0",
         plan__until_halfwidth="0.05",
         camera__gain="2.5",
+        optics__motion='"flow"',
+        service__give_up_s="33",
         storage__keep_crops="true",
         optics__calibration='"/var/lib/leuko/profile.toml"',
     )
     taken = count.make_context("count", words(text)).params
     assert (taken["until_seconds"], taken["until_halfwidth"], taken["gain"]) == (60, 0.05, 2.5)
     assert taken["keep_crops"]
+    assert (taken["each_once"], taken["give_up_seconds"]) == ("flow", 33)
     assert taken["profile"] == "/var/lib/leuko/profile.toml"
     assert taken["pixel_um"] is None
     plain = count.make_context("count", words(profile())).params
     assert plain["pixel_um"] == pytest.approx(1.55 / 21.3, rel=1e-5)
     assert not plain["keep_crops"]
-    for name in ("until_seconds", "until_halfwidth", "gain", "exposure_us", "profile"):
+    for name in ("until_seconds", "until_halfwidth", "gain", "exposure_us", "profile", "each_once"):
         assert plain[name] is None
 
 

@@ -16,7 +16,12 @@ from tests.firmware_config.test_profile import profile
 
 SERVICE = "leuko-count.service"
 PACKAGES = "systemd,systemd-sysv,dbus,udev,python3-venv"
-QUICK = {"service__watchdog_s": "10", "service__restart_s": "1", "plan__until_cells": "1000000"}
+QUICK = {
+    "service__give_up_s": "5",
+    "service__watchdog_s": "10",
+    "service__restart_s": "1",
+    "plan__until_cells": "1000000",
+}
 READ_ONLY = {**QUICK, "storage__read_only_root": "true", "storage__data_partition": '"LABEL=leuko-data"'}
 CONFIG = b"dtparam=audio=on\n"
 
