@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from firmware_config.install import carry_out, plan
 from firmware_config.profile import read
 from firmware_config.render import UNITS, render
 from firmware_config.tree import Link
+from tests.firmware_config.root import bootstrapped, inside
 from tests.firmware_config.test_profile import ROOT, profile
 
 EXPOSURE = "20"
@@ -118,10 +120,26 @@ def test_users_and_folders_are_understood(system: Callable[[str], Path], case: s
     assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (999, 999, 0o750)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_udev_understands_its_rules(system: Callable[[str], Path], case: str) -> None:
-    if not shutil.which("udevadm"):
-        pytest.skip("needs udev")
-    if "verify" not in run("udevadm", "--help"):
-        pytest.skip("udevadm verifies rules from systemd 254 on")
-    run("udevadm", "verify", system(case) / "etc/udev/rules.d/70-leuko.rules")
+@pytest.mark.slow
+def test_debian_13_agrees(tmp_path: Path) -> None:
+    root = bootstrapped(
+        tmp_path / "root", "--variant=minbase", "--include=systemd,systemd-sysv,udev", suite="trixie"
+    )
+    board, sensor, changes = CASES["all"]
+    text = profile(board, sensor, **changes, device__release='"trixie"')
+    said = read(text).profile
+    assert said is not None
+    carry_out(plan(root, render(said, text, ROOT)))
+    (root / "opt/leuko/bin").mkdir(parents=True)
+    (root / "opt/leuko/bin/leuko").touch(mode=0o755)
+    script = (
+        f"cd /{UNITS}; systemd-analyze verify leuko* *.mount; "
+        f"systemd-analyze security --offline=true --threshold={EXPOSURE} --no-pager leuko-count.service; "
+        "udevadm verify /etc/udev/rules.d/70-leuko.rules; "
+        "systemd-sysusers leuko.conf; systemd-tmpfiles --dry-run --create leuko.conf"
+    )
+    done = inside(root, "sh", "-ec", script)
+    shutil.rmtree(root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "udev rules files have been checked" in done.stdout
+    assert "Would create directory /var/lib/leuko" in done.stdout + done.stderr
