@@ -28,7 +28,7 @@ done
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: sudo ./install.sh $profile"
 [ -f "$profile" ] || fail "$profile: no such profile"
-[ -z "$wheels" ] || [ -f "$wheels/requirements.txt" ] || fail "$wheels: not made by leuko firmware bundle-wheels"
+[ -z "$wheels" ] || [ -f "$wheels/leuko-requirements.txt" ] || fail "$wheels: not made by leuko firmware bundle-wheels"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 3.11 or newer is needed"
 
 packages=python3-venv
@@ -52,7 +52,7 @@ fi
 echo "installing leuko into $prefix ..." >&2
 pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --quiet install "$@"; }
 if [ -n "$wheels" ]; then
-    pip --no-index --find-links "$wheels" --require-hashes --requirement "$wheels/requirements.txt"
+    pip --no-index --find-links "$wheels" --require-hashes --requirement "$wheels/leuko-requirements.txt"
     pip --no-index --no-deps --force-reinstall "$wheels"/leuko_edge-*.whl
 else
     pip --require-hashes --requirement "$here/constraints/base.txt"

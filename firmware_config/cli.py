@@ -12,7 +12,6 @@ from edge.cli.options import NamedPath, json_option, one_line_errors
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 
 if TYPE_CHECKING:
-    from firmware_config.check import Checked
     from firmware_config.install import Plan
     from firmware_config.tree import Tree
 
@@ -71,15 +70,15 @@ def check(profile: Path, root: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from firmware_config.check import named
+    from firmware_config import check as checks
 
-    checked = _checked(profile, root)
+    checked = checks.check(_text(profile), profile.parent, root)
     if as_json:
         problems = [asdict(problem) for problem in checked.problems]
         click.echo(json.dumps({"profile": str(profile), "problems": problems, "notes": checked.notes}))
     else:
         for problem in checked.problems:
-            click.echo(named(problem, str(profile)))
+            click.echo(checks.named(problem, str(profile)))
     for note in checked.notes:
         click.echo(note, err=True)
     if checked.problems:
@@ -216,7 +215,7 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
     if not yes:
         return
     if os.geteuid() != 0:
-        raise click.ClickException("needs root: sudo leuko firmware ...")
+        raise click.ClickException("needs root; run it with sudo")
 
     def finish() -> None:
         if tree:
@@ -238,24 +237,22 @@ def _planned(root: Path, tree: Tree) -> Plan:
 
 def _tree(profile: Path, root: Path) -> Tree:
     """Render a profile that has no problem."""
-    from firmware_config import render
-    from firmware_config.check import named
+    from firmware_config.check import check, named
+    from firmware_config.render import render
 
-    checked = _checked(profile, root)
+    text = _text(profile)
+    checked = check(text, profile.parent, root)
     for problem in checked.problems:
         click.echo(named(problem, str(profile)), err=True)
     if checked.profile is None:
         raise click.ClickException(f"{profile}: correct what leuko firmware check names first")
     with one_line_errors():
-        return render.render(checked.profile, profile.read_text(encoding="utf-8"), profile.parent)
+        return render(checked.profile, text, profile.parent)
 
 
-def _checked(profile: Path, root: Path) -> Checked:
-    from firmware_config.check import check
-
+def _text(profile: Path) -> str:
     with one_line_errors():
         try:
-            text = profile.read_text(encoding="utf-8")
+            return profile.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise click.ClickException(f"{profile}: not UTF-8; write it anew as a plain text") from error
-        return check(text, profile.parent, root)

@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ class Plan:
     edited : paths that somebody changed since they were installed, and that would change now
     kept : the record at the end
     before : the record now
+    folders : on record, made by an earlier installation
     """
 
     root: Path
@@ -100,7 +101,7 @@ class Plan:
     edited: tuple[str, ...]
     kept: Mapping[str, Kept]
     before: Mapping[str, Kept]
-    folders: tuple[str, ...] = field(default=())
+    folders: tuple[str, ...]
 
 
 def plan(root: Path, tree: Tree) -> Plan:
@@ -152,9 +153,11 @@ def _restored(known: Kept | None, now: State | None, original: State | None) -> 
 
 
 def _bytes(state: State | None) -> bytes | None:
-    if state is None or isinstance(state.content, bytes):
-        return state and state.content  # type: ignore[return-value]
-    raise FenceError("is a symbolic link; make it a file")
+    if state is None:
+        return None
+    if isinstance(state.content, str):
+        raise FenceError("is a symbolic link; make it a file")
+    return state.content
 
 
 def _digest(state: State | None) -> str:

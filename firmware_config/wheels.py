@@ -12,7 +12,8 @@ from pathlib import Path
 from firmware_config.hardware import RELEASES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = "requirements.txt"
+REQUIREMENTS = "leuko-requirements.txt"
+_PINNED = "leuko-pinned.txt"
 GLIBC = {"bookworm": 36, "trixie": 41}
 """Minor version of glibc 2 of each release: wheels for an older one fit too."""
 
@@ -26,7 +27,7 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
 
     Parameters
     ----------
-    folder : is made; what else is in it stays
+    folder : is made; wheels of an earlier time in it are removed
     release : of Raspberry Pi OS, a key of `RELEASES`
     machine : as ``uname -m`` says it on the device
     checkout : whose pinned versions and wheel are taken
@@ -46,10 +47,12 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
     if not constraints.is_file():
         raise WheelsError(f"{constraints} is not there; run this from a checkout of leuko-edge")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.whl"):
+    if any(folder.iterdir()) and not any((folder / name).exists() for name in (REQUIREMENTS, _PINNED)):
+        raise WheelsError(f"{folder}: holds something else; name an empty folder")
+    for old in (*folder.glob("*.whl"), *folder.glob("*.tar.gz"), *folder.glob(REQUIREMENTS)):
         old.unlink()
     python = RELEASES[release].python
-    listed = folder / REQUIREMENTS
+    listed = folder / _PINNED
     pinned = for_environment(constraints.read_text(encoding="utf-8"), environment(release, machine))
     listed.write_text(pinned, encoding="utf-8")
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(17, GLIBC[release] + 1)]
@@ -70,7 +73,9 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
         # what was built here: right for the device only if it is plain Python
         if not wheel.stem.endswith(("-any", machine)):
             raise WheelsError(f"{wheel.name}: is not for {machine}; pin a version of it that has wheels")
-    listed.write_text("".join(map(_pin, wheels)), encoding="utf-8")
+    listed.unlink()
+    # last: by this list install.sh knows that the folder is complete
+    (folder / REQUIREMENTS).write_text("".join(map(_pin, wheels)), encoding="utf-8")
     return wheels
 
 

@@ -280,7 +280,7 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
         subprocess.run(["umount", str(root)], check=True)
 
 
-NEEDS_ROOT = "Error: needs root: sudo leuko firmware ...\n"
+NEEDS_ROOT = "Error: needs root; run it with sudo\n"
 
 
 def leuko(*words: str | Path) -> Result:

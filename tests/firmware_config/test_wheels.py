@@ -55,6 +55,13 @@ def test_without_a_checkout_it_says_so(tmp_path: Path) -> None:
         collect(tmp_path / "out", "bookworm", "aarch64", checkout=tmp_path)
 
 
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.whl").touch()
+    with pytest.raises(WheelsError, match="name an empty folder"):
+        collect(tmp_path, "bookworm", "aarch64")
+    assert (tmp_path / "mine.whl").exists()
+
+
 def test_what_pip_cannot_get_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "constraints").mkdir()
     missing = f"leuko-edge-has-no-such-package==1.0 --hash=sha256:{'0' * 64}\n"
