@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "train.cli.evaluate",
     "study": "train.cli.study",
     "convert": "convert.cli",
+    "firmware": "firmware_config.cli",
 }
 
 

@@ -1,0 +1,187 @@
+"""Turns a device profile into all that its system gets. The same profile gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from edge.bundle import locate, shipped
+from firmware_config.hardware import RELEASES, SENSORS
+from firmware_config.profile import HOME, DeviceProfile
+from firmware_config.tree import Block, Entry, File, Link, Tree, Word
+
+PROGRAM = "/opt/leuko/bin/leuko"
+BUNDLE = "usr/local/share/leuko/bundle.tflite"
+PROFILE = "etc/leuko/firmware/profile.toml"
+UNITS = "etc/systemd/system"
+WANTED = f"{UNITS}/multi-user.target.wants"
+CONSOLE_MB = 128
+
+_BY = {"LABEL": "label", "PARTLABEL": "partlabel", "UUID": "uuid", "PARTUUID": "partuuid"}
+
+
+def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
+    """Make the tree of an instrument.
+
+    Parameters
+    ----------
+    profile : without problems
+    text : that it was read from
+    folder : from which its bundle's path is seen
+
+    Raises
+    ------
+    OSError
+        The bundle cannot be read.
+    """
+    named = profile.bundle.file
+    bundle = locate(named if named in shipped() else folder / named).read_bytes()
+    tree: dict[str, Entry] = {
+        PROFILE: File(text.encode()),
+        BUNDLE: File(bundle),
+        BUNDLE.replace(".tflite", ".sha256"): _lines(f"{hashlib.sha256(bundle).hexdigest()}  /{BUNDLE}"),
+        f"{UNITS}/leuko-count.service": _count_unit(profile),
+        "etc/sysusers.d/leuko.conf": _sysusers(profile),
+        "etc/tmpfiles.d/leuko.conf": _lines(f"d {HOME} 0750 leuko leuko -"),
+        "etc/systemd/journald.conf.d/leuko.conf": _journald(profile),
+    }
+    boot = RELEASES[profile.device.release].boot
+    tree[f"{boot}/config.txt"] = Block(_config_txt(profile))
+    # Raspberry Pi's firmware switches the kernel's accounting of memory off, and with it every limit
+    tree[f"{boot}/cmdline.txt"] = Word(b"cgroup_enable=memory")
+    if profile.service.start_at_boot:
+        tree[f"{WANTED}/leuko-count.service"] = Link("../leuko-count.service")
+    if SENSORS[profile.camera.sensor].devices:
+        tree["etc/udev/rules.d/70-leuko.rules"] = _udev(profile)
+    if profile.watchdog.hardware_s:
+        limits = (f"RuntimeWatchdogSec={profile.watchdog.hardware_s}", "RebootWatchdogSec=2min")
+        tree["etc/systemd/system.conf.d/leuko.conf"] = _lines("[Manager]", *limits)
+    if profile.console.enabled:
+        tree[f"{UNITS}/leuko-console.service"] = _console_unit(profile)
+        tree[f"{WANTED}/leuko-console.service"] = Link("../leuko-console.service")
+    if profile.storage.data_partition is not None:
+        tree[f"{UNITS}/var-lib-leuko.mount"] = _data_mount(profile.storage.data_partition)
+        # wanted, not required: without its partition the count does not start, but the device can be reached
+        tree[f"{UNITS}/local-fs.target.wants/var-lib-leuko.mount"] = Link("../var-lib-leuko.mount")
+    if profile.storage.read_only_root:
+        tree |= _read_only_root(profile)
+    return dict(sorted(tree.items()))
+
+
+def count_words(profile: DeviceProfile) -> list[str]:
+    """Words of the command that the count service runs, after the program's name."""
+    camera, plan = profile.camera, profile.plan
+    nominal = None if profile.optics.calibration or profile.pixel_um is None else f"{profile.pixel_um:.6g}"
+    options = {
+        "--camera": f"{SENSORS[camera.sensor].camera}:{camera.number}",
+        "--size": f"{camera.width_px}x{camera.height_px}",
+        "--give-up-seconds": profile.service.give_up_s,
+        "--bundle": f"/{BUNDLE}",
+        "--profile": profile.optics.calibration,
+        "--pixel-um": nominal,
+        "--exposure-us": camera.exposure_us,
+        "--gain": camera.gain,
+        "--buffer-frames": camera.buffer_frames,
+        "--when-behind": camera.when_behind,
+        "--each-once": None if profile.optics.motion == "fields" else profile.optics.motion,
+        "--until-cells": plan.until_cells,
+        "--until-halfwidth": plan.until_halfwidth,
+        "--until-seconds": plan.until_seconds,
+        "--log": "json",
+    }
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    crops = ["--keep-crops"] if profile.storage.keep_crops else []
+    return ["count", *words, *crops, "--resume", "--json"]
+
+
+def _count_unit(profile: DeviceProfile) -> File:
+    sensor = SENSORS[profile.camera.sensor]
+    devices = sensor.devices
+    allowed = [f"DeviceAllow=char-{kind} rw" for kind in devices]
+    return _filled(
+        "leuko-count.service",
+        sensor=profile.camera.sensor,
+        objective=profile.optics.objective,
+        chamber=profile.optics.chamber,
+        command=" ".join((PROGRAM, *count_words(profile))),
+        restart_s=profile.service.restart_s,
+        watchdog_s=profile.service.watchdog_s,
+        memory_mb=profile.service.memory_mb,
+        # messages to systemd; and from the kernel to libcamera, which asks for them when it looks for cameras
+        families="AF_UNIX AF_NETLINK" if sensor.camera == "picamera2" else "AF_UNIX",
+        devices="\n".join(["SupplementaryGroups=video", *allowed] if devices else ["PrivateDevices=yes"]),
+    )
+
+
+def _console_unit(profile: DeviceProfile) -> File:
+    console = profile.console
+    local = console.interface == "lo"
+    words = ("serve", "--host", "127.0.0.1" if local else "0.0.0.0", "--port", str(console.port))
+    return _filled(
+        "leuko-console.service",
+        command=" ".join((PROGRAM, *words)),
+        restart_s=profile.service.restart_s,
+        memory_mb=CONSOLE_MB,
+        interfaces="lo" if local else f"lo {console.interface}",
+        port=console.port,
+        addresses="IPAddressDeny=any\nIPAddressAllow=localhost" if local else "",
+    )
+
+
+def _sysusers(profile: DeviceProfile) -> File:
+    camera = ["m leuko video"] if SENSORS[profile.camera.sensor].devices else []
+    return _lines(f'u leuko - "leukocyte count" {HOME}', *camera)
+
+
+def _udev(profile: DeviceProfile) -> File:
+    kinds = SENSORS[profile.camera.sensor].devices
+    return _lines(*(f'SUBSYSTEM=="{kind}", GROUP="video", MODE="0660"' for kind in kinds))
+
+
+def _journald(profile: DeviceProfile) -> File:
+    storage, most = profile.storage, f"{profile.storage.journal_mb}M"
+    where = "volatile" if storage.read_only_root else "persistent"
+    return _lines("[Journal]", f"Storage={where}", f"SystemMaxUse={most}", f"RuntimeMaxUse={most}")
+
+
+def _config_txt(profile: DeviceProfile) -> bytes:
+    rows = ["[all]"]
+    if profile.camera.overlay:
+        rows += ["camera_auto_detect=0", f"dtoverlay={profile.camera.overlay}"]
+    if profile.watchdog.hardware_s:
+        rows += ["dtparam=watchdog=on"]
+    return _lines(*rows).content
+
+
+def _data_mount(partition: str) -> File:
+    kind, _, name = partition.partition("=")
+    device = f"/dev/disk/by-{_BY[kind]}/{name}"
+    escaped = device.strip("/").replace("-", r"\x2d").replace("/", "-")
+    return _filled("var-lib-leuko.mount", device=device, fsck=f"systemd-fsck@{escaped}.service")
+
+
+def _read_only_root(profile: DeviceProfile) -> Tree:
+    release = RELEASES[profile.device.release]
+    # the kernel mounts the root read-only; whatever mounts it anew for writing, or would write, is masked
+    masked = ("systemd-remount-fs.service", *release.masked)
+    tree: dict[str, Entry] = {f"{UNITS}/{unit}": Link("/dev/null") for unit in masked}
+    for unit in ("leuko-volatile.service", "var.mount", "tmp.mount"):
+        tree[f"{UNITS}/{unit}"] = _filled(unit)
+    for unit in ("var.mount", "tmp.mount"):
+        tree[f"{UNITS}/local-fs.target.wants/{unit}"] = Link(f"../{unit}")
+    boot = release.boot.replace("/", "-")
+    tree[f"{UNITS}/{boot}.mount.d/leuko.conf"] = _lines("[Mount]", "Options=ro")
+    return tree
+
+
+def _filled(template: str, **values: object) -> File:
+    folder = files("firmware_config") / "templates"
+    hardening = (folder / "hardening").read_text(encoding="utf-8")
+    text = (folder / template).read_text(encoding="utf-8")
+    return File(Template(text).substitute(values, home=HOME, hardening=hardening).encode())
+
+
+def _lines(*rows: str) -> File:
+    return File("".join(f"{row}\n" for row in rows).encode())

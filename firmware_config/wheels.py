@@ -1,0 +1,127 @@
+"""A folder of wheels from which a device without a network is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from firmware_config.hardware import RELEASES
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = "leuko-requirements.txt"
+_PINNED = "leuko-pinned.txt"
+GLIBC = {"bookworm": 36, "trixie": 41}
+"""Minor version of glibc 2 of each release: wheels for an older one fit too."""
+
+
+class WheelsError(Exception):
+    """Wheels that cannot be collected; the message is one line."""
+
+
+def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKOUT) -> list[Path]:
+    """Fill a folder with this checkout's wheel, all wheels that it needs, and a list with their hashes.
+
+    Parameters
+    ----------
+    folder : is made; wheels of an earlier time in it are removed
+    release : of Raspberry Pi OS, a key of `RELEASES`
+    machine : as ``uname -m`` says it on the device
+    checkout : whose pinned versions and wheel are taken
+
+    Returns
+    -------
+    the wheels
+
+    Raises
+    ------
+    WheelsError
+        There is no checkout, or pip cannot get or build a wheel.
+    OSError
+        The folder cannot be written.
+    """
+    constraints = checkout / "constraints" / "base.txt"
+    if not constraints.is_file():
+        raise WheelsError(f"{constraints} is not there; run this from a checkout of leuko-edge")
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not any((folder / name).exists() for name in (REQUIREMENTS, _PINNED)):
+        raise WheelsError(f"{folder}: holds something else; name an empty folder")
+    for old in (*folder.glob("*.whl"), *folder.glob("*.tar.gz"), *folder.glob(REQUIREMENTS)):
+        old.unlink()
+    python = RELEASES[release].python
+    listed = folder / _PINNED
+    pinned = for_environment(constraints.read_text(encoding="utf-8"), environment(release, machine))
+    listed.write_text(pinned, encoding="utf-8")
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(17, GLIBC[release] + 1)]
+    _pip(
+        "download",
+        *("--no-deps", "--require-hashes", "--dest", str(folder)),
+        *("--python-version", python, "--implementation", "cp"),
+        *("--abi", f"cp{python.replace('.', '')}", "--abi", "abi3", "--abi", "none"),
+        *(word for one in (*platforms, f"manylinux2014_{machine}") for word in ("--platform", one)),
+        *("--requirement", str(listed)),
+    )
+    for source in folder.glob("*.tar.gz"):
+        _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
+        source.unlink()
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(checkout))
+    wheels = sorted(folder.glob("*.whl"))
+    for wheel in wheels:
+        # what was built here: right for the device only if it is plain Python
+        if not wheel.stem.endswith(("-any", machine)):
+            raise WheelsError(f"{wheel.name}: is not for {machine}; pin a version of it that has wheels")
+    listed.unlink()
+    # last: by this list install.sh knows that the folder is complete
+    (folder / REQUIREMENTS).write_text("".join(map(_pin, wheels)), encoding="utf-8")
+    return wheels
+
+
+def _pin(wheel: Path) -> str:
+    name, version = wheel.name.split("-")[:2]
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def environment(release: str, machine: str) -> dict[str, str]:
+    """Values of the marker variables on a device."""
+    python = RELEASES[release].python
+    return {
+        "platform_machine": machine,
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "sys_platform": "linux",
+    }
+
+
+def for_environment(pinned: str, values: Mapping[str, str]) -> str:
+    """Keep the pins of one environment, without their markers: pip would ask those of its own machine.
+
+    Parameters
+    ----------
+    pinned : lines ``name==version ; marker``, each followed by its hashes
+    values : marker variable → value
+    """
+    # hatchling, which builds the wheel of a checkout, brings it; devices do without
+    from packaging.markers import Marker
+
+    kept, keep = [], True
+    for row in pinned.splitlines():
+        if re.match("[A-Za-z0-9]", row):
+            requirement, _, marker = row.removesuffix("\\").partition(";")
+            keep = not marker.strip() or Marker(marker).evaluate(dict(values))
+            row = f"{requirement.strip()} \\"
+        if keep:
+            kept.append(row)
+    return "".join(f"{row}\n" for row in kept)
+
+
+def _pip(*words: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+        raise WheelsError(f"pip {words[0]}: {said[-1].strip()}")

@@ -1,0 +1,63 @@
+"""The fence in config.txt: whatever is in the file, nothing but the fence changes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_config.fence import BEGIN, END, FenceError, fenced, inside, unfenced
+
+PIECES = [b"\n", b"\r\n", b"\r", b"dtparam=audio=on", b"[pi4]", b"#", b"\xff\0", b" ", b"\x85\x0b", END[:-1]]
+# without a mark by itself: hypothesis takes constants from the source
+content = st.one_of(
+    st.binary(max_size=60), st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
+).filter(lambda file: BEGIN not in file and END not in file)
+lines = st.lists(st.sampled_from([b"[all]\n", b"dtoverlay=imx477\n", b"\n", b"# x\n"]), max_size=5).map(
+    b"".join
+)
+
+
+@given(content, lines)
+def test_only_the_fence_changes(file: bytes, block: bytes) -> None:
+    made = fenced(file, block)
+    assert made == file + b"\n" + BEGIN + b"\n" + block + END + b"\n"
+    assert inside(made) == block
+
+
+@given(content, lines)
+def test_twice_is_once_and_removing_restores(file: bytes, block: bytes) -> None:
+    made = fenced(file, block)
+    assert fenced(made, block) == made
+    assert unfenced(made) == file
+    assert unfenced(file) == file
+
+
+@given(content, content, lines, lines)
+def test_a_fence_stays_where_it_is(before: bytes, after: bytes, old: bytes, new: bytes) -> None:
+    made = fenced(fenced(before, old) + after, new)
+    assert made == fenced(before, new) + after
+    assert unfenced(made) == before + after
+
+
+@given(st.lists(st.sampled_from([b"a", b"[pi4]", b"", b"\t"]), max_size=6), lines, lines)
+def test_windows_line_ends_are_put_up_with(rows: list[bytes], old: bytes, new: bytes) -> None:
+    file = b"\n".join(rows)
+    saved = fenced(file, old).replace(b"\n", b"\r\n")
+    assert unfenced(saved) == file.replace(b"\n", b"\r\n")
+    assert inside(fenced(saved, new)) == new
+
+
+@given(content, st.permutations([BEGIN, END, END]), st.integers(1, 3))
+def test_what_is_no_pair_of_marks_is_refused(file: bytes, marks: list[bytes], number: int) -> None:
+    chosen = marks[:number]
+    if chosen == [BEGIN, END]:
+        return
+    odd = file + b"\n" + b"".join(mark + b"\n" for mark in chosen)
+    for edit in (unfenced, inside, lambda odd: fenced(odd, b"")):
+        with pytest.raises(FenceError, match="by hand"):
+            edit(odd)
+
+
+def test_a_last_line_without_its_end_is_put_up_with() -> None:
+    assert unfenced(fenced(b"a\n", b"b\n")[:-1]) == b"a\n"

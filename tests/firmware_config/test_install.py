@@ -1,0 +1,373 @@
+"""Installing: twice is once, taking away restores, and a failure at any step leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.cli import main
+from firmware_config.fence import BEGIN, END
+from firmware_config.install import BACKUP, RECORD, InstallError, carry_out, look, plan
+from firmware_config.render import UNITS
+from firmware_config.tree import Block, File, Link, Tree, Word
+from tests.firmware_config.test_profile import changed, profile
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to root, which needs root")
+
+UNIT = f"{UNITS}/leuko-count.service"
+CONFIG = "boot/firmware/config.txt"
+COMMAND_LINE = "boot/firmware/cmdline.txt"
+TREE: Tree = {
+    "a/new": File(b"1\n"),
+    "a/b/deep": File(b"2\n"),
+    "etc/theirs": File(b"ours\n"),
+    "etc/linked": Link("/dev/null"),
+    "etc/new-link": Link("theirs"),
+    CONFIG: Block(b"[all]\n"),
+    COMMAND_LINE: Word(b"cgroup_enable=memory"),
+}
+
+
+def furnished(root: Path) -> Path:
+    """A system with files of others where ours go."""
+    (root / "boot/firmware").mkdir(parents=True)
+    (root / "etc").mkdir()
+    (root / CONFIG).write_bytes(b"dtparam=audio=on\r\n[pi4]\nno end")
+    (root / COMMAND_LINE).write_bytes(b"console=tty1 root=PARTUUID=1-2 rootwait\n")
+    (root / "etc/theirs").write_bytes(b"theirs\n")
+    (root / "etc/theirs").chmod(0o640)
+    (root / "etc/linked").symlink_to("theirs")
+    return root
+
+
+Snapshot = dict[str, tuple[int, int, bytes | str]]
+
+
+def snapshot(root: Path) -> Snapshot:
+    found: Snapshot = {}
+    for path in root.rglob("*"):
+        mode, owner = path.lstat().st_mode, path.lstat().st_uid
+        content: bytes | str = b""
+        if path.is_symlink():
+            content = str(path.readlink())
+        elif path.is_file():
+            content = path.read_bytes()
+        found[str(path.relative_to(root))] = (mode, owner, content)
+    return found
+
+
+class InjectedError(OSError):
+    pass
+
+
+REMAINING: list[int] = []
+"""Empty, or how many steps on the file system still work."""
+STEPS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod", "os.chown"}
+
+
+def _hook(event: str, arguments: tuple[object, ...]) -> None:
+    if not REMAINING or event not in STEPS:
+        return
+    if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+        return
+    REMAINING[0] -= 1
+    if REMAINING[0] < 0:
+        REMAINING.clear()
+        raise InjectedError(28, "injected")
+
+
+sys.addaudithook(_hook)
+
+
+@contextmanager
+def failing_after(steps: int) -> Iterator[None]:
+    REMAINING[:] = [steps]
+    try:
+        yield
+    finally:
+        REMAINING.clear()
+
+
+def fail_everywhere(root: Path, tree: Tree) -> int:
+    """Bring a tree on, failing at the first step, then at the second, and so on; return how many."""
+    before = snapshot(root)
+    steps = 0
+    while True:
+        planned = plan(root, tree)
+        try:
+            with failing_after(steps):
+                carry_out(planned)
+        except InjectedError:
+            assert snapshot(root) == before, f"step {steps}"
+            steps += 1
+        else:
+            return steps
+
+
+def test_a_failure_at_any_step_is_undone(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    before = snapshot(root)
+    assert fail_everywhere(root, TREE) > 40
+    installed = snapshot(root)
+    assert installed["etc/theirs"][2] == b"ours\n"
+    assert installed["etc/linked"][2] == "/dev/null"
+    other: Tree = {"a/new": File(b"3\n"), "etc/linked": Link("elsewhere"), "c/d/e": File(b"")}
+    assert fail_everywhere(root, other) > 20
+    assert snapshot(root)["etc/theirs"] == before["etc/theirs"]
+    assert "a/b" not in snapshot(root)
+    assert fail_everywhere(root, {}) > 10
+    assert snapshot(root) == before
+
+
+def test_a_failure_of_what_follows_is_undone(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    before = snapshot(root)
+
+    def finish() -> None:
+        raise InstallError("no such program")
+
+    with pytest.raises(InstallError, match="no such program"):
+        carry_out(plan(root, TREE), finish)
+    assert snapshot(root) == before
+
+
+def test_twice_is_once(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    carry_out(plan(root, TREE))
+    once = {path: (root / path).lstat().st_ino for path in snapshot(root)}
+    planned = plan(root, TREE)
+    assert not planned.changes
+    carry_out(planned)
+    assert {path: (root / path).lstat().st_ino for path in snapshot(root)} == once
+
+
+CUT = """
+import os, sys
+from pathlib import Path
+from tests.firmware_config import test_install as t
+
+left = [int(sys.argv[2])]
+
+def hook(event, arguments):
+    if event in t.STEPS - {"open"}:
+        left[0] -= 1
+        if left[0] < 0:
+            os._exit(9)
+
+planned = t.plan(Path(sys.argv[1]), t.TREE)
+sys.addaudithook(hook)
+t.carry_out(planned)
+"""
+"""Ends an installation after some steps without undoing anything, as a power cut does."""
+
+
+@pytest.mark.parametrize("steps", range(1, 60, 6))
+def test_after_a_power_cut_installing_goes_on_and_taking_away_restores(tmp_path: Path, steps: int) -> None:
+    root = furnished(tmp_path / "root")
+    before = snapshot(root)
+    words = [sys.executable, "-c", CUT, root, str(steps)]
+    ended = subprocess.run([*map(str, words)], check=False, cwd=Path(__file__).parents[2]).returncode
+    assert ended in (0, 9)
+    torn = tmp_path / "torn"
+    shutil.copytree(root, torn, symlinks=True)
+    carry_out(plan(torn, TREE))
+    assert {path: look(torn, path) for path in TREE} == {path: look(whole(tmp_path), path) for path in TREE}
+    for place in (torn, root):
+        assert not plan(place, {}).edited
+        carry_out(plan(place, {}))
+        left = {path: was for path, was in snapshot(place).items() if ".partial" not in path}
+        assert {path: was for path, was in left.items() if path in before} == before
+        # what was made just before the cut is not on record yet: folders, and copies
+        more = [path for path in left.keys() - before.keys() if not (place / path).is_dir()]
+        assert not [path for path in more if not path.startswith(BACKUP)]
+
+
+def whole(folder: Path) -> Path:
+    root = folder / "whole"
+    if not root.exists():
+        carry_out(plan(furnished(root), TREE))
+    return root
+
+
+def test_the_files_of_others_are_edited_only_where_they_are_ours(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    carry_out(plan(root, TREE))
+    config = (root / CONFIG).read_bytes()
+    assert config.startswith(b"dtparam=audio=on\r\n[pi4]\nno end\n" + BEGIN)
+    assert (root / COMMAND_LINE).read_bytes() == (
+        b"console=tty1 root=PARTUUID=1-2 rootwait cgroup_enable=memory\n"
+    )
+    (root / CONFIG).write_bytes(b"# mine\n" + config + b"after\n")
+    carry_out(plan(root, {**TREE, CONFIG: Block(b"dtoverlay=imx477\n")}))
+    said = b"# mine\n" + config.replace(b"[all]\n", b"dtoverlay=imx477\n") + b"after\n"
+    assert (root / CONFIG).read_bytes() == said
+    carry_out(plan(root, {}))
+    assert (root / CONFIG).read_bytes() == b"# mine\ndtparam=audio=on\r\n[pi4]\nno endafter\n"
+    assert (root / COMMAND_LINE).read_bytes() == b"console=tty1 root=PARTUUID=1-2 rootwait\n"
+
+
+words = st.lists(
+    st.sampled_from(["a", "cgroup_enable=memory", "root=/dev/x", "cgroup_enable=memory2"]), max_size=4
+)
+
+
+@given(words, st.sampled_from(["", "\n", "\r\n", " \n", "\n\n"]))
+def test_a_word_of_the_command_line_comes_and_goes(kernel: list[str], end: str) -> None:
+    word = Word(b"cgroup_enable=memory")
+    line = (" ".join(kernel) + end).encode()
+    made = word.apply(line)
+    assert made is not None
+    assert made.split().count(word.content) == max(1, kernel.count("cgroup_enable=memory"))
+    assert word.apply(made) == made
+    assert made.count(b"\n") == line.count(b"\n")
+    assert word.revert(made, line) == line
+    assert word.apply(None) is None
+
+
+def test_what_somebody_changed_is_not_given_up_unasked(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    carry_out(plan(root, TREE))
+    (root / "a/new").write_bytes(b"by hand\n")
+    assert plan(root, TREE).edited == ("a/new",)
+    assert plan(root, {}).edited == ("a/new",)
+    (root / "a/new").write_bytes(b"1\n")
+    assert plan(root, {}).edited == ()
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    root = furnished(tmp_path / "root")
+    (root / "a/new").mkdir(parents=True)
+    with pytest.raises(InstallError, match="in the way"):
+        plan(root, TREE)
+    (root / "a/new").rmdir()
+    (root / "a").rmdir()
+    (root / "a").symlink_to(tmp_path)
+    with pytest.raises(InstallError, match="leads out of"):
+        plan(root, TREE)
+    (root / "a").unlink()
+    (root / CONFIG).write_bytes(END + b"\n")
+    with pytest.raises(InstallError, match=r"config\.txt: has 1 of the marks"):
+        plan(root, TREE)
+    (root / CONFIG).unlink()
+    (root / RECORD).parent.mkdir(parents=True)
+    (root / RECORD).write_text("{}")
+    with pytest.raises(InstallError, match="by hand"):
+        plan(root, TREE)
+
+
+def test_a_full_disk_is_survived(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(root)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a small file system")
+    try:
+        before = snapshot(furnished(root))
+        with pytest.raises(OSError, match="No space left"):
+            carry_out(plan(root, {**TREE, "z": File(bytes(1 << 20))}))
+        assert snapshot(root) == before
+    finally:
+        subprocess.run(["umount", str(root)], check=True)
+
+
+NEEDS_ROOT = "Error: needs root; run it with sudo\n"
+
+
+def leuko(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, ["firmware", *map(str, words)])
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """A root that systemd's programs can make users in."""
+    if not shutil.which("systemd-sysusers") or not shutil.which("systemd-tmpfiles"):
+        pytest.skip("needs systemd")
+    root = furnished(tmp_path / "root")
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\nvideo:x:44:\n")
+    (root / "device.toml").write_text(profile())
+    return root
+
+
+def test_the_commands(system: Path) -> None:
+    said = system / "device.toml"
+    before = snapshot(system)
+    shown = leuko("diff", said, "--root", system)
+    assert shown.exit_code == 1
+    assert f"create /{UNIT}" in shown.stdout
+    assert "+dtoverlay=imx477" in shown.stdout
+    dry = leuko("install", said, "--root", system)
+    assert dry.exit_code == 0
+    assert [line for line in shown.stdout.splitlines() if line in dry.stdout.splitlines()] == (
+        dry.stdout.splitlines()
+    )
+    assert "nothing was changed" in dry.stderr
+    assert snapshot(system) == before
+    done = leuko("install", said, "--root", system, "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert "leuko:x:" in (system / "etc/passwd").read_text()
+    user = next(row for row in (system / "etc/passwd").read_text().splitlines() if row.startswith("leuko:"))
+    assert (system / "var/lib/leuko").stat().st_uid == int(user.split(":")[2])
+    once = snapshot(system)
+    again = leuko("install", said, "--root", system, "--yes")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert snapshot(system) == once
+    same = leuko("diff", said, "--root", system)
+    assert (same.exit_code, same.stdout) == (0, "")
+    said.write_text(changed(said.read_text(), "service.memory_mb", "900"))
+    assert "+MemoryMax=900M" in leuko("diff", said, "--root", system).stdout
+    (system / UNIT).write_text("by hand\n")
+    refused = leuko("install", said, "--root", system, "--yes")
+    assert refused.exit_code == 1
+    assert f"/{UNIT}" in refused.stderr.splitlines()[-1]
+    assert leuko("install", said, "--root", system, "--yes", "--overwrite").exit_code == 0
+    assert b"MemoryMax=900M" in (system / UNIT).read_bytes()
+    assert leuko("uninstall", "--root", system, "--yes").exit_code == 0
+    left = snapshot(system)
+    for path, was in before.items():
+        assert path in ("etc/passwd", "etc/group", "device.toml") or left[path] == was
+    assert not [path for path in left if "leuko" in path and not path.startswith("var")]
+
+
+def test_a_wrong_profile_is_not_installed(system: Path) -> None:
+    said = system / "device.toml"
+    said.write_text(changed(said.read_text(), "console.port", "80"))
+    before = snapshot(system)
+    done = leuko("install", said, "--root", system, "--yes")
+    assert done.exit_code == 1
+    assert "console.port" in done.stderr
+    assert snapshot(system) == before
+
+
+def test_only_root_may_install(system: Path) -> None:
+    assert leuko("install", system / "device.toml", "--root", system).exit_code == 0
+    for folder in (system, *system.parents[:3]):
+        folder.chmod(0o755)
+    before = snapshot(system)
+    words = ["firmware", "install", str(system / "device.toml"), "--root", str(system), "--yes"]
+    child = os.fork()
+    if child == 0:
+        # what the command imports is there already: this Python may be closed to others
+        os.setgid(65534)
+        os.setuid(65534)
+        done = CliRunner().invoke(main, words)
+        os._exit(0 if (done.exit_code, done.stderr) == (1, NEEDS_ROOT) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert snapshot(system) == before
+
+
+def test_backups_are_what_was_there(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    was = {path: look(root, path) for path in TREE}
+    carry_out(plan(root, TREE))
+    assert {path: look(root, f"{BACKUP}/{path}") for path in TREE} == was

@@ -1,0 +1,284 @@
+"""Device profiles: new ones have no problem, and each problem of a wrong one is named with line and key."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import pytest
+from click.testing import CliRunner
+
+from edge.bundle import load
+from edge.cli import main
+from edge.profile import Pixel, Profile, write_profile
+from edge.settings import Settings
+from edge.simulate.optics import Optics
+from firmware_config.check import check, named
+from firmware_config.hardware import BOARDS, RELEASES, SENSORS
+from firmware_config.profile import MOST_LINES, SECTIONS, documentation, read, write
+from firmware_config.start import beginning
+
+ROOT = Path(__file__).resolve().parents[2]
+HEMOCYTOMETER = load("hemocytometer", Settings())
+KEYS = [f"{name}.{key.name}" for name, kind in SECTIONS.items() for key in fields(kind)]
+
+
+begun = cache(lambda board, sensor: beginning(board, sensor, "bookworm"))
+
+
+def profile(board: str = "pi5", sensor: str = "imx477", **changes: str) -> str:
+    """A new profile with other values, ``section__key`` → TOML."""
+    text = write(begun(board, sensor))
+    for key, value in changes.items():
+        text = changed(text, key.replace("__", "."), value)
+    return text
+
+
+def changed(text: str, key: str, value: str) -> str:
+    section, _, name = key.partition(".")
+    done, count = re.subn(
+        rf"(?ms)(^\[{section}\]$.*?)^(?:# )?{name} =[^\n]*$",
+        lambda m: f"{m[1]}{name} = {value}",
+        text,
+        count=1,
+    )
+    assert count == 1, key
+    return done
+
+
+def line_of(text: str, key: str) -> int:
+    section, _, name = key.partition(".")
+    rows = text.splitlines()
+    start = rows.index(f"[{section}]")
+    return next(n + 1 for n, row in enumerate(rows) if n > start and row.startswith(f"{name} ="))
+
+
+def problems(text: str, root: Path = Path("/nonexistent")) -> dict[str, str]:
+    return {problem.key: problem.why for problem in check(text, ROOT, root).problems}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("sensor", SENSORS)
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_new_profile_has_every_key_and_no_problem(
+    board: str, sensor: str, release: str, tmp_path: Path
+) -> None:
+    words = ["firmware", "init", "--board", board, "--sensor", sensor, "--release", release]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    for key in KEYS:
+        assert re.search(rf"^(# )?{key.partition('.')[2]} =", done.stdout, re.MULTILINE)
+    path = tmp_path / "device.toml"
+    path.write_text(done.stdout)
+    checked = CliRunner().invoke(main, ["firmware", "check", str(path)])
+    assert (checked.exit_code, checked.stdout) == (0, "")
+    said = read(done.stdout).profile
+    assert said is not None
+    assert (said.device.board, said.camera.sensor, said.device.release) == (board, sensor, release)
+
+
+def test_every_key_is_documented() -> None:
+    page = (ROOT / "docs" / "firmware.md").read_text()
+    assert documentation() in page, "put what leuko firmware keys prints into docs/firmware.md"
+
+
+def test_the_simulated_sensor_is_the_simulator() -> None:
+    said = read(profile(sensor="simulated")).profile
+    assert said is not None
+    assert said.pixel_um == Optics().pixel_um
+
+
+CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
+    (
+        "camera.overlay",
+        {"device__board": '"pi4"', "camera__overlay": '"imx477,cam0"'},
+        "one camera connector",
+    ),
+    ("camera.overlay", {"camera__overlay": '"imx708"'}, "not the overlay of imx477"),
+    ("camera.overlay", {"camera__overlay": '""'}, "not the overlay of imx477"),
+    ("camera.overlay", {"camera__overlay": '"imx477,spin=3"'}, "no parameter spin"),
+    ("camera.width_px", {"camera__width_px": "4000"}, "has no mode of 4000 x 3040 px"),
+    ("camera.width_px", {"camera__bit_depth": "10"}, "has no mode"),
+    # binned two by two, its pixel is twice as large
+    (
+        "optics.magnification",
+        {"camera__width_px": "2028", "camera__height_px": "1520"},
+        "too far from",
+    ),
+    ("camera.pitch_um", {"camera__pitch_um": "3.45"}, "1.55"),
+    ("camera.gain", {"camera__gain": "100"}, "amplifies 1 to 22.26"),
+    ("bundle.sha256", {"bundle__sha256": f'"{"0" * 64}"'}, HEMOCYTOMETER.sha256),
+    ("bundle.file", {"bundle__file": '"nonesuch"'}, "no bundle"),
+    ("bundle.file", {"bundle__file": '"pyproject.toml"'}, "not a TFLite model"),
+    (
+        "optics.magnification",
+        {"optics__magnification": "10"},
+        f"too far from the {HEMOCYTOMETER.manifest.pixel_um:.4g}",
+    ),
+    ("plan.until_halfwidth", {"plan__until_halfwidth": "0.05"}, "counts one label"),
+    ("service.memory_mb", {"device__board": '"zero2w"'}, "no more than 512 MB"),
+    ("service.memory_mb", {"camera__buffer_frames": "100"}, "112 frames"),
+    (
+        "service.watchdog_s",
+        {"camera__exposure_us": "900000", "service__watchdog_s": "12", "service__give_up_s": "5"},
+        "20 exposures",
+    ),
+    ("service.watchdog_s", {"service__give_up_s": "100"}, "not more than service.give_up_s"),
+    ("storage.data_partition", {"storage__read_only_root": "true"}, "needs a partition"),
+    ("console.enabled", {"console__enabled": "true"}, "no console"),
+]
+
+
+@pytest.mark.parametrize(("key", "changes", "why"), CONTRADICTIONS)
+def test_contradictions_are_found(key: str, changes: dict[str, str], why: str) -> None:
+    text = profile(**changes)
+    found = check(text, ROOT, Path("/nonexistent")).problems
+    assert [problem.key for problem in found] == [key]
+    assert why in found[0].why
+    assert found[0].remedy
+    if key.replace(".", "__") in changes:
+        assert found[0].line == line_of(text, key)
+    assert "\n" not in named(found[0], "device.toml")
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    text = profile(
+        camera__overlay='"imx708"', console__port="80", plan__until_cells="true", bundle__sha256='"ab"'
+    )
+    text = text.replace("journal_mb", "journal_gb").replace("[watchdog]", "[wachdog]")
+    path = tmp_path / "device.toml"
+    path.write_text(text)
+    done = CliRunner().invoke(main, ["firmware", "check", str(path), "--json"])
+    assert done.exit_code == 1
+    found = {problem["key"]: problem for problem in json.loads(done.stdout)["problems"]}
+    assert list(found) == [
+        "camera.overlay",
+        "bundle.sha256",
+        "plan.until_cells",
+        "storage.journal_gb",
+        "console.port",
+        "wachdog",
+    ]
+    for key in ("camera.overlay", "bundle.sha256", "plan.until_cells", "console.port"):
+        assert found[key]["line"] == line_of(text, key)
+    assert "1024" in found["console.port"]["remedy"].replace("_", "")
+    in_words = CliRunner().invoke(main, ["firmware", "check", str(path)])
+    assert in_words.stdout.splitlines()[0].startswith(
+        f"{path}:{found['camera.overlay']['line']}: camera.overlay: "
+    )
+
+
+def test_a_usb_camera_says_its_pixel_pitch() -> None:
+    text = re.sub(r"(?m)^pitch_um = .*$", "", profile(sensor="usb"))
+    assert list(problems(text)) == ["camera.pitch_um"]
+
+
+def measured(pixel_um: float, width_px: int, height_px: int) -> Pixel:
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    return Pixel(pixel_um, 0.0001, width_px, height_px, "stage micrometer", when)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "why"),
+    [
+        (measured(0.0735, 4056, 3040), None),
+        (measured(0.0735, 2028, 1520), "2028 x 1520 px"),
+        (measured(0.09, 4056, 3040), "the magnification makes it"),
+        (None, "has no pixel size"),
+    ],
+)
+def test_the_calibration_is_compared(pixel: Pixel | None, why: str | None, tmp_path: Path) -> None:
+    text = profile(optics__calibration='"/var/lib/leuko/profile.toml"')
+    place = tmp_path / "var" / "lib" / "leuko" / "profile.toml"
+    absent = check(text, ROOT, tmp_path)
+    assert not absent.problems
+    assert "not there yet" in absent.notes[0]
+    place.parent.mkdir(parents=True)
+    write_profile(place, Profile(pixel=pixel))
+    found = problems(text, tmp_path)
+    assert ("optics.calibration" in found) == (why is not None)
+    assert why is None or why in found["optics.calibration"]
+    place.write_text("version = 9")
+    assert "version" in problems(text, tmp_path)["optics.calibration"]
+
+
+WRONG = [
+    "-1",
+    "1e300",
+    "nan",
+    "inf",
+    '""',
+    '"\\u0000"',
+    "[]",
+    "{}",
+    "1979-05-27",
+    '"""\na\n[b]"""',
+    "99999999999",
+]
+
+
+def mutated(number: int) -> tuple[str, str | None]:
+    """A profile changed in one way, and the key that must be named for it, if one must."""
+    random = Random(number)
+    text = profile(random.choice(list(BOARDS)), random.choice(list(SENSORS)))
+    said = tomllib.loads(text)
+    there = [key for key in KEYS if key.partition(".")[2] in said[key.partition(".")[0]]]
+    key = random.choice(there)
+    section, _, name = key.partition(".")
+    kind = number % 6
+    if kind == 0:
+        # an empty overlay is right where there is none
+        value = random.choice([v for v in WRONG if (v, name) != ('""', "overlay")])
+        return changed(text, key, value), key
+    if kind == 1:
+        required = [k for k in there if k in begun("pi5", "usb") and "plan" not in k]
+        required = [k for k in required if k not in ("service.memory_mb", "camera.overlay")]
+        key = random.choice(required)
+        section, _, name = key.partition(".")
+        rows = text.splitlines()
+        del rows[line_of(text, key) - 1]
+        return "\n".join(rows), key
+    if kind == 2:
+        odd = name[:-1] + random.choice("xyz9_")
+        return changed(text, key, "1").replace(f"\n{name} = 1", f"\n{odd} = 1", 1), f"{section}.{odd}"
+    if kind == 3:
+        row = text.splitlines()[line_of(text, key) - 1]
+        return text.replace(f"\n{row}\n", f"\n{row}\n{row}\n", 1), key
+    if kind == 4:
+        content = bytearray(text, "utf-8")
+        for _ in range(random.choice((1, 5, 50))):
+            content[random.randrange(len(content))] = random.randrange(256)
+        return content.decode("utf-8", "replace"), None
+    cut = random.randrange(len(text))
+    return text[:cut] + random.choice(("", "\0", "]" * 3000, "[" * 3000, text, '"""')), None
+
+
+@pytest.mark.parametrize("first", range(0, 300, 50))
+def test_three_hundred_mutations(first: int) -> None:
+    for number in range(first, first + 50):
+        text, key = mutated(number)
+        found = check(text, ROOT, Path("/nonexistent")).problems
+        assert key is None or key in {problem.key for problem in found}, f"mutation {number}"
+        for problem in found:
+            assert re.fullmatch(r"[\w.-]+", problem.key) or "." in problem.key, f"mutation {number}"
+            assert problem.why, f"mutation {number}"
+            assert problem.remedy, f"mutation {number}"
+            assert 0 <= problem.line <= text.count("\n") + 1, f"mutation {number}"
+            assert named(problem, "x").isprintable(), f"mutation {number}"
+
+
+def test_no_file_is_too_odd(tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    for content in (b"", b"\xff\xfe", b"a = 1\n" * MOST_LINES * 2, b"version = 2", b"version = true", b"\0"):
+        path.write_bytes(content)
+        done = CliRunner().invoke(main, ["firmware", "check", str(path)])
+        assert done.exit_code == 1
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        assert (done.stdout + done.stderr).count("\n") == 1

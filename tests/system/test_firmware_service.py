@@ -1,0 +1,172 @@
+"""A whole instrument on simulated frames, in a container: installed offline, booted, stalled, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.firmware_config.root import CHECKOUT, Container, booted, bootstrapped, inside, wheels
+from tests.firmware_config.test_install import Snapshot, snapshot
+from tests.firmware_config.test_profile import profile
+
+SERVICE = "leuko-count.service"
+PACKAGES = "systemd,systemd-sysv,dbus,udev,python3-venv"
+QUICK = {
+    "service__give_up_s": "5",
+    "service__watchdog_s": "10",
+    "service__restart_s": "1",
+    "plan__until_cells": "1000000",
+}
+READ_ONLY = {**QUICK, "storage__read_only_root": "true", "storage__data_partition": '"LABEL=leuko-data"'}
+CONFIG = b"dtparam=audio=on\n"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Debian with a Pi's boot folder and, below /mnt, what a person carries to the device."""
+    folder = tmp_path_factory.mktemp("instrument")
+    root = bootstrapped(folder / "root", "--variant=minbase", f"--include={PACKAGES}")
+    wheels(root / "mnt" / "wheels", os.uname().machine)
+    shutil.copy(CHECKOUT / "install.sh", root / "mnt")
+    (root / "boot/firmware").mkdir(parents=True)
+    (root / "boot/firmware/config.txt").write_bytes(CONFIG)
+    (root / "boot/firmware/cmdline.txt").write_bytes(b"console=tty1 rootwait\n")
+    yield root
+    shutil.rmtree(folder)
+
+
+def set_up(root: Path, text: str) -> str:
+    (root / "mnt" / "device.toml").write_text(text)
+    done = inside(root, "/mnt/install.sh", "/mnt/device.toml", "--wheels", "/mnt/wheels")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def configure(root: Path, text: str) -> None:
+    (root / "mnt" / "device.toml").write_text(text)
+    words = ("/usr/local/bin/leuko", "firmware", "install", "/mnt/device.toml", "--yes")
+    done = inside(root, *words)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def instrument(fresh: Path) -> Path:
+    """That system after install.sh."""
+    set_up(fresh, profile(sensor="simulated", **QUICK))
+    return fresh
+
+
+def lasting(root: Path) -> Snapshot:
+    """All but what Python compiled, which carries the time, and locks."""
+    return {
+        path: was
+        for path, was in snapshot(root).items()
+        if "__pycache__" not in path and not path.startswith(("mnt", "var/cache", "etc/.pwd.lock"))
+    }
+
+
+def test_install_sh_twice_is_once(instrument: Path) -> None:
+    once = lasting(instrument)
+    assert "opt/leuko/bin/leuko" in once
+    assert once["usr/local/bin/leuko"][2] == "/opt/leuko/bin/leuko"
+    said = set_up(instrument, (instrument / "mnt/device.toml").read_text())
+    assert said == ""
+    again = lasting(instrument)
+    assert again.keys() == once.keys()
+    assert [path for path in once if once[path] != again[path]] == []
+
+
+def test_install_sh_names_what_is_wrong(instrument: Path) -> None:
+    for words, code, reason in (
+        ((), 2, "usage"),
+        (("/mnt/absent.toml",), 1, "no such profile"),
+        (("/mnt/device.toml", "--wheels", "/mnt"), 1, "not made by leuko firmware bundle-wheels"),
+    ):
+        done = inside(instrument, "/mnt/install.sh", *words)
+        assert done.returncode == code
+        assert reason in done.stderr
+
+
+def sessions(container: Container) -> list[dict[str, str]]:
+    words = ("runuser", "-u", "leuko", "--", "env", "LEUKO_HOME=/var/lib/leuko", "/usr/local/bin/leuko")
+    said: list[dict[str, str]] = json.loads(container.run(*words, "sessions", "list", "--json"))
+    return said
+
+
+def test_the_unit_is_ready_survives_a_stall_and_stops_cleanly(instrument: Path, tmp_path: Path) -> None:
+    configure(instrument, profile(sensor="simulated", **QUICK))
+    with booted(instrument, notify=tmp_path / "notify") as container:
+        # systemd starts such a unit only when it has said that it is ready
+        container.wait_for(SERVICE, f"^Started {SERVICE}")
+        session = container.wait_for(SERVICE, r'"event": "session".*"id": "([^"]+)"')[1]
+        container.wait_for(SERVICE, '"event": "frame"')
+        assert container.property(SERVICE, "ActiveState") == "active"
+        assert container.property(SERVICE, "MemoryMax") == str(1000 << 20)
+        stalled = container.property(SERVICE, "MainPID")
+        # whatever stops the frames also stops the signs of life
+        container.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", SERVICE)
+        container.wait_for(SERVICE, "Watchdog timeout")
+        container.wait_for(SERVICE, "restart counter is at 1")
+        container.run("systemctl", "start", SERVICE)
+        assert container.property(SERVICE, "MainPID") != stalled
+        assert container.property(SERVICE, "NRestarts") == "1"
+        assert [one["id"] for one in sessions(container)] == [session], "the count goes on where it was"
+        container.run("systemctl", "stop", SERVICE)
+        assert container.property(SERVICE, "Result") == "success"
+        assert container.property(SERVICE, "ExecMainStatus") == "0"
+        assert [(one["state"], one["reason"]) for one in sessions(container)] == [("finished", "stopped")]
+        assert container.run("systemctl", "--failed", "--plain", "--no-legend", "--quiet") == ""
+
+
+def test_an_altered_bundle_is_not_counted_with(instrument: Path, tmp_path: Path) -> None:
+    configure(instrument, profile(sensor="simulated", **QUICK))
+    place = instrument / "usr/local/share/leuko/bundle.tflite"
+    content = place.read_bytes()
+    place.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with booted(instrument, notify=tmp_path / "notify") as container:
+        container.wait_for(SERVICE, "bundle.tflite: FAILED")
+    place.write_bytes(content)
+
+
+def test_a_read_only_root_keeps_nothing_but_the_sessions(instrument: Path, tmp_path: Path) -> None:
+    configure(instrument, profile(sensor="simulated", **READ_ONLY))
+    # a container has no block devices: a folder takes the partition's place
+    units = instrument / "etc/systemd/system"
+    override = units / "var-lib-leuko.mount.d"
+    override.mkdir()
+    (override / "test.conf").write_text("[Mount]\nWhat=/mnt/data\nType=none\nOptions=bind\n")
+    fsck = units / r"systemd-fsck@dev-disk-by\x2dlabel-leuko\x2ddata.service"
+    fsck.write_text("[Service]\nType=oneshot\nExecStart=/usr/bin/true\n")
+    (instrument / "mnt/data").mkdir()
+    (tmp_path / "data").mkdir()
+    before = snapshot(instrument)
+    options = ("--read-only", f"--bind={tmp_path / 'data'}:/mnt/data")
+    ids = []
+    for start in range(2):
+        with booted(instrument, *options, notify=tmp_path / f"notify{start}") as container:
+            container.wait_for(SERVICE, '"event": "frame"')
+            assert container.tried("touch", "/etc/x").returncode != 0
+            assert container.tried("ls", "/var/tmp/forgotten").returncode != 0
+            container.run("touch", "/var/tmp/forgotten")
+            container.run("systemctl", "stop", SERVICE)
+            ids = [one["id"] for one in sessions(container)]
+            assert container.run("systemctl", "--failed", "--plain", "--no-legend", "--quiet") == ""
+    assert len(set(ids)) == 2
+    assert snapshot(instrument) == before
+    shutil.rmtree(override)
+    fsck.unlink()
+
+
+def test_uninstalling_restores_the_system(instrument: Path) -> None:
+    done = inside(instrument, "/usr/local/bin/leuko", "firmware", "uninstall", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert (instrument / "boot/firmware/config.txt").read_bytes() == CONFIG
+    assert not [path for path in snapshot(instrument / "etc") if "leuko" in path]
+    configure(instrument, profile(sensor="simulated", **QUICK))
