@@ -4,8 +4,9 @@
 
 Each FOLDER holds finished runs of one data set, all validated on the same cells. A run is converted to int8;
 its accuracy is that of int8 on its validation cells, with the difference to the run that has most
-multiply-accumulates and that difference's paired bootstrap interval. The milliseconds are a crop's on one
-thread of LiteRT here, in batches of eight. OUT gets ``compact.md``, ``compact.csv`` and ``compact.svg``.
+multiply-accumulates and that difference's paired bootstrap interval, all from eight views. The milliseconds
+are one view's, on one thread of LiteRT here, in batches of eight. OUT gets ``compact.md``, ``compact.csv``
+and ``compact.svg``.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.build import Description, build
-from convert.parity import int8_logits, paired_interval
+from convert.parity import paired_interval
 from edge.bench import INVOKE, measure
+from edge.classify import Classifier
 from edge.durable import write_atomically
-from edge.runtime import Model
-from train.fit import normalised
+from edge.views import VIEWS
 from train.networks import multiply_accumulates
 from train.report.figure import plots, svg
 from train.run import load_run, read_config, read_crops
 
-COLUMNS = ("set", "network", "taught by", "MMAC", "parameters", "bundle, MB", "ms a crop", "float", "int8")
+COLUMNS = ("set", "network", "taught by", "MMAC", "parameters", "bundle, MB", "ms a view", "float", "int8")
 HEADER = (*COLUMNS, "against the largest, points (95 % interval)")
 
 
@@ -44,7 +45,7 @@ class Point:
     data, title, teacher : names of the data set and the network, and who taught it
     macs : multiply-accumulates of a crop, as trained
     parameters, size_bytes : of the network, and of its bundle
-    ms : median of a crop, one thread, batches of eight
+    ms : median of a view, one thread, batches of eight
     float_accuracy : of the network as trained
     right : bool [n], of int8 on the validation cells
     """
@@ -62,7 +63,7 @@ class Point:
 
 def point(data: str, run: Path) -> Point:
     """Convert a run, and measure it."""
-    network, _, normalisation = load_run(run)
+    network, _, _ = load_run(run)
     config, crops = read_config(run), read_crops(run)
     recipe = config["recipe"]
     description = Description(
@@ -74,13 +75,14 @@ def point(data: str, run: Path) -> Point:
         licence="Apache-2.0",
         notice="",
         reject_below=0.5,
+        views=VIEWS[-1],
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "point.tflite"
         # the table shows what int8 costs, so no loss is refused
         bundle = build(run, file, description, max_loss=100.0)
         size_bytes = file.stat().st_size
-    logits = int8_logits(Model(bundle.flatbuffer), normalised(crops.validation, normalisation))
+    answers = Classifier(bundle).logits(crops.validation).argmax(axis=1)
     timings = measure(bundle, "litert", [1], segmentation=False)
     width = f" ×{recipe['width']:g}" if recipe["width"] != 1 else ""
     assert bundle.manifest.parity is not None
@@ -93,7 +95,7 @@ def point(data: str, run: Path) -> Point:
         size_bytes=size_bytes,
         ms=next(t.ms for t in timings if t.work == INVOKE and t.batch > 1),
         float_accuracy=bundle.manifest.parity.float_accuracy,
-        right=logits.argmax(axis=1) == crops.truth,
+        right=answers == crops.truth,
     )
 
 
