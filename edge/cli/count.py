@@ -163,6 +163,9 @@ def count(
         raise click.UsageError("Say either SOURCE or --camera.")
     if camera_name is None and (resume or size or exposure_us or gain or when_behind):
         raise click.UsageError("--size, --exposure-us, --gain, --when-behind and --resume need --camera.")
+    if size is not None and size[0] * size[1] > max_megapixels * 1e6:
+        said = f"--size {size[0]}x{size[1]}"
+        raise click.UsageError(f"{said} is more than --max-megapixels {max_megapixels:g}.")
 
     from edge.job import CameraJob, Instrument, Job
     from edge.plan import CAMERA_CELLS, Plan
@@ -228,7 +231,8 @@ def _unfinished_of(camera: str, screen: Screen) -> tuple[Job, Instrument, Sessio
     from edge.session import SessionError, newest_first
 
     for listed in newest_first():
-        if listed.state == "unfinished" and listed.header is not None and listed.header.sources == (camera,):
+        meant = listed.header is not None and listed.header.sources == (camera,)
+        if listed.state == "unfinished" and listed.frames and meant:
             try:
                 return resumed(listed.path)
             except SessionError as error:  # a service that ended here would end so for ever

@@ -140,14 +140,16 @@ class Screen:
         """Say how many frames will come at the least."""
         self._expected = frames
 
-    def begun(self, session: str | None) -> None:
+    def begun(self) -> None:
         """Everything is ready for the first frame."""
-        self._session = session
-        if session is not None:
-            self.say("session", f"session {session}", id=session)
         self._bar = self._progress.add_task("counting", total=self._expected)
         self._notifier.ready()
         self._notifier.alive()
+
+    def kept(self, session: str) -> None:
+        """Name the session that keeps the frames."""
+        self._session = session
+        self.say("session", f"session {session}", id=session)
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Show a frame that is counted for good."""

@@ -45,7 +45,10 @@ class Seen:
         self.results: list[CountedFrame | FailedFrame] = []
         self._then = then
 
-    def begun(self, session: str | None) -> None:
+    def begun(self) -> None:
+        assert not self.results
+
+    def kept(self, session: str) -> None:
         assert not self.results
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
