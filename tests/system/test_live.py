@@ -295,6 +295,22 @@ def test_a_camera_that_gives_no_frame_is_one_line_and_leaves_no_session(
     assert newest_first(tmp_path / "sessions") == []
 
 
+def test_a_session_is_gone_on_with_only_as_it_was_begun(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:8", "--bundle", "phantom3", "--until-cells", "25", "--resume")
+    with started(tmp_path, *words, "--sample", "Z", "--log", "json") as run:
+        after_frames(run, 1)
+        run.kill()
+    for other in (("--sample", "OTHER"), ("--bundle", "hemocytometer"), ("--until-seconds", "9")):
+        refused = leuko(tmp_path, *words, *other)
+        assert refused.returncode == 1
+        assert f"{other[0]} says {other[1]}" in refused.stderr.splitlines()[-1]
+        assert refused.stdout == ""
+    done = leuko(tmp_path, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert (listed.id, listed.state) == (json.loads(done.stdout)["session"], "finished")
+
+
 def test_a_session_without_a_frame_is_not_gone_on_with(tmp_path: Path, frames: Path) -> None:
     with started(tmp_path, "count", frames, "--session", "--log", "json") as run:
         after_frames(run, 2)
