@@ -56,7 +56,7 @@ def carry_out(
     out: Path | None = None,
     force: bool = False,
     threads: int | None = None,
-) -> tuple[Run, Path | None]:
+) -> tuple[Run, Path | OSError | None]:
     """Count until the frames end, the plan's end is reached or `stop` is set.
 
     Parameters
@@ -73,7 +73,7 @@ def carry_out(
 
     Returns
     -------
-    the results, and the report's page if there is one
+    the results, and the report's page if there is one, or why it could not be written of a complete count
 
     Raises
     ------
@@ -87,7 +87,7 @@ def carry_out(
     ValueError
         If a setting makes no sense, or there is a report that must not be replaced.
     OSError
-        If the report cannot be written.
+        If the report cannot be written, before the count's end.
     """
     begun = time.monotonic()
     threads = threads or cores()
@@ -154,7 +154,10 @@ def carry_out(
         run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session)
         if session is not None:
             session.finish(ended or ("stopped" if stopped else "all frames"), summary(run))
-        return run, writer.finish(run) if writer is not None and totals.hashes else None
+        try:
+            return run, writer.finish(run) if writer is not None and totals.hashes else None
+        except OSError as error:  # the count is complete, and sealed
+            return run, error
 
 
 def _frames(
