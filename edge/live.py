@@ -263,6 +263,8 @@ class _Grabber:
             self._use(self._open())
         except CameraError as failure:
             error = failure
+        except MemoryError:
+            error = CameraError(f"{self.name or 'the camera'}: no memory for frames of this size")
         except Exception as failure:
             # whatever a driver raises: a thread that ended unseen would have the others wait
             error = CameraError(f"{self.name or 'the camera'}: {type(failure).__name__}: {failure}")

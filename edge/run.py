@@ -36,8 +36,11 @@ from edge.totals import Totals
 class Observer(Protocol):
     """Whoever follows a count."""
 
-    def begun(self, session: str | None) -> None:
-        """Take note that everything is ready for the first frame, and of the session's id."""
+    def begun(self) -> None:
+        """Take note that everything is ready for the first frame."""
+
+    def kept(self, session: str) -> None:
+        """Take note of the id of the session that keeps the frames."""
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Take a frame that is counted for good, and the totals with it."""
@@ -53,7 +56,7 @@ def carry_out(
     out: Path | None = None,
     force: bool = False,
     threads: int | None = None,
-) -> tuple[Run, Path | None]:
+) -> tuple[Run, Path | OSError | None]:
     """Count until the frames end, the plan's end is reached or `stop` is set.
 
     Parameters
@@ -63,13 +66,14 @@ def carry_out(
     stop : set by whoever ends the count, and here at its end; frames are counted whole or not at all
     observer : told of each frame
     session : takes each frame's record before the observer is told, and is sealed at the end. Of a header one
-        is begun; one that holds records already is gone on with, as if it had never been interrupted
+        is begun with the first frame; one that holds records already is gone on with, as if it had never been
+        interrupted
     out, force : folder of the report, and whether it may replace an earlier one there
     threads : how many work on frames, by default as many as there are cores
 
     Returns
     -------
-    the results, and the report's page if there is one
+    the results, and the report's page if there is one, or why it could not be written of a complete count
 
     Raises
     ------
@@ -83,7 +87,7 @@ def carry_out(
     ValueError
         If a setting makes no sense, or there is a report that must not be replaced.
     OSError
-        If the report cannot be written.
+        If the report cannot be written, before the count's end.
     """
     begun = time.monotonic()
     threads = threads or cores()
@@ -102,9 +106,7 @@ def carry_out(
         if out is not None:
             each_once = job.each_once is not None
             writer = stack.enter_context(ReportWriter(out, manifest, replace=force, each_once=each_once))
-        if isinstance(session, Header):
-            session = stack.enter_context(create(session))
-        elif session is not None:
+        if isinstance(session, Session):
             # an interruption counts as time: a sample does not wait
             begun -= max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
             known = add_again(session, totals)
@@ -126,11 +128,16 @@ def carry_out(
             stop=stop,
         )
         prepare = partial(_prepared, writer=writer, keep=session is not None, keep_crops=job.keep_crops)
-        observer.begun(session.id if session else None)
+        observer.begun()
+        if isinstance(session, Session):
+            observer.kept(session.id)
         ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
         batches = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
         with _to_the_end(batches, stop) as frames:
             for frame in () if ended else frames:
+                if isinstance(session, Header):  # not before: nothing could go on with one without a frame
+                    session = stack.enter_context(create(session))
+                    observer.kept(session.id)
                 if session is not None and frame.record is not None:
                     session.add(frame.record)
                 if writer is not None and isinstance(frame.result, CountedFrame):
@@ -141,11 +148,16 @@ def carry_out(
                 if ended or stop.is_set():
                     break
             stopped = not ended and stop.is_set()
+        if isinstance(session, Header):
+            session = None
         seconds = time.monotonic() - begun
         run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session)
         if session is not None:
             session.finish(ended or ("stopped" if stopped else "all frames"), summary(run))
-        return run, writer.finish(run) if writer is not None and totals.hashes else None
+        try:
+            return run, writer.finish(run) if writer is not None and totals.hashes else None
+        except OSError as error:  # the count is complete, and sealed
+            return run, error
 
 
 def _frames(

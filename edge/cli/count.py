@@ -163,6 +163,9 @@ def count(
         raise click.UsageError("Say either SOURCE or --camera.")
     if camera_name is None and (resume or size or exposure_us or gain or when_behind):
         raise click.UsageError("--size, --exposure-us, --gain, --when-behind and --resume need --camera.")
+    if size is not None and size[0] * size[1] > max_megapixels * 1e6:
+        said = f"--size {size[0]}x{size[1]}"
+        raise click.UsageError(f"{said} is more than --max-megapixels {max_megapixels:g}.")
 
     from edge.job import CameraJob, Instrument, Job
     from edge.plan import CAMERA_CELLS, Plan
@@ -170,9 +173,10 @@ def count(
 
     with counting(log_form) as screen:
         if resume and camera_name and (found := _unfinished_of(camera_name, screen)):
-            if out is not None:
-                screen.say("no report", "no report: the frames before the interruption were not kept")
             with found[2]:
+                _refuse_another(found[0], found[2])
+                if out is not None:
+                    screen.say("no report", "no report: the frames before the interruption were not kept")
                 follow(screen, *found, threads=threads, as_json=as_json)
             return
         if profile is None and camera_name is not None and default_path().exists():
@@ -222,13 +226,35 @@ def count(
         follow(screen, job, instrument, header, out=out, force=force, threads=threads, as_json=as_json)
 
 
+def _refuse_another(job: Job, session: Session) -> None:
+    """Refuse what the command line says otherwise than the session that it would go on with."""
+    begun_with = {
+        **vars(job),
+        **vars(job.plan),
+        "sample_id": session.header.sample_id,
+        "operator": session.header.operator,
+    }
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        said = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if said and name in begun_with and context.params[name] != begun_with[name]:
+            was, flag = begun_with[name], option.opts[0]
+            before = f"with {was}" if was not in (None, "", False) else "without"
+            raise ValueError(
+                f"session {session.id} was begun {before}, and {flag} says {context.params[name]}: resume it"
+                f" without {flag}, or end it first (leuko sessions resume {session.id}, Ctrl-C)"
+            )
+
+
 def _unfinished_of(camera: str, screen: Screen) -> tuple[Job, Instrument, Session] | None:
     """Take up the newest unfinished session of a camera, if there is one that can be gone on with."""
     from edge.resume import resumed
     from edge.session import SessionError, newest_first
 
     for listed in newest_first():
-        if listed.state == "unfinished" and listed.header is not None and listed.header.sources == (camera,):
+        meant = listed.header is not None and listed.header.sources == (camera,)
+        if listed.state == "unfinished" and listed.frames and meant:
             try:
                 return resumed(listed.path)
             except SessionError as error:  # a service that ended here would end so for ever

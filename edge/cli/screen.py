@@ -140,14 +140,16 @@ class Screen:
         """Say how many frames will come at the least."""
         self._expected = frames
 
-    def begun(self, session: str | None) -> None:
+    def begun(self) -> None:
         """Everything is ready for the first frame."""
-        self._session = session
-        if session is not None:
-            self.say("session", f"session {session}", id=session)
         self._bar = self._progress.add_task("counting", total=self._expected)
         self._notifier.ready()
         self._notifier.alive()
+
+    def kept(self, session: str) -> None:
+        """Name the session that keeps the frames."""
+        self._session = session
+        self.say("session", f"session {session}", id=session)
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Show a frame that is counted for good."""
@@ -171,7 +173,7 @@ class Screen:
         else:
             self._log.write("frame failed", "warning", name=result.name, reason=result.reason)
 
-    def end(self, run: Run, page: Path | None, *, live: bool, as_json: bool) -> None:
+    def end(self, run: Run, page: Path | OSError | None, *, live: bool, as_json: bool) -> None:
         """Print the results and what else there is to say; leave with the exit code that they earn.
 
         Parameters
@@ -192,12 +194,19 @@ class Screen:
             click.echo(json.dumps(summary(run)))
         elif tally.frames_read:
             print_table(run, Console(highlight=False))
+        elif not tally.failed:
+            why = run.ended or ("stopped" if run.stopped else "the frames ended")
+            self.say("nothing counted", f"nothing was counted: {why} before the first frame")
+        if isinstance(page, OSError):
+            where = f"{page.filename}: {page.strerror}"
+            raise click.ClickException(f"no report in {where}; the count is complete, its results are above")
         if page is not None:
             self.say("report", f"report: {page}", path=str(page))
             if not self._as_json:
                 self.say("", f"annotated frames: {page.parent / 'annotated'}")
         if run.stopped:
-            self.say("stopped", f"stopped after {tally.frames_read} frames; they are counted")
+            if tally.frames_read:
+                self.say("stopped", f"stopped after {tally.frames_read} frames; they are counted")
             raise click.exceptions.Exit(0 if live else INTERRUPTED)
         if not tally.frames_read and tally.failed:
             first, *more = tally.failed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import insort
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -34,7 +34,8 @@ class ReportWriter:
 
     The folder holds ``cells.csv``, ``annotated/``, ``summary.json`` and ``report.html``. Those of an earlier
     count are replaced if that is asked for; its summary and page go first, so that a count cut short never
-    looks finished. A context manager: however it ends, the cells up to then are in ``cells.csv``.
+    looks finished. A context manager: however it ends, the cells up to then are in ``cells.csv``, unless the
+    disk refused: then nothing stays that would be in the way of the next try.
 
     The page shows a fixed number of cells a label and of frames: those whose content has the smallest hashes,
     a random sample that is the same on every machine and whatever the order.
@@ -69,15 +70,11 @@ class ReportWriter:
             raise ValueError(
                 f"{directory} already holds a count: take another --out, or --force to replace it"
             ) from None
-        for name in ("summary.json", "report.html"):
-            (directory / name).unlink(missing_ok=True)
-        for path in self._annotated.iterdir():
-            if _ANNOTATED_NAME.fullmatch(path.name):
-                path.unlink()
+        self._clear()
         self._galleries: dict[str, _Sample] = {label: [] for label in (*manifest.labels, REJECTED)}
         self._frames: _Sample = []
         self._cells = 0
-        self._written = False
+        self._written = self._refused = False
         write_cells_header(self._csv, each_once=each_once)
 
     def __enter__(self) -> ReportWriter:
@@ -86,11 +83,21 @@ class ReportWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._csv.close()
-        if not self._written:  # nothing was counted: nothing is in the way of the next try
+        with suppress(OSError):  # a full disk refuses once more
+            self._csv.close()
+        if self._refused or not self._written:  # nothing is in the way of the next try
+            self._clear()
             (self._directory / "cells.csv").unlink(missing_ok=True)
             with suppress(OSError):
                 self._annotated.rmdir()
+
+    def _clear(self) -> None:
+        """Remove all but the table of cells."""
+        for name in ("summary.json", "report.html"):
+            (self._directory / name).unlink(missing_ok=True)
+        for path in self._annotated.iterdir():
+            if _ANNOTATED_NAME.fullmatch(path.name):
+                path.unlink()
 
     def draw(self, counted: CountedFrame) -> bytes:
         """Draw one frame's result, for `add`: the slow part, for any thread."""
@@ -98,6 +105,24 @@ class ReportWriter:
 
     def add(self, counted: CountedFrame, drawn: bytes) -> None:
         """Take one frame's result, and the picture that `draw` made of it."""
+        with self._disk():
+            self._add(counted, drawn)
+
+    def finish(self, run: Run) -> Path:
+        """Write the page and, last of all, the summary; return the page's path."""
+        with self._disk():
+            return self._finish(run)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Note that the disk refused, and name the folder: a full one names no file."""
+        try:
+            yield
+        except OSError as error:
+            self._refused = True
+            raise OSError(error.errno, error.strerror, str(self._directory)) from error
+
+    def _add(self, counted: CountedFrame, drawn: bytes) -> None:
         self._written = True
         write_cells(self._csv, counted)
         frame = counted.frame
@@ -122,8 +147,7 @@ class ReportWriter:
             )
         self._cells += len(counted.cells)
 
-    def finish(self, run: Run) -> Path:
-        """Write the page and, last of all, the summary; return the page's path."""
+    def _finish(self, run: Run) -> Path:
         self._csv.close()
         galleries = {label: _in_order(sample) for label, sample in self._galleries.items()}
         path = self._directory / "report.html"

@@ -49,8 +49,8 @@ def newest_first(folder: Path | None = None) -> list[Listed]:
 
 
 def unfinished(folder: Path | None = None) -> list[Path]:
-    """Find the sessions that can be gone on with, newest first; see `newest_first`."""
-    return [listed.path for listed in newest_first(folder) if listed.state == "unfinished"]
+    """Find the sessions with frames that can be gone on with, newest first; see `newest_first`."""
+    return [one.path for one in newest_first(folder) if one.state == "unfinished" and one.frames]
 
 
 def _listed(session_id: str, path: Path) -> Listed:

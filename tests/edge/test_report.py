@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import resource
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -352,6 +353,24 @@ def test_a_count_of_nothing_is_not_in_the_way_of_the_next(tmp_path: Path) -> Non
     with ReportWriter(tmp_path / "result", MANIFEST):
         pass
     assert not list((tmp_path / "result").iterdir())
+
+
+def test_a_disk_that_refuses_at_the_end_is_named_and_leaves_nothing_in_the_way(
+    tmp_path: Path,
+) -> None:
+    frames = [counted_frame(0)]
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ReportWriter(tmp_path / "out", MANIFEST) as writer:
+        writer.add(frames[0], writer.draw(frames[0]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+        try:
+            with pytest.raises(OSError, match="large") as error:
+                writer.finish(run_of(frames))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert error.value.filename == str(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    write_report(tmp_path / "out", frames, run_of(frames))
 
 
 def test_a_stopped_count_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -45,7 +46,10 @@ class Seen:
         self.results: list[CountedFrame | FailedFrame] = []
         self._then = then
 
-    def begun(self, session: str | None) -> None:
+    def begun(self) -> None:
+        assert not self.results
+
+    def kept(self, session: str) -> None:
         assert not self.results
 
     def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
@@ -333,3 +337,34 @@ def test_what_is_refused_leaves_no_session(
     assert newest_first() == []
     run = carried_out(asked, session=header)
     assert [listed.id for listed in newest_first()] == [run.session]
+
+
+def test_a_report_that_cannot_be_written_does_not_cost_the_count(frames: Path, tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(frames: int) -> None:
+        if frames == 5:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+
+    asked = job(frames)
+    instrument = Instrument.load(asked.bundle, None)
+    try:
+        run, page = carry_out(
+            asked, instrument, stop=threading.Event(), observer=Seen(fill), out=tmp_path / "result"
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert run.tally.frames_read == 5
+    assert isinstance(page, OSError)
+    assert page.filename == str(tmp_path / "result")
+    assert comparable(carried_out(asked, out=tmp_path / "result")) == comparable(run)
+
+
+def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    asked = job(frames, plan=Plan(until_seconds=1e-9))
+    run = carried_out(asked, session=asked.header(Instrument.load("phantom3", None), "", ""))
+    assert (run.tally.frames_read, run.session, run.ended) == (0, "", "1e-09 s asked for")
+    assert newest_first() == []

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from benchmarks.interrupted_counts import prepare, rounds
-from edge.session import newest_first, read_session
+from edge.session import create, newest_first, read_session, unfinished
 from tests.system.disks import need_mounts, tmpfs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,7 +183,7 @@ def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
             run.terminate()
             out, said = run.communicate(timeout=LIMIT_S)
     assert run.returncode == 0
-    assert (out, said.splitlines()[-1]) == ("", "stopped after 0 frames; they are counted")
+    assert (out, said.splitlines()[-1]) == ("", "nothing was counted: stopped before the first frame")
 
 
 def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -> None:
@@ -258,6 +258,7 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
         (("--camera", "simulate", "--until-cells", "0"), 2, "--until-cells"),
         (("--camera", "simulate", "--until-halfwidth", "0.6"), 2, "--until-halfwidth"),
         (("--camera", "simulate", "--size", "big"), 2, "WIDTHxHEIGHT"),
+        (("--camera", "simulate", "--size", "20000x20000"), 2, "more than --max-megapixels 100"),
         (("--camera", "nonesuch"), 1, "no kind of camera"),
         (("--camera", "simulate", "--profile", "absent.toml"), 1, "absent.toml: no such profile"),
         (("absent", "--bundle", "hemocytometer", "--until-halfwidth", "0.1"), 1, "no --until-halfwidth"),
@@ -273,12 +274,53 @@ def test_what_cannot_be_meant_is_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_camera_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    done = leuko(tmp_path, "count", "--camera", "video:absent.avi")
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("video:absent.avi",), "absent.avi"),
+        (("simulate:x",), "'x' is not a number"),
+        (("simulate", "--size", "10x10"), "at least 64 px a side"),
+        (("simulate", "--size", "99999999x99999999", "--max-megapixels", "1e12"), "no memory for frames"),
+    ],
+)
+def test_a_camera_that_gives_no_frame_is_one_line_and_leaves_no_session(
+    words: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    done = leuko(tmp_path, "count", "--camera", *words)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "absent.avi" in done.stderr.splitlines()[-1]
+    assert reason in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+    assert "resume" not in done.stderr
+    assert newest_first(tmp_path / "sessions") == []
+
+
+def test_a_session_is_gone_on_with_only_as_it_was_begun(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:8", "--bundle", "phantom3", "--until-cells", "25", "--resume")
+    with started(tmp_path, *words, "--sample", "Z", "--log", "json") as run:
+        after_frames(run, 1)
+        run.kill()
+    for other in (("--sample", "OTHER"), ("--bundle", "hemocytometer"), ("--until-seconds", "9")):
+        refused = leuko(tmp_path, *words, *other)
+        assert refused.returncode == 1
+        assert f"{other[0]} says {other[1]}" in refused.stderr.splitlines()[-1]
+        assert refused.stdout == ""
+    done = leuko(tmp_path, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert (listed.id, listed.state) == (json.loads(done.stdout)["session"], "finished")
+
+
+def test_a_session_without_a_frame_is_not_gone_on_with(tmp_path: Path, frames: Path) -> None:
+    with started(tmp_path, "count", frames, "--session", "--log", "json") as run:
+        after_frames(run, 2)
+        run.kill()
+    (path,) = unfinished(tmp_path / "sessions")
+    with read_session(path) as session:
+        create(session.header, tmp_path / "sessions").close()
+    done = leuko(tmp_path, "sessions", "resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["session"] == session.id
 
 
 def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) -> None:
