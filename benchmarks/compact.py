@@ -143,7 +143,12 @@ def drawn(sets: dict[str, list[Point]]) -> str:
         axes.set_title(name)
         axes.set_xlabel("million multiply-accumulates a crop")
         axes.set_ylabel("accuracy in int8")
-        axes.legend(loc="lower right")
+    handles = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)
     return svg(figure)
 
 
