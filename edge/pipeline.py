@@ -39,6 +39,9 @@ DEFAULT_LIMITS = Limits()
 STOP_POLL_S = 0.1
 """How often a wait looks whether it is to end."""
 
+FAILING_S = 1.0
+"""How long a failure waits for the items to end before it is told without."""
+
 
 def in_order(
     function: Callable[[T], R],
@@ -60,9 +63,10 @@ def in_order(
     items : iterated by a thread of its own
     threads : how many compute
     in_flight : items taken whose results were not used yet, at most: this bounds the memory
-    stop : once it is set nothing more is yielded, also while the items let one wait; set here if the items or
-        the function raise
+    stop : once it is set nothing more is yielded, also while the items let one wait. After a failure set it too:
+        items that let one wait for longer than `FAILING_S` end by it
     """
+    failing = False
     stop = stop or threading.Event()
     room = threading.Semaphore(in_flight)
     line: deque[Future[R]] = deque()
@@ -122,12 +126,13 @@ def in_order(
                 with changed:
                     changed.wait_for(lambda: ready() or over(), STOP_POLL_S)
     except Exception:
-        stop.set()  # a camera may let the feeding thread wait, which must end too
+        failing = True
         raise
     finally:
         closed.set()
         room.release()
-        pool.shutdown(wait=True, cancel_futures=True)
+        # a camera may let the feeding thread wait, and whoever sets `stop` must hear of the failure first
+        pool.shutdown(wait=not failing or ended.wait(FAILING_S), cancel_futures=True)
 
 
 @dataclass(frozen=True, eq=False)

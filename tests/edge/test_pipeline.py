@@ -112,16 +112,20 @@ def test_a_failure_comes_where_it_happened(where: str) -> None:
     assert threading.active_count() == before
 
 
-def test_a_failure_ends_a_source_that_lets_one_wait() -> None:
-    stop = threading.Event()
+def test_a_failure_is_told_though_the_source_lets_one_wait() -> None:
+    stop, over = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         yield 1
         stop.wait()  # as a camera does, until it is told to end
+        over.set()
 
+    inner = (k for ready in in_order(lambda k: k // 0, items(), threads=2, stop=stop) for k in ready)
     with pytest.raises(ZeroDivisionError):
-        list(in_order(lambda k: k // 0, items(), threads=2, in_flight=4, stop=stop))
-    assert stop.is_set()
+        list(in_order(abs, inner, stop=stop))
+    assert not stop.is_set()
+    stop.set()
+    assert over.wait(10)
 
 
 def test_items_that_cannot_even_begin_are_a_failure() -> None:
