@@ -63,8 +63,8 @@ def in_order(
     items : iterated by a thread of its own
     threads : how many compute
     in_flight : items taken whose results were not used yet, at most: this bounds the memory
-    stop : once it is set nothing more is yielded, also while the items let one wait. After a failure set it too:
-        items that let one wait for longer than `FAILING_S` end by it
+    stop : once it is set nothing more is yielded, also while the items let one wait. After a failure set it
+        too: items that let one wait for longer than `FAILING_S` end by it
     """
     failing = False
     stop = stop or threading.Event()
