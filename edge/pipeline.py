@@ -125,7 +125,7 @@ def in_order(
             else:
                 with changed:
                     changed.wait_for(lambda: ready() or over(), STOP_POLL_S)
-    except Exception:
+    except Exception:  # whatever it is, it goes on to the caller
         failing = True
         raise
     finally:

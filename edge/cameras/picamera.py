@@ -69,6 +69,7 @@ class PiCamera:
         except RuntimeError as error:
             self.close()
             raise CameraError(f"{name}: {_reason(error)}") from error
+        # also when stopped meanwhile: the sensor must be free for the next program
         except BaseException:
             self.close()
             raise

@@ -314,6 +314,7 @@ class Session(StoredSession):
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
+            # also when stopped meanwhile: no half of a frame may be left open
             except BaseException:
                 self._failed = True
                 with suppress(sqlite3.Error):  # SQLite may have rolled back already

@@ -26,9 +26,11 @@ TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}
 def bootstrapped(root: Path, *options: str, suite: str = "bookworm") -> Path:
     """Fill a folder with a Debian, or skip."""
     if os.geteuid() != 0:
+        # only root may; CI is root, and there this does not fire
         pytest.skip("making a Debian root needs root")
     missing = [package for program, package in TOOLS.items() if not shutil.which(program)]
     if missing and not shutil.which("apt-get"):
+        # programs of Debian that a test may install only where it is root on Debian
         pytest.skip(f"needs {' and '.join(missing)}")
     if missing:
         _build("apt-get", "-qq", "update")
@@ -42,6 +44,7 @@ def wheels(folder: Path, machine: str) -> Path:
     try:
         collect(folder, "bookworm", machine)
     except WheelsError as error:
+        # a machine without a package registry
         pytest.skip(f"the wheels cannot be collected here: {error}")
     return folder
 
@@ -53,9 +56,11 @@ def _build(*words: str) -> None:
             words, capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S, env=environment
         )
     except subprocess.TimeoutExpired:
+        # a mirror that hangs is no fault of the project
         pytest.skip(f"{words[0]} did not end within {BUILD_LIMIT_S} s")
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        # a container may forbid chroot or mounts: the reason is the program's own
         pytest.skip(f"{words[0]} cannot do it here: {reason}")
 
 

@@ -270,6 +270,7 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     root.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(root)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
+        # a full disk must be a real one, which only root may mount
         pytest.skip("needs to mount a small file system")
     try:
         before = snapshot(furnished(root))
@@ -291,6 +292,7 @@ def leuko(*words: str | Path) -> Result:
 def system(tmp_path: Path) -> Path:
     """A root that systemd's programs can make users in."""
     if not shutil.which("systemd-sysusers") or not shutil.which("systemd-tmpfiles"):
+        # its parsers are the judges; nothing else can stand in for them
         pytest.skip("needs systemd")
     root = furnished(tmp_path / "root")
     (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")

@@ -17,6 +17,7 @@ from benchmarks.power_cuts import mounted
 def need_mounts(folder: Path) -> None:
     """Skip where ext4 in a file cannot be mounted, as in most containers."""
     if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
+        # only root may mount; CI is root, and there this does not fire
         pytest.skip("mounting a disk needs root and mkfs.ext4")
     image, place = folder / "probe.img", folder / "probe"
     place.mkdir()

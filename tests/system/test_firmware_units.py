@@ -34,6 +34,7 @@ CASES = {
 def system(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Root folders with this machine's units, the programs that ours run, and one profile rendered."""
     if not shutil.which("systemd-analyze") or not SYSTEM_UNITS.is_dir():
+        # its own programs are the judges of unit files: nothing else can stand in for them
         pytest.skip("needs systemd")
     made: dict[str, Path] = {}
 
@@ -109,6 +110,7 @@ def test_users_and_folders_are_understood(system: Callable[[str], Path], case: s
     said = run("systemd-sysusers", f"--root={root}", "--dry-run", root / "etc/sysusers.d/leuko.conf")
     assert "user 'leuko'" in said
     if os.geteuid() != 0:
+        # only root may; CI is root
         pytest.skip("systemd-tmpfiles gives folders away, which needs root")
     shutil.copytree(root / "etc", tmp_path / "etc", symlinks=True)
     with (tmp_path / "etc/passwd").open("a") as file:

@@ -129,6 +129,7 @@ def _fail(disk: Path) -> None:
     block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
     trigger = Path(f"/sys/fs/ext4/{block}/trigger_fs_error")
     if not trigger.exists():
+        # the error must come from a real ext4; a kernel without its test hook cannot make one
         pytest.skip("this kernel offers no way to let an ext4 fail")
     trigger.write_text("1")
 
