@@ -76,6 +76,7 @@ def point(data: str, run: Path) -> Point:
         notice="",
         reject_below=0.5,
         views=VIEWS[-1],
+        doubted=1.0,
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "point.tflite"

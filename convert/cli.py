@@ -58,8 +58,14 @@ from train.cli.options import require_keras
 @click.option(
     "--views",
     type=click.Choice(["1", "8"]),
-    help="Views of a crop to average over: 8 (mirrored, turned) err less, at 8 times the network's work. By "
-    "default what the run's recipe says.",
+    help="Views of a crop to average over: 8 (mirrored, turned) err less. By default the recipe's.",
+)
+@click.option(
+    "--doubted",
+    type=FiniteRange(0, 1),
+    default=0.15,
+    show_default=True,
+    help="Share of the validation cells, the least sure ones, that are seen in more than one view.",
 )
 @click.option("--name", help="The bundle's name; by default the file's.")
 @click.option("--release", "version", default="1", show_default=True, help="The bundle's version.")
@@ -78,6 +84,7 @@ def convert(
     max_loss: float,
     float_out: Path | None,
     views: str | None,
+    doubted: float,
     name: str | None,
     version: str,
     training_name: str | None,
@@ -107,6 +114,7 @@ def convert(
         reject_below=reject_below,
         precision=precision,
         views=int(views) if views else None,
+        doubted=doubted,
         not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or NOT_LEUKOCYTES,
     )
     with one_line_errors(ValueError), quiet_libraries():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -94,6 +94,7 @@ def compare(
     temperature: float,
     groups: Sequence[str] | None = None,
     views: int = 1,
+    doubt: float | None = None,
 ) -> Comparison:
     """Let the trained network, the rewritten one and its int8 flatbuffer answer the same inputs.
 
@@ -105,15 +106,19 @@ def compare(
     truth : int64 [n]
     temperature : divides the logits of all three
     groups : see `Comparison`
-    views : over which the logits of all three are averaged, see `edge.views`
+    views, doubt : of all three, see `edge.views.mean_over_views`
     """
+
+    def answers(network: Callable[[NDArray[np.float32]], Logits]) -> Logits:
+        return softmax(mean_over_views(network, inputs, views, doubt) / heat)
+
     heat = np.float32(temperature)
     chosen = np.linspace(0, len(inputs) - 1, min(len(inputs), NOISE_CROPS)).round().astype(int)
     return Comparison(
         truth=truth,
-        trained=softmax(mean_over_views(partial(_keras_logits, network), inputs, views) / heat),
-        rewritten=softmax(mean_over_views(partial(_float_logits, in_float(rewritten)), inputs, views) / heat),
-        int8=softmax(mean_over_views(partial(int8_logits, Model(flatbuffer)), inputs, views) / heat),
+        trained=answers(partial(_keras_logits, network)),
+        rewritten=answers(partial(_float_logits, in_float(rewritten))),
+        int8=answers(partial(int8_logits, Model(flatbuffer))),
         layers=noise(rewritten, flatbuffer, inputs[chosen]),
         groups=groups,
     )

@@ -115,6 +115,7 @@ def verify(bundle: Bundle, run: Path, data: Path | None = None) -> Verified:
         manifest.temperature,
         groups=groups,
         views=manifest.views,
+        doubt=manifest.doubt,
     )
     some = inputs[np.linspace(0, len(inputs) - 1, min(len(inputs), 16)).round().astype(int)]
     cost = costs(rewritten, compared.layers, some)

@@ -84,7 +84,7 @@ class Classifier:
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits before the temperature, float32 [n, labels], of grey crops uint8 [n, side, side].
 
-        They are the mean over as many views of a crop as the manifest says.
+        They are the mean over as many views of a crop as the manifest says, where the first leaves doubt.
         """
         manifest = self.bundle.manifest
         if len(crops) == 0:
@@ -95,7 +95,7 @@ class Classifier:
             steps = self._steps(quantised).astype(np.float32)
             return (steps - manifest.output.zero_point) * np.float32(manifest.output.scale)
 
-        return mean_over_views(answer, self._quantised[levelled][..., None], manifest.views)
+        return mean_over_views(answer, self._quantised[levelled][..., None], manifest.views, manifest.doubt)
 
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""

@@ -14,7 +14,7 @@ from edge.crop import Normalisation
 from edge.typical import STATISTICS, Typical
 from edge.views import VIEWS
 
-SCHEMA = 3
+SCHEMA = 4
 PROBABILITY = "probability"
 """The rejection score that `Manifest.reject_below` holds for."""
 TYPICALITY = "typicality"
@@ -108,6 +108,7 @@ class Manifest:
     input, output : int8 quantisation; the output holds logits, softmax is the runtime's
     sha256 : of the flatbuffer alone
     views : mirrored and turned views of a crop over which the logits are averaged, see `edge.views`
+    doubt : a crop whose best logit leads by as much in the first view is seen from no other; None: all are
     temperature : logits are divided by it before softmax (Guo et al., ICML 2017)
     reject_below : a cell whose best probability is smaller is rejected
     confusion : validation confusion matrix in cells before rejection, rows are the truth, in label order
@@ -130,6 +131,7 @@ class Manifest:
     output: Quantisation
     sha256: str
     views: int
+    doubt: float | None
     temperature: float
     reject_below: float
     confusion: tuple[tuple[int, ...], ...]
@@ -199,6 +201,7 @@ def _manifest(raw: Mapping[str, Any]) -> Manifest:
         output=_quantisation(_members(raw["output"], Quantisation)),
         sha256=_sha256(raw["sha256"]),
         views=_count(raw["views"]),
+        doubt=None if raw["doubt"] is None else _number(raw["doubt"], 0, 1e9),
         temperature=_number(raw["temperature"], 0.01, 100),
         reject_below=_share(raw["reject_below"]),
         confusion=tuple(tuple(_count(n) for n in _list(row)) for row in _list(raw["confusion"])),
@@ -222,6 +225,7 @@ def _consistent(manifest: Manifest) -> bool:
         and 8 <= manifest.crop_px <= 1024
         and manifest.crop_um > 0
         and manifest.views in VIEWS
+        and (manifest.views > 1 or manifest.doubt is None)
         and manifest.reject_below < 1
         and [len(row) for row in manifest.confusion] == [len(labels)] * len(labels)
         and (

@@ -13,11 +13,14 @@ VIEWS = (1, 8)
 
 
 def mean_over_views(
-    answer: Callable[[NDArray[Any]], NDArray[np.float32]], crops: NDArray[Any], views: int
+    answer: Callable[[NDArray[Any]], NDArray[np.float32]],
+    crops: NDArray[Any],
+    views: int,
+    doubt: float | None = None,
 ) -> NDArray[np.float32]:
-    """Average a function of crops over their views.
+    """Average logits of crops over their views, of those in doubt alone if a limit of doubt is given.
 
-    Of logits the mean is that of the logarithms of the probabilities, up to a constant a crop: the softmax of
+    The mean of logits is that of the logarithms of the probabilities, up to a constant a crop: the softmax of
     mean logits is the normalised geometric mean of the views' probabilities.
 
     Parameters
@@ -25,6 +28,8 @@ def mean_over_views(
     answer : from crops [n, s, s] or [n, s, s, channels] to float32 [n, labels]
     crops : of any dtype
     views : one of `VIEWS`
+    doubt : a crop whose best logit leads by this much or more in the first view, the crop as it is, keeps
+        that answer: most crops do, and cost one view. None to see every crop from all sides
 
     Returns
     -------
@@ -32,15 +37,28 @@ def mean_over_views(
     """
     if views not in VIEWS:
         raise ValueError(f"a crop has {' or '.join(map(str, VIEWS))} views, not {views}")
+    first = answer(crops)
     if views == 1:
-        return answer(crops)
+        return first
+    doubted = np.full(len(crops), True) if doubt is None else lead(first) < doubt
+    if not doubted.any():
+        return first
+    seen = crops[doubted]
+    others = [(mirrored, turns) for mirrored in (False, True) for turns in range(4)][1:]
     turned = (
-        np.ascontiguousarray(np.rot90(side, turns, axes=(1, 2)))
-        for side in (crops, crops[:, :, ::-1])
-        for turns in range(4)
+        np.ascontiguousarray(np.rot90(seen[:, :, ::-1] if mirrored else seen, turns, axes=(1, 2)))
+        for mirrored, turns in others
     )
-    mean: NDArray[np.float32] = np.mean([answer(view) for view in turned], axis=0, dtype=np.float32)
+    mean = first.copy()
+    mean[doubted] = np.mean([first[doubted], *map(answer, turned)], axis=0, dtype=np.float32)
     return mean
+
+
+def lead(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far the best logit is ahead of the second: float32 [n] of float32 [n, labels]."""
+    ordered = np.sort(logits, axis=1)
+    ahead: NDArray[np.float32] = ordered[:, -1] - ordered[:, -2]
+    return ahead
 
 
 def probabilities_over_views(

@@ -98,7 +98,7 @@ def open_model(run_or_bundle: str, views: int | None = None) -> tuple[Classify, 
     from edge.classify import Classifier
 
     bundle = load(run_or_bundle)
-    manifest = bundle.manifest if views is None else replace(bundle.manifest, views=views)
+    manifest = bundle.manifest if views is None else replace(bundle.manifest, views=views, doubt=None)
     classifier = Classifier(replace(bundle, manifest=manifest))
     return classifier.probabilities, manifest.labels, manifest.crop_px, manifest.views
 

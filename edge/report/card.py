@@ -42,9 +42,7 @@ def facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
         "Input": {
             "Cell image": f"{manifest.crop_px} × {manifest.crop_px} px, {manifest.crop_um:g} µm wide",
             "Pixel": f"{manifest.pixel_um:.4g} µm",
-            "Views": "answers are means over 8 mirrored and turned views"
-            if manifest.views > 1
-            else "one, as the cell lies",
+            "Views": _views(manifest),
             "Light": f"levelled to the grey level {manifest.normalisation.background}"
             if manifest.normalisation.background
             else "as it is",
@@ -66,6 +64,13 @@ def facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
     if manifest.notice:
         said["Use"]["Notice"] = manifest.notice
     return said
+
+
+def _views(manifest: Manifest) -> str:
+    if manifest.views == 1:
+        return "one, as the cell lies"
+    averaged = f"answers are means over {manifest.views} mirrored and turned views"
+    return averaged if manifest.doubt is None else f"{averaged}, of cells that the first leaves in doubt"
 
 
 def _quantisation(manifest: Manifest) -> dict[str, str]:

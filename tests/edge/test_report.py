@@ -45,6 +45,7 @@ MANIFEST = Manifest(
     output=Quantisation(0.1, 0),
     sha256="ab" * 32,
     views=8,
+    doubt=1.5,
     temperature=1.0,
     reject_below=0.5,
     confusion=((9, 1, 0, 0, 0), (0, 7, 1, 0, 0), (0, 0, 6, 0, 0), (0, 0, 0, 5, 0), (0, 0, 0, 0, 0)),

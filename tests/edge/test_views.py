@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.views import mean_over_views, probabilities_over_views
+from edge.views import lead, mean_over_views, probabilities_over_views
 
 
 def place(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -49,3 +49,26 @@ def test_the_mean_of_logits_is_that_of_log_probabilities(seed: int) -> None:
     np.testing.assert_allclose(
         probabilities_over_views(lambda views: softmax(logits(views)), turned, 8), found, atol=1e-5
     )
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 200))
+def test_only_crops_in_doubt_are_seen_from_all_sides(seed: int, doubt: float) -> None:
+    rng = np.random.default_rng(seed)
+    crops, weights = rng.integers(0, 256, (6, 5, 5)).astype(np.uint8), rng.normal(0, 0.1, (25, 3))
+    asked: list[int] = []
+
+    def logits(views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        asked.append(len(views))
+        return (place(views) @ weights).astype(np.float32)
+
+    one, eight = logits(crops), mean_over_views(logits, crops, 8)
+    doubted = lead(one) < doubt
+    asked.clear()
+    found = mean_over_views(logits, crops, 8, doubt)
+    np.testing.assert_array_equal(found[~doubted], one[~doubted])
+    np.testing.assert_allclose(found[doubted], eight[doubted], rtol=1e-5, atol=1e-4)
+    assert sum(asked) == len(crops) + 7 * doubted.sum()
+
+
+def test_the_lead_is_over_the_second_best() -> None:
+    assert lead(np.array([[1, 5, 3], [2, 2, 0]], np.float32)).tolist() == [2, 0]

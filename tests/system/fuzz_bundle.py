@@ -261,7 +261,7 @@ WILD: tuple[Any, ...] = (
 WILD_SPELLINGS = (
     b"", b"null", b"{}", b"[]", b"1e999", b"NaN", b"9" * 5000, b"[" * 100_000, b'{"a":' * 100_000,
     b"\xff\xfe{}", b"\xef\xbb\xbf{}",
-    b'{"schema": 3}', b'{"schema": 1}', b'{"schema": 99999}', b'{"schema": 3e0}',
+    b'{"schema": 4}', b'{"schema": 1}', b'{"schema": 99999}', b'{"schema": 4e0}',
 )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_json_on_real_files(data: Path) -> None:
     assert sum(b["cells"] for b in found["calibration"]["reliability"]) == cells
     assert found["coverage"]["curve"][-1]["coverage"] == 1
     assert found["coverage"]["curve"][-1]["accuracy"] == found["accuracy"]
-    assert found["model"] == {"kind": "bundle", "name": "phantom3 1", "sha256": load("phantom3").sha256}
+    assert found["model"] == {"kind": "bundle", "name": "phantom3 2", "sha256": load("phantom3").sha256}
     assert found["reject"]["below"] == load("phantom3").manifest.reject_below
     assert found["notices"] == [
         "demonstration model, simulated cells",

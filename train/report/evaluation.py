@@ -247,7 +247,7 @@ def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Pictu
 
 
 def _methods(found: Evaluation) -> str:
-    views = "means over 8 mirrored and turned views" if found["views"] > 1 else "of the crop as it is"
+    views = "means over up to 8 mirrored and turned views" if found["views"] > 1 else "of the crop as it is"
     return table(
         ("", ""),
         [
