@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -207,13 +207,20 @@ class Screen:
         if run.stopped:
             if tally.frames_read:
                 self.say("stopped", f"stopped after {tally.frames_read} frames; they are counted")
+            elif tally.failed:
+                self.say("stopped", f"stopped after {len(tally.failed)} frames; {_unreadable(tally.failed)}")
             raise click.exceptions.Exit(0 if live else INTERRUPTED)
         if not tally.frames_read and tally.failed:
-            first, *more = tally.failed
-            rest = f" (and {len(more)} more)" if more else ""
-            raise click.ClickException(f"no frame could be read: {first.name}: {first.reason}{rest}")
+            raise click.ClickException(_unreadable(tally.failed))
         if tally.failed and not live:
             raise click.exceptions.Exit(SOME_FAILED)
+
+
+def _unreadable(failed: Sequence[FailedFrame]) -> str:
+    """Say of frames that all could not be read why the first one could not."""
+    first, *more = failed
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"no frame could be read: {first.name}: {first.reason}{rest}"
 
 
 class _Relay(logging.Handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.exceptions import Exit
 
 from edge.bundle import load
 from edge.cameras import CameraError
+from edge.cli.screen import Screen
 from edge.concentration import concentration, field_volume, in_field
 from edge.count import CountedFrame
 from edge.flatfield import flat_field, read_gain, write_light
@@ -297,6 +300,23 @@ def test_a_stop_keeps_whole_frames(frames: Path, tmp_path: Path) -> None:
     assert (run.tally.frames_read, run.stopped, run.ended) == (2, True, "")
     assert threading.active_count() == before
     assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_stop_among_unreadable_frames_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    for k in range(5):
+        (tmp_path / f"{k}.png").write_bytes(b"no image")
+    stop = threading.Event()
+    run = carried_out(job(tmp_path), Seen(lambda frames: stop.set() if frames == 2 else None), stop=stop)
+    with pytest.raises(Exit) as left, Screen(as_json) as screen:
+        screen.end(run, None, live=False, as_json=False)
+    assert left.value.exit_code == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    words = json.loads(line)["message"] if as_json else line
+    assert words.startswith(f"stopped after 2 frames; no frame could be read: {tmp_path / '0.png'}: ")
+    assert words.endswith(" (and 1 more)")
 
 
 @pytest.fixture
