@@ -88,8 +88,8 @@ class Illumination:
 def flat_field(frames: Iterable[Frame | FailedFrame]) -> Illumination:
     """Estimate the illumination from blank frames: their median, each taken relative to its own level.
 
-    Frames that are tiny, saturated, dark, of another size or brightness, or not blank are left out. A few cells and
-    specks in a frame do no harm if most others have none there.
+    Frames that are tiny, saturated, dark, of another size or brightness, or not blank are left out. A few
+    cells and specks in a frame do no harm if most others have none there.
 
     Parameters
     ----------
