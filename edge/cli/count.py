@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from edge.session import Session
 
 
+NAME_LETTERS = 200
+"""Longest name of a sample or an operator."""
+
+
+def _name(context: click.Context, parameter: click.Parameter, text: str | None) -> str:
+    """Refuse a name that says nothing, as of an unset shell variable; one left out is an empty one."""
+    if text is None:
+        return ""
+    if not text.strip():
+        raise click.BadParameter("an empty name", context, parameter)
+    if len(text) > NAME_LETTERS:
+        said = f"{len(text)} letters, and {NAME_LETTERS} are the most"
+        raise click.BadParameter(said, context, parameter)
+    return text
+
+
 @click.command()
 @click.argument("sources", metavar="[SOURCE...]", nargs=-1, type=NamedPath())
 @click.option(
@@ -105,8 +121,10 @@ if TYPE_CHECKING:
 @click.option(
     "--session", "asked_session", is_flag=True, help="Keep every frame's record; a camera always does."
 )
-@click.option("--sample", "sample_id", default="", metavar="ID", help="Of the sample; kept in the session.")
-@click.option("--operator", default="", metavar="NAME", help="Who counts; kept in the session.")
+@click.option(
+    "--sample", "sample_id", callback=_name, metavar="ID", help="Of the sample; kept in the session."
+)
+@click.option("--operator", callback=_name, metavar="NAME", help="Who counts; kept in the session.")
 @click.option("--keep-crops", is_flag=True, help="Keep each cell's image in the session.")
 @click.option(
     "--resume",
