@@ -53,6 +53,28 @@ class Instrument:
         gain = read_gain(path.parent, read.flat_field) if read.flat_field else None
         return cls(loaded, read, gain)
 
+    @property
+    def calibrated(self) -> bool:
+        """The profile says what a frame's pixel is."""
+        return self.profile is not None and self.profile.pixel is not None
+
+    @property
+    def pixel_um(self) -> float:
+        """Side of a frame's pixel in the specimen, unless told: the profile's, else the bundle's."""
+        calibrated = self.profile and self.profile.pixel
+        return calibrated.pixel_um if calibrated else self.bundle.manifest.pixel_um
+
+    def size_px(self, *, profile_pixel: bool) -> tuple[int, int] | None:
+        """Width and height that a frame must have; None if any will do.
+
+        Parameters
+        ----------
+        profile_pixel : the pixel size is the profile's, which holds for frames of one size
+        """
+        profile = self.profile or Profile()
+        sized = profile.pixel if profile_pixel else profile.flat_field
+        return None if sized is None else (sized.width_px, sized.height_px)
+
 
 @dataclass(frozen=True)
 class CameraJob:

@@ -96,8 +96,7 @@ def carry_out(
     # half as many for the network: it waits for frames, or they for it, and waiting threads cost time too
     classifier = Classifier(bundle, threads=max(1, threads // 2))
     manifest = replace(bundle.manifest, reject_below=job.reject_below)
-    sized = profile.pixel if job.profile_pixel else profile.flat_field
-    size_px = None if sized is None else (sized.width_px, sized.height_px)
+    size_px = instrument.size_px(profile_pixel=job.profile_pixel)
     totals = Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
     tracker = Tracker(job.each_once, pixel_um=job.pixel_um) if job.each_once else None
     known = Known()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.cli.camera import size_option
-from edge.cli.options import FiniteRange, NamedPath, json_option
+from edge.cli.options import FiniteRange, NamedPath, bundle_option, json_option, pixel_option
 from edge.cli.screen import Screen, counting, follow, log_option, threads_option
 
 if TYPE_CHECKING:
@@ -62,16 +62,10 @@ def _name(context: click.Context, parameter: click.Parameter, text: str | None) 
     show_default=True,
     help="How long a camera that fails is opened anew before the count ends with an error.",
 )
-@click.option(
-    "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
-)
+@bundle_option
 @click.option("--out", type=NamedPath(file_okay=False, path_type=Path), help="Write the report here.")
 @click.option("--force", is_flag=True, help="Replace an earlier count in the --out folder.")
-@click.option(
-    "--pixel-um",
-    type=FiniteRange(0.005, 10),
-    help="Side of a frame's pixel in the specimen, µm; by default the profile's, else the bundle's.",
-)
+@pixel_option
 @click.option(
     "--profile",
     metavar="FILE",
@@ -200,17 +194,15 @@ def count(
         if profile is None and camera_name is not None and default_path().exists():
             profile = str(default_path())
         instrument = Instrument.load(bundle, profile)
-        manifest, calibrated = instrument.bundle.manifest, instrument.profile and instrument.profile.pixel
+        manifest = instrument.bundle.manifest
         if until_halfwidth is not None and len(manifest.counted) < 2:
             raise ValueError(
                 f"bundle {manifest.name} counts one label, whose fraction is always 1: no --until-halfwidth"
             )
-        profile_pixel = pixel_um is None and calibrated is not None
-        if pixel_um is None and calibrated:
-            pixel_um = calibrated.pixel_um
-        elif pixel_um is None:
-            pixel_um = manifest.pixel_um
-            said = f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs"
+        profile_pixel = pixel_um is None and instrument.calibrated
+        if pixel_um is None and not profile_pixel:
+            taken = f"{instrument.pixel_um:.4g} µm"
+            said = f"pixel size taken from the bundle, {taken}; say --pixel-um if yours differs"
             screen.say("pixel size", said)
         gates = {
             "min_diameter_um": min_diameter_um,
@@ -229,7 +221,7 @@ def count(
             profile=profile,
             sources=(camera_name,) if camera_name else sources,
             camera=camera,
-            pixel_um=pixel_um,
+            pixel_um=instrument.pixel_um if pixel_um is None else pixel_um,
             profile_pixel=profile_pixel,
             reject_below=manifest.reject_below if reject_below is None else reject_below,
             segmentation={name: value for name, value in gates.items() if value is not None},
