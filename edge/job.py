@@ -16,9 +16,25 @@ from edge.bundle import Bundle, load
 from edge.cameras import CameraSettings
 from edge.flatfield import read_gain
 from edge.live import Policy
+from edge.manifest import Manifest
 from edge.plan import Plan
 from edge.profile import Profile, read_profile
 from edge.session import Header
+
+MAX_PIXEL_FACTOR = 1.4
+"""From how many times a bundle's pixel, or from what part of it, a frame's pixel is remarked upon: objectives
+are further apart, 40× and 60× at the least, and calibrations agree to a few percent."""
+
+
+def odd_pixel(pixel_um: float, bundle: Manifest) -> str:
+    """Say so if frames have another magnification than a bundle was trained at; empty if they have not."""
+    factor = pixel_um / bundle.pixel_um
+    if 1 / MAX_PIXEL_FACTOR <= factor <= MAX_PIXEL_FACTOR:
+        return ""
+    return (
+        f"a pixel of {pixel_um:.4g} µm is {factor:.2g} times that of bundle {bundle.name} "
+        f"({bundle.pixel_um:.4g} µm): check the calibration, and whether the bundle is for this objective"
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from edge.classify import Classifier
 from edge.concentration import concentration, field_volume
 from edge.count import CountedFrame, Estimate, correct
 from edge.frames import Encoded, FailedFrame, Frame, read_encoded
-from edge.job import Instrument, Job
+from edge.job import Instrument, Job, odd_pixel
 from edge.live import live_frames
 from edge.manifest import Manifest
 from edge.once import Tracker
@@ -38,6 +38,9 @@ class Observer(Protocol):
 
     def begun(self) -> None:
         """Take note that everything is ready for the first frame."""
+
+    def remarked(self, words: str) -> None:
+        """Take note, before the first frame, of what whoever reads the results has to know."""
 
     def kept(self, session: str) -> None:
         """Take note of the id of the session that keeps the frames."""
@@ -126,6 +129,9 @@ def carry_out(
             threads=threads,
             stop=stop,
         )
+        remarks = tuple(filter(None, (odd_pixel(job.pixel_um, manifest),)))
+        for remark in remarks:
+            observer.remarked(remark)
         prepare = partial(_prepared, writer=writer, keep=session is not None, keep_crops=job.keep_crops)
         observer.begun()
         if isinstance(session, Session):
@@ -150,7 +156,7 @@ def carry_out(
         if isinstance(session, Header):
             session = None
         seconds = time.monotonic() - begun
-        run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session)
+        run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session, remarks)
         if session is not None:
             session.finish(ended or ("stopped" if stopped else "all frames"), summary(run))
         try:
@@ -243,6 +249,7 @@ def _results(
     stopped: bool,
     ended: str | None,
     session: Session | None,
+    remarks: tuple[str, ...],
 ) -> Run:
     """State what was counted, and how that ended."""
     tally, bundle, profile = totals.tally(), instrument.bundle, instrument.profile
@@ -269,6 +276,7 @@ def _results(
         no_concentration=no_concentration,
         quality=totals.spreads(),
         out=tuple(totals.out),
+        remarks=remarks,
     )
 
 

@@ -146,6 +146,10 @@ class Screen:
         self._notifier.ready()
         self._notifier.alive()
 
+    def remarked(self, words: str) -> None:
+        """Show what whoever reads the results has to know."""
+        self.say("remark", words, "warning")
+
     def kept(self, session: str) -> None:
         """Name the session that keeps the frames."""
         self._session = session

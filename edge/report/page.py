@@ -94,7 +94,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         _named(run.sources),
         sections,
         heading=f"{tally.leukocytes:,} leukocytes",
-        notices=("Stopped before the last frame" if run.stopped else "", manifest.notice),
+        notices=("Stopped before the last frame" if run.stopped else "", *run.remarks, manifest.notice),
         figures=_figures(run),
         ending=f"{run.finished:%Y-%m-%d %H:%M %Z}".strip(),
     )

@@ -449,6 +449,7 @@ def full_run() -> Run:
         quality={"brightness": Spread(150.0, 31.0, 200.0), "dropped_before": Spread(0.0, 0.0, 2.0)},
         out=(("<b>.png", ("too dark (grey level 31)", "2 frames dropped before it")),),
         dropped=2,
+        remarks=("a pixel of <2> µm",),
     )
 
 
@@ -463,6 +464,7 @@ def test_plan_quality_volume_and_sightings_are_told(full_run: Run, tmp_path: Pat
         assert "5,210 cells/µL, 95 % interval 4,800–5,650" in text
         assert "too dark (grey level 31), 2 frames dropped before it" in text
         assert "2 dropped" in text
+        assert "a pixel of <2> µm" in text
     assert "in 1,234 sightings" in page
     assert "in 1234 sightings" in table
     assert "Quality: 1 of 3 frames beyond a limit" in table

@@ -47,10 +47,15 @@ class Seen:
 
     def __init__(self, then: Callable[[int], None] = lambda frames: None) -> None:
         self.results: list[CountedFrame | FailedFrame] = []
+        self.remarks: list[str] = []
         self._then = then
 
     def begun(self) -> None:
         assert not self.results
+
+    def remarked(self, words: str) -> None:
+        assert not self.results
+        self.remarks.append(words)
 
     def kept(self, session: str) -> None:
         assert not self.results
@@ -164,6 +169,22 @@ def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, 
     camera = CameraJob("simulate")
     with pytest.raises(CameraError, match=r"simulate#0: 820 x 616 px, and profile .* is for another size"):
         carried_out(job(frames, sources=("simulate",), camera=camera, profile=str(path), profile_pixel=True))
+
+
+@pytest.mark.parametrize(("factor", "said"), [(0.5, "0.5 times"), (0.72, ""), (1.39, ""), (2.0, "2 times")])
+def test_a_pixel_far_from_the_bundles_is_remarked_upon(
+    frames: Path, tmp_path: Path, factor: float, said: str
+) -> None:
+    bundle_um = load("phantom3").manifest.pixel_um
+    path = tmp_path / "profile.toml"
+    write_profile(path, Profile(replace(PIXEL, pixel_um=factor * bundle_um)))
+    for changes in ({"profile": str(path), "profile_pixel": True}, {}):
+        asked = job(frames, pixel_um=factor * bundle_um, plan=Plan(until_cells=1), **changes)
+        seen = Seen()
+        run = carried_out(asked, seen)
+        assert list(run.remarks) == seen.remarks == summary(run)["remarks"]
+        assert len(run.remarks) == bool(said)
+        assert all(f" is {said} that of bundle phantom3 (0.125 µm)" in remark for remark in run.remarks)
 
 
 def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:

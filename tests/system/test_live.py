@@ -106,6 +106,15 @@ def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
     assert said["session"] in page
 
 
+def test_a_pixel_far_from_the_bundles_is_one_line_before_the_first_frame(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate", "--until-cells", "1", "--pixel-um", "0.4", "--log", "json")
+    done = leuko(tmp_path, *words)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [event["event"] for event in events][:2] == ["remark", "session"]
+    assert events[0]["level"] == "warning"
+    assert f"Remark: {events[0]['message']}\n" in done.stdout
+
+
 def test_files_make_a_session_only_when_asked(frames: Path, tmp_path: Path) -> None:
     plain = leuko(tmp_path, "count", frames, "--json")
     assert not (tmp_path / "sessions").exists()
