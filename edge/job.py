@@ -15,6 +15,7 @@ from edge import __version__
 from edge.bundle import Bundle, load
 from edge.cameras import CameraSettings
 from edge.flatfield import read_gain
+from edge.frames import list_files
 from edge.live import Policy
 from edge.manifest import Manifest
 from edge.plan import Plan
@@ -163,6 +164,10 @@ class Job:
             "each_once": self.each_once,
         }
 
+    def count_files(self) -> int | None:
+        """Count the files that the sources name now; None of a camera, which has none."""
+        return None if self.camera else len(list_files(self.sources))
+
     def header(self, instrument: Instrument, sample_id: str, operator: str) -> Header:
         """State it as a session keeps it; `job_of` reads it back."""
         bundle, profile = instrument.bundle, instrument.profile
@@ -184,6 +189,7 @@ class Job:
                 "max_megapixels": self.max_megapixels,
                 "keep_crops": self.keep_crops,
                 "folder": str(Path.cwd()),
+                "files": self.count_files(),
             },
             plan=self.plan.stated(),
             sources=self.sources,
@@ -195,7 +201,7 @@ class Job:
 def job_of(header: Header) -> Job:
     """Read back what a session's header says was to be counted."""
     said = dict(header.parameters)
-    del said["folder"]
+    del said["folder"], said["files"]
     camera = said.pop("camera")
     return Job(
         sources=header.sources,

@@ -28,7 +28,7 @@ from edge.pipeline import count_frames, identifier, in_order
 from edge.profile import Profile
 from edge.report.files import LEUKOCYTES, Run, summary
 from edge.report.writer import ReportWriter
-from edge.resume import Known, add_again, left
+from edge.resume import Known, add_again, left, other_files
 from edge.session import FrameRecord, Header, Session, create, frame_record
 from edge.totals import Totals
 
@@ -129,7 +129,8 @@ def carry_out(
             threads=threads,
             stop=stop,
         )
-        remarks = tuple(filter(None, (odd_pixel(job.pixel_um, manifest),)))
+        other = other_files(session.header, job) if isinstance(session, Session) else ""
+        remarks = tuple(filter(None, (odd_pixel(job.pixel_um, manifest), other)))
         for remark in remarks:
             observer.remarked(remark)
         prepare = partial(_prepared, writer=writer, keep=session is not None, keep_crops=job.keep_crops)
@@ -156,7 +157,8 @@ def carry_out(
         if isinstance(session, Header):
             session = None
         seconds = time.monotonic() - begun
-        run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session, remarks)
+        run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session)
+        run = replace(run, remarks=remarks, other_files=other != "")
         if session is not None:
             session.finish(ended or ("stopped" if stopped else "all frames"), summary(run))
         try:
@@ -249,7 +251,6 @@ def _results(
     stopped: bool,
     ended: str | None,
     session: Session | None,
-    remarks: tuple[str, ...],
 ) -> Run:
     """State what was counted, and how that ended."""
     tally, bundle, profile = totals.tally(), instrument.bundle, instrument.profile
@@ -276,7 +277,6 @@ def _results(
         no_concentration=no_concentration,
         quality=totals.spreads(),
         out=tuple(totals.out),
-        remarks=remarks,
     )
 
 

@@ -216,7 +216,7 @@ class Screen:
             raise click.exceptions.Exit(0 if live else INTERRUPTED)
         if not tally.frames_read and tally.failed:
             raise click.ClickException(_unreadable(tally.failed))
-        if tally.failed and not live:
+        if (tally.failed or run.other_files) and not live:
             raise click.exceptions.Exit(SOME_FAILED)
 
 

@@ -51,6 +51,7 @@ class Run:
     out : name of each frame beyond a limit of quality, and the limits, in words
     session : id of the session that keeps every frame's record; empty without one
     remarks : what whoever reads the results has to know, a sentence each
+    other_files : it was gone on with, and there were more or fewer files than when it began
     """
 
     tally: Tally
@@ -74,6 +75,7 @@ class Run:
     out: tuple[tuple[str, tuple[str, ...]], ...] = ()
     session: str = ""
     remarks: tuple[str, ...] = ()
+    other_files: bool = False
 
 
 def summary(run: Run) -> dict[str, Any]:

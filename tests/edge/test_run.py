@@ -362,8 +362,13 @@ def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> No
 def test_a_session_of_another_kind_is_not_gone_on_with(frames: Path, tmp_path: Path) -> None:
     header = job(frames).header(Instrument.load("phantom3", None), "", "")
     create(replace(header, parameters={}, software="another"), tmp_path).close()
-    with pytest.raises(SessionError, match="begun with another"):
+    with pytest.raises(SessionError, match="begun with another: not to be gone on with; what it"):
         resumed(next(tmp_path.glob("*.db")))
+    fewer = {name: value for name, value in header.parameters.items() if name != "files"}
+    older = create(replace(header, parameters=fewer, software="an older one"), tmp_path)
+    older.close()
+    with pytest.raises(SessionError, match="begun with an older one: not to be gone on with"):
+        resumed(older.path)
 
 
 def test_what_is_refused_leaves_no_session(

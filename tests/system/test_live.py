@@ -353,6 +353,40 @@ def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) 
     assert leuko(tmp_path, "sessions", "resume").returncode == 0
 
 
+@pytest.mark.parametrize("change", ["fewer", "more"])
+def test_another_number_of_files_than_at_the_beginning_is_said(
+    frames: Path, tmp_path: Path, change: str
+) -> None:
+    shutil.copytree(frames, tmp_path / "frames")
+    words = ("count", tmp_path / "frames", "--session", "--log", "json", "--threads", "1")
+    with started(tmp_path, *words) as run:
+        after_frames(run, 3)
+        run.kill()
+    with read_session(unfinished(tmp_path / "sessions")[0]) as session:
+        before = [record.name for record in session.frames()]
+    if change == "fewer":
+        (tmp_path / "frames" / "frame_0008.png").unlink()
+    else:
+        shutil.copy(frames / "frame_0008.png", tmp_path / "frames" / "frame_0009.png")
+    now = 7 if change == "fewer" else 9
+    done = leuko(tmp_path, "sessions", "resume", "--json")
+    assert done.returncode == 3
+    remark = (
+        f"when the session began there were 8 files, and now there are {now}: "
+        "not the results of a count without an interruption"
+    )
+    assert done.stderr.splitlines()[0] == remark
+    said = json.loads(done.stdout)
+    assert said["remarks"] == [remark]
+    assert said["frames"] == {"read": now, "failed": []}
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert (listed.state, listed.frames) == ("finished", now)
+    with read_session(listed.path) as session:
+        assert session.finished is not None
+        assert session.finished.result == said
+        assert [record.name for record in session.frames()][: len(before)] == before
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of half a megabyte."""
