@@ -76,7 +76,7 @@ def carry_out(
 
     Returns
     -------
-    the results, and the report's page if there is one, or why it could not be written of a complete count
+    the results, and the report's page if there is one, or why it could not be written
 
     Raises
     ------
@@ -90,7 +90,7 @@ def carry_out(
     ValueError
         If a setting makes no sense, or there is a report that must not be replaced.
     OSError
-        If the report cannot be written, before the count's end.
+        If the report's folder cannot be written, before the first frame.
     """
     begun = time.monotonic()
     threads = threads or cores()
@@ -139,6 +139,7 @@ def carry_out(
             observer.kept(session.id)
         ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
         batches = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
+        refused: OSError | None = None
         with _to_the_end(batches, stop) as frames:
             for frame in () if ended else frames:
                 if isinstance(session, Header):  # not before: nothing could go on with one without a frame
@@ -146,8 +147,11 @@ def carry_out(
                     observer.kept(session.id)
                 if session is not None and frame.record is not None:
                     session.add(frame.record)
-                if writer is not None and isinstance(frame.result, CountedFrame):
-                    writer.add(frame.result, frame.picture)
+                if writer is not None and refused is None and isinstance(frame.result, CountedFrame):
+                    try:
+                        writer.add(frame.result, frame.picture)
+                    except OSError as error:  # a report can be made anew, what was counted so far cannot
+                        refused = error
                 totals.add(frame.result)
                 observer.counted(frame.result, totals)
                 ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
@@ -161,8 +165,10 @@ def carry_out(
         run = replace(run, remarks=remarks, other_files=other != "")
         if session is not None:
             session.finish(ended or ("stopped" if stopped else "all frames"), summary(run))
+        if writer is None or refused is not None or not totals.hashes:
+            return run, refused
         try:
-            return run, writer.finish(run) if writer is not None and totals.hashes else None
+            return run, writer.finish(run)
         except OSError as error:  # the count is complete, and sealed
             return run, error
 

@@ -203,7 +203,7 @@ class Screen:
             self.say("nothing counted", f"nothing was counted: {why} before the first frame")
         if isinstance(page, OSError):
             where = f"{page.filename}: {page.strerror}"
-            raise click.ClickException(f"no report in {where}; the count is complete, its results are above")
+            raise click.ClickException(f"no report in {where}; what was counted is above")
         if page is not None:
             self.say("report", f"report: {page}", path=str(page))
             if not self._as_json:

@@ -385,11 +385,14 @@ def test_what_is_refused_leaves_no_session(
     assert [listed.id for listed in newest_first()] == [run.session]
 
 
-def test_a_report_that_cannot_be_written_does_not_cost_the_count(frames: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", [2, 5])
+def test_a_report_that_cannot_be_written_does_not_cost_the_count(
+    frames: Path, tmp_path: Path, at: int
+) -> None:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(frames: int) -> None:
-        if frames == 5:
+        if frames == at:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
 
     asked = job(frames)
@@ -403,6 +406,7 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_count(frames: Path, t
     assert run.tally.frames_read == 5
     assert isinstance(page, OSError)
     assert page.filename == str(tmp_path / "result")
+    assert list((tmp_path / "result").iterdir()) == []
     assert comparable(carried_out(asked, out=tmp_path / "result")) == comparable(run)
 
 

@@ -418,6 +418,17 @@ def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(small
     assert counted(leuko(small_disk, "sessions", "resume", "--json").stdout) == counted(whole.stdout)
 
 
+def test_a_disk_that_is_full_of_the_report_costs_no_result(
+    frames: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    done = leuko(tmp_path, "count", frames, "--out", small_disk / "result", "--json")
+    assert done.returncode == 1
+    error = f"Error: no report in {small_disk / 'result'}: No space left on device; what was counted is above"
+    assert done.stderr.splitlines()[-1] == error
+    assert counted(done.stdout) == counted(leuko(tmp_path, "count", frames, "--json").stdout)
+    assert list((small_disk / "result").iterdir()) == []
+
+
 def test_a_disk_that_is_read_only_is_one_line(small_disk: Path) -> None:
     with started(small_disk, "count", "--camera", "simulate:4", "--log", "json") as run:
         after_frames(run, 1)
