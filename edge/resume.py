@@ -27,7 +27,7 @@ _Read = Encoded | Frame | FailedFrame
 def resumed(path: Path) -> tuple[Job, Instrument, Session]:
     """Take up an unfinished session: what was to be counted, with what, and where to go on.
 
-    The process moves into the folder that the session's relative names start from.
+    The process moves into the folder that the session's relative names start from; not if this fails.
 
     Raises
     ------
@@ -47,6 +47,7 @@ def resumed(path: Path) -> tuple[Job, Instrument, Session]:
                 f"{session.id}: begun with {session.header.software}: not to be gone on with; "
                 "what it counted stays in it"
             ) from error
+        stack.callback(os.chdir, Path.cwd())
         os.chdir(session.header.parameters["folder"])
         instrument = Instrument.load(job.bundle, job.profile)
         now = job.header(instrument, "", "")

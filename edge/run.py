@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -28,8 +29,8 @@ from edge.pipeline import count_frames, identifier, in_order
 from edge.profile import Profile
 from edge.report.files import LEUKOCYTES, Run, summary
 from edge.report.writer import ReportWriter
-from edge.resume import Known, add_again, left, other_files
-from edge.session import FrameRecord, Header, Session, create, frame_record
+from edge.resume import Known, add_again, left, other_files, resumed
+from edge.session import FrameRecord, Header, Session, SessionError, create, frame_record, open_session
 from edge.totals import Totals
 
 
@@ -100,7 +101,7 @@ def carry_out(
     classifier = Classifier(bundle, threads=max(1, threads // 2))
     manifest = replace(bundle.manifest, reject_below=job.reject_below)
     size_px = instrument.size_px(profile_pixel=job.profile_pixel)
-    totals = Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
+    totals = _totals(job, instrument, manifest)
     tracker = Tracker(job.each_once, pixel_um=job.pixel_um) if job.each_once else None
     known = Known()
     with ExitStack() as stack:
@@ -130,7 +131,7 @@ def carry_out(
             stop=stop,
         )
         other = other_files(session.header, job) if isinstance(session, Session) else ""
-        remarks = tuple(filter(None, (odd_pixel(job.pixel_um, manifest), other)))
+        remarks = _remarks(job, manifest, other)
         for remark in remarks:
             observer.remarked(remark)
         prepare = partial(_prepared, writer=writer, keep=session is not None, keep_crops=job.keep_crops)
@@ -171,6 +172,49 @@ def carry_out(
             return run, writer.finish(run)
         except OSError as error:  # the count is complete, and sealed
             return run, error
+
+
+def end_unfinished(path: Path, why: str) -> None:
+    """End a session that is not gone on with: it is sealed, with the results of what it counted.
+
+    Of a session whose bundle or profile is another one now, or that another version of leuko began, only the
+    records say what was counted.
+
+    Parameters
+    ----------
+    path : its file
+    why : the reason that it keeps, in words
+
+    Raises
+    ------
+    SessionError
+        If another process writes it, or it cannot be written.
+    """
+    here = Path.cwd()
+    try:
+        job, instrument, session = resumed(path)
+    except (SessionError, ValueError, OSError):
+        with open_session(path) as session:
+            session.finish(why)
+        return
+    os.chdir(here)
+    with session:
+        manifest = replace(instrument.bundle.manifest, reject_below=job.reject_below)
+        totals = _totals(job, instrument, manifest)
+        add_again(session, totals)
+        seconds = max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
+        run = _results(job, instrument, manifest, totals, seconds, True, None, session)
+        session.finish(why, summary(replace(run, remarks=_remarks(job, manifest))))
+
+
+def _totals(job: Job, instrument: Instrument, manifest: Manifest) -> Totals:
+    """Begin to add up."""
+    size_px = instrument.size_px(profile_pixel=job.profile_pixel)
+    return Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
+
+
+def _remarks(job: Job, manifest: Manifest, *others: str) -> tuple[str, ...]:
+    return tuple(filter(None, (odd_pixel(job.pixel_um, manifest), *others)))
 
 
 def _frames(

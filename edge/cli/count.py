@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack, chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edge.cli.camera import size_option
 from edge.cli.options import FiniteRange, NamedPath, bundle_option, json_option, pixel_option
@@ -123,7 +126,8 @@ def _name(context: click.Context, parameter: click.Parameter, text: str | None) 
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the newest unfinished session of this camera, as it was begun, if there is one.",
+    help="Go on with the newest unfinished session of this camera, if there is one. One that was begun with"
+    " other options is ended, and another one begins.",
 )
 @threads_option
 @log_option
@@ -184,9 +188,10 @@ def count(
     from edge.profile import default_path
 
     with counting(log_form) as screen:
-        if resume and camera_name and (found := _unfinished_of(camera_name, screen)):
+        unfinished = _unfinished_of(camera_name) if resume and camera_name else None
+        found = _taken_up(unfinished) if unfinished else ""
+        if not isinstance(found, str):
             with found[2]:
-                _refuse_another(found[0], found[2])
                 if out is not None:
                     screen.say("no report", "no report: the frames before the interruption were not kept")
                 follow(screen, *found, threads=threads, as_json=as_json)
@@ -233,41 +238,89 @@ def count(
         )
         kept = camera or asked_session or sample_id or operator or keep_crops
         header = job.header(instrument, sample_id, operator) if kept else None
+        if unfinished:
+            _end(unfinished, found, screen)
         follow(screen, job, instrument, header, out=out, force=force, threads=threads, as_json=as_json)
 
 
-def _refuse_another(job: Job, session: Session) -> None:
-    """Refuse what the command line says otherwise than the session that it would go on with."""
-    begun_with = {
-        **vars(job),
-        **vars(job.plan),
-        "sample_id": session.header.sample_id,
-        "operator": session.header.operator,
-    }
-    context = click.get_current_context()
-    for option in context.command.params:
-        name = option.name or ""
-        said = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if said and name in begun_with and context.params[name] != begun_with[name]:
-            was, flag = begun_with[name], option.opts[0]
-            before = f"with {was}" if was not in (None, "", False) else "without"
-            raise ValueError(
-                f"session {session.id} was begun {before}, and {flag} says {context.params[name]}: resume it"
-                f" without {flag}, or end it first (leuko sessions resume {session.id}, Ctrl-C)"
-            )
-
-
-def _unfinished_of(camera: str, screen: Screen) -> tuple[Job, Instrument, Session] | None:
-    """Take up the newest unfinished session of a camera, if there is one that can be gone on with."""
-    from edge.resume import resumed
-    from edge.session import SessionError, newest_first
+def _unfinished_of(camera: str) -> Path | None:
+    """Find the newest unfinished session of a camera."""
+    from edge.session import newest_first
 
     for listed in newest_first():
         meant = listed.header is not None and listed.header.sources == (camera,)
         if listed.state == "unfinished" and listed.frames and meant:
-            try:
-                return resumed(listed.path)
-            except SessionError as error:  # a service that ended here would end so for ever
-                screen.say("not resumed", str(error), "warning", id=listed.id)
-                return None
+            return listed.path
     return None
+
+
+def _taken_up(path: Path) -> tuple[Job, Instrument, Session] | str:
+    """Take up a session if it can be gone on with as the command line says; else say why not."""
+    from edge.resume import resumed
+    from edge.session import SessionError
+
+    here = Path.cwd()
+    with ExitStack() as stack:
+        try:
+            job, instrument, session = resumed(path)
+            stack.enter_context(session)
+            with chdir(here):  # what the command line names
+                otherwise = _said_otherwise(job, session)
+        except (SessionError, ValueError, OSError) as error:
+            otherwise = str(error)
+        if otherwise:
+            os.chdir(here)
+            return otherwise
+        stack.pop_all()
+        return job, instrument, session
+
+
+def _said_otherwise(job: Job, session: Session) -> str:
+    """Say what the command line says otherwise than a session; empty if nothing.
+
+    A bundle or a profile is the same if its content is, by whatever path it is named.
+    """
+    from edge.bundle import load
+    from edge.profile import read_profile
+
+    header, gates = session.header, job.segmentation
+    begun_with = {
+        **vars(job),
+        **vars(job.plan),
+        **(vars(job.camera) if job.camera else {}),
+        **{gate: gates.get(gate) for gate in ("min_diameter_um", "max_diameter_um", "min_solidity")},
+        "drop_border": gates.get("keep_border") is False,
+        "give_up_seconds": job.camera and job.camera.give_up_s,
+        "sample_id": header.sample_id,
+        "operator": header.operator,
+    }
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE or name not in begun_with:
+            continue
+        said, was = context.params[name], begun_with[name]
+        if name == "bundle":
+            same = load(said).sha256 == header.bundle_sha256
+        elif name == "profile":
+            same = read_profile(Path(said)).sha256 == header.profile_sha256
+        else:
+            same = said == was
+        if not same:
+            before = f"with {was}" if was not in (None, "", False) else "without"
+            return f"{option.opts[0]} says {said}, and it was begun {before}"
+    return ""
+
+
+def _end(path: Path, why: str, screen: Screen) -> None:
+    """End a session that is not gone on with: a service that stopped here would stop so at every start."""
+    from edge.run import end_unfinished
+    from edge.session import SessionError
+
+    why = " ".join(why.split())
+    try:
+        end_unfinished(path, f"not gone on with: {why}")
+        said = f"session {path.stem} ends with what it counted, and another one begins: {why}"
+    except SessionError as error:
+        said = f"session {path.stem} stays as it is, and another one begins: {error}"
+    screen.say("not resumed", said, "warning", id=path.stem)

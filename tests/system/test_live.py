@@ -252,10 +252,16 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
     refused = leuko(tmp_path, "sessions", "resume")
     assert refused.returncode == 1
     assert "is not the one that it was begun with" in refused.stderr.splitlines()[-1]
+    (before,) = newest_first(tmp_path / "sessions")
+    assert before.state == "unfinished"
     done = leuko(tmp_path, *words, "--resume", "--until-seconds", "1")
     assert done.returncode == 0, done.stderr
     assert "not resumed" in [json.loads(line)["event"] for line in done.stderr.splitlines()]
-    assert [listed.state for listed in newest_first(tmp_path / "sessions")] == ["finished", "unfinished"]
+    new, old = newest_first(tmp_path / "sessions")
+    assert (new.state, old.state, old.frames) == ("finished", "finished", before.frames)
+    assert "is not the one that it was begun with" in old.reason
+    with read_session(old.path) as session:
+        assert session.verify() == []
 
 
 @pytest.mark.parametrize(
@@ -307,20 +313,69 @@ def test_a_camera_that_gives_no_frame_is_one_line_and_leaves_no_session(
     assert newest_first(tmp_path / "sessions") == []
 
 
-def test_a_session_is_gone_on_with_only_as_it_was_begun(tmp_path: Path) -> None:
-    words = ("count", "--camera", "simulate:8", "--bundle", "phantom3", "--until-cells", "25", "--resume")
-    with started(tmp_path, *words, "--sample", "Z", "--log", "json") as run:
+def test_a_session_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:8", "--until-cells", "25", "--min-diameter-um", "5", "--resume")
+    bundle = tmp_path / "b.tflite"
+    shutil.copy(ROOT / "edge" / "bundles" / "phantom3.tflite", bundle)
+    with started(tmp_path, *words, "--bundle", bundle, "--sample", "Z", "--log", "json") as run:
         after_frames(run, 1)
         run.kill()
-    for other in (("--sample", "OTHER"), ("--bundle", "hemocytometer"), ("--until-seconds", "9")):
-        refused = leuko(tmp_path, *words, *other)
-        assert refused.returncode == 1
-        assert f"{other[0]} says {other[1]}" in refused.stderr.splitlines()[-1]
-        assert refused.stdout == ""
-    done = leuko(tmp_path, *words, "--json")
+    for k, name in enumerate((f"{tmp_path}/../{tmp_path.name}/b.tflite", "phantom3", None)):
+        home = tmp_path / str(k)  # a session each
+        shutil.copytree(tmp_path / "sessions", home / "sessions")
+        done = leuko(home, *words, *(("--bundle", name) if name else ()), "--json")
+        assert done.returncode == 0, done.stderr
+        (listed,) = newest_first(home / "sessions")
+        assert (listed.id, listed.state) == (json.loads(done.stdout)["session"], "finished")
+
+
+@pytest.mark.parametrize(
+    ("other", "before"),
+    [
+        (("--sample", "OTHER"), "with Z"),
+        # which knows no simulated cell: the first difference is said
+        (("--bundle", "hemocytometer", "--until-seconds", "1"), "with phantom3"),
+        (("--until-seconds", "9.5"), "without"),
+        (("--exposure-us", "9000"), "without"),
+        (("--max-diameter-um", "40.5"), "without"),
+    ],
+)
+def test_a_session_that_was_begun_otherwise_ends_with_its_results(
+    tmp_path: Path, other: tuple[str, ...], before: str
+) -> None:
+    """As of a service whose options were changed while the power was off."""
+    words = ("count", "--camera", "simulate:8", "--resume", "--until-cells", "25", "--sample", "Z")
+    with started(tmp_path, *words, "--log", "json") as run:
+        after_frames(run, 2)
+        run.kill()
+    (begun,) = newest_first(tmp_path / "sessions")
+    done = leuko(tmp_path, *words, *other, "--json")
     assert done.returncode == 0, done.stderr
-    (listed,) = newest_first(tmp_path / "sessions")
-    assert (listed.id, listed.state) == (json.loads(done.stdout)["session"], "finished")
+    new, old = newest_first(tmp_path / "sessions")
+    assert (old.id, old.state, old.frames) == (begun.id, "finished", begun.frames)
+    assert (new.id, new.state) == (json.loads(done.stdout)["session"], "finished")
+    why = f"{other[0]} says {other[1]}, and it was begun {before}"
+    assert old.reason == f"not gone on with: {why}"
+    said = f"session {old.id} ends with what it counted, and another one begins: {why}"
+    assert said in done.stderr.splitlines()
+    with read_session(old.path) as session:
+        assert session.verify() == []
+        assert session.finished is not None
+        assert session.finished.result is not None
+        assert session.finished.result["counts"] == dict(session.totals().counts)
+        assert session.finished.result["stopped"] is True
+        assert session.finished.result["session"] == old.id
+
+
+def test_what_a_new_session_lacks_ends_no_old_one(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:8", "--resume", "--until-cells", "25")
+    with started(tmp_path, *words, "--log", "json") as run:
+        after_frames(run, 1)
+        run.kill()
+    done = leuko(tmp_path, *words, "--bundle", "nonesuch")
+    assert done.returncode == 1
+    assert "no bundle nonesuch" in done.stderr.splitlines()[-1]
+    assert len(unfinished(tmp_path / "sessions")) == 1
 
 
 def test_a_session_without_a_frame_is_not_gone_on_with(tmp_path: Path, frames: Path) -> None:
