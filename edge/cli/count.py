@@ -173,7 +173,7 @@ def count(
     --operator or --keep-crops, is kept as a session, with which leuko sessions goes on after a power cut.
 
     Exit code 0 when every frame was read, or a camera's count was stopped; 3 when some were not read, 1 when
-    none was, 130 when the count of files was stopped.
+    none was or the report could not be written, 130 when the count of files was stopped.
     """
     if bool(sources) == (camera_name is not None):
         raise click.UsageError("Say either SOURCE or --camera.")
