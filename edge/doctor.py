@@ -258,6 +258,8 @@ def check_bundles() -> Finding:
 
 def check_profile(path: Path, now: datetime | None = None) -> Finding:
     """Read the microscope's profile and the files that it names."""
+    from edge.bundle import load, shipped
+    from edge.job import odd_pixel
     from edge.profile import ProfileError, read_profile
 
     now = now or datetime.now(UTC)
@@ -283,6 +285,8 @@ def check_profile(path: Path, now: datetime | None = None) -> Finding:
     pixel = profile.pixel
     if pixel and flat and (pixel.width_px, pixel.height_px) != (flat.width_px, flat.height_px):
         odd.append("pixel and flat_field were measured on frames of different size")
+    if pixel and all(odd_pixel(pixel.pixel_um, load(name).manifest) for name in shipped()):
+        odd.append(f"no bundle that comes with leuko is for a pixel of {pixel.pixel_um:.4g} µm")
     size = "" if pixel is None else f"pixel {pixel.pixel_um:.4g} µm, "
     found = f"{size}SHA-256 {profile.sha256[:12]}, {path}"
     if odd:

@@ -32,6 +32,9 @@ SMOOTHING_PX = 2.0
 MIN_FRAMES = 5
 """Of fewer the median does not tell a cell that lies in two of them from the light."""
 
+LEAST_PX = 64
+"""Shorter side of the smallest frame: in less there is no light's fall-off to be told from a speck."""
+
 DARKEST = 30.0
 """Least median grey level of a blank frame: below, a grey level is more than 3 % of the light."""
 
@@ -85,8 +88,8 @@ class Illumination:
 def flat_field(frames: Iterable[Frame | FailedFrame]) -> Illumination:
     """Estimate the illumination from blank frames: their median, each taken relative to its own level.
 
-    Frames that are saturated, dark, of another size or brightness, or not blank are left out. A few cells and
-    specks in a frame do no harm if most others have none there.
+    Frames that are tiny, saturated, dark, of another size or brightness, or not blank are left out. A few
+    cells and specks in a frame do no harm if most others have none there.
 
     Parameters
     ----------
@@ -208,6 +211,8 @@ def read_gain(folder: Path, section: FlatField) -> Map:
 def _unfit(image: NDArray[np.uint8], shape: tuple[int, ...]) -> str:
     """Why a frame by itself cannot be used; empty if it can."""
     level, saturated = light(image)
+    if min(image.shape) < LEAST_PX:
+        return f"{image.shape[1]}×{image.shape[0]} px, too small: at least {LEAST_PX} px a side"
     if image.shape != shape:
         return f"{image.shape[1]}×{image.shape[0]} px, and the first frame has {shape[1]}×{shape[0]}"
     if saturated > MAX_SATURATED:

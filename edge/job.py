@@ -15,10 +15,27 @@ from edge import __version__
 from edge.bundle import Bundle, load
 from edge.cameras import CameraSettings
 from edge.flatfield import read_gain
+from edge.frames import list_files
 from edge.live import Policy
+from edge.manifest import Manifest
 from edge.plan import Plan
 from edge.profile import Profile, read_profile
 from edge.session import Header
+
+MAX_PIXEL_FACTOR = 1.4
+"""From how many times a bundle's pixel, or from what part of it, a frame's pixel is remarked upon: objectives
+are further apart, 40× and 60× at the least, and calibrations agree to a few percent."""
+
+
+def odd_pixel(pixel_um: float, bundle: Manifest) -> str:
+    """Say so if frames have another magnification than a bundle was trained at; empty if they have not."""
+    factor = pixel_um / bundle.pixel_um
+    if 1 / MAX_PIXEL_FACTOR <= factor <= MAX_PIXEL_FACTOR:
+        return ""
+    return (
+        f"a pixel of {pixel_um:.4g} µm is {factor:.2g} times that of bundle {bundle.name} "
+        f"({bundle.pixel_um:.4g} µm): check the calibration, and whether the bundle is for this objective"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +69,28 @@ class Instrument:
         read = read_profile(path)
         gain = read_gain(path.parent, read.flat_field) if read.flat_field else None
         return cls(loaded, read, gain)
+
+    @property
+    def calibrated(self) -> bool:
+        """The profile says what a frame's pixel is."""
+        return self.profile is not None and self.profile.pixel is not None
+
+    @property
+    def pixel_um(self) -> float:
+        """Side of a frame's pixel in the specimen, unless told: the profile's, else the bundle's."""
+        calibrated = self.profile and self.profile.pixel
+        return calibrated.pixel_um if calibrated else self.bundle.manifest.pixel_um
+
+    def size_px(self, *, profile_pixel: bool) -> tuple[int, int] | None:
+        """Width and height that a frame must have; None if any will do.
+
+        Parameters
+        ----------
+        profile_pixel : the pixel size is the profile's, which holds for frames of one size
+        """
+        profile = self.profile or Profile()
+        sized = profile.pixel if profile_pixel else profile.flat_field
+        return None if sized is None else (sized.width_px, sized.height_px)
 
 
 @dataclass(frozen=True)
@@ -125,6 +164,10 @@ class Job:
             "each_once": self.each_once,
         }
 
+    def count_files(self) -> int | None:
+        """Count the files that the sources name now; None of a camera, which has none."""
+        return None if self.camera else len(list_files(self.sources))
+
     def header(self, instrument: Instrument, sample_id: str, operator: str) -> Header:
         """State it as a session keeps it; `job_of` reads it back."""
         bundle, profile = instrument.bundle, instrument.profile
@@ -146,6 +189,7 @@ class Job:
                 "max_megapixels": self.max_megapixels,
                 "keep_crops": self.keep_crops,
                 "folder": str(Path.cwd()),
+                "files": self.count_files(),
             },
             plan=self.plan.stated(),
             sources=self.sources,
@@ -157,7 +201,7 @@ class Job:
 def job_of(header: Header) -> Job:
     """Read back what a session's header says was to be counted."""
     said = dict(header.parameters)
-    del said["folder"]
+    del said["folder"], said["files"]
     camera = said.pop("camera")
     return Job(
         sources=header.sources,

@@ -212,9 +212,14 @@ def _parse(text: str, path: Path) -> Profile:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ProfileError(f"{path}: not TOML ({error}); correct it by hand") from error
-    if raw.get("version") != VERSION or isinstance(raw["version"], bool):
+    if "version" not in raw:
         raise ProfileError(
-            f"{path}: version = {raw.get('version')!r}: this leuko reads version {VERSION}; "
+            f"{path}: version: missing; if it is a profile, put version = {VERSION} at its beginning, else "
+            "move it away and calibrate anew"
+        )
+    if raw["version"] != VERSION or isinstance(raw["version"], bool):
+        raise ProfileError(
+            f"{path}: version = {raw['version']!r}: this leuko reads version {VERSION}; "
             "move the file away and calibrate anew, or install the leuko that wrote it"
         )
     if odd := sorted(raw.keys() - _SECTIONS.keys() - {"version"}):

@@ -5,8 +5,10 @@ Everything is measured on a reduced or thinned frame, which costs a fraction of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
+from operator import gt, lt
 
 import cv2
 import numpy as np
@@ -103,29 +105,32 @@ def breaches(quality: Quality, limits: Limits) -> tuple[str, ...]:
     """Say which limits a frame is outside of, in words for the operator; empty if none."""
     q, at = quality, limits
     drift = q.brightness_drift or 0.0
-    shares = q.cells >= MIN_CELLS
-    found = [
-        (q.focus is not None and q.focus < at.min_focus, f"out of focus ({q.focus or 0:.2f})"),
-        (q.brightness < at.min_brightness, f"too dark (grey level {q.brightness:.0f})"),
-        (q.brightness > at.max_brightness, f"too bright (grey level {q.brightness:.0f})"),
-        (
-            abs(drift) > at.max_brightness_drift,
-            f"{abs(drift):.0%} {'brighter' if drift > 0 else 'darker'} than at calibration",
-        ),
-        (q.saturated_share > at.max_saturated_share, f"overexposed ({q.saturated_share:.1%} of the pixels)"),
-        (q.density_per_mm2 > at.max_density_per_mm2, f"too dense ({q.density_per_mm2:.0f} cells/mm²)"),
-        (
-            shares and (q.border_share or 0) > at.max_border_share,
-            f"{q.border_share or 0:.0%} of the cells cut by the edge",
-        ),
-        (
-            shares and (q.touching_share or 0) > at.max_touching_share,
-            f"{q.touching_share or 0:.0%} of the cells touch another",
-        ),
-        (q.dropped_before > at.max_dropped, f"{q.dropped_before} frames dropped before it"),
-        (q.late_ms > at.max_late_ms, f"{q.late_ms / 1000:.1f} s late"),
+    border, touching = (q.border_share, q.touching_share) if q.cells >= MIN_CELLS else (None, None)
+    drifted = f"{{}} {'brighter' if drift > 0 else 'darker'} than at calibration"
+    rows: list[tuple[float | None, Callable[[float, float], bool], float, str, str]] = [
+        (q.focus, lt, at.min_focus, ".2f", "out of focus ({})"),
+        (q.brightness, lt, at.min_brightness, ".0f", "too dark (grey level {})"),
+        (q.brightness, gt, at.max_brightness, ".0f", "too bright (grey level {})"),
+        (abs(drift), gt, at.max_brightness_drift, ".0%", drifted),
+        (q.saturated_share, gt, at.max_saturated_share, ".1%", "overexposed ({} of the pixels)"),
+        (q.density_per_mm2, gt, at.max_density_per_mm2, ".0f", "too dense ({} cells/mm²)"),
+        (border, gt, at.max_border_share, ".0%", "{} of the cells cut by the edge"),
+        (touching, gt, at.max_touching_share, ".0%", "{} of the cells touch another"),
+        (q.dropped_before, gt, at.max_dropped, ".0f", "{} frames dropped before it"),
+        (q.late_ms / 1000, gt, at.max_late_ms / 1000, ".1f", "{} s late"),
     ]
-    return tuple(words for out, words in found if out)
+    return tuple(
+        words.format(_apart(value, limit, form))
+        for value, beyond, limit, form, words in rows
+        if value is not None and beyond(value, limit)
+    )
+
+
+def _apart(value: float, limit: float, form: str) -> str:
+    """Write a value in a form, such as ``.2f``, with the further digits that tell it from its limit."""
+    digits, kind = int(form[1]), form[2]
+    forms = (f".{more}{kind}" for more in count(digits))
+    return next(said for form in forms if (said := format(value, form)) != format(limit, form))
 
 
 def light(image: NDArray[np.uint8]) -> tuple[float, float]:

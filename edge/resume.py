@@ -18,7 +18,7 @@ from edge.job import Instrument, Job, job_of
 from edge.pipeline import sha256_of
 from edge.quality import Quality
 from edge.segment import Cell
-from edge.session import FrameRecord, Session, SessionError, open_session
+from edge.session import FrameRecord, Header, Session, SessionError, open_session
 from edge.totals import Totals
 
 _Read = Encoded | Frame | FailedFrame
@@ -27,7 +27,7 @@ _Read = Encoded | Frame | FailedFrame
 def resumed(path: Path) -> tuple[Job, Instrument, Session]:
     """Take up an unfinished session: what was to be counted, with what, and where to go on.
 
-    The process moves into the folder that the session's relative names start from.
+    The process moves into the folder that the session's relative names start from; not if this fails.
 
     Raises
     ------
@@ -44,8 +44,10 @@ def resumed(path: Path) -> tuple[Job, Instrument, Session]:
             job = job_of(session.header)
         except (TypeError, KeyError) as error:
             raise SessionError(
-                f"{session.id}: begun with {session.header.software}: not to be gone on with"
+                f"{session.id}: begun with {session.header.software}: not to be gone on with; "
+                "what it counted stays in it"
             ) from error
+        stack.callback(os.chdir, Path.cwd())
         os.chdir(session.header.parameters["folder"])
         instrument = Instrument.load(job.bundle, job.profile)
         now = job.header(instrument, "", "")
@@ -104,6 +106,17 @@ def recalled(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
         Quality(**record.quality) if record.quality else None,
         record.breaches,
         None if None in identities else np.array(identities, np.int64),
+    )
+
+
+def other_files(header: Header, job: Job) -> str:
+    """Say so if a session's sources name more or fewer files than when it began; empty if they do not."""
+    before, now = header.parameters["files"], job.count_files()
+    if before == now:
+        return ""
+    return (
+        f"when the session began there were {before} files, and now there are {now}: "
+        "not the results of a count without an interruption"
     )
 
 

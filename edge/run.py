@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -20,7 +21,7 @@ from edge.classify import Classifier
 from edge.concentration import concentration, field_volume
 from edge.count import CountedFrame, Estimate, correct
 from edge.frames import Encoded, FailedFrame, Frame, read_encoded
-from edge.job import Instrument, Job
+from edge.job import Instrument, Job, odd_pixel
 from edge.live import live_frames
 from edge.manifest import Manifest
 from edge.once import Tracker
@@ -28,8 +29,8 @@ from edge.pipeline import count_frames, identifier, in_order
 from edge.profile import Profile
 from edge.report.files import LEUKOCYTES, Run, summary
 from edge.report.writer import ReportWriter
-from edge.resume import Known, add_again, left
-from edge.session import FrameRecord, Header, Session, create, frame_record
+from edge.resume import Known, add_again, left, other_files, resumed
+from edge.session import FrameRecord, Header, Session, SessionError, create, frame_record, open_session
 from edge.totals import Totals
 
 
@@ -38,6 +39,9 @@ class Observer(Protocol):
 
     def begun(self) -> None:
         """Take note that everything is ready for the first frame."""
+
+    def remarked(self, words: str) -> None:
+        """Take note, before the first frame, of what whoever reads the results has to know."""
 
     def kept(self, session: str) -> None:
         """Take note of the id of the session that keeps the frames."""
@@ -73,7 +77,7 @@ def carry_out(
 
     Returns
     -------
-    the results, and the report's page if there is one, or why it could not be written of a complete count
+    the results, and the report's page if there is one, or why it could not be written
 
     Raises
     ------
@@ -87,7 +91,7 @@ def carry_out(
     ValueError
         If a setting makes no sense, or there is a report that must not be replaced.
     OSError
-        If the report cannot be written, before the count's end.
+        If the report's folder cannot be written, before the first frame.
     """
     begun = time.monotonic()
     threads = threads or cores()
@@ -96,9 +100,8 @@ def carry_out(
     # half as many for the network: it waits for frames, or they for it, and waiting threads cost time too
     classifier = Classifier(bundle, threads=max(1, threads // 2))
     manifest = replace(bundle.manifest, reject_below=job.reject_below)
-    sized = profile.pixel if job.profile_pixel else profile.flat_field
-    size_px = None if sized is None else (sized.width_px, sized.height_px)
-    totals = Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
+    size_px = instrument.size_px(profile_pixel=job.profile_pixel)
+    totals = _totals(job, instrument, manifest)
     tracker = Tracker(job.each_once, pixel_um=job.pixel_um) if job.each_once else None
     known = Known()
     with ExitStack() as stack:
@@ -127,12 +130,17 @@ def carry_out(
             threads=threads,
             stop=stop,
         )
+        other = other_files(session.header, job) if isinstance(session, Session) else ""
+        remarks = _remarks(job, manifest, other)
+        for remark in remarks:
+            observer.remarked(remark)
         prepare = partial(_prepared, writer=writer, keep=session is not None, keep_crops=job.keep_crops)
         observer.begun()
         if isinstance(session, Session):
             observer.kept(session.id)
         ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
         batches = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
+        refused: OSError | None = None
         with _to_the_end(batches, stop) as frames:
             for frame in () if ended else frames:
                 if isinstance(session, Header):  # not before: nothing could go on with one without a frame
@@ -140,8 +148,11 @@ def carry_out(
                     observer.kept(session.id)
                 if session is not None and frame.record is not None:
                     session.add(frame.record)
-                if writer is not None and isinstance(frame.result, CountedFrame):
-                    writer.add(frame.result, frame.picture)
+                if writer is not None and refused is None and isinstance(frame.result, CountedFrame):
+                    try:
+                        writer.add(frame.result, frame.picture)
+                    except OSError as error:  # a report can be made anew, what was counted so far cannot
+                        refused = error
                 totals.add(frame.result)
                 observer.counted(frame.result, totals)
                 ended = job.plan.reached(totals.tally(), time.monotonic() - begun)
@@ -152,12 +163,58 @@ def carry_out(
             session = None
         seconds = time.monotonic() - begun
         run = _results(job, instrument, manifest, totals, seconds, stopped, ended, session)
+        run = replace(run, remarks=remarks, other_files=other != "")
         if session is not None:
             session.finish(ended or ("stopped" if stopped else "all frames"), summary(run))
+        if writer is None or refused is not None or not totals.hashes:
+            return run, refused
         try:
-            return run, writer.finish(run) if writer is not None and totals.hashes else None
+            return run, writer.finish(run)
         except OSError as error:  # the count is complete, and sealed
             return run, error
+
+
+def end_unfinished(path: Path, why: str) -> None:
+    """End a session that is not gone on with: it is sealed, with the results of what it counted.
+
+    Of a session whose bundle or profile is another one now, or that another version of leuko began, only the
+    records say what was counted.
+
+    Parameters
+    ----------
+    path : its file
+    why : the reason that it keeps, in words
+
+    Raises
+    ------
+    SessionError
+        If another process writes it, or it cannot be written.
+    """
+    here = Path.cwd()
+    try:
+        job, instrument, session = resumed(path)
+    except (SessionError, ValueError, OSError):
+        with open_session(path) as session:
+            session.finish(why)
+        return
+    os.chdir(here)
+    with session:
+        manifest = replace(instrument.bundle.manifest, reject_below=job.reject_below)
+        totals = _totals(job, instrument, manifest)
+        add_again(session, totals)
+        seconds = max(0.0, (datetime.now(UTC) - session.header.started).total_seconds())
+        run = _results(job, instrument, manifest, totals, seconds, True, None, session)
+        session.finish(why, summary(replace(run, remarks=_remarks(job, manifest))))
+
+
+def _totals(job: Job, instrument: Instrument, manifest: Manifest) -> Totals:
+    """Begin to add up."""
+    size_px = instrument.size_px(profile_pixel=job.profile_pixel)
+    return Totals(manifest, each_once=job.each_once is not None, field_px=size_px)
+
+
+def _remarks(job: Job, manifest: Manifest, *others: str) -> tuple[str, ...]:
+    return tuple(filter(None, (odd_pixel(job.pixel_um, manifest), *others)))
 
 
 def _frames(

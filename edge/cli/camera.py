@@ -12,15 +12,21 @@ import click
 from edge.cli.options import (
     FiniteRange,
     NamedPath,
+    bundle_option,
     json_option,
     one_line_errors,
+    pixel_option,
     quiet_libraries,
     stop_requests,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge.cameras import CameraSettings
     from edge.frames import Frame
+    from edge.job import Instrument
 
 
 FRAME_S = 5.0
@@ -84,6 +90,14 @@ def list_(as_json: bool) -> None:
 @click.option("--exposure-us", type=click.IntRange(1), help="Expose so long; the rest settles.")
 @click.option("--gain", type=FiniteRange(0), help="Amplify so much; the rest settles.")
 @size_option
+@bundle_option
+@click.option(
+    "--profile",
+    metavar="FILE",
+    type=NamedPath(dir_okay=False),
+    help="Calibration of the microscope; by default this device's.",
+)
+@pixel_option
 @timeout_option
 @json_option
 def preview(
@@ -92,30 +106,42 @@ def preview(
     exposure_us: int | None,
     gain: float | None,
     size: tuple[int, int] | None,
+    bundle: str,
+    profile: str | None,
+    pixel_um: float | None,
     timeout_s: float,
     as_json: bool,
 ) -> None:
     """Write one settled frame of CAMERA as a PNG, and print its numbers.
 
-    Brightness is the grey level of the clear field, 0 to 255; saturated the share of pixels at 255; focus the
-    variance of the Laplacian, which is largest where the image is sharpest.
+    Brightness is the grey level of the clear field, 0 to 255; saturated the share of pixels at 255; focus, 0
+    to 1 and largest where the image is sharpest, what leuko count holds against the profile's limit.
     """
     import cv2
 
     from edge.cameras import CameraSettings
     from edge.cameras.exposure import clear_field
     from edge.durable import write_atomically
+    from edge.job import Instrument
+    from edge.profile import Profile, default_path
 
+    with one_line_errors(ValueError):
+        if profile is None and default_path().exists():
+            profile = str(default_path())
+        instrument = Instrument.load(bundle, profile)
     locked = CameraSettings(exposure_us, gain)
     frame = _one_frame(name, size, locked if locked != CameraSettings() else None, timeout_s)
     image = frame.image
     height, width = image.shape
+    with one_line_errors(ValueError):  # a profile's pixel and flat field of different sizes
+        sharp, unknown = _focus(image, instrument, pixel_um)
     numbers = {
         "width": width,
         "height": height,
         "brightness": clear_field(image),
         "saturated": float((image == 255).mean()),
-        "focus": float(cv2.Laplacian(image, cv2.CV_32F).var()),
+        "focus": sharp,
+        "min_focus": (instrument.profile or Profile()).quality.min_focus,
     }
     with one_line_errors():
         write_atomically(out, cv2.imencode(".png", image)[1].tobytes())
@@ -123,9 +149,11 @@ def preview(
         said = {"camera": name, "file": str(out), **numbers, "settings": dict(frame.settings)}
         click.echo(json.dumps(said))
         return
+    least = f"at least {numbers['min_focus']:g}"
+    focused = f"not known: {unknown}" if sharp is None else f"{sharp:.3f}, {least}"
     click.echo(
         f"{width} x {height} px, brightness {numbers['brightness']:.1f}, "
-        f"saturated {numbers['saturated']:.2%}, focus {numbers['focus']:.1f}"
+        f"saturated {numbers['saturated']:.2%}, focus {focused}"
     )
     click.echo(f"preview: {out}", err=True)
 
@@ -148,6 +176,21 @@ def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: b
         click.echo(f"{setting} {value}")
     if not settings:
         click.echo(f"{name} has nothing to settle", err=True)
+
+
+def _focus(
+    image: NDArray[np.uint8], instrument: Instrument, pixel_um: float | None
+) -> tuple[float | None, str]:
+    """Focus of a frame, uint8 [h, w], as counting measures it; or None, and why."""
+    from edge.flatfield import flatten
+    from edge.quality import focus
+
+    size_px = instrument.size_px(profile_pixel=pixel_um is None and instrument.calibrated)
+    if size_px not in (None, image.shape[::-1]):
+        return None, f"the profile is for frames of {' x '.join(map(str, size_px or ()))} px"
+    if instrument.gain is not None:
+        image = flatten(image, instrument.gain)
+    return focus(image, pixel_um or instrument.pixel_um), "the frame shows no fine detail to judge it by"
 
 
 def _one_frame(

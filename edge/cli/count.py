@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack, chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edge.cli.camera import size_option
-from edge.cli.options import FiniteRange, NamedPath, json_option
+from edge.cli.options import FiniteRange, NamedPath, bundle_option, json_option, pixel_option
 from edge.cli.screen import Screen, counting, follow, log_option, threads_option
 
 if TYPE_CHECKING:
     from edge.job import Instrument, Job
     from edge.session import Session
+
+
+NAME_LETTERS = 200
+"""Longest name of a sample or an operator."""
+
+
+def _name(context: click.Context, parameter: click.Parameter, text: str | None) -> str:
+    """Refuse a name that says nothing, as of an unset shell variable; one left out is an empty one."""
+    if text is None:
+        return ""
+    if not text.strip():
+        raise click.BadParameter("an empty name", context, parameter)
+    if len(text) > NAME_LETTERS:
+        said = f"{len(text)} letters, and {NAME_LETTERS} are the most"
+        raise click.BadParameter(said, context, parameter)
+    return text
 
 
 @click.command()
@@ -46,16 +65,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="How long a camera that fails is opened anew before the count ends with an error.",
 )
-@click.option(
-    "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
-)
+@bundle_option
 @click.option("--out", type=NamedPath(file_okay=False, path_type=Path), help="Write the report here.")
 @click.option("--force", is_flag=True, help="Replace an earlier count in the --out folder.")
-@click.option(
-    "--pixel-um",
-    type=FiniteRange(0.005, 10),
-    help="Side of a frame's pixel in the specimen, µm; by default the profile's, else the bundle's.",
-)
+@pixel_option
 @click.option(
     "--profile",
     metavar="FILE",
@@ -105,13 +118,16 @@ if TYPE_CHECKING:
 @click.option(
     "--session", "asked_session", is_flag=True, help="Keep every frame's record; a camera always does."
 )
-@click.option("--sample", "sample_id", default="", metavar="ID", help="Of the sample; kept in the session.")
-@click.option("--operator", default="", metavar="NAME", help="Who counts; kept in the session.")
+@click.option(
+    "--sample", "sample_id", callback=_name, metavar="ID", help="Of the sample; kept in the session."
+)
+@click.option("--operator", callback=_name, metavar="NAME", help="Who counts; kept in the session.")
 @click.option("--keep-crops", is_flag=True, help="Keep each cell's image in the session.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the newest unfinished session of this camera, as it was begun, if there is one.",
+    help="Go on with the newest unfinished session of this camera, if there is one. One that was begun with"
+    " other options is ended, and another one begins.",
 )
 @threads_option
 @log_option
@@ -157,7 +173,7 @@ def count(
     --operator or --keep-crops, is kept as a session, with which leuko sessions goes on after a power cut.
 
     Exit code 0 when every frame was read, or a camera's count was stopped; 3 when some were not read, 1 when
-    none was, 130 when the count of files was stopped.
+    none was or the report could not be written, 130 when the count of files was stopped.
     """
     if bool(sources) == (camera_name is not None):
         raise click.UsageError("Say either SOURCE or --camera.")
@@ -172,9 +188,10 @@ def count(
     from edge.profile import default_path
 
     with counting(log_form) as screen:
-        if resume and camera_name and (found := _unfinished_of(camera_name, screen)):
+        unfinished = _unfinished_of(camera_name) if resume and camera_name else None
+        found = _taken_up(unfinished) if unfinished else ""
+        if not isinstance(found, str):
             with found[2]:
-                _refuse_another(found[0], found[2])
                 if out is not None:
                     screen.say("no report", "no report: the frames before the interruption were not kept")
                 follow(screen, *found, threads=threads, as_json=as_json)
@@ -182,17 +199,15 @@ def count(
         if profile is None and camera_name is not None and default_path().exists():
             profile = str(default_path())
         instrument = Instrument.load(bundle, profile)
-        manifest, calibrated = instrument.bundle.manifest, instrument.profile and instrument.profile.pixel
+        manifest = instrument.bundle.manifest
         if until_halfwidth is not None and len(manifest.counted) < 2:
             raise ValueError(
                 f"bundle {manifest.name} counts one label, whose fraction is always 1: no --until-halfwidth"
             )
-        profile_pixel = pixel_um is None and calibrated is not None
-        if pixel_um is None and calibrated:
-            pixel_um = calibrated.pixel_um
-        elif pixel_um is None:
-            pixel_um = manifest.pixel_um
-            said = f"pixel size taken from the bundle, {pixel_um:.4g} µm; say --pixel-um if yours differs"
+        profile_pixel = pixel_um is None and instrument.calibrated
+        if pixel_um is None and not profile_pixel:
+            taken = f"{instrument.pixel_um:.4g} µm"
+            said = f"pixel size taken from the bundle, {taken}; say --pixel-um if yours differs"
             screen.say("pixel size", said)
         gates = {
             "min_diameter_um": min_diameter_um,
@@ -211,7 +226,7 @@ def count(
             profile=profile,
             sources=(camera_name,) if camera_name else sources,
             camera=camera,
-            pixel_um=pixel_um,
+            pixel_um=instrument.pixel_um if pixel_um is None else pixel_um,
             profile_pixel=profile_pixel,
             reject_below=manifest.reject_below if reject_below is None else reject_below,
             segmentation={name: value for name, value in gates.items() if value is not None},
@@ -223,41 +238,89 @@ def count(
         )
         kept = camera or asked_session or sample_id or operator or keep_crops
         header = job.header(instrument, sample_id, operator) if kept else None
+        if unfinished:
+            _end(unfinished, found, screen)
         follow(screen, job, instrument, header, out=out, force=force, threads=threads, as_json=as_json)
 
 
-def _refuse_another(job: Job, session: Session) -> None:
-    """Refuse what the command line says otherwise than the session that it would go on with."""
-    begun_with = {
-        **vars(job),
-        **vars(job.plan),
-        "sample_id": session.header.sample_id,
-        "operator": session.header.operator,
-    }
-    context = click.get_current_context()
-    for option in context.command.params:
-        name = option.name or ""
-        said = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if said and name in begun_with and context.params[name] != begun_with[name]:
-            was, flag = begun_with[name], option.opts[0]
-            before = f"with {was}" if was not in (None, "", False) else "without"
-            raise ValueError(
-                f"session {session.id} was begun {before}, and {flag} says {context.params[name]}: resume it"
-                f" without {flag}, or end it first (leuko sessions resume {session.id}, Ctrl-C)"
-            )
-
-
-def _unfinished_of(camera: str, screen: Screen) -> tuple[Job, Instrument, Session] | None:
-    """Take up the newest unfinished session of a camera, if there is one that can be gone on with."""
-    from edge.resume import resumed
-    from edge.session import SessionError, newest_first
+def _unfinished_of(camera: str) -> Path | None:
+    """Find the newest unfinished session of a camera."""
+    from edge.session import newest_first
 
     for listed in newest_first():
         meant = listed.header is not None and listed.header.sources == (camera,)
         if listed.state == "unfinished" and listed.frames and meant:
-            try:
-                return resumed(listed.path)
-            except SessionError as error:  # a service that ended here would end so for ever
-                screen.say("not resumed", str(error), "warning", id=listed.id)
-                return None
+            return listed.path
     return None
+
+
+def _taken_up(path: Path) -> tuple[Job, Instrument, Session] | str:
+    """Take up a session if it can be gone on with as the command line says; else say why not."""
+    from edge.resume import resumed
+    from edge.session import SessionError
+
+    here = Path.cwd()
+    with ExitStack() as stack:
+        try:
+            job, instrument, session = resumed(path)
+            stack.enter_context(session)
+            with chdir(here):  # what the command line names
+                otherwise = _said_otherwise(job, session)
+        except (SessionError, ValueError, OSError) as error:
+            otherwise = str(error)
+        if otherwise:
+            os.chdir(here)
+            return otherwise
+        stack.pop_all()
+        return job, instrument, session
+
+
+def _said_otherwise(job: Job, session: Session) -> str:
+    """Say what the command line says otherwise than a session; empty if nothing.
+
+    A bundle or a profile is the same if its content is, by whatever path it is named.
+    """
+    from edge.bundle import load
+    from edge.profile import read_profile
+
+    header, gates = session.header, job.segmentation
+    begun_with = {
+        **vars(job),
+        **vars(job.plan),
+        **(vars(job.camera) if job.camera else {}),
+        **{gate: gates.get(gate) for gate in ("min_diameter_um", "max_diameter_um", "min_solidity")},
+        "drop_border": gates.get("keep_border") is False,
+        "give_up_seconds": job.camera and job.camera.give_up_s,
+        "sample_id": header.sample_id,
+        "operator": header.operator,
+    }
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE or name not in begun_with:
+            continue
+        said, was = context.params[name], begun_with[name]
+        if name == "bundle":
+            same = load(said).sha256 == header.bundle_sha256
+        elif name == "profile":
+            same = read_profile(Path(said)).sha256 == header.profile_sha256
+        else:
+            same = said == was
+        if not same:
+            before = f"with {was}" if was not in (None, "", False) else "without"
+            return f"{option.opts[0]} says {said}, and it was begun {before}"
+    return ""
+
+
+def _end(path: Path, why: str, screen: Screen) -> None:
+    """End a session that is not gone on with: a service that stopped here would stop so at every start."""
+    from edge.run import end_unfinished
+    from edge.session import SessionError
+
+    why = " ".join(why.split())
+    try:
+        end_unfinished(path, f"not gone on with: {why}")
+        said = f"session {path.stem} ends with what it counted, and another one begins: {why}"
+    except SessionError as error:
+        said = f"session {path.stem} stays as it is, and another one begins: {error}"
+    screen.say("not resumed", said, "warning", id=path.stem)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import NamedPath, json_option
+from edge.cli.options import NamedPath, json_option, one_line_errors
 
 
 @click.command()
@@ -27,8 +27,10 @@ def doctor(profile: Path | None, as_json: bool) -> None:
     from edge.doctor import examine
     from edge.profile import default_path
 
+    with one_line_errors():
+        profile = profile or default_path()
     findings = []
-    for finding in examine(profile or default_path()):
+    for finding in examine(profile):
         findings.append(finding)
         if not as_json:
             click.echo(f"{finding.status:8} {finding.check:8} {finding.found}")

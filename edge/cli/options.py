@@ -104,3 +104,11 @@ def stop_requests() -> Iterator[threading.Event]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+bundle_option = click.option(
+    "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
+)
+pixel_option = click.option(
+    "--pixel-um",
+    type=FiniteRange(0.005, 10),
+    help="Side of a frame's pixel in the specimen, µm; by default the profile's, else the bundle's.",
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -146,6 +146,10 @@ class Screen:
         self._notifier.ready()
         self._notifier.alive()
 
+    def remarked(self, words: str) -> None:
+        """Show what whoever reads the results has to know."""
+        self.say("remark", words, "warning")
+
     def kept(self, session: str) -> None:
         """Name the session that keeps the frames."""
         self._session = session
@@ -199,7 +203,7 @@ class Screen:
             self.say("nothing counted", f"nothing was counted: {why} before the first frame")
         if isinstance(page, OSError):
             where = f"{page.filename}: {page.strerror}"
-            raise click.ClickException(f"no report in {where}; the count is complete, its results are above")
+            raise click.ClickException(f"no report in {where}; what was counted is above")
         if page is not None:
             self.say("report", f"report: {page}", path=str(page))
             if not self._as_json:
@@ -207,13 +211,20 @@ class Screen:
         if run.stopped:
             if tally.frames_read:
                 self.say("stopped", f"stopped after {tally.frames_read} frames; they are counted")
+            elif tally.failed:
+                self.say("stopped", f"stopped after {len(tally.failed)} frames; {_unreadable(tally.failed)}")
             raise click.exceptions.Exit(0 if live else INTERRUPTED)
         if not tally.frames_read and tally.failed:
-            first, *more = tally.failed
-            rest = f" (and {len(more)} more)" if more else ""
-            raise click.ClickException(f"no frame could be read: {first.name}: {first.reason}{rest}")
-        if tally.failed and not live:
+            raise click.ClickException(_unreadable(tally.failed))
+        if (tally.failed or run.other_files) and not live:
             raise click.exceptions.Exit(SOME_FAILED)
+
+
+def _unreadable(failed: Sequence[FailedFrame]) -> str:
+    """Say of frames that all could not be read why the first one could not."""
+    first, *more = failed
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"no frame could be read: {first.name}: {first.reason}{rest}"
 
 
 class _Relay(logging.Handler):

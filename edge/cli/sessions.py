@@ -16,6 +16,9 @@ from edge.cli.tables import new_table, plain, print_table
 if TYPE_CHECKING:
     from edge.session import Header, StoredSession, Totals
 
+NAME_SHOWN = 24
+"""Letters of a sample's or an operator's name in the list; all are in ``--json`` and in ``show``."""
+
 session_argument = click.argument("session", default="latest", type=NamedPath(path_type=str))
 
 
@@ -58,7 +61,7 @@ def list_sessions(as_json: bool) -> None:
     for one in listed:
         about = (one.header.sample_id, one.header.operator) if one.header else ("", "")
         table.add_row(
-            *map(plain, (one.id, *about, one.state, str(one.frames), str(one.cells))),
+            *map(plain, (one.id, *map(_short, about), one.state, str(one.frames), str(one.cells))),
             plain(one.header.bundle if one.header else ""),
             plain(one.reason),
             style="red" if one.state == "unreadable" else "",
@@ -170,6 +173,11 @@ def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_js
         return
     for path in written:
         click.echo(path)
+
+
+def _short(name: str) -> str:
+    """As much of a name as leaves room for the rest of the table."""
+    return name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN - 1]}…"
 
 
 def _read(name: str) -> StoredSession:

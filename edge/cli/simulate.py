@@ -42,7 +42,11 @@ _NUMBER = FiniteRange(0, 2000)
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=NamedPath(file_okay=False))
-@click.option("--frames", type=click.IntRange(1, 9999), help="Number of frames; needed without --scan.")
+@click.option(
+    "--frames",
+    type=click.IntRange(1, 9999),
+    help="Number of frames; needed without --scan. Of a scan, the first so many.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same sample.")
 @click.option(
     "--mix",
@@ -134,5 +138,6 @@ def simulate(
         hidden = not console.is_terminal
         for _ in track(written, "simulating", frames, console=console, disable=hidden, transient=True):
             pass
-    console.print(f"simulated frames: {frames}, seed: {seed}", highlight=False)
+    of = f" of the scan's {motion.frames}" if isinstance(motion, Scan) and frames < motion.frames else ""
+    console.print(f"simulated frames: {frames}{of}, seed: {seed}", highlight=False)
     click.echo(json.dumps({"directory": directory, "frames": frames, "seed": seed}) if as_json else directory)

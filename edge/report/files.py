@@ -50,6 +50,8 @@ class Run:
     quality : measure → how it ran over the frames
     out : name of each frame beyond a limit of quality, and the limits, in words
     session : id of the session that keeps every frame's record; empty without one
+    remarks : what whoever reads the results has to know, a sentence each
+    other_files : it was gone on with, and there were more or fewer files than when it began
     """
 
     tally: Tally
@@ -72,6 +74,8 @@ class Run:
     quality: Mapping[str, Spread] = field(default_factory=dict)
     out: tuple[tuple[str, tuple[str, ...]], ...] = ()
     session: str = ""
+    remarks: tuple[str, ...] = ()
+    other_files: bool = False
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -95,6 +99,7 @@ def summary(run: Run) -> dict[str, Any]:
             "measures": {name: asdict(spread) for name, spread in run.quality.items()},
             "out": [{"name": name, "breaches": list(breaches)} for name, breaches in run.out],
         },
+        "remarks": list(run.remarks),
         "stopped": run.stopped,
         "plan": dict(run.plan),
         "ended": run.ended or None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -93,7 +94,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         _named(run.sources),
         sections,
         heading=f"{tally.leukocytes:,} leukocytes",
-        notices=("Stopped before the last frame" if run.stopped else "", manifest.notice),
+        notices=("Stopped before the last frame" if run.stopped else "", *run.remarks, manifest.notice),
         figures=_figures(run),
         ending=f"{run.finished:%Y-%m-%d %H:%M %Z}".strip(),
     )
@@ -126,8 +127,10 @@ def whole_interval(count: Estimate) -> str:
 
 
 def per_ul(amount: Estimate) -> str:
-    """Concentration, with its interval."""
-    return f"{amount.value:,.0f} cells/µL, 95 % interval {amount.low:,.0f}–{amount.high:,.0f}"
+    """Concentration, with its interval: whole cells, or two digits of the upper end, which is above 0."""
+    decimals = max(0, 1 - math.floor(math.log10(amount.high)))
+    value, low, high = (f"{number:,.{decimals}f}" for number in (amount.value, amount.low, amount.high))
+    return f"{value} cells/µL, 95 % interval {low}–{high}"
 
 
 def not_corrected(corrected: Correction) -> str:

@@ -115,6 +115,8 @@ def print_table(run: Run, console: Console) -> None:
         lines.append(f"Session: {run.session}")
     for line in lines:
         console.print(plain(line), soft_wrap=True)
+    for remark in run.remarks:
+        console.print(plain(f"Remark: {remark}"), style="bold yellow", soft_wrap=True)
     if manifest.notice:
         console.print(plain(manifest.notice), style="bold yellow")
     console.print(RESEARCH_USE, style="bold", highlight=False)

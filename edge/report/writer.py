@@ -35,7 +35,7 @@ class ReportWriter:
     The folder holds ``cells.csv``, ``annotated/``, ``summary.json`` and ``report.html``. Those of an earlier
     count are replaced if that is asked for; its summary and page go first, so that a count cut short never
     looks finished. A context manager: however it ends, the cells up to then are in ``cells.csv``, unless the
-    disk refused: then nothing stays that would be in the way of the next try.
+    disk refused: then nothing stays that would be in the way of the next try, and nothing more is taken.
 
     The page shows a fixed number of cells a label and of frames: those whose content has the smallest hashes,
     a random sample that is the same on every machine and whatever the order.
@@ -74,7 +74,7 @@ class ReportWriter:
         self._galleries: dict[str, _Sample] = {label: [] for label in (*manifest.labels, REJECTED)}
         self._frames: _Sample = []
         self._cells = 0
-        self._written = self._refused = False
+        self._written = False
         write_cells_header(self._csv, each_once=each_once)
 
     def __enter__(self) -> ReportWriter:
@@ -83,13 +83,19 @@ class ReportWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._written:
+            self._discard()
         with suppress(OSError):  # a full disk refuses once more
             self._csv.close()
-        if self._refused or not self._written:  # nothing is in the way of the next try
+
+    def _discard(self) -> None:
+        """Leave nothing that would be in the way of the next try, or of a session on the same full disk."""
+        with suppress(OSError):  # closes the file all the same
+            self._csv.close()
+        with suppress(OSError):  # a disk that has become read-only
             self._clear()
             (self._directory / "cells.csv").unlink(missing_ok=True)
-            with suppress(OSError):
-                self._annotated.rmdir()
+            self._annotated.rmdir()
 
     def _clear(self) -> None:
         """Remove all but the table of cells."""
@@ -115,11 +121,11 @@ class ReportWriter:
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
-        """Note that the disk refused, and name the folder: a full one names no file."""
+        """Give up a report that the disk refused, and name the folder: a full one names no file."""
         try:
             yield
         except OSError as error:
-            self._refused = True
+            self._discard()
             raise OSError(error.errno, error.strerror, str(self._directory)) from error
 
     def _add(self, counted: CountedFrame, drawn: bytes) -> None:

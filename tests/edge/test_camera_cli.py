@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -14,15 +16,22 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge.cameras.simulated import SimulatedCamera
-from edge.cli.camera import camera
+from edge.cli import main
+from edge.flatfield import flat_field, flatten, read_gain, write_light
 from edge.frames import Frame
+from edge.profile import Limits, Pixel, Profile, write_profile
+from edge.quality import focus
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = ("--size", "160x120")
 
 
+def leuko(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
 def run(*words: str | Path) -> Result:
-    return CliRunner().invoke(camera, [str(word) for word in words])
+    return leuko("camera", *words)
 
 
 def test_the_list_names_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +61,12 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
     assert said["brightness"] == pytest.approx(np.median(image), abs=4)
     assert said["saturated"] == pytest.approx((image == 255).mean())
 
+    assert (said["focus"], said["min_focus"]) == (None, 0.25)
+
     line = run("preview", "simulate:6", "--out", out, *SIZE)
     assert line.stdout == (
         f"160 x 120 px, brightness {said['brightness']:.1f}, saturated {said['saturated']:.2%}, "
-        f"focus {said['focus']:.1f}\n"
+        "focus not known: the frame shows no fine detail to judge it by\n"
     )
     assert line.stderr == f"preview: {out}\n"
 
@@ -69,16 +80,46 @@ def test_exposure_and_gain_can_be_given(tmp_path: Path) -> None:
     assert bright["brightness"] == pytest.approx(3 * dark["brightness"], rel=0.05)
 
 
-def test_focus_is_largest_in_focus(tmp_path: Path) -> None:
-    frame = SimulatedCamera(3, size=(160, 120)).grab(1)
+def test_the_focus_is_the_one_that_counting_measures(tmp_path: Path) -> None:
+    frame = SimulatedCamera(3, size=(640, 480)).grab(1)
     assert isinstance(frame, Frame)
-    numbers = []
-    for sigma in (0.01, 2.0):
-        (tmp_path / str(sigma)).mkdir()
-        cv2.imwrite(str(tmp_path / str(sigma) / "a.tif"), cv2.GaussianBlur(frame.image, (0, 0), sigma))
-        result = run("preview", f"video:{tmp_path}/{sigma}/a.tif", "--out", tmp_path / "p.png", "--json")
-        numbers.append(json.loads(result.stdout)["focus"])
-    assert numbers[0] > 5 * numbers[1]
+    for blur_px in (0.01, 8.0):
+        file = tmp_path / f"{blur_px}.tif"
+        cv2.imwrite(str(file), cv2.GaussianBlur(frame.image, (0, 0), blur_px))
+        image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        assert image is not None
+        for um, pixel in ((("--pixel-um", "0.1"), 0.1), ((), 0.125)):
+            words = ("preview", f"video:{file}", "--out", tmp_path / "p.png", *um)
+            said = json.loads(run(*words, "--json").stdout)
+            assert said["focus"] == focus(np.asarray(image, np.uint8), pixel)
+            assert run(*words).stdout.endswith(f", focus {said['focus']:.3f}, at least 0.25\n")
+            counted = leuko("count", file, *um, "--json")
+            assert json.loads(counted.stdout)["quality"]["measures"]["focus"]["median"] == said["focus"]
+
+
+def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    shade = np.linspace(0.5, 1, 640, dtype=np.float32)[None].repeat(480, axis=0)
+    blank = np.rint(200 * shade).astype(np.uint8)
+    section = write_light(tmp_path, flat_field(Frame(blank, str(k), k, 0) for k in range(5)), now)
+    profile = tmp_path / "profile.toml"
+    calibrated = Pixel(0.2, 0.001, 640, 480, "simulated", now)
+    write_profile(profile, Profile(calibrated, section, quality=Limits(min_focus=0.4)))
+    out = ("--out", tmp_path / "p.png", "--profile", profile, "--json")
+    said = json.loads(run("preview", "simulate:3", *out, "--size", "640x480").stdout)
+    image = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    corrected = flatten(np.asarray(image, np.uint8), read_gain(tmp_path, section))
+    assert (said["focus"], said["min_focus"]) == (focus(corrected, 0.2), 0.4)
+    other = run("preview", "simulate:3", *out[:-1], "--size", "800x600")
+    assert other.stdout.endswith(", focus not known: the profile is for frames of 640 x 480 px\n")
+    write_profile(profile, Profile(replace(calibrated, width_px=800, height_px=600), section))
+    odd = run("preview", "simulate:3", *out, "--size", "800x600")
+    assert (odd.exit_code, odd.stderr.count("\n")) == (1, 1)
+    assert "a frame of 800×600 px, and a flat field of 640×480: calibrate it anew" in odd.stderr
+    broken = run("preview", "simulate:3", "--out", tmp_path / "q.png", "--profile", tmp_path / "absent.toml")
+    assert broken.stderr.startswith(f"Error: {tmp_path / 'absent.toml'}: no such profile")
+    assert not (tmp_path / "q.png").exists()
 
 
 def test_an_empty_folder_is_not_waited_for_without_end(

@@ -37,7 +37,7 @@ def calibrated(folder: Path, date: datetime = NOW) -> Path:
     folder.mkdir(exist_ok=True)
     light = np.linspace(0.9, 1.1, 48 * 64, dtype=np.float32).reshape(48, 64)
     flat = write_light(folder, Illumination(light, 150.0, 9, 640, 480, ()), date)
-    pixel = Pixel(0.2, 0.001, 640, 480, "grid", date)
+    pixel = Pixel(0.15, 0.001, 640, 480, "grid", date)
     write_profile(folder / "profile.toml", Profile(pixel, flat, Volume(100.0, 1.0, 1.0, date)))
     return folder / "profile.toml"
 
@@ -269,15 +269,19 @@ def test_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_profiles(home: Path) -> None:
     path = calibrated(home)
     assert doctor.check_profile(path, NOW + timedelta(days=3)).status == "ok"
-    assert "pixel 0.2 µm, SHA-256 " in doctor.check_profile(path, NOW).found
+    assert "pixel 0.15 µm, SHA-256 " in doctor.check_profile(path, NOW).found
     assert "pixel is 400 days old" in doctor.check_profile(path, NOW + timedelta(days=400)).found
     assert "volume is dated in the future" in doctor.check_profile(path, NOW - timedelta(days=9)).found
-    write_profile(path, replace(read_profile(path), volume=None, pixel=Pixel(0.2, 0, 1, 1, "grid", NOW)))
+    write_profile(path, replace(read_profile(path), volume=None, pixel=Pixel(0.15, 0, 1, 1, "grid", NOW)))
     found = doctor.check_profile(path, NOW)
     assert found.status == "warning"
     assert found.found.endswith(
         "volume is missing; pixel and flat_field were measured on frames of different size"
     )
+    write_profile(path, replace(read_profile(path), pixel=Pixel(0.5, 0, 640, 480, "grid", NOW)))
+    found = doctor.check_profile(path, NOW)
+    assert found.status == "warning"
+    assert found.found.endswith("no bundle that comes with leuko is for a pixel of 0.5 µm")
     for flat in home.glob("flatfield-*.png"):
         flat.unlink()
     found = doctor.check_profile(path, NOW)

@@ -122,6 +122,13 @@ def test_too_few_frames_say_why() -> None:
         flat_field([])
 
 
+def test_frames_too_small_to_say_anything_are_refused() -> None:
+    said = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: at least 64 px a side\)$"
+    with pytest.raises(FlatFieldError, match=said):
+        flat_field(frames(*(blank(k)[:2, :3] for k in range(6))))
+    assert flat_field(frames(*(blank(k)[:64, :64] for k in range(6)))).frames == 6
+
+
 def test_what_all_frames_show_is_no_lamp() -> None:
     with pytest.raises(FlatFieldError, match="not blank: all frames show the same on"):
         flat_field(frames(*[blank(3, cells=60)] * 6))

@@ -128,7 +128,8 @@ VOLUME = "[volume]\ndepth_um = {}\ndepth_uncertainty_um = 0\ndilution = 1\ndate 
     [
         ("version = 2", "version = 2: this leuko reads version 1; move"),
         ("version = true", "version = True: "),
-        ("", "version = None: "),
+        ("", "version: missing; if it is a profile, put version = 1 at its beginning, else move it away and"),
+        ("[quality]\nversion = 1", "version: missing; "),
         (
             "version = 1\n[lens]",
             "lens: no such section; known are pixel, flat_field, volume, quality; remove",

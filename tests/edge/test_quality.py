@@ -187,6 +187,12 @@ GOOD = Quality(
         ({"touching_share": 0.7}, "70% of the cells touch another"),
         ({"dropped_before": 2}, "2 frames dropped before it"),
         ({"late_ms": 2500.0}, "2.5 s late"),
+        ({"focus": 0.2493}, "out of focus (0.249)"),
+        ({"brightness": 49.8}, "too dark (grey level 49.8)"),
+        ({"brightness_drift": -0.1004}, "10.04% darker than at calibration"),
+        ({"saturated_share": 0.01001}, "overexposed (1.001% of the pixels)"),
+        ({"border_share": 0.5 + 1e-9}, "50.0000001% of the cells cut by the edge"),
+        ({"late_ms": 2000.2}, "2.0002 s late"),
     ],
 )
 def test_each_breach_is_named_for_the_operator(changes: dict[str, float], said: str) -> None:

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from edge.bundle import Manifest, Quantisation, TrainingData
+from edge.concentration import FieldVolume, concentration
 from edge.count import REJECTED, CountedFrame, Estimate, assign, correct, likeliest, tally
 from edge.crop import Normalisation
 from edge.frames import FailedFrame, Frame
 from edge.report.annotate import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
 from edge.report.files import CELL_COLUMNS, RESEARCH_USE, Run, summary
-from edge.report.page import CORRECTED_IF, FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES
+from edge.report.page import CORRECTED_IF, FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES, per_ul
 from edge.report.table import print_table
 from edge.report.writer import ReportWriter
 from edge.segment import Cell
@@ -449,6 +450,7 @@ def full_run() -> Run:
         quality={"brightness": Spread(150.0, 31.0, 200.0), "dropped_before": Spread(0.0, 0.0, 2.0)},
         out=(("<b>.png", ("too dark (grey level 31)", "2 frames dropped before it")),),
         dropped=2,
+        remarks=("a pixel of <2> µm",),
     )
 
 
@@ -463,6 +465,7 @@ def test_plan_quality_volume_and_sightings_are_told(full_run: Run, tmp_path: Pat
         assert "5,210 cells/µL, 95 % interval 4,800–5,650" in text
         assert "too dark (grey level 31), 2 frames dropped before it" in text
         assert "2 dropped" in text
+        assert "a pixel of <2> µm" in text
     assert "in 1,234 sightings" in page
     assert "in 1234 sightings" in table
     assert "Quality: 1 of 3 frames beyond a limit" in table
@@ -472,6 +475,14 @@ def test_plan_quality_volume_and_sightings_are_told(full_run: Run, tmp_path: Pat
     assert said["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
     assert said["quality"]["out"][0]["name"] == "<b>.png"
     assert json.loads(json.dumps(said)) == said
+
+
+def test_few_cells_in_much_sample_are_not_rounded_to_none() -> None:
+    volume = FieldVolume(field_ul=0.05, relative_uncertainty=0.0, dilution=1.0)
+    # of no cell in 50 µL there may be 3.69 (the exact Poisson limit), which is 0.074 in a µL
+    assert per_ul(concentration(0, 1000, volume)) == "0.000 cells/µL, 95 % interval 0.000–0.074"
+    assert per_ul(concentration(100, 1000, volume)) == "2.0 cells/µL, 95 % interval 1.6–2.4"
+    assert per_ul(concentration(0, 1, volume)) == "0 cells/µL, 95 % interval 0–74"
 
 
 def test_why_there_is_no_concentration_is_told(tmp_path: Path) -> None:

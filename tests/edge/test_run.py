@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.exceptions import Exit
 
 from edge.bundle import load
 from edge.cameras import CameraError
+from edge.cli.screen import Screen
 from edge.concentration import concentration, field_volume, in_field
 from edge.count import CountedFrame
 from edge.flatfield import flat_field, read_gain, write_light
@@ -44,10 +47,15 @@ class Seen:
 
     def __init__(self, then: Callable[[int], None] = lambda frames: None) -> None:
         self.results: list[CountedFrame | FailedFrame] = []
+        self.remarks: list[str] = []
         self._then = then
 
     def begun(self) -> None:
         assert not self.results
+
+    def remarked(self, words: str) -> None:
+        assert not self.results
+        self.remarks.append(words)
 
     def kept(self, session: str) -> None:
         assert not self.results
@@ -161,6 +169,22 @@ def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, 
     camera = CameraJob("simulate")
     with pytest.raises(CameraError, match=r"simulate#0: 820 x 616 px, and profile .* is for another size"):
         carried_out(job(frames, sources=("simulate",), camera=camera, profile=str(path), profile_pixel=True))
+
+
+@pytest.mark.parametrize(("factor", "said"), [(0.5, "0.5 times"), (0.72, ""), (1.39, ""), (2.0, "2 times")])
+def test_a_pixel_far_from_the_bundles_is_remarked_upon(
+    frames: Path, tmp_path: Path, factor: float, said: str
+) -> None:
+    bundle_um = load("phantom3").manifest.pixel_um
+    path = tmp_path / "profile.toml"
+    write_profile(path, Profile(replace(PIXEL, pixel_um=factor * bundle_um)))
+    for changes in ({"profile": str(path), "profile_pixel": True}, {}):
+        asked = job(frames, pixel_um=factor * bundle_um, plan=Plan(until_cells=1), **changes)
+        seen = Seen()
+        run = carried_out(asked, seen)
+        assert list(run.remarks) == seen.remarks == summary(run)["remarks"]
+        assert len(run.remarks) == bool(said)
+        assert all(f" is {said} that of bundle phantom3 (0.125 µm)" in remark for remark in run.remarks)
 
 
 def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
@@ -299,6 +323,23 @@ def test_a_stop_keeps_whole_frames(frames: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_stop_among_unreadable_frames_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    for k in range(5):
+        (tmp_path / f"{k}.png").write_bytes(b"no image")
+    stop = threading.Event()
+    run = carried_out(job(tmp_path), Seen(lambda frames: stop.set() if frames == 2 else None), stop=stop)
+    with pytest.raises(Exit) as left, Screen(as_json) as screen:
+        screen.end(run, None, live=False, as_json=False)
+    assert left.value.exit_code == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    words = json.loads(line)["message"] if as_json else line
+    assert words.startswith(f"stopped after 2 frames; no frame could be read: {tmp_path / '0.png'}: ")
+    assert words.endswith(" (and 1 more)")
+
+
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
     """No thread outlives a count that fails."""
@@ -321,8 +362,13 @@ def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> No
 def test_a_session_of_another_kind_is_not_gone_on_with(frames: Path, tmp_path: Path) -> None:
     header = job(frames).header(Instrument.load("phantom3", None), "", "")
     create(replace(header, parameters={}, software="another"), tmp_path).close()
-    with pytest.raises(SessionError, match="begun with another"):
+    with pytest.raises(SessionError, match="begun with another: not to be gone on with; what it"):
         resumed(next(tmp_path.glob("*.db")))
+    fewer = {name: value for name, value in header.parameters.items() if name != "files"}
+    older = create(replace(header, parameters=fewer, software="an older one"), tmp_path)
+    older.close()
+    with pytest.raises(SessionError, match="begun with an older one: not to be gone on with"):
+        resumed(older.path)
 
 
 def test_what_is_refused_leaves_no_session(
@@ -339,11 +385,14 @@ def test_what_is_refused_leaves_no_session(
     assert [listed.id for listed in newest_first()] == [run.session]
 
 
-def test_a_report_that_cannot_be_written_does_not_cost_the_count(frames: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", [2, 5])
+def test_a_report_that_cannot_be_written_does_not_cost_the_count(
+    frames: Path, tmp_path: Path, at: int
+) -> None:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(frames: int) -> None:
-        if frames == 5:
+        if frames == at:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
 
     asked = job(frames)
@@ -357,6 +406,7 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_count(frames: Path, t
     assert run.tally.frames_read == 5
     assert isinstance(page, OSError)
     assert page.filename == str(tmp_path / "result")
+    assert list((tmp_path / "result").iterdir()) == []
     assert comparable(carried_out(asked, out=tmp_path / "result")) == comparable(run)
 
 

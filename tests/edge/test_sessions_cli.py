@@ -62,6 +62,15 @@ def test_list(two: list[str], home: Path) -> None:
     assert said[1]["path"] == str(home / "sessions" / f"{two[0]}.db")
 
 
+def test_a_long_name_leaves_room_in_the_list_only(home: Path) -> None:
+    with create(header(sample_id="S" * 200, operator="O" * 24)) as session:
+        session.add(record(0))
+    row = leuko("list").stdout.splitlines()[1].split()
+    assert row[1:4] == [f"{'S' * 23}…", "O" * 24, "unfinished"]
+    assert json.loads(leuko("list", "--json").stdout)[0]["header"]["sample_id"] == "S" * 200
+    assert "S" * 200 in leuko("show").stdout
+
+
 def test_no_session_yet() -> None:
     assert json.loads(leuko("list", "--json").stdout) == []
     assert leuko("list").stdout.splitlines()[0].startswith("Session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -207,6 +209,21 @@ def test_state_lies_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert settings.home() == tmp_path / ".local" / "state" / "leuko"
+
+
+def test_state_never_lies_wherever_a_command_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {"LEUKO_HOME": "", "XDG_STATE_HOME": "state", "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    assert settings.home() == tmp_path / ".local" / "state" / "leuko"
+    own = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    for relative in ("", "somewhere", "~"):
+        monkeypatch.setenv("HOME", relative)
+        assert settings.home() == own / ".local" / "state" / "leuko"
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)  # nobody's
+    for words in (("sessions", "list"), ("doctor",), ("bundle", "show", "phantom3")):
+        result = leuko(*words, code=1)
+        assert result.stderr.endswith("no home folder: set LEUKO_HOME to the folder of leuko's state\n")
+        assert result.stderr.count("\n") == 1
 
 
 def test_a_malformed_signature_is_refused() -> None:

@@ -160,6 +160,15 @@ def test_options_that_do_not_go_together_are_usage_errors(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_scan_cut_short_says_so(tmp_path: Path) -> None:
+    few = ["--cells-per-frame", "1", "--erythrocytes", "0", "--debris", "0"]
+    result = CliRunner().invoke(command, [str(tmp_path / "part"), "--scan", "2x2", "--frames", "1", *few])
+    assert result.exit_code == 0
+    assert result.stderr == "simulated frames: 1 of the scan's 4, seed: 0\n"
+    whole = CliRunner().invoke(command, [str(tmp_path / "whole"), "--scan", "2x1", *few])
+    assert whole.stderr == "simulated frames: 2, seed: 0\n"
+
+
 def test_more_frames_than_fields_are_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, [str(tmp_path), "--scan", "2x1", "--frames", "3"])
     assert result.exit_code == 1

@@ -106,6 +106,15 @@ def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
     assert said["session"] in page
 
 
+def test_a_pixel_far_from_the_bundles_is_one_line_before_the_first_frame(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate", "--until-cells", "1", "--pixel-um", "0.4", "--log", "json")
+    done = leuko(tmp_path, *words)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [event["event"] for event in events][:2] == ["remark", "session"]
+    assert events[0]["level"] == "warning"
+    assert f"Remark: {events[0]['message']}\n" in done.stdout
+
+
 def test_files_make_a_session_only_when_asked(frames: Path, tmp_path: Path) -> None:
     plain = leuko(tmp_path, "count", frames, "--json")
     assert not (tmp_path / "sessions").exists()
@@ -243,10 +252,16 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
     refused = leuko(tmp_path, "sessions", "resume")
     assert refused.returncode == 1
     assert "is not the one that it was begun with" in refused.stderr.splitlines()[-1]
+    (before,) = newest_first(tmp_path / "sessions")
+    assert before.state == "unfinished"
     done = leuko(tmp_path, *words, "--resume", "--until-seconds", "1")
     assert done.returncode == 0, done.stderr
     assert "not resumed" in [json.loads(line)["event"] for line in done.stderr.splitlines()]
-    assert [listed.state for listed in newest_first(tmp_path / "sessions")] == ["finished", "unfinished"]
+    new, old = newest_first(tmp_path / "sessions")
+    assert (new.state, old.state, old.frames) == ("finished", "finished", before.frames)
+    assert "is not the one that it was begun with" in old.reason
+    with read_session(old.path) as session:
+        assert session.verify() == []
 
 
 @pytest.mark.parametrize(
@@ -259,6 +274,9 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
         (("--camera", "simulate", "--until-halfwidth", "0.6"), 2, "--until-halfwidth"),
         (("--camera", "simulate", "--size", "big"), 2, "WIDTHxHEIGHT"),
         (("--camera", "simulate", "--size", "20000x20000"), 2, "more than --max-megapixels 100"),
+        (("absent", "--sample", ""), 2, "'--sample': an empty name"),
+        (("absent", "--operator", " "), 2, "'--operator': an empty name"),
+        (("absent", "--sample", "S" * 201), 2, "'--sample': 201 letters, and 200 are the most"),
         (("--camera", "nonesuch"), 1, "no kind of camera"),
         (("--camera", "simulate", "--profile", "absent.toml"), 1, "absent.toml: no such profile"),
         (("absent", "--bundle", "hemocytometer", "--until-halfwidth", "0.1"), 1, "no --until-halfwidth"),
@@ -295,20 +313,69 @@ def test_a_camera_that_gives_no_frame_is_one_line_and_leaves_no_session(
     assert newest_first(tmp_path / "sessions") == []
 
 
-def test_a_session_is_gone_on_with_only_as_it_was_begun(tmp_path: Path) -> None:
-    words = ("count", "--camera", "simulate:8", "--bundle", "phantom3", "--until-cells", "25", "--resume")
-    with started(tmp_path, *words, "--sample", "Z", "--log", "json") as run:
+def test_a_session_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:8", "--until-cells", "25", "--min-diameter-um", "5", "--resume")
+    bundle = tmp_path / "b.tflite"
+    shutil.copy(ROOT / "edge" / "bundles" / "phantom3.tflite", bundle)
+    with started(tmp_path, *words, "--bundle", bundle, "--sample", "Z", "--log", "json") as run:
         after_frames(run, 1)
         run.kill()
-    for other in (("--sample", "OTHER"), ("--bundle", "hemocytometer"), ("--until-seconds", "9")):
-        refused = leuko(tmp_path, *words, *other)
-        assert refused.returncode == 1
-        assert f"{other[0]} says {other[1]}" in refused.stderr.splitlines()[-1]
-        assert refused.stdout == ""
-    done = leuko(tmp_path, *words, "--json")
+    for k, name in enumerate((f"{tmp_path}/../{tmp_path.name}/b.tflite", "phantom3", None)):
+        home = tmp_path / str(k)  # a session each
+        shutil.copytree(tmp_path / "sessions", home / "sessions")
+        done = leuko(home, *words, *(("--bundle", name) if name else ()), "--json")
+        assert done.returncode == 0, done.stderr
+        (listed,) = newest_first(home / "sessions")
+        assert (listed.id, listed.state) == (json.loads(done.stdout)["session"], "finished")
+
+
+@pytest.mark.parametrize(
+    ("other", "before"),
+    [
+        (("--sample", "OTHER"), "with Z"),
+        # which knows no simulated cell: the first difference is said
+        (("--bundle", "hemocytometer", "--until-seconds", "1"), "with phantom3"),
+        (("--until-seconds", "9.5"), "without"),
+        (("--exposure-us", "9000"), "without"),
+        (("--max-diameter-um", "40.5"), "without"),
+    ],
+)
+def test_a_session_that_was_begun_otherwise_ends_with_its_results(
+    tmp_path: Path, other: tuple[str, ...], before: str
+) -> None:
+    """As of a service whose options were changed while the power was off."""
+    words = ("count", "--camera", "simulate:8", "--resume", "--until-cells", "25", "--sample", "Z")
+    with started(tmp_path, *words, "--log", "json") as run:
+        after_frames(run, 2)
+        run.kill()
+    (begun,) = newest_first(tmp_path / "sessions")
+    done = leuko(tmp_path, *words, *other, "--json")
     assert done.returncode == 0, done.stderr
-    (listed,) = newest_first(tmp_path / "sessions")
-    assert (listed.id, listed.state) == (json.loads(done.stdout)["session"], "finished")
+    new, old = newest_first(tmp_path / "sessions")
+    assert (old.id, old.state, old.frames) == (begun.id, "finished", begun.frames)
+    assert (new.id, new.state) == (json.loads(done.stdout)["session"], "finished")
+    why = f"{other[0]} says {other[1]}, and it was begun {before}"
+    assert old.reason == f"not gone on with: {why}"
+    said = f"session {old.id} ends with what it counted, and another one begins: {why}"
+    assert said in done.stderr.splitlines()
+    with read_session(old.path) as session:
+        assert session.verify() == []
+        assert session.finished is not None
+        assert session.finished.result is not None
+        assert session.finished.result["counts"] == dict(session.totals().counts)
+        assert session.finished.result["stopped"] is True
+        assert session.finished.result["session"] == old.id
+
+
+def test_what_a_new_session_lacks_ends_no_old_one(tmp_path: Path) -> None:
+    words = ("count", "--camera", "simulate:8", "--resume", "--until-cells", "25")
+    with started(tmp_path, *words, "--log", "json") as run:
+        after_frames(run, 1)
+        run.kill()
+    done = leuko(tmp_path, *words, "--bundle", "nonesuch")
+    assert done.returncode == 1
+    assert "no bundle nonesuch" in done.stderr.splitlines()[-1]
+    assert len(unfinished(tmp_path / "sessions")) == 1
 
 
 def test_a_session_without_a_frame_is_not_gone_on_with(tmp_path: Path, frames: Path) -> None:
@@ -341,6 +408,40 @@ def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) 
     assert leuko(tmp_path, "sessions", "resume").returncode == 0
 
 
+@pytest.mark.parametrize("change", ["fewer", "more"])
+def test_another_number_of_files_than_at_the_beginning_is_said(
+    frames: Path, tmp_path: Path, change: str
+) -> None:
+    shutil.copytree(frames, tmp_path / "frames")
+    words = ("count", tmp_path / "frames", "--session", "--log", "json", "--threads", "1")
+    with started(tmp_path, *words) as run:
+        after_frames(run, 3)
+        run.kill()
+    with read_session(unfinished(tmp_path / "sessions")[0]) as session:
+        before = [record.name for record in session.frames()]
+    if change == "fewer":
+        (tmp_path / "frames" / "frame_0008.png").unlink()
+    else:
+        shutil.copy(frames / "frame_0008.png", tmp_path / "frames" / "frame_0009.png")
+    now = 7 if change == "fewer" else 9
+    done = leuko(tmp_path, "sessions", "resume", "--json")
+    assert done.returncode == 3
+    remark = (
+        f"when the session began there were 8 files, and now there are {now}: "
+        "not the results of a count without an interruption"
+    )
+    assert done.stderr.splitlines()[0] == remark
+    said = json.loads(done.stdout)
+    assert said["remarks"] == [remark]
+    assert said["frames"] == {"read": now, "failed": []}
+    (listed,) = newest_first(tmp_path / "sessions")
+    assert (listed.state, listed.frames) == ("finished", now)
+    with read_session(listed.path) as session:
+        assert session.finished is not None
+        assert session.finished.result == said
+        assert [record.name for record in session.frames()][: len(before)] == before
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of half a megabyte."""
@@ -370,6 +471,17 @@ def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(small
     remount(small_disk, "size=64m")
     whole = leuko(small_disk / "whole", *words, "--json")
     assert counted(leuko(small_disk, "sessions", "resume", "--json").stdout) == counted(whole.stdout)
+
+
+def test_a_disk_that_is_full_of_the_report_costs_no_result(
+    frames: Path, tmp_path: Path, small_disk: Path
+) -> None:
+    done = leuko(tmp_path, "count", frames, "--out", small_disk / "result", "--json")
+    assert done.returncode == 1
+    error = f"Error: no report in {small_disk / 'result'}: No space left on device; what was counted is above"
+    assert done.stderr.splitlines()[-1] == error
+    assert counted(done.stdout) == counted(leuko(tmp_path, "count", frames, "--json").stdout)
+    assert list((small_disk / "result").iterdir()) == []
 
 
 def test_a_disk_that_is_read_only_is_one_line(small_disk: Path) -> None:
