@@ -20,7 +20,7 @@ from typing import Any
 
 from edge.durable import replaced_atomically
 from firmware_config.fence import FenceError
-from firmware_config.tree import Block, Edit, File, Link, Tree, Word
+from firmware_config.tree import Block, Edit, Entry, File, Link, Tree, Word
 
 FOLDER = "etc/leuko/firmware"
 RECORD = f"{FOLDER}/installed.json"
@@ -121,13 +121,15 @@ def plan(root: Path, tree: Tree) -> Plan:
         known = before.get(path)
         original = look(root, f"{BACKUP}/{path}") if known else now
         entry = tree.get(path)
+        then: State | None
         try:
-            then = _wanted(entry, now) if entry else _restored(known, now, original)
+            if entry is None:
+                then = _restored(known, now, original)
+            else:
+                then = _wanted(entry, now)
+                kept[path] = Kept(entry if isinstance(entry, Block | Word) else None, (then.digest,))
         except FenceError as error:
             raise InstallError(f"{root / path}: {error}") from error
-        if entry is not None and then is not None:
-            edit = entry if isinstance(entry, Block | Word) else None
-            kept[path] = Kept(edit, (then.digest,))
         if now == then:
             continue
         changes.append(Change(path, now, then))
@@ -136,28 +138,32 @@ def plan(root: Path, tree: Tree) -> Plan:
     return Plan(root, tuple(changes), tuple(edited), kept, before, folders)
 
 
-def _wanted(entry: File | Link | Block | Word, now: State | None) -> State | None:
+def _wanted(entry: Entry, now: State | None) -> State:
     if isinstance(entry, File):
         return State(entry.content)
     if isinstance(entry, Link):
         return State(entry.target)
-    content = entry.apply(_bytes(now))
-    return None if content is None else replace(now or State(b""), content=content)
+    return replace(_file(now), content=entry.apply(_bytes(now)))
 
 
 def _restored(known: Kept | None, now: State | None, original: State | None) -> State | None:
     if known is None or known.edit is None:
         return original
-    content = known.edit.revert(_bytes(now), _bytes(original))
-    return None if content is None or now is None else replace(now, content=content)
+    return replace(_file(now), content=known.edit.revert(_bytes(now), _bytes(original or State(b""))))
 
 
-def _bytes(state: State | None) -> bytes | None:
+def _file(state: State | None) -> State:
+    """Refuse nothing at all: what is edited are the boot partition's own files, without which nothing boots."""
     if state is None:
-        return None
-    if isinstance(state.content, str):
+        raise FenceError("is not there; is the boot partition mounted?")
+    return state
+
+
+def _bytes(state: State | None) -> bytes:
+    content = _file(state).content
+    if isinstance(content, str):
         raise FenceError("is a symbolic link; make it a file")
-    return state.content
+    return content
 
 
 def _digest(state: State | None) -> str:

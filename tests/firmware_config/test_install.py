@@ -212,7 +212,7 @@ def test_the_files_of_others_are_edited_only_where_they_are_ours(tmp_path: Path)
     said = b"# mine\n" + config.replace(b"[all]\n", b"dtoverlay=imx477\n") + b"after\n"
     assert (root / CONFIG).read_bytes() == said
     carry_out(plan(root, {}))
-    assert (root / CONFIG).read_bytes() == b"# mine\ndtparam=audio=on\r\n[pi4]\nno endafter\n"
+    assert (root / CONFIG).read_bytes() == b"# mine\ndtparam=audio=on\r\n[pi4]\nno end\nafter\n"
     assert (root / COMMAND_LINE).read_bytes() == b"console=tty1 root=PARTUUID=1-2 rootwait\n"
 
 
@@ -231,7 +231,14 @@ def test_a_word_of_the_command_line_comes_and_goes(kernel: list[str], end: str) 
     assert word.apply(made) == made
     assert made.count(b"\n") == line.count(b"\n")
     assert word.revert(made, line) == line
-    assert word.apply(None) is None
+
+
+def test_nothing_is_forgotten_while_the_boot_partition_is_not_mounted(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    carry_out(plan(root, TREE))
+    (root / "boot").rename(root / "boot.away")
+    with pytest.raises(InstallError, match="is the boot partition mounted"):
+        plan(root, {})
 
 
 def test_what_somebody_changed_is_not_given_up_unasked(tmp_path: Path) -> None:
@@ -258,7 +265,11 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     (root / CONFIG).write_bytes(END + b"\n")
     with pytest.raises(InstallError, match=r"config\.txt: has 1 of the marks"):
         plan(root, TREE)
-    (root / CONFIG).unlink()
+    for name in (CONFIG, COMMAND_LINE):
+        (root / CONFIG).write_bytes(b"")
+        (root / name).unlink()
+        with pytest.raises(InstallError, match=f"{name}: is not there; is the boot partition mounted"):
+            plan(root, TREE)
     (root / RECORD).parent.mkdir(parents=True)
     (root / RECORD).write_text("{}")
     with pytest.raises(InstallError, match="by hand"):

@@ -117,7 +117,7 @@ def test_installing_twice_gives_the_same_tree(device: Device) -> None:
         "etc/passwd",
     } | ({"etc/shadow", "etc/gshadow"} & changed)
     config = (device.root / "boot/firmware/config.txt").read_bytes()
-    assert config.startswith(CONFIG + b"\n# >>> leuko")
+    assert config.startswith(CONFIG + b"# >>> leuko")
 
 
 def test_the_services_command_counts_as_its_user(device: Device) -> None:

@@ -131,6 +131,9 @@ def test_debian_13_agrees(tmp_path: Path) -> None:
     text = profile(board, sensor, **changes, device__release='"trixie"')
     said = read(text).profile
     assert said is not None
+    (root / "boot/firmware").mkdir(parents=True)
+    (root / "boot/firmware/config.txt").touch()
+    (root / "boot/firmware/cmdline.txt").touch()
     carry_out(plan(root, render(said, text, ROOT)))
     (root / "opt/leuko/bin").mkdir(parents=True)
     (root / "opt/leuko/bin/leuko").touch(mode=0o755)
