@@ -20,7 +20,7 @@ root_option = click.option(
     "--root",
     default="/",
     show_default=True,
-    type=NamedPath(exists=True, file_okay=False, path_type=Path),
+    type=NamedPath(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Root folder of the device's system, for one that is mounted here.",
 )
 
@@ -125,7 +125,7 @@ def diff(profile: Path, root: Path) -> None:
     """
     from firmware_config.install import differences
 
-    changes = _planned(root, _tree(profile, root)).changes
+    changes = _planned(root, _tree(profile, root), overwrite=False).changes
     for line in differences(changes):
         click.echo(line)
     if changes:
@@ -134,7 +134,9 @@ def diff(profile: Path, root: Path) -> None:
 
 yes_option = click.option("--yes", is_flag=True, help="Do it; without this it is only shown.")
 overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Also what somebody changed by hand since it was installed."
+    "--overwrite",
+    is_flag=True,
+    help="Also what somebody changed by hand since it was installed, and without the record of that.",
 )
 
 
@@ -198,11 +200,12 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
     import os
 
     from firmware_config import system
-    from firmware_config.install import InstallError, carry_out
+    from firmware_config.install import InstallError, NotUndoneError, carry_out
 
-    planned = _planned(root, tree)
-    for change in planned.changes:
-        click.echo(f"{change.verb} /{change.path}")
+    planned = _planned(root, tree, overwrite)
+    if not yes:
+        for change in planned.changes:
+            click.echo(f"would {change.verb} /{change.path}")
     if planned.edited and not overwrite:
         paths = ", ".join(f"/{path}" for path in planned.edited)
         raise click.ClickException(
@@ -222,17 +225,26 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
             system.make_users_and_folders(root)
         system.reload(root)
 
-    with one_line_errors(InstallError):
+    try:
         carry_out(planned, finish)
+    except NotUndoneError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{system.refusal(error)}; all was undone") from error
+    except InstallError as error:
+        raise click.ClickException(f"{error}; all was undone") from error
+    for change in planned.changes:
+        click.echo(f"{change.verb}d /{change.path}")
     if root == Path("/") and planned.changes:
         click.echo("restart the device for all of it to hold", err=True)
 
 
-def _planned(root: Path, tree: Tree) -> Plan:
+def _planned(root: Path, tree: Tree, overwrite: bool) -> Plan:
     from firmware_config.install import InstallError, plan
+    from firmware_config.system import ALSO
 
     with one_line_errors(InstallError):
-        return plan(root, tree)
+        return plan(root, tree, also=ALSO if tree else (), rebuild=overwrite)
 
 
 def _tree(profile: Path, root: Path) -> Tree:

@@ -10,11 +10,10 @@ from string import Template
 from edge.bundle import locate, shipped
 from firmware_config.hardware import RELEASES, SENSORS
 from firmware_config.profile import HOME, DeviceProfile
-from firmware_config.tree import Block, Entry, File, Link, Tree, Word
+from firmware_config.tree import PROFILE, Block, Entry, File, Link, Tree, Word
 
 PROGRAM = "/opt/leuko/bin/leuko"
 BUNDLE = "usr/local/share/leuko/bundle.tflite"
-PROFILE = "etc/leuko/firmware/profile.toml"
 UNITS = "etc/systemd/system"
 WANTED = f"{UNITS}/multi-user.target.wants"
 CONSOLE_MB = 128

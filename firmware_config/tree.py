@@ -10,6 +10,10 @@ from typing import Protocol
 from firmware_config import fence
 
 
+PROFILE = "etc/leuko/firmware/profile.toml"
+"""Path of the profile of an instrument, from the root; it is there only after the record of the installation."""
+
+
 @dataclass(frozen=True)
 class File:
     """A file of root, readable for all."""

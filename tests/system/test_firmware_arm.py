@@ -105,7 +105,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
 def test_installing_twice_gives_the_same_tree(device: Device) -> None:
     fresh = snapshot(device.root)
-    assert f"create /{UNITS}/leuko-count.service" in device.install()
+    assert f"created /{UNITS}/leuko-count.service" in device.install()
     once = snapshot(device.root)
     assert device.install() == ""
     assert snapshot(device.root) == once
