@@ -70,15 +70,16 @@ def check(profile: Path, root: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from firmware_config import check as checks
+    from firmware_config.check import check as find
+    from firmware_config.profile import read_file
 
-    checked = checks.check(_text(profile), profile.parent, root)
+    checked = find(read_file(profile), profile.parent, root)
     if as_json:
         problems = [asdict(problem) for problem in checked.problems]
         click.echo(json.dumps({"profile": str(profile), "problems": problems, "notes": checked.notes}))
     else:
         for problem in checked.problems:
-            click.echo(checks.named(problem, str(profile)))
+            click.echo(problem.named(str(profile)))
     for note in checked.notes:
         click.echo(note, err=True)
     if checked.problems:
@@ -99,7 +100,7 @@ def render(profile: Path, out: Path) -> None:
 
     Of the boot partition's files only the lines and words that are put into them are written.
     """
-    from firmware_config.tree import Link
+    from firmware_config.tree import Block, Link
 
     tree = _tree(profile, Path("/"))
     with one_line_errors():
@@ -111,8 +112,11 @@ def render(profile: Path, out: Path) -> None:
             if isinstance(entry, Link):
                 place.symlink_to(entry.target)
             else:
-                place.write_bytes(entry.content)
+                place.write_bytes(entry.apply(b"") if isinstance(entry, Block) else entry.content)
             click.echo(place)
+        for place in out.rglob("*"):
+            if not place.is_symlink():
+                place.chmod(0o755 if place.is_dir() else 0o644)  # whatever the umask
 
 
 @firmware.command()
@@ -249,22 +253,14 @@ def _planned(root: Path, tree: Tree, overwrite: bool) -> Plan:
 
 def _tree(profile: Path, root: Path) -> Tree:
     """Render a profile that has no problem."""
-    from firmware_config.check import check, named
+    from firmware_config.check import check
+    from firmware_config.profile import read_file
     from firmware_config.render import render
 
-    text = _text(profile)
-    checked = check(text, profile.parent, root)
-    for problem in checked.problems:
-        click.echo(named(problem, str(profile)), err=True)
+    checked = check(read_file(profile), profile.parent, root)
+    for said in (*(problem.named(str(profile)) for problem in checked.problems), *checked.notes):
+        click.echo(said, err=True)
     if checked.profile is None:
         raise click.ClickException(f"{profile}: correct what leuko firmware check names first")
     with one_line_errors():
-        return render(checked.profile, text, profile.parent)
-
-
-def _text(profile: Path) -> str:
-    with one_line_errors():
-        try:
-            return profile.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise click.ClickException(f"{profile}: not UTF-8; write it anew as a plain text") from error
+        return render(checked.profile, checked.text, profile.parent)

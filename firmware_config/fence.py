@@ -19,7 +19,7 @@ class FenceError(ValueError):
 def fenced(content: bytes, inside: bytes) -> bytes:
     """Put lines between the marks, at the end of a file that has none.
 
-    Nothing else of the file changes; only a last line without an end gets one, so that the mark begins a line.
+    Nothing else of the file changes; only a last line without an end gets one, since a mark begins a line.
 
     Parameters
     ----------

@@ -178,7 +178,7 @@ def _restored(known: Kept | None, now: State | None, original: State | None) -> 
 
 
 def _file(state: State | None) -> State:
-    """Refuse nothing at all: what is edited are the boot partition's own files, without which nothing boots."""
+    """Refuse that there is none: what is edited are the boot partition's own files."""
     if state is None:
         raise FenceError("is not there; is the boot partition mounted?")
     return state

@@ -102,8 +102,8 @@ def _count_unit(profile: DeviceProfile) -> File:
     return _filled(
         "leuko-count.service",
         sensor=profile.camera.sensor,
-        objective=profile.optics.objective,
-        chamber=profile.optics.chamber,
+        objective=profile.optics.objective.replace("%", "%%"),
+        chamber=profile.optics.chamber.replace("%", "%%"),
         command=" ".join((PROGRAM, *count_words(profile))),
         restart_s=profile.service.restart_s,
         watchdog_s=profile.service.watchdog_s,

@@ -9,9 +9,8 @@ from typing import Protocol
 
 from firmware_config import fence
 
-
 PROFILE = "etc/leuko/firmware/profile.toml"
-"""Path of the profile of an instrument, from the root; it is there only after the record of the installation."""
+"""Path of an instrument's profile, from the root; it is not there before the record of the installation."""
 
 
 @dataclass(frozen=True)

@@ -434,7 +434,7 @@ def test_users_and_folders_are_undone_too(system: Path) -> None:
         assert (system / "var/lib/leuko").is_dir()
         raise InstallError("what came after")
 
-    with pytest.raises(InstallError, match="^what came after$"):
+    with pytest.raises(InstallError, match="what came after"):
         carry_out(plan(system, rendered(profile()), also=ALSO), finish)
     assert snapshot(system) == before
 
