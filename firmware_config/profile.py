@@ -280,7 +280,7 @@ def read_file(path: Path) -> Read:
             return _unread("", _whole(f"is larger than {MOST_BYTES} bytes", "leave out what is no key"))
         text = content.decode("utf-8-sig")  # editors of Windows begin a file with a mark
     except OSError as error:
-        return _unread("", _whole(f"cannot be read ({error.strerror})", "name a file that can"))
+        return _unread("", _whole(f"cannot be read ({error.strerror})", "name a file that can be read"))
     except UnicodeDecodeError:
         return _unread("", _whole("is not UTF-8", "write it anew as a plain text"))
     return read(text)
