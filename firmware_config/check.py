@@ -322,8 +322,8 @@ def _to_be_filled_in(case: Case) -> Iterator[_Found]:
 
 @_rule("optics.calibration")
 def _hidden(case: Case) -> Iterator[_Found]:
-    path = case.profile.optics.calibration
-    for folder in HIDDEN if path else ():
-        if PurePosixPath(os.path.normpath(path or "")).is_relative_to(folder):
+    path = PurePosixPath(os.path.normpath(case.profile.optics.calibration or ""))
+    for folder in HIDDEN:
+        if path.is_relative_to(folder):
             why = f"the service does not see {folder}, where each user or service has files of its own"
             yield "optics.calibration", why, f"copy it to {HOME}/profile.toml"

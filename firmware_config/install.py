@@ -14,7 +14,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -147,20 +147,26 @@ def plan(root: Path, tree: Tree, *, also: Sequence[str] = (), rebuild: bool = Fa
         original = look(root, f"{BACKUP}/{path}") if known else now
         entry = tree.get(path)
         then: State | None
-        try:
+        with _naming(root / path):
             if entry is None:
                 then = _restored(known, now, original)
             else:
                 then = _wanted(entry, now)
                 kept[path] = Kept(entry if isinstance(entry, Block | Word) else None, (then.digest,))
-        except FenceError as error:
-            raise InstallError(f"{root / path}: {error}") from error
         if now == then:
             continue
         changes.append(Change(path, now, then))
         if known and known.edit is None and _digest(now) not in {*known.digests, _digest(original)}:
             edited.append(path)
     return Plan(root, tuple(changes), tuple(edited), kept, before, folders, tuple(also))
+
+
+@contextmanager
+def _naming(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except FenceError as error:
+        raise InstallError(f"{place}: {error}") from error
 
 
 def _wanted(entry: Entry, now: State | None) -> State:
@@ -419,7 +425,9 @@ def _guessed_record(root: Path, tree: Tree) -> tuple[dict[str, Kept], tuple[str,
     kept = {}
     for path, entry in tree.items():
         now = look(root, path)
-        if now == _wanted(entry, now) or look(root, f"{BACKUP}/{path}"):
+        with _naming(root / path):
+            ours = now == _wanted(entry, now) or look(root, f"{BACKUP}/{path}")
+        if ours:
             kept[path] = Kept(entry if isinstance(entry, Block | Word) else None, ())
     # empty folders without our name may be anybody's
     folders = {str(above) for path in kept for above in PurePath(path).parents if above.name == "leuko"}

@@ -322,6 +322,10 @@ def test_a_lost_record_is_written_anew_from_what_is_there(tmp_path: Path, conten
             plan(root, wanted)
     with pytest.raises(LostRecordError):
         plan(root, {}, rebuild=True)
+    (root / COMMAND_LINE).rename(root / "away")
+    with pytest.raises(InstallError, match="is the boot partition mounted"):
+        plan(root, tree, rebuild=True)
+    (root / "away").rename(root / COMMAND_LINE)
     carry_out(plan(root, tree, rebuild=True))
     assert not plan(root, tree).changes
     carry_out(plan(root, {}))
