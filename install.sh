@@ -18,6 +18,7 @@ profile= wheels=
 while [ $# -gt 0 ]; do
     case $1 in
     --wheels) wheels=${2:-}; [ -n "$wheels" ] || { echo "$usage" >&2; exit 2; }; shift ;;
+    --wheels=?*) wheels=${1#--wheels=} ;;
     -h | --help) echo "$usage"; exit ;;
     -*) echo "$usage" >&2; exit 2 ;;
     *) [ -z "$profile" ] || { echo "$usage" >&2; exit 2; }; profile=$1 ;;
@@ -28,12 +29,13 @@ done
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: sudo ./install.sh $profile"
 [ -f "$profile" ] || fail "$profile: no such profile"
-[ -z "$wheels" ] || [ -f "$wheels/leuko-requirements.txt" ] || fail "$wheels: not made by leuko firmware bundle-wheels"
+[ -d "$here/firmware_config" ] || fail "$here: is no checkout of leuko-edge; carry all of it here"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 3.11 or newer is needed"
 
-packages=python3-venv
-# the cameras of a Raspberry Pi are read through its own picamera2
-! grep -Eq '^[[:space:]]*sensor[[:space:]]*=[[:space:]]*"imx' "$profile" || packages="$packages python3-picamera2"
+# the profile and the wheels are looked at before anything is changed
+packages=$(PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 \
+    python3 -P -m firmware_config.preflight "$profile" ${wheels:+"$wheels"}) ||
+    fail "correct that, then run this again; nothing was changed"
 missing=
 for package in $packages; do
     state=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || state=
@@ -50,16 +52,24 @@ fi
 # the camera's libraries are the system's, whose Python this is
 "$prefix/bin/python" -c pass 2>/dev/null || python3 -m venv --clear --system-site-packages "$prefix"
 echo "installing leuko into $prefix ..." >&2
-pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --quiet install "$@"; }
+# of what pip says only the last complaint
+pip() {
+    said=$("$prefix/bin/python" -m pip --disable-pip-version-check --quiet install "$@" 2>&1) ||
+        fail "pip: $(printf '%s\n' "$said" | sed -n 's/^ERROR: //p' | tail -n 1); $remedy"
+}
 if [ -n "$wheels" ]; then
-    pip --no-index --find-links "$wheels" --require-hashes --requirement "$wheels/leuko-requirements.txt"
-    pip --no-index --no-deps --force-reinstall "$wheels"/leuko_edge-*.whl
+    remedy="collect the wheels anew with leuko firmware bundle-wheels"
+    list=$wheels/leuko-requirements.txt
+    collected() { pip --no-index --find-links "$wheels" --require-hashes "$@"; }
+    collected --requirement "$list"
+    # of the same version there may be another leuko already
+    grep '^leuko_edge==' "$list" | collected --no-deps --force-reinstall --requirement /dev/stdin
 else
+    remedy="is there a network? without one, --wheels installs what leuko firmware bundle-wheels collected"
     pip --require-hashes --requirement "$here/constraints/base.txt"
     pip --no-deps --no-build-isolation --force-reinstall "$here"
 fi
 mkdir -p /usr/local/bin
 ln -sfn "$prefix/bin/leuko" /usr/local/bin/leuko
 
-"$prefix/bin/leuko" firmware check "$profile" || fail "correct the profile, then run this again"
-"$prefix/bin/leuko" firmware install "$profile" --yes
+"$prefix/bin/leuko" firmware install "$profile" --yes || fail "correct that, then run this again"

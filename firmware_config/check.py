@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edge.bundle import Bundle, BundleError, load, shipped
+from edge.plan import CAMERA_CELLS
 from edge.profile import ProfileError, read_profile
 from edge.settings import Settings
-from firmware_config.hardware import BOARDS, MB, SENSORS, Mode
-from firmware_config.profile import DeviceProfile, Problem, Read, read
+from firmware_config.fence import FenceError, outside
+from firmware_config.hardware import BOARDS, MB, RELEASES, SENSORS, Mode
+from firmware_config.install import InstallError, look
+from firmware_config.profile import HOME, DeviceProfile, Problem, Read
+from firmware_config.start import PLACEHOLDER
 
 BASE_MB = 150
 """What a count takes besides its frames: Python, its libraries, the network."""
@@ -20,6 +26,16 @@ LARGEST_SCALE = 1.5
 """Between a frame's pixel and the bundle's: crops scaled by more look unlike those of the training."""
 LARGEST_DEVIATION = 0.1
 """Between the measured pixel and the magnification's: more is another objective."""
+LARGEST_SHARE = 0.75
+"""Of a board's memory: the rest is the system's."""
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+"""Folders that the count does not see: ProtectHome= and PrivateTmp= of systemd.exec(5)."""
+
+# lines of config.txt
+_CAMERA = re.compile(rb"(?m)^\s*(dtoverlay=(?:imx|ov)\d+\S*)")
+_DETECT = re.compile(rb"(?m)^\s*(camera_auto_detect=(?!0)\S+)")
+_WATCHDOG = re.compile(rb"(?m)^\s*(dtparam=(?:\S*,)?watchdog=(?!on)\S+)")
+_LATER = "stands after leuko's lines, and holds instead"
 
 _Found = tuple[str, str, str]
 """Key, why, remedy."""
@@ -49,30 +65,31 @@ class Checked:
 
     Attributes
     ----------
+    text : of the profile
     profile : None unless there is no problem
     bundle : that it names; None likewise
     problems : in the order of the lines
-    notes : what could not be looked at
+    notes : what could not be looked at, and what is not wrong but may not be meant
     """
 
+    text: str
     profile: DeviceProfile | None
     bundle: Bundle | None
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
 
 
-def check(text: str, folder: Path, root: Path) -> Checked:
+def check(said: Read, folder: Path, root: Path) -> Checked:
     """Find all that is wrong with a profile.
 
     Parameters
     ----------
-    text : of the profile
+    said : by the profile
     folder : from which its bundle's path is seen
-    root : of the device, in which its calibration is looked for
+    root : of the device, in which its calibration and the boot partition's own settings are looked for
     """
-    said = read(text)
     if said.profile is None:
-        return Checked(None, None, said.problems)
+        return Checked(said.text, None, None, said.problems)
     wrong = {problem.key for problem in said.problems}
     problems, notes = list(said.problems), []
     bundle, calibration = None, None
@@ -80,20 +97,54 @@ def check(text: str, folder: Path, root: Path) -> Checked:
         try:
             bundle = load(_located(said.profile.bundle.file, folder), Settings())
         except BundleError as error:
-            remedy = f"give a .tflite file or one of {', '.join(shipped())}"
+            remedy = "correct the name, or copy the bundle there anew"
             problems.append(_placed(said, "bundle.file", str(error), remedy))
             wrong.add("bundle.file")
     if "optics.calibration" not in wrong and said.profile.optics.calibration is not None:
         calibration = root / said.profile.optics.calibration.lstrip("/")
-        if not calibration.exists():
-            notes.append(f"optics.calibration: {calibration} is not there yet, and was not compared")
+        why = "" if calibration.is_file() else "is not there yet"
+        if not Path(os.path.realpath(calibration)).is_relative_to(os.path.realpath(root)):
+            why = f"leads out of {root}"
+        if why:
+            notes.append(f"optics.calibration: {calibration} {why}, and was not compared")
             calibration = None
     case = Case(said.profile, bundle, calibration)
     for keys, rule in _RULES:
         if not wrong & set(keys):
             problems += [_placed(said, *found) for found in rule(case)]
+    plan = said.profile.plan
+    if (plan.until_cells, plan.until_halfwidth, plan.until_seconds) == (None, None, None):
+        notes.append(f"plan: has no end of the count, which then ends with {CAMERA_CELLS} cells")
+    if "device.release" not in wrong:
+        notes += _in_the_way(said.profile, root)
     found = tuple(sorted(problems))
-    return Checked(None if found else said.profile, None if found else bundle, found, tuple(notes))
+    return Checked(said.text, None if found else said.profile, None if found else bundle, found, tuple(notes))
+
+
+def _in_the_way(profile: DeviceProfile, root: Path) -> Iterator[str]:
+    """Yield the user's own lines of config.txt that disagree with those of the profile.
+
+    Of two lines that set the same, the later one holds; cameras' overlays hold both.
+    """
+    path = f"{RELEASES[profile.device.release].boot}/config.txt"
+    place = root / path
+    try:
+        state = look(root, path)
+        if state is None or isinstance(state.content, str):
+            yield f"{place}: is not there, and was not compared; is the boot partition mounted?"
+            return
+        before, after = outside(state.content)
+    except (InstallError, OSError, FenceError) as error:
+        yield f"{place}: was not compared: {error}"
+        return
+    found = []
+    if SENSORS[profile.camera.sensor].overlay:
+        found += [(line, "is a camera beside the profile's") for line in _CAMERA.findall(before + after)]
+        found += [(line, _LATER) for line in _DETECT.findall(after)]
+    if profile.watchdog.hardware_s:
+        found += [(line, _LATER) for line in _WATCHDOG.findall(after)]
+    for line, why in found:
+        yield f"{place}: {line.decode(errors='replace')} {why}; remove it if it is not meant"
 
 
 def _placed(said: Read, key: str, why: str, remedy: str) -> Problem:
@@ -132,6 +183,9 @@ def _overlay(case: Case) -> Iterator[_Found]:
         elif parameter not in (*sensor.parameters, *board.connectors):
             known = ", ".join((*sensor.parameters, *board.connectors))
             yield "camera.overlay", f"{name} has no parameter {parameter}", f"leave it out; there are {known}"
+    chosen = [parameter for parameter in parameters if parameter in board.connectors]
+    if len(chosen) > 1:
+        yield "camera.overlay", f"one camera is not on {' and '.join(chosen)}", "leave out all but one"
 
 
 @_rule("camera.sensor", "camera.width_px", "camera.height_px", "camera.bit_depth")
@@ -165,7 +219,7 @@ def _gain(case: Case) -> Iterator[_Found]:
 @_rule("bundle.file", "bundle.sha256")
 def _hash(case: Case) -> Iterator[_Found]:
     asked = case.profile.bundle
-    if case.bundle is not None and case.bundle.sha256 != asked.sha256:
+    if case.bundle is not None and case.bundle.sha256 != asked.sha256.lower():
         why = f"the SHA-256 of {asked.file} is {case.bundle.sha256}"
         yield "bundle.sha256", why, "get the bundle that was meant; if it is this one, write its SHA-256"
 
@@ -221,9 +275,10 @@ def _memory(case: Case) -> Iterator[_Found]:
     board = BOARDS[case.profile.device.board]
     frames = camera.buffer_frames + FRAMES_IN_WORK
     needed_mb = BASE_MB + frames * camera.width_px * camera.height_px / MB
-    if memory_mb > board.memory_mb:
-        why = f"{board.description} has no more than {board.memory_mb} MB"
-        yield "service.memory_mb", why, "write less, at most three quarters of what there is"
+    most_mb = int(board.memory_mb * LARGEST_SHARE)
+    if memory_mb > most_mb:
+        why = f"{board.description} has no more than {board.memory_mb} MB, and its system needs some"
+        yield "service.memory_mb", why, f"write {most_mb} or less: three quarters of what there is"
     if needed_mb > memory_mb:
         size = f"{camera.width_px} x {camera.height_px} px"
         why = f"{frames} frames of {size} and the rest take {needed_mb:.0f} MB"
@@ -257,7 +312,18 @@ def _console(case: Case) -> Iterator[_Found]:
         yield "console.enabled", "this leuko has no console", "write enabled = false"
 
 
-def named(problem: Problem, name: str) -> str:
-    """Spell a problem on one line: where, key, why, remedy."""
-    where = f"{name}:{problem.line}" if problem.line else name
-    return f"{where}: {problem.key}: {problem.why}; {problem.remedy}"
+@_rule()
+def _to_be_filled_in(case: Case) -> Iterator[_Found]:
+    optics = case.profile.optics
+    for key, said in (("optics.objective", optics.objective), ("optics.chamber", optics.chamber)):
+        if said == PLACEHOLDER:
+            yield key, f"still says {PLACEHOLDER!r}", "write which one it is, in words"
+
+
+@_rule("optics.calibration")
+def _hidden(case: Case) -> Iterator[_Found]:
+    path = PurePosixPath(os.path.normpath(case.profile.optics.calibration or ""))
+    for folder in HIDDEN:
+        if path.is_relative_to(folder):
+            why = f"the service does not see {folder}, where each user or service has files of its own"
+            yield "optics.calibration", why, f"copy it to {HOME}/profile.toml"

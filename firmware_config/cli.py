@@ -20,7 +20,7 @@ root_option = click.option(
     "--root",
     default="/",
     show_default=True,
-    type=NamedPath(exists=True, file_okay=False, path_type=Path),
+    type=NamedPath(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Root folder of the device's system, for one that is mounted here.",
 )
 
@@ -70,15 +70,16 @@ def check(profile: Path, root: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from firmware_config import check as checks
+    from firmware_config.check import check as find
+    from firmware_config.profile import read_file
 
-    checked = checks.check(_text(profile), profile.parent, root)
+    checked = find(read_file(profile), profile.parent, root)
     if as_json:
         problems = [asdict(problem) for problem in checked.problems]
         click.echo(json.dumps({"profile": str(profile), "problems": problems, "notes": checked.notes}))
     else:
         for problem in checked.problems:
-            click.echo(checks.named(problem, str(profile)))
+            click.echo(problem.named(str(profile)))
     for note in checked.notes:
         click.echo(note, err=True)
     if checked.problems:
@@ -99,7 +100,7 @@ def render(profile: Path, out: Path) -> None:
 
     Of the boot partition's files only the lines and words that are put into them are written.
     """
-    from firmware_config.tree import Link
+    from firmware_config.tree import Block, Link
 
     tree = _tree(profile, Path("/"))
     with one_line_errors():
@@ -111,8 +112,11 @@ def render(profile: Path, out: Path) -> None:
             if isinstance(entry, Link):
                 place.symlink_to(entry.target)
             else:
-                place.write_bytes(entry.content)
+                place.write_bytes(entry.apply(b"") if isinstance(entry, Block) else entry.content)
             click.echo(place)
+        for place in out.rglob("*"):
+            if not place.is_symlink():
+                place.chmod(0o755 if place.is_dir() else 0o644)  # whatever the umask
 
 
 @firmware.command()
@@ -125,7 +129,7 @@ def diff(profile: Path, root: Path) -> None:
     """
     from firmware_config.install import differences
 
-    changes = _planned(root, _tree(profile, root)).changes
+    changes = _planned(root, _tree(profile, root), overwrite=False).changes
     for line in differences(changes):
         click.echo(line)
     if changes:
@@ -134,7 +138,9 @@ def diff(profile: Path, root: Path) -> None:
 
 yes_option = click.option("--yes", is_flag=True, help="Do it; without this it is only shown.")
 overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Also what somebody changed by hand since it was installed."
+    "--overwrite",
+    is_flag=True,
+    help="Also what somebody changed by hand since it was installed, and without the record of that.",
 )
 
 
@@ -198,11 +204,12 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
     import os
 
     from firmware_config import system
-    from firmware_config.install import InstallError, carry_out
+    from firmware_config.install import InstallError, NotUndoneError, carry_out
 
-    planned = _planned(root, tree)
-    for change in planned.changes:
-        click.echo(f"{change.verb} /{change.path}")
+    planned = _planned(root, tree, overwrite)
+    if not yes:
+        for change in planned.changes:
+            click.echo(f"would {change.verb} /{change.path}")
     if planned.edited and not overwrite:
         paths = ", ".join(f"/{path}" for path in planned.edited)
         raise click.ClickException(
@@ -222,37 +229,38 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
             system.make_users_and_folders(root)
         system.reload(root)
 
-    with one_line_errors(InstallError):
+    try:
         carry_out(planned, finish)
+    except NotUndoneError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{system.refusal(error)}; all was undone") from error
+    except InstallError as error:
+        raise click.ClickException(f"{error}; all was undone") from error
+    for change in planned.changes:
+        click.echo(f"{change.verb}d /{change.path}")
     if root == Path("/") and planned.changes:
         click.echo("restart the device for all of it to hold", err=True)
 
 
-def _planned(root: Path, tree: Tree) -> Plan:
+def _planned(root: Path, tree: Tree, overwrite: bool) -> Plan:
     from firmware_config.install import InstallError, plan
+    from firmware_config.system import ALSO
 
     with one_line_errors(InstallError):
-        return plan(root, tree)
+        return plan(root, tree, also=ALSO if tree else (), rebuild=overwrite)
 
 
 def _tree(profile: Path, root: Path) -> Tree:
     """Render a profile that has no problem."""
-    from firmware_config.check import check, named
+    from firmware_config.check import check
+    from firmware_config.profile import read_file
     from firmware_config.render import render
 
-    text = _text(profile)
-    checked = check(text, profile.parent, root)
-    for problem in checked.problems:
-        click.echo(named(problem, str(profile)), err=True)
+    checked = check(read_file(profile), profile.parent, root)
+    for said in (*(problem.named(str(profile)) for problem in checked.problems), *checked.notes):
+        click.echo(said, err=True)
     if checked.profile is None:
         raise click.ClickException(f"{profile}: correct what leuko firmware check names first")
     with one_line_errors():
-        return render(checked.profile, text, profile.parent)
-
-
-def _text(profile: Path) -> str:
-    with one_line_errors():
-        try:
-            return profile.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise click.ClickException(f"{profile}: not UTF-8; write it anew as a plain text") from error
+        return render(checked.profile, checked.text, profile.parent)

@@ -8,7 +8,7 @@ BEGIN = b"# >>> leuko: written by leuko firmware, do not edit up to the next mar
 END = b"# <<< leuko"
 
 # a line is one of the marks also where an editor has given the file the line ends of Windows
-_FENCE = re.compile(rb"^%b(\r?)\n(.*?)^%b(?:\r?\n|\r?\Z)" % (re.escape(BEGIN), re.escape(END)), re.M | re.S)
+_FENCE = re.compile(rb"^%b\r?\n(.*?)^%b(?:\r?\n|\r?\Z)" % (re.escape(BEGIN), re.escape(END)), re.M | re.S)
 _MARK = re.compile(rb"^(?:%b|%b)\r?$" % (re.escape(BEGIN), re.escape(END)), re.M)
 
 
@@ -19,8 +19,7 @@ class FenceError(ValueError):
 def fenced(content: bytes, inside: bytes) -> bytes:
     """Put lines between the marks, at the end of a file that has none.
 
-    Nothing else of the file changes. A line feed before the first mark keeps it at the beginning of a line
-    whatever the file ended with.
+    Nothing else of the file changes; only a last line without an end gets one, since a mark begins a line.
 
     Parameters
     ----------
@@ -34,12 +33,24 @@ def fenced(content: bytes, inside: bytes) -> bytes:
     fence = BEGIN + b"\n" + inside + END + b"\n"
     found = _found(content)
     if found is None:
-        return content + b"\n" + fence
+        end = b"" if content.endswith(b"\n") or not content else b"\n"
+        return content + end + fence
     return content[: found.start()] + fence + content[found.end() :]
 
 
 def unfenced(content: bytes) -> bytes:
-    """Take the fence out, and the line feed that was put before it.
+    """Take the fence out, which is whole lines: all others stay as they are.
+
+    Raises
+    ------
+    FenceError
+        As `fenced` does.
+    """
+    return b"".join(outside(content))
+
+
+def outside(content: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after the fence; without one, all of it is before.
 
     Raises
     ------
@@ -47,10 +58,7 @@ def unfenced(content: bytes) -> bytes:
         As `fenced` does.
     """
     found = _found(content)
-    if found is None:
-        return content
-    # the line feed was given Windows' line end with the rest of the file
-    return content[: found.start()].removesuffix(found[1] + b"\n") + content[found.end() :]
+    return (content, b"") if found is None else (content[: found.start()], content[found.end() :])
 
 
 def inside(content: bytes) -> bytes | None:
@@ -62,7 +70,7 @@ def inside(content: bytes) -> bytes | None:
         As `fenced` does.
     """
     found = _found(content)
-    return None if found is None else found[2]
+    return None if found is None else found[1]
 
 
 def _found(content: bytes) -> re.Match[bytes] | None:

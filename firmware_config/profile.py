@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
@@ -18,15 +19,25 @@ from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 VERSION = 1
 MOST_LINES = 1000
 """Of a profile: about ten times what one has that says everything, with as many comments."""
+MOST_BYTES = 100 * MOST_LINES
 
 HOME = "/var/lib/leuko"
 """Folder of the count service's state on the device."""
 
-_TEXT = r"[\w .,:;/()+×µ-]{1,80}"
-_PATH = "/[A-Za-z0-9_./-]{1,200}"
+_LINE = "a line without a backslash, 80 signs at most"
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotes"}
 
 Value = str | int | float | bool
+
+
+def _in_words(sign: str) -> bool:
+    """All that a line of a unit file can say; after a backslash at its end it would not end there."""
+    return sign.isprintable() and sign != "\\"
+
+
+def _in_path(sign: str) -> bool:
+    """What needs no quoting in a unit's command."""
+    return re.fullmatch("[A-Za-z0-9_./+-]", sign) is not None
 
 
 def _key(
@@ -35,6 +46,8 @@ def _key(
     high: float | None = None,
     *,
     one_of: tuple[str, ...] = (),
+    signs: Callable[[str], bool] | None = None,
+    most: int = 0,
     pattern: str = "",
     like: str = "",
     **options: Any,
@@ -46,11 +59,12 @@ def _key(
     about : what it means, beside it in a new profile and in the documentation
     low, high : range of a number
     one_of : the texts that there are
-    pattern, like : regular expression of a text, and in words what it asks for
+    signs, most : whether a sign may stand in a text, and how many may
+    pattern, like : regular expression of a text; and in words what it, or the signs, ask for
     options : ``default`` if it may be left out; None where there is then no such value
     """
     limits = {"low": low, "high": high, "one_of": one_of, "pattern": pattern, "like": like}
-    return field(metadata={"about": about, **limits}, **options)
+    return field(metadata={"about": about, "signs": signs, "most": most, **limits}, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +107,9 @@ class Camera:
 class Optics:
     """The microscope. What was measured stands in the calibration."""
 
-    objective: str = _key("in words", pattern=_TEXT, like="a line without quotes, 80 signs at most")
+    objective: str = _key("in words", signs=_in_words, most=80, like=_LINE)
     magnification: float = _key("from the specimen to the sensor, with all adapters", 0.1, 200)
-    chamber: str = _key("in words", pattern=_TEXT, like="a line without quotes, 80 signs at most")
+    chamber: str = _key("in words", signs=_in_words, most=80, like=_LINE)
     motion: str = _key(
         "how frames follow each other: fields apart, a scan whose frames overlap, cells that flow by",
         one_of=("fields", "scan", "flow"),
@@ -104,8 +118,10 @@ class Optics:
     calibration: str | None = _key(
         "file that leuko calibrate writes on the device: pixel size, light, depth, limits of quality; left "
         "out, the pixel size is the sensor's by the magnification",
-        pattern=_PATH,
-        like="an absolute path",
+        signs=_in_path,
+        most=200,
+        pattern="/.*",
+        like="an absolute path of letters, digits and _ . / + -",
         default=None,
     )
 
@@ -116,11 +132,12 @@ class Bundle:
 
     file: str = _key(
         "a shipped name, or a .tflite file, seen from the profile's folder",
-        pattern="[A-Za-z0-9_./-]{1,200}",
+        signs=str.isprintable,
+        most=200,
         like="a name or a path",
     )
     sha256: str = _key(
-        "of that file, as leuko bundle show says", pattern="[0-9a-f]{64}", like="64 hexadecimal digits"
+        "of that file, as leuko bundle show says", pattern="[0-9A-Fa-f]{64}", like="64 hexadecimal digits"
     )
 
 
@@ -154,7 +171,7 @@ class Storage:
 class Console:
     """The page that an operator opens in a browser."""
 
-    enabled: bool = _key("serve it", default=False)
+    enabled: bool = _key("serve it; this leuko has no console yet, and refuses true", default=False)
     interface: str = _key(
         "network interface it may be reached on; lo: this device only",
         pattern=r"[a-z][a-z0-9._-]{0,14}",
@@ -226,6 +243,11 @@ class Problem:
     why: str
     remedy: str
 
+    def named(self, name: str) -> str:
+        """Spell it on one line: where in the file of that name, key, why, remedy."""
+        where = f"{name}:{self.line}" if self.line else name
+        return f"{where}: {self.key}: {self.why}; {self.remedy}"
+
 
 @dataclass(frozen=True)
 class Read:
@@ -233,11 +255,13 @@ class Read:
 
     Attributes
     ----------
-    profile : with a stand-in for each value that is missing or wrong; None for what is not TOML of `VERSION`
+    text : as it was read
+    profile : with a stand-in for each value that is missing or wrong; None for what is not TOML
     problems : all of them
     lines : section or ``section.key`` → where it stands
     """
 
+    text: str
     profile: DeviceProfile | None
     problems: tuple[Problem, ...]
     lines: Mapping[str, int]
@@ -247,34 +271,53 @@ SECTIONS: Mapping[str, type[Any]] = get_type_hints(DeviceProfile)
 """Name → what it declares, in order."""
 
 
+def read_file(path: Path) -> Read:
+    """Read the profile in a file; see `read`. A file that cannot be read is a problem of the profile too."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            return _unread("", _whole(f"is larger than {MOST_BYTES} bytes", "leave out what is no key"))
+        text = content.decode("utf-8-sig")  # editors of Windows begin a file with a mark
+    except OSError as error:
+        return _unread("", _whole(f"cannot be read ({error.strerror})", "name a file that can be read"))
+    except UnicodeDecodeError:
+        return _unread("", _whole("is not UTF-8", "write it anew as a plain text"))
+    return read(text)
+
+
 def read(text: str) -> Read:
     """Read a profile, and find all that is wrong with its single values.
 
     See Also
     --------
-    firmware_config.check.contradictions : what is wrong between them
+    firmware_config.check.check : what is wrong between them
     """
     if text.count("\n") > MOST_LINES:
-        return _unread(Problem(1, "profile", f"has more than {MOST_LINES} lines", "leave out what is no key"))
+        return _unread(text, _whole(f"has more than {MOST_LINES} lines", "leave out what is no key"))
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        return _unread(_syntax(text, error))
+        return _unread(text, _syntax(text, error))
     lines = _lines(text)
+    problems: list[Problem] = []
     if type(raw.get("version")) is not int or raw["version"] != VERSION:
         why = f"is {_said(raw['version'])}" if "version" in raw else "is missing"
-        remedy = f"write version = {VERSION}; another needs another leuko"
-        return _unread(Problem(lines.get("version", 0), "version", why, remedy))
-    problems: list[Problem] = []
+        remedy = f"write version = {VERSION}, the only one that this leuko reads"
+        problems.append(Problem(lines.get("version", 0), "version", why, remedy))
     for name in raw.keys() - SECTIONS.keys() - {"version"}:
         known = f"there are {', '.join(SECTIONS)}"
         problems.append(Problem(lines.get(name, 0), name, "there is no such section", f"remove it; {known}"))
     sections = {name: _section(name, raw.get(name), lines, problems) for name in SECTIONS}
-    return Read(DeviceProfile(**sections), tuple(sorted(problems)), lines)
+    return Read(text, DeviceProfile(**sections), tuple(sorted(problems)), lines)
 
 
-def _unread(problem: Problem) -> Read:
-    return Read(None, (problem,), {})
+def _unread(text: str, problem: Problem) -> Read:
+    return Read(text, None, (problem,), {})
+
+
+def _whole(why: str, remedy: str) -> Problem:
+    return Problem(0, "profile", why, remedy)
 
 
 def _syntax(text: str, error: Exception) -> Problem:
@@ -290,7 +333,10 @@ def _syntax(text: str, error: Exception) -> Problem:
             section = header[1]
     named = re.match(r"""\s*["']?([\w-]+)["']?\s*=""", rows[line - 1])
     key = ".".join(part for part in (section, named[1] if named else "") if part) or "profile"
-    return Problem(line, key, why, "correct that line; texts stand in quotes, each key but once")
+    # other refusals are of what the parser, not TOML, has limits for: numbers of many digits, deep nesting
+    wrong = isinstance(error, tomllib.TOMLDecodeError)
+    remedy = "texts stand in quotes, each key but once" if wrong else "no key has a value like that"
+    return Problem(line, key, why, f"correct that line; {remedy}")
 
 
 def _lines(text: str) -> dict[str, int]:
@@ -362,6 +408,8 @@ def _value(key: Field[Any], type_: type[Any], raw: Mapping[str, Any]) -> Value |
     if isinstance(value, str):
         if asked["one_of"] and value not in asked["one_of"]:
             raise ValueError(f"is {_said(value)}, which there is not")
+        if asked["signs"]:
+            _check_signs(value, asked)
         if asked["pattern"] and not re.fullmatch(asked["pattern"], value):
             raise ValueError(f"is {_said(value)}, not {asked['like']}")
     elif not isinstance(value, bool) and not asked["low"] <= value <= asked["high"]:  # nor is NaN
@@ -370,12 +418,22 @@ def _value(key: Field[Any], type_: type[Any], raw: Mapping[str, Any]) -> Value |
     return checked
 
 
+def _check_signs(value: str, asked: Mapping[str, Any]) -> None:
+    if odd := [sign for sign in value if not asked["signs"](sign)]:
+        raise ValueError(f"has {_said(odd[0])}, which cannot stand there")
+    if not value.strip():
+        raise ValueError("says nothing")
+    if len(value) > asked["most"]:
+        raise ValueError(f"has {len(value)} signs, more than {asked['most']}")
+
+
 def _said(value: Any) -> str:
     """Spell a value on one line, shortened."""
     try:
-        text = json.dumps(value, ensure_ascii=True, default=str)
+        text = json.dumps(value, ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
         text = type(value).__name__
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -415,7 +473,8 @@ def write(values: Mapping[str, Value]) -> str:
         for key, type_, about in _typed(kind):
             value = values.get(f"{name}.{key.name}", key.default)
             rows += [f"# {about}; {_allowed(key, type_)}"]
-            rows += [f"# {key.name} =" if value is None else f"{key.name} = {json.dumps(value)}"]
+            spelt = json.dumps(value, ensure_ascii=False)
+            rows += [f"# {key.name} =" if value is None else f"{key.name} = {spelt}"]
     return "\n".join(rows) + "\n"
 
 

@@ -10,11 +10,10 @@ from string import Template
 from edge.bundle import locate, shipped
 from firmware_config.hardware import RELEASES, SENSORS
 from firmware_config.profile import HOME, DeviceProfile
-from firmware_config.tree import Block, Entry, File, Link, Tree, Word
+from firmware_config.tree import PROFILE, Block, Entry, File, Link, Tree, Word
 
 PROGRAM = "/opt/leuko/bin/leuko"
 BUNDLE = "usr/local/share/leuko/bundle.tflite"
-PROFILE = "etc/leuko/firmware/profile.toml"
 UNITS = "etc/systemd/system"
 WANTED = f"{UNITS}/multi-user.target.wants"
 CONSOLE_MB = 128
@@ -103,8 +102,8 @@ def _count_unit(profile: DeviceProfile) -> File:
     return _filled(
         "leuko-count.service",
         sensor=profile.camera.sensor,
-        objective=profile.optics.objective,
-        chamber=profile.optics.chamber,
+        objective=profile.optics.objective.replace("%", "%%"),
+        chamber=profile.optics.chamber.replace("%", "%%"),
         command=" ".join((PROGRAM, *count_words(profile))),
         restart_s=profile.service.restart_s,
         watchdog_s=profile.service.watchdog_s,

@@ -12,11 +12,14 @@ from firmware_config.profile import Value
 MEMORY_MB = {"pi4": 700, "pi5": 1000, "zero2w": 360}
 """What the count may take, of 1 GB, 2 GB and 512 MB, the smallest that there are."""
 
+PLACEHOLDER = "say which"
+"""In a new profile, where only a person knows what to write; `firmware_config.check` names it."""
+
 _USB_MODE, _USB_PITCH_UM = Mode(1920, 1080, 8), 2.9
 
 
 def beginning(board: str, sensor: str, release: str) -> Mapping[str, Value]:
-    """Give values for all keys without a default, such that the profile has no problem.
+    """Give values for all keys without a default, such that the profile has no problem but `PLACEHOLDER`.
 
     The magnification is the one at which the sensor's pixel is that of the bundle's training.
     """
@@ -33,8 +36,8 @@ def beginning(board: str, sensor: str, release: str) -> Mapping[str, Value]:
         "camera.height_px": mode.height_px,
         "camera.bit_depth": mode.bit_depth,
         "optics.magnification": round((known.pitch_um or _USB_PITCH_UM) / loaded.manifest.pixel_um, 1),
-        "optics.objective": "say which",
-        "optics.chamber": "say which",
+        "optics.objective": PLACEHOLDER,
+        "optics.chamber": PLACEHOLDER,
         "bundle.file": bundle,
         "bundle.sha256": loaded.sha256,
         "plan.until_cells": 400,

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from pathlib import Path
 
 from firmware_config.install import InstallError
+from firmware_config.profile import HOME
 
 RUNNING = Path("/run/systemd/system")
 """There where systemd runs the machine (sd_booted(3))."""
 LIMIT_S = 60
+
+ALSO = (
+    *(f"etc/{name}{end}" for name in ("passwd", "group", "shadow", "gshadow") for end in ("", "-")),
+    "etc/.pwd.lock",
+    HOME.lstrip("/"),
+)
+"""What `make_users_and_folders` makes or changes."""
 
 
 def make_users_and_folders(root: Path) -> None:
@@ -35,6 +44,17 @@ def reload(root: Path) -> None:
     if root == Path("/") and RUNNING.is_dir():
         _run("systemctl", "daemon-reload")
         _run("udevadm", "control", "--reload")
+
+
+def refusal(error: OSError) -> str:
+    """Say in one line which file a system refused to write, why, and what to do where that is known."""
+    place = Path(error.filename or ".")
+    mount = next(folder for folder in place.absolute().parents if folder.is_mount())
+    remedies = {
+        errno.ENOSPC: f"; make room on {mount}",
+        errno.EROFS: f"; mount it for writing: sudo mount -o remount,rw {mount}",
+    }
+    return f"{place}: {error.strerror}{remedies.get(error.errno or 0, '')}"
 
 
 def _run(*words: str) -> None:

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from firmware_config import fence
 
+PROFILE = "etc/leuko/firmware/profile.toml"
+"""Path of an instrument's profile, from the root; it is not there before the record of the installation."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -25,12 +28,12 @@ class Link:
 
 
 class Edit(Protocol):
-    """A change of a file that belongs to others; bytes of a file in and out, None for no file."""
+    """A change of a file that belongs to others."""
 
-    def apply(self, content: bytes | None) -> bytes | None:
+    def apply(self, content: bytes) -> bytes:
         """Make the change; made already, it changes nothing."""
 
-    def revert(self, content: bytes | None, original: bytes | None) -> bytes | None:
+    def revert(self, content: bytes, original: bytes) -> bytes:
         """Undo the change in what the file is now; `original` is what it was before."""
 
 
@@ -40,35 +43,34 @@ class Block:
 
     content: bytes
 
-    def apply(self, content: bytes | None) -> bytes:
+    def apply(self, content: bytes) -> bytes:
         """See `Edit`."""
-        return fence.fenced(content or b"", self.content)
+        return fence.fenced(content, self.content)
 
-    def revert(self, content: bytes | None, original: bytes | None) -> bytes | None:
-        """See `Edit`."""
-        if content is None:
-            return None
+    def revert(self, content: bytes, original: bytes) -> bytes:
+        """See `Edit`; the end that a last line was given goes again if nobody changed a thing."""
         left = fence.unfenced(content)
-        return left if left or original is not None else None
+        given = not original.endswith(b"\n") and left == original + b"\n"
+        return original if given else left
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word, `content`, on the one line of the kernel's command line; without that file there is none."""
+    """A word, `content`, on the one line of the kernel's command line."""
 
     content: bytes
 
-    def apply(self, content: bytes | None) -> bytes | None:
+    def apply(self, content: bytes) -> bytes:
         """See `Edit`."""
-        if content is None or self.content in content.split():
+        if self.content in content.split():
             return content
         line, end, rest = content.partition(b"\n")
         kept = line.rstrip()
         return kept + b" " + self.content + line[len(kept) :] + end + rest
 
-    def revert(self, content: bytes | None, original: bytes | None) -> bytes | None:
+    def revert(self, content: bytes, original: bytes) -> bytes:
         """See `Edit`."""
-        if content is None or (original is not None and self.content in original.split()):
+        if self.content in original.split():
             return content
         return re.sub(rb" %b(?!\S)" % re.escape(self.content), b"", content, count=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 import subprocess
 import sys
@@ -75,13 +76,48 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
             raise WheelsError(f"{wheel.name}: is not for {machine}; pin a version of it that has wheels")
     listed.unlink()
     # last: by this list install.sh knows that the folder is complete
-    (folder / REQUIREMENTS).write_text("".join(map(_pin, wheels)), encoding="utf-8")
+    rows = (_head(python, machine), *map(_pin, wheels))
+    (folder / REQUIREMENTS).write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     return wheels
 
 
+def verify(folder: Path) -> None:
+    """Compare a folder of wheels with its list: each wheel is on it, with its hash, and none is missing.
+
+    Raises
+    ------
+    WheelsError
+        They are not, or were collected for another Python or processor than this one.
+    OSError
+        They cannot be read.
+    """
+    listed = folder / REQUIREMENTS
+    if not listed.is_file():
+        raise WheelsError(f"{folder}: not made by leuko firmware bundle-wheels")
+    head, *pins = listed.read_text(encoding="utf-8").splitlines() or [""]
+    here = _head(f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine())
+    if head != here:
+        raise WheelsError(
+            f"{folder}: is {head.strip('# ')}, not {here.strip('# ')}; collect them with the device's "
+            "--release and --machine"
+        )
+    there = {_pin(wheel): wheel for wheel in sorted(folder.glob("*.whl"))}
+    again = "copy the folder here anew"
+    for pin, wheel in there.items():
+        if pin not in pins:
+            raise WheelsError(f"{wheel}: is not as it was collected; {again}")
+    for pin in pins:
+        if pin not in there:
+            raise WheelsError(f"{folder}: the wheel of {pin.split()[0]} is missing; {again}")
+
+
+def _head(python: str, machine: str) -> str:
+    return f"# for Python {python} on {machine}"
+
+
 def _pin(wheel: Path) -> str:
-    name, version = wheel.name.split("-")[:2]
-    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    name, version, *_ = *wheel.name.split("-"), ""
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
 
 
 def environment(release: str, machine: str) -> dict[str, str]:

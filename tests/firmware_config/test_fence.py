@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_config.fence import BEGIN, END, FenceError, fenced, inside, unfenced
+from firmware_config.tree import Block
 
 PIECES = [b"\n", b"\r\n", b"\r", b"dtparam=audio=on", b"[pi4]", b"#", b"\xff\0", b" ", b"\x85\x0b", END[:-1]]
 # without a mark by itself: hypothesis takes constants from the source
@@ -21,7 +22,8 @@ lines = st.lists(st.sampled_from([b"[all]\n", b"dtoverlay=imx477\n", b"\n", b"# 
 @given(content, lines)
 def test_only_the_fence_changes(file: bytes, block: bytes) -> None:
     made = fenced(file, block)
-    assert made == file + b"\n" + BEGIN + b"\n" + block + END + b"\n"
+    end = b"\n" if file and not file.endswith(b"\n") else b""
+    assert made == file + end + BEGIN + b"\n" + block + END + b"\n"
     assert inside(made) == block
 
 
@@ -29,7 +31,7 @@ def test_only_the_fence_changes(file: bytes, block: bytes) -> None:
 def test_twice_is_once_and_removing_restores(file: bytes, block: bytes) -> None:
     made = fenced(file, block)
     assert fenced(made, block) == made
-    assert unfenced(made) == file
+    assert Block(block).revert(made, file) == file
     assert unfenced(file) == file
 
 
@@ -37,12 +39,46 @@ def test_twice_is_once_and_removing_restores(file: bytes, block: bytes) -> None:
 def test_a_fence_stays_where_it_is(before: bytes, after: bytes, old: bytes, new: bytes) -> None:
     made = fenced(fenced(before, old) + after, new)
     assert made == fenced(before, new) + after
-    assert unfenced(made) == before + after
+    assert unfenced(made).split(b"\n") == rows_of(before) + after.split(b"\n")
+
+
+def rows_of(file: bytes) -> list[bytes]:
+    """Lines, of which the last may have no end."""
+    return file.removesuffix(b"\n").split(b"\n") if file else []
+
+
+@given(content, lines, content, content)
+def test_whatever_is_edited_around_it_no_line_is_joined_lost_or_split(
+    original: bytes, block: bytes, before: bytes, after: bytes
+) -> None:
+    whole = fenced(original, block)
+    fence = whole[whole.index(BEGIN) :]
+    if before and not before.endswith(b"\n"):
+        before += b"\n"  # an editor that leaves the mark a line of its own
+    left = Block(block).revert(before + fence + after, original)
+    assert rows_of(left) == rows_of(before) + rows_of(after)
+    assert left == before + after or (left == original and before + after == original + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("original", "edited", "left"),
+    [
+        (b"a=1", b"a=1\n%sb=2\n", b"a=1\nb=2\n"),
+        (b"a=1\nb=2\n", b"a=1\nb=2\n%s", b"a=1\nb=2\n"),
+        (b"a=1\n", b"a=1\n\n%s", b"a=1\n\n"),
+        (b"x=1\n%sy=2\n", b"x=1\n%sy=2\n", b"x=1\ny=2\n"),
+        (b"", b"%sb=2", b"b=2"),
+    ],
+)
+def test_lines_of_the_user_around_the_fence_stay(original: bytes, edited: bytes, left: bytes) -> None:
+    fence = fenced(b"", b"[all]\n")
+    was, now = (file.replace(b"%s", fence) for file in (original, edited))
+    assert Block(b"").revert(now, was) == left
 
 
 @given(st.lists(st.sampled_from([b"a", b"[pi4]", b"", b"\t"]), max_size=6), lines, lines)
 def test_windows_line_ends_are_put_up_with(rows: list[bytes], old: bytes, new: bytes) -> None:
-    file = b"\n".join(rows)
+    file = b"".join(row + b"\n" for row in rows)
     saved = fenced(file, old).replace(b"\n", b"\r\n")
     assert unfenced(saved) == file.replace(b"\n", b"\r\n")
     assert inside(fenced(saved, new)) == new

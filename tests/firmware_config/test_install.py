@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +18,21 @@ from hypothesis import strategies as st
 
 from edge.cli import main
 from firmware_config.fence import BEGIN, END
-from firmware_config.install import BACKUP, RECORD, InstallError, carry_out, look, plan
+from firmware_config.install import (
+    BACKUP,
+    RECORD,
+    InstallError,
+    LostRecordError,
+    NotUndoneError,
+    carry_out,
+    look,
+    plan,
+)
 from firmware_config.render import UNITS
-from firmware_config.tree import Block, File, Link, Tree, Word
+from firmware_config.system import ALSO, make_users_and_folders, refusal
+from firmware_config.tree import PROFILE, Block, File, Link, Tree, Word
 from tests.firmware_config.test_profile import changed, profile
+from tests.firmware_config.test_render import rendered
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to root, which needs root")
 
@@ -141,6 +153,17 @@ def test_a_failure_of_what_follows_is_undone(tmp_path: Path) -> None:
     assert snapshot(root) == before
 
 
+def test_what_cannot_be_undone_is_not_said_to_be(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+
+    def finish() -> None:
+        (root / "a/b/mine").touch()  # whose folder cannot go
+        raise InstallError("no such program")
+
+    with pytest.raises(NotUndoneError, match=r"^no such program; undoing it failed too \(.*uninstall"):
+        carry_out(plan(root, TREE), finish)
+
+
 def test_twice_is_once(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     carry_out(plan(root, TREE))
@@ -185,11 +208,7 @@ def test_after_a_power_cut_installing_goes_on_and_taking_away_restores(tmp_path:
     for place in (torn, root):
         assert not plan(place, {}).edited
         carry_out(plan(place, {}))
-        left = {path: was for path, was in snapshot(place).items() if ".partial" not in path}
-        assert {path: was for path, was in left.items() if path in before} == before
-        # what was made just before the cut is not on record yet: folders, and copies
-        more = [path for path in left.keys() - before.keys() if not (place / path).is_dir()]
-        assert not [path for path in more if not path.startswith(BACKUP)]
+        assert snapshot(place) == before
 
 
 def whole(folder: Path) -> Path:
@@ -212,7 +231,7 @@ def test_the_files_of_others_are_edited_only_where_they_are_ours(tmp_path: Path)
     said = b"# mine\n" + config.replace(b"[all]\n", b"dtoverlay=imx477\n") + b"after\n"
     assert (root / CONFIG).read_bytes() == said
     carry_out(plan(root, {}))
-    assert (root / CONFIG).read_bytes() == b"# mine\ndtparam=audio=on\r\n[pi4]\nno endafter\n"
+    assert (root / CONFIG).read_bytes() == b"# mine\ndtparam=audio=on\r\n[pi4]\nno end\nafter\n"
     assert (root / COMMAND_LINE).read_bytes() == b"console=tty1 root=PARTUUID=1-2 rootwait\n"
 
 
@@ -231,7 +250,14 @@ def test_a_word_of_the_command_line_comes_and_goes(kernel: list[str], end: str) 
     assert word.apply(made) == made
     assert made.count(b"\n") == line.count(b"\n")
     assert word.revert(made, line) == line
-    assert word.apply(None) is None
+
+
+def test_nothing_is_forgotten_while_the_boot_partition_is_not_mounted(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    carry_out(plan(root, TREE))
+    (root / "boot").rename(root / "boot.away")
+    with pytest.raises(InstallError, match="is the boot partition mounted"):
+        plan(root, {})
 
 
 def test_what_somebody_changed_is_not_given_up_unasked(tmp_path: Path) -> None:
@@ -258,11 +284,68 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     (root / CONFIG).write_bytes(END + b"\n")
     with pytest.raises(InstallError, match=r"config\.txt: has 1 of the marks"):
         plan(root, TREE)
-    (root / CONFIG).unlink()
+    for name in (CONFIG, COMMAND_LINE):
+        (root / CONFIG).write_bytes(b"")
+        (root / name).unlink()
+        with pytest.raises(InstallError, match=f"{name}: is not there; is the boot partition mounted"):
+            plan(root, TREE)
     (root / RECORD).parent.mkdir(parents=True)
     (root / RECORD).write_text("{}")
-    with pytest.raises(InstallError, match="by hand"):
+    with pytest.raises(LostRecordError, match="is no record of this leuko"):
         plan(root, TREE)
+
+
+def test_a_link_out_of_the_root_is_named_and_not_followed(tmp_path: Path) -> None:
+    root, outside = furnished(tmp_path / "root"), tmp_path / "outside"
+    outside.mkdir()
+    (root / "var").symlink_to(outside)
+    with pytest.raises(InstallError, match=re.escape(f"{root}/var: leads out of {root}, to {outside};")):
+        plan(root, TREE, also=("var/lib/leuko",))
+    (root / "var").unlink()
+    (root / "var").symlink_to("var")
+    with pytest.raises(OSError, match="symbolic links"):
+        look(root, "var/lib")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\0garbage"])
+def test_a_lost_record_is_written_anew_from_what_is_there(tmp_path: Path, content: bytes | None) -> None:
+    root = furnished(tmp_path)
+    before = snapshot(root)
+    tree: Tree = {**TREE, PROFILE: File(b"version = 1\n"), "etc/mine": File(b"ours\n")}
+    carry_out(plan(root, {path: entry for path, entry in tree.items() if path != "etc/mine"}))
+    (root / RECORD).unlink()
+    if content is not None:
+        (root / RECORD).write_bytes(content)
+    (root / "etc/mine").write_bytes(b"the user's\n")
+    for wanted in (tree, {}):
+        with pytest.raises(LostRecordError, match="install --overwrite"):
+            plan(root, wanted)
+    with pytest.raises(LostRecordError):
+        plan(root, {}, rebuild=True)
+    (root / COMMAND_LINE).rename(root / "away")
+    with pytest.raises(InstallError, match="is the boot partition mounted"):
+        plan(root, tree, rebuild=True)
+    (root / "away").rename(root / COMMAND_LINE)
+    carry_out(plan(root, tree, rebuild=True))
+    assert not plan(root, tree).changes
+    carry_out(plan(root, {}))
+    left = snapshot(root)
+    assert left.pop("etc/mine")[2] == b"the user's\n"
+    # whose the empty folders are cannot be told without the record
+    assert {path: was for path, was in left.items() if path not in ("a", "a/b")} == before
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    root = furnished(tmp_path)
+    before = snapshot(root)
+    (root / BACKUP).mkdir(parents=True)
+    odd = (f"{CONFIG.replace('config', '.config')}.12.partial", f"{BACKUP}/.x.12.partial", f"{BACKUP}/a")
+    for path in odd:
+        (root / path).write_bytes(b"half")
+    carry_out(plan(root, TREE))
+    assert not [path for path in odd if (root / path).exists()]
+    carry_out(plan(root, {}))
+    assert snapshot(root) == before
 
 
 def test_a_full_disk_is_survived(tmp_path: Path) -> None:
@@ -274,9 +357,15 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
         pytest.skip("needs to mount a small file system")
     try:
         before = snapshot(furnished(root))
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as caught:
             carry_out(plan(root, {**TREE, "z": File(bytes(1 << 20))}))
+        assert refusal(caught.value) == f"{root}/z: No space left on device; make room on {root}"
         assert snapshot(root) == before
+        subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
+        with pytest.raises(OSError, match="Read-only") as caught:
+            carry_out(plan(root, {CONFIG: Block(b"[all]\n")}))
+        assert f"remount,rw {root}" in refusal(caught.value)
+        assert ".partial" not in refusal(caught.value)
     finally:
         subprocess.run(["umount", str(root)], check=True)
 
@@ -306,17 +395,17 @@ def test_the_commands(system: Path) -> None:
     before = snapshot(system)
     shown = leuko("diff", said, "--root", system)
     assert shown.exit_code == 1
-    assert f"create /{UNIT}" in shown.stdout
+    assert f"create /{UNIT}\n" in shown.stdout
     assert "+dtoverlay=imx477" in shown.stdout
     dry = leuko("install", said, "--root", system)
     assert dry.exit_code == 0
-    assert [line for line in shown.stdout.splitlines() if line in dry.stdout.splitlines()] == (
-        dry.stdout.splitlines()
-    )
+    would = [line.removeprefix("would ") for line in dry.stdout.splitlines()]
+    assert [line for line in shown.stdout.splitlines() if line in would] == would
     assert "nothing was changed" in dry.stderr
     assert snapshot(system) == before
     done = leuko("install", said, "--root", system, "--yes")
     assert done.exit_code == 0, done.stderr
+    assert f"created /{UNIT}\n" in done.stdout
     assert "leuko:x:" in (system / "etc/passwd").read_text()
     user = next(row for row in (system / "etc/passwd").read_text().splitlines() if row.startswith("leuko:"))
     assert (system / "var/lib/leuko").stat().st_uid == int(user.split(":")[2])
@@ -339,6 +428,38 @@ def test_the_commands(system: Path) -> None:
     for path, was in before.items():
         assert path in ("etc/passwd", "etc/group", "device.toml") or left[path] == was
     assert not [path for path in left if "leuko" in path and not path.startswith("var")]
+
+
+def test_users_and_folders_are_undone_too(system: Path) -> None:
+    before = snapshot(system)
+
+    def finish() -> None:
+        make_users_and_folders(system)
+        assert (system / "var/lib/leuko").is_dir()
+        raise InstallError("what came after")
+
+    with pytest.raises(InstallError, match="what came after"):
+        carry_out(plan(system, rendered(profile()), also=ALSO), finish)
+    assert snapshot(system) == before
+
+
+def test_a_root_may_be_named_by_way_of_another(system: Path) -> None:
+    before = snapshot(system)
+    by_way = system / "etc" / ".."
+    done = leuko("install", system / "device.toml", "--root", by_way, "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert leuko("uninstall", "--root", by_way, "--yes").exit_code == 0
+    assert snapshot(system).keys() - before.keys() <= {*ALSO, "var", "var/lib"}
+
+
+def test_what_is_undone_is_said(system: Path) -> None:
+    (system / "var").write_text("a file where the service's folder goes")
+    before = snapshot(system)
+    done = leuko("install", system / "device.toml", "--root", system, "--yes")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.endswith("; all was undone\n")
+    assert snapshot(system) == before
 
 
 def test_a_wrong_profile_is_not_installed(system: Path) -> None:

@@ -14,14 +14,16 @@ from random import Random
 import pytest
 from click.testing import CliRunner
 
-from edge.bundle import load
+from edge.bundle import load, locate
 from edge.cli import main
+from edge.plan import CAMERA_CELLS
 from edge.profile import Pixel, Profile, write_profile
 from edge.settings import Settings
 from edge.simulate.optics import Optics
-from firmware_config.check import check, named
+from firmware_config.check import check
+from firmware_config.fence import END, fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
-from firmware_config.profile import MOST_LINES, SECTIONS, documentation, read, write
+from firmware_config.profile import MOST_BYTES, MOST_LINES, SECTIONS, documentation, read, read_file, write
 from firmware_config.start import beginning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +36,7 @@ begun = cache(lambda board, sensor: beginning(board, sensor, "bookworm"))
 
 def profile(board: str = "pi5", sensor: str = "imx477", **changes: str) -> str:
     """A new profile with other values, ``section__key`` → TOML."""
-    text = write(begun(board, sensor))
+    text = write({**begun(board, sensor), "optics.objective": "40x, air", "optics.chamber": "Neubauer"})
     for key, value in changes.items():
         text = changed(text, key.replace("__", "."), value)
     return text
@@ -60,13 +62,13 @@ def line_of(text: str, key: str) -> int:
 
 
 def problems(text: str, root: Path = Path("/nonexistent")) -> dict[str, str]:
-    return {problem.key: problem.why for problem in check(text, ROOT, root).problems}
+    return {problem.key: problem.why for problem in check(read(text), ROOT, root).problems}
 
 
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("sensor", SENSORS)
 @pytest.mark.parametrize("board", BOARDS)
-def test_a_new_profile_has_every_key_and_no_problem(
+def test_a_new_profile_has_every_key_and_no_problem_but_what_only_a_person_knows(
     board: str, sensor: str, release: str, tmp_path: Path
 ) -> None:
     words = ["firmware", "init", "--board", board, "--sensor", sensor, "--release", release]
@@ -78,7 +80,14 @@ def test_a_new_profile_has_every_key_and_no_problem(
     path = tmp_path / "device.toml"
     path.write_text(done.stdout)
     checked = CliRunner().invoke(main, ["firmware", "check", str(path)])
-    assert (checked.exit_code, checked.stdout) == (0, "")
+    assert checked.exit_code == 1
+    assert [row.split(": ", 1)[1] for row in checked.stdout.splitlines()] == [
+        f"optics.{key}: still says 'say which'; write which one it is, in words"
+        for key in ("objective", "chamber")
+    ]
+    path.write_text(done.stdout.replace('"say which"', '"this one"'))
+    filled_in = CliRunner().invoke(main, ["firmware", "check", str(path)])
+    assert (filled_in.exit_code, filled_in.stdout) == (0, "")
     said = read(done.stdout).profile
     assert said is not None
     assert (said.device.board, said.camera.sensor, said.device.release) == (board, sensor, release)
@@ -104,6 +113,7 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
     ("camera.overlay", {"camera__overlay": '"imx708"'}, "not the overlay of imx477"),
     ("camera.overlay", {"camera__overlay": '""'}, "not the overlay of imx477"),
     ("camera.overlay", {"camera__overlay": '"imx477,spin=3"'}, "no parameter spin"),
+    ("camera.overlay", {"camera__overlay": '"imx477,cam0,cam1"'}, "one camera is not on cam0 and cam1"),
     ("camera.width_px", {"camera__width_px": "4000"}, "has no mode of 4000 x 3040 px"),
     ("camera.width_px", {"camera__bit_depth": "10"}, "has no mode"),
     # binned two by two, its pixel is twice as large
@@ -123,7 +133,11 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
         f"too far from the {HEMOCYTOMETER.manifest.pixel_um:.4g}",
     ),
     ("plan.until_halfwidth", {"plan__until_halfwidth": "0.05"}, "counts one label"),
-    ("service.memory_mb", {"device__board": '"zero2w"'}, "no more than 512 MB"),
+    ("service.memory_mb", {"device__board": '"zero2w"', "service__memory_mb": "385"}, "no more than 512 MB"),
+    ("service.memory_mb", {"device__board": '"pi4"', "service__memory_mb": "6145"}, "no more than 8192 MB"),
+    ("optics.calibration", {"optics__calibration": '"/home/pi/profile.toml"'}, "does not see /home,"),
+    ("optics.calibration", {"optics__calibration": '"/etc/../run/user/1/p.toml"'}, "does not see /run/user"),
+    ("optics.calibration", {"optics__calibration": '"/var/tmp/profile.toml"'}, "does not see /var/tmp"),
     ("service.memory_mb", {"camera__buffer_frames": "100"}, "112 frames"),
     (
         "service.watchdog_s",
@@ -139,13 +153,13 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
 @pytest.mark.parametrize(("key", "changes", "why"), CONTRADICTIONS)
 def test_contradictions_are_found(key: str, changes: dict[str, str], why: str) -> None:
     text = profile(**changes)
-    found = check(text, ROOT, Path("/nonexistent")).problems
+    found = check(read(text), ROOT, Path("/nonexistent")).problems
     assert [problem.key for problem in found] == [key]
     assert why in found[0].why
     assert found[0].remedy
     if key.replace(".", "__") in changes:
         assert found[0].line == line_of(text, key)
-    assert "\n" not in named(found[0], "device.toml")
+    assert "\n" not in found[0].named("device.toml")
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
@@ -197,7 +211,7 @@ def measured(pixel_um: float, width_px: int, height_px: int) -> Pixel:
 def test_the_calibration_is_compared(pixel: Pixel | None, why: str | None, tmp_path: Path) -> None:
     text = profile(optics__calibration='"/var/lib/leuko/profile.toml"')
     place = tmp_path / "var" / "lib" / "leuko" / "profile.toml"
-    absent = check(text, ROOT, tmp_path)
+    absent = check(read(text), ROOT, tmp_path)
     assert not absent.problems
     assert "not there yet" in absent.notes[0]
     place.parent.mkdir(parents=True)
@@ -264,21 +278,128 @@ def mutated(number: int) -> tuple[str, str | None]:
 def test_three_hundred_mutations(first: int) -> None:
     for number in range(first, first + 50):
         text, key = mutated(number)
-        found = check(text, ROOT, Path("/nonexistent")).problems
+        found = check(read(text), ROOT, Path("/nonexistent")).problems
         assert key is None or key in {problem.key for problem in found}, f"mutation {number}"
         for problem in found:
             assert re.fullmatch(r"[\w.-]+", problem.key) or "." in problem.key, f"mutation {number}"
             assert problem.why, f"mutation {number}"
             assert problem.remedy, f"mutation {number}"
             assert 0 <= problem.line <= text.count("\n") + 1, f"mutation {number}"
-            assert named(problem, "x").isprintable(), f"mutation {number}"
+            assert problem.named("x").isprintable(), f"mutation {number}"
 
 
 def test_no_file_is_too_odd(tmp_path: Path) -> None:
     path = tmp_path / "device.toml"
-    for content in (b"", b"\xff\xfe", b"a = 1\n" * MOST_LINES * 2, b"version = 2", b"version = true", b"\0"):
+    contents = (
+        b"\xff\xfe",
+        b"a = 1\n" * MOST_LINES * 2,
+        b"\0",
+        b"#" * (MOST_BYTES + 1),
+        b"a = " + b"9" * 5000,
+    )
+    for content in contents:
         path.write_bytes(content)
         done = CliRunner().invoke(main, ["firmware", "check", str(path)])
         assert done.exit_code == 1
         assert done.exception is None or isinstance(done.exception, SystemExit)
         assert (done.stdout + done.stderr).count("\n") == 1
+        as_json = CliRunner().invoke(main, ["firmware", "check", str(path), "--json"])
+        assert [problem["line"] for problem in json.loads(as_json.stdout)["problems"]] in ([0], [1])
+    endless = CliRunner().invoke(main, ["firmware", "check", "/dev/zero"])
+    assert "is larger than" in endless.stdout
+
+
+@pytest.mark.parametrize("version", ["", "version = 2", "version = true", 'version = "1"'])
+def test_another_version_hides_nothing(version: str) -> None:
+    text = profile(console__port="80").replace("version = 1", version, 1)
+    found = check(read(text), ROOT, Path("/nonexistent")).problems
+    assert [problem.key for problem in found] == ["version", "console.port"]
+    assert "version = 1, the only one" in found[0].remedy
+
+
+def test_a_profile_from_an_editor_of_windows_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + profile().replace("\n", "\r\n").encode())
+    assert not check(read_file(path), ROOT, Path("/nonexistent")).problems
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("optics.objective", r"40x\tair", r'has "\t", which cannot stand there'),
+        ("optics.objective", r"\\", r'has "\\", which cannot'),
+        ("optics.chamber", "   ", "says nothing"),
+        ("optics.chamber", "x" * 81, "has 81 signs, more than 80"),
+        ("optics.calibration", "/var/lib/my profile.toml", 'has " ", which cannot'),
+        ("optics.calibration", "/var/lib/100%", 'has "%", which cannot'),
+        ("optics.calibration", "profile.toml", 'is "profile.toml", not an absolute path'),
+        ("camera.overlay", "imx477×", 'is "imx477×", not'),
+    ],
+)
+def test_a_sign_that_cannot_stand_there_is_named(key: str, value: str, why: str) -> None:
+    text = changed(profile(), key, f'"{value}"')
+    assert why in problems(text)[key]
+
+
+def test_words_and_names_may_be_what_people_write(tmp_path: Path) -> None:
+    words = "40x/0.75 (air), 50 % = $5 & #1; it's \U0001f52c × µ"
+    copy = tmp_path / "my bundle + notes.tflite"
+    copy.write_bytes(locate("hemocytometer").read_bytes())
+    text = profile(
+        optics__objective=json.dumps(words, ensure_ascii=False),
+        bundle__file=f'"{copy}"',
+        bundle__sha256=f'"{HEMOCYTOMETER.sha256.upper()}"',
+    )
+    assert not problems(text)
+
+
+def test_a_missing_bundle_is_told_once() -> None:
+    (found,) = check(read(profile(bundle__file='"nonesuch"')), ROOT, Path("/nonexistent")).problems
+    assert found.named("x").count("give a .tflite file") == 1
+
+
+def notes(text: str, root: Path) -> str:
+    return "\n".join(check(read(text), ROOT, root).notes)
+
+
+def test_a_count_without_an_end_is_noted() -> None:
+    text = profile()
+    unended = text.replace("\nuntil_cells = 400\n", "\n")
+    assert unended != text
+    assert f"ends with {CAMERA_CELLS} cells" in notes(unended, Path("/nonexistent"))
+    assert "ends with" not in notes(text, Path("/nonexistent"))
+
+
+def test_the_users_own_lines_of_the_boot_partition_are_noted(tmp_path: Path) -> None:
+    place = tmp_path / "boot/firmware/config.txt"
+    text = profile()
+    assert f"{place}: is not there" in notes(text, tmp_path)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"[all]\ncamera_auto_detect=1\ndtparam=i2c_arm=on,watchdog=off\n")
+    assert not notes(text, tmp_path)
+    installed = fenced(place.read_bytes(), b"dtoverlay=imx477\n")
+    place.write_bytes(installed)
+    assert not notes(text, tmp_path)
+    added = (b"camera_auto_detect=1\r\n", b" dtparam=i2c_arm=on,watchdog=off\n", b"#dtoverlay=ov5647\n")
+    place.write_bytes(installed + b"".join(added))
+    said = notes(text, tmp_path).splitlines()
+    assert [row.split(": ", 1)[1].split(" ")[0] for row in said] == [
+        "camera_auto_detect=1",
+        "dtparam=i2c_arm=on,watchdog=off",
+    ]
+    assert "watchdog=off" not in notes(profile(watchdog__hardware_s="0"), tmp_path)
+    place.write_bytes(b"dtoverlay=imx708,cam0\n" + installed)
+    assert "dtoverlay=imx708,cam0 is a camera beside the profile's" in notes(text, tmp_path)
+    assert not notes(profile(sensor="usb"), tmp_path)
+    place.write_bytes(END + b"\n")
+    assert "was not compared: has 1 of the marks" in notes(text, tmp_path)
+
+
+def test_a_calibration_out_of_the_root_is_not_opened(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "var/lib/leuko").mkdir(parents=True)
+    (tmp_path / "secret").write_text("version = 9")
+    (root / "var/lib/leuko/profile.toml").symlink_to(tmp_path / "secret")
+    text = profile(optics__calibration='"/var/lib/leuko/profile.toml"')
+    assert not problems(text, root)
+    assert "leads out of" in notes(text, root)

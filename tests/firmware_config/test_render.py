@@ -13,6 +13,7 @@ import pytest
 
 from edge.bundle import locate
 from edge.cli.count import count
+from firmware_config.fence import fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 from firmware_config.profile import read
 from firmware_config.render import BUNDLE, UNITS, render
@@ -39,6 +40,12 @@ def parsed(tree: Tree, name: str) -> configparser.ConfigParser:
     return parser
 
 
+def rendered_block(text: str) -> bytes:
+    entry = rendered(text)["boot/firmware/config.txt"]
+    assert isinstance(entry, Block)
+    return entry.content
+
+
 def words(text: str) -> list[str]:
     command = parsed(rendered(text), UNIT)["Service"]["ExecStart"].split()
     assert command[:2] == ["/opt/leuko/bin/leuko", "count"]
@@ -49,11 +56,13 @@ def test_every_process_renders_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "device.toml"
     path.write_text(profile(storage__read_only_root="true", storage__data_partition='"LABEL=a-b"'))
     trees = []
-    for seed in ("1", "2"):
+    for seed, mask in (("1", 0o077), ("2", 0o002)):
         out = tmp_path / seed
         words = [sys.executable, "-m", "edge.cli", "firmware", "render", path, "--out", out]
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        subprocess.run([*map(str, words)], check=True, cwd=ROOT, env=environment, capture_output=True)
+        subprocess.run(
+            [*map(str, words)], check=True, cwd=ROOT, env=environment, umask=mask, capture_output=True
+        )
         trees.append(
             {
                 str(found.relative_to(out)): found.readlink() if found.is_symlink() else found.read_bytes()
@@ -61,7 +70,10 @@ def test_every_process_renders_the_same_bytes(tmp_path: Path) -> None:
                 if found.is_symlink() or found.is_file()
             }
         )
+        modes = {found.lstat().st_mode & 0o777 for found in out.rglob("*") if not found.is_symlink()}
+        assert modes == {0o644, 0o755}
     assert trees[0] == trees[1]
+    assert trees[0]["boot/firmware/config.txt"] == fenced(b"", rendered_block(path.read_text()))
     assert trees[0].keys() == rendered(path.read_text()).keys()
 
 
@@ -109,6 +121,17 @@ def test_the_unit_has_the_profiles_limits() -> None:
     unit = parsed(rendered(text), UNIT)["Service"]
     assert (unit["MemoryMax"], unit["WatchdogSec"], unit["RestartSec"]) == ("512M", "77", "9")
     assert unit["PrivateNetwork"] == "yes"
+
+
+def test_what_units_give_a_meaning_to_is_said_as_it_is() -> None:
+    text = profile(optics__objective='"40x, 50 %n = $x"', optics__chamber='"a 100 %"')
+    unit = parsed(rendered(text), UNIT)["Unit"]
+    assert unit["Description"] == "Leukocyte count: imx477, 40x, 50 %%n = $x, a 100 %%"
+
+
+def test_the_service_sees_no_home_and_a_tmp_of_its_own() -> None:
+    unit = parsed(rendered(profile()), UNIT)["Service"]
+    assert (unit["ProtectHome"], unit["PrivateTmp"]) == ("yes", "yes")
 
 
 def test_only_the_cameras_devices_are_allowed() -> None:

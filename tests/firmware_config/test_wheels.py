@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from firmware_config import wheels
 from firmware_config.hardware import RELEASES
-from firmware_config.wheels import CHECKOUT, WheelsError, collect, for_environment
+from firmware_config.wheels import CHECKOUT, WheelsError, collect, for_environment, verify
+from tests.firmware_config.test_profile import profile
 
 PINNED = """\
 # a comment
@@ -71,6 +76,92 @@ def test_what_pip_cannot_get_is_named_in_one_line(tmp_path: Path, monkeypatch: p
         collect(tmp_path / "out", "bookworm", "aarch64", checkout=tmp_path)
     assert "leuko-edge-has-no-such-package" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def collected(folder: Path) -> Path:
+    """A folder as `collect` leaves it for this machine, of wheels with nothing in them."""
+    folder.mkdir()
+    rows = [f"# for Python {sys.version_info.major}.{sys.version_info.minor} on {platform.machine()}"]
+    for name in ("leuko_edge-0.1-py3-none-any.whl", "numpy-1.26.4-cp311-cp311-linux_aarch64.whl"):
+        (folder / name).write_bytes(name.encode())
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        rows.append(f"{'=='.join(name.split('-')[:2])} --hash=sha256:{digest}")
+    (folder / wheels.REQUIREMENTS).write_text("".join(f"{row}\n" for row in rows))
+    return folder
+
+
+def spoil(folder: Path, how: str) -> None:
+    ours, other = sorted(folder.glob("*.whl"))
+    listed = folder / wheels.REQUIREMENTS
+    if how == "tampered":
+        ours.write_bytes(b"another")
+    elif how == "missing":
+        ours.unlink()
+    elif how == "other missing":
+        other.unlink()
+    elif how == "two of leuko":
+        shutil.copy(ours, folder / "leuko_edge-0.2-py3-none-any.whl")
+    elif how == "another device":
+        listed.write_text(re.sub(r"Python \S+", "Python 3.99", listed.read_text()))
+    else:
+        listed.unlink()
+
+
+SPOILT = {
+    "tampered": r"leuko_edge-0\.1-py3-none-any\.whl: is not as it was collected; copy",
+    "missing": r"the wheel of leuko_edge==0\.1 is missing; copy",
+    "other missing": r"the wheel of numpy==1\.26\.4 is missing; copy",
+    "two of leuko": r"leuko_edge-0\.2-py3-none-any\.whl: is not as it was collected",
+    "another device": r"is for Python 3\.99 on \S+, not for Python 3\.\d+ on \S+; collect them with",
+    "no list": "not made by leuko firmware bundle-wheels",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_wheels_that_are_not_those_collected_are_refused(tmp_path: Path, how: str) -> None:
+    folder = collected(tmp_path / "wheels")
+    verify(folder)
+    spoil(folder, how)
+    with pytest.raises(WheelsError, match=SPOILT[how]):
+        verify(folder)
+
+
+def preflight(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Ask as install.sh does, by a Python that has only its standard library."""
+    command = [sys.executable, "-S", "-P", "-m", "firmware_config.preflight", *map(str, words)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize(("sensor", "more"), [("imx477", " python3-picamera2"), ("usb", "")])
+def test_the_packages_follow_from_the_sensor_however_it_is_written(
+    tmp_path: Path, sensor: str, more: str
+) -> None:
+    path, text = tmp_path / "device.toml", profile(sensor=sensor)
+    section = re.search(r"(?ms)^\[camera\]\n.*?(?=^# The microscope)", text)
+    assert section is not None
+    keys = re.findall(r"(?m)^\w+ = .*$", section[0])
+    single = text.replace(f'"{sensor}"', f"'{sensor}'")
+    inline = text.replace(section[0], "").replace("\n", f"\ncamera = {{ {', '.join(keys)} }}\n", 1)
+    dotted = text.replace(section[0], "").replace("\n", "\ncamera." + "\ncamera.".join(keys) + "\n", 1)
+    for spelt in (text, single, inline, dotted):
+        path.write_text(spelt)
+        assert preflight(path).stdout == f"python3-venv{more}\n"
+
+
+def test_what_is_wrong_is_said_before_anything_is_installed(tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    path.write_text(profile(console__port="80", plan__until_cells="0"))
+    done = preflight(path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 2)
+    assert f"{path}:" in done.stderr
+    path.write_text(profile())
+    folder = collected(tmp_path / "wheels")
+    assert preflight(path, folder).returncode == 0
+    spoil(folder, "tampered")
+    refused = preflight(path, folder)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "is not as it was collected" in refused.stderr
 
 
 def test_install_sh_is_plain_shell() -> None:

@@ -105,7 +105,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
 def test_installing_twice_gives_the_same_tree(device: Device) -> None:
     fresh = snapshot(device.root)
-    assert f"create /{UNITS}/leuko-count.service" in device.install()
+    assert f"created /{UNITS}/leuko-count.service" in device.install()
     once = snapshot(device.root)
     assert device.install() == ""
     assert snapshot(device.root) == once
@@ -117,7 +117,7 @@ def test_installing_twice_gives_the_same_tree(device: Device) -> None:
         "etc/passwd",
     } | ({"etc/shadow", "etc/gshadow"} & changed)
     config = (device.root / "boot/firmware/config.txt").read_bytes()
-    assert config.startswith(CONFIG + b"\n# >>> leuko")
+    assert config.startswith(CONFIG + b"# >>> leuko")
 
 
 def test_the_services_command_counts_as_its_user(device: Device) -> None:

@@ -35,6 +35,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = bootstrapped(folder / "root", "--variant=minbase", f"--include={PACKAGES}")
     wheels(root / "mnt" / "wheels", os.uname().machine)
     shutil.copy(CHECKOUT / "install.sh", root / "mnt")
+    unneeded = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "firmware_config", root / "mnt/firmware_config", ignore=unneeded)
     (root / "boot/firmware").mkdir(parents=True)
     (root / "boot/firmware/config.txt").write_bytes(CONFIG)
     (root / "boot/firmware/cmdline.txt").write_bytes(b"console=tty1 rootwait\n")
@@ -87,11 +89,25 @@ def test_install_sh_names_what_is_wrong(instrument: Path) -> None:
     for words, code, reason in (
         ((), 2, "usage"),
         (("/mnt/absent.toml",), 1, "no such profile"),
-        (("/mnt/device.toml", "--wheels", "/mnt"), 1, "not made by leuko firmware bundle-wheels"),
+        (("/mnt/device.toml", "--wheels=/mnt"), 1, "not made by leuko firmware bundle-wheels"),
+        (("/mnt/device.toml",), 1, "is there a network? without one, --wheels"),
     ):
         done = inside(instrument, "/mnt/install.sh", *words)
         assert done.returncode == code
         assert reason in done.stderr
+
+
+def test_install_sh_takes_no_other_wheel_for_leuko(instrument: Path) -> None:
+    (wheel,) = (instrument / "mnt/wheels").glob("leuko_edge-*.whl")
+    content = wheel.read_bytes()
+    before = lasting(instrument)
+    wheel.write_bytes(content + b"\0")
+    words = ("/mnt/install.sh", "/mnt/device.toml", "--wheels=/mnt/wheels")
+    done = inside(instrument, *words)
+    wheel.write_bytes(content)
+    assert done.returncode == 1
+    assert f"{wheel.name}: is not as it was collected" in done.stderr
+    assert lasting(instrument) == before
 
 
 def sessions(container: Container) -> list[dict[str, str]]:
