@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # how long an example takes depends on the machine: no test asserts a time
 settings.register_profile("leuko", deadline=None)
 settings.load_profile("leuko")
+# --hypothesis-profile=emulated, where everything takes ten times as long
+settings.register_profile(
+    "emulated", deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

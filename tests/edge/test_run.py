@@ -316,10 +316,10 @@ def test_a_stop_keeps_whole_frames(frames: Path, tmp_path: Path) -> None:
         if frames == 2:
             stop.set()
 
-    before = threading.active_count()
+    before = pipeline_threads()
     run = carried_out(job(frames), Seen(ask), stop=stop, out=tmp_path / "result")
     assert (run.tally.frames_read, run.stopped, run.ended) == (2, True, "")
-    assert threading.active_count() == before
+    assert pipeline_threads() == before
     assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
 
 
@@ -343,9 +343,9 @@ def test_a_stop_among_unreadable_frames_is_said(
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
     """No thread outlives a count that fails."""
-    before = threading.active_count()
+    before = pipeline_threads()
     yield
-    assert threading.active_count() == before
+    assert pipeline_threads() == before
 
 
 @pytest.mark.usefixtures("nothing_left")
