@@ -1,7 +1,7 @@
 #!/bin/sh
 # An aarch64 Debian 12 userland with what a device installs, run through user-mode emulation: arm_userland.sh DIR
 # makes DIR/python, which sees the device's pinned packages and no other, and DIR/tests, to be put on PYTHONPATH:
-# the second runtime and what only tests import. Needs root once, to build; half a minute on a quiet machine, 600 MB.
+# the second runtime and what only tests import. Needs root once, to build; under a minute, 950 MB.
 # PYTHON (default: python3) is one that has this checkout's build packages, as .venv/bin/python has.
 set -eu
 dir=$1

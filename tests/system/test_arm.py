@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "tests" / "edge"
 BUILD_LIMIT_S = 400
 FEW = ("test_bundle.py", "test_crop.py", "test_count.py", "test_classify.py")
-"""Of the runtime's test files those nearest to the arithmetic; half a minute."""
+"""Of the runtime's test files those nearest to the arithmetic; a minute."""
 
 pytestmark = pytest.mark.arm
 
@@ -111,7 +111,7 @@ def test_the_tests_of_the_arithmetic_pass(userland: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    "LEUKO_ARM_SUITE" not in os.environ, reason="half an hour or more: LEUKO_ARM_SUITE=1 asks for it"
+    "LEUKO_ARM_SUITE" not in os.environ, reason="about an hour: LEUKO_ARM_SUITE=1 asks for it"
 )
 def test_the_runtimes_whole_suite_passes(userland: Path) -> None:
     assert passes(userland, SUITE, limit_s=3 * 3600)
