@@ -169,7 +169,12 @@ def _check(image: Image, pixel_um: float, diameters_um: tuple[float, float], min
 
 
 def _reduce(image: Image, factor: int) -> Image:
-    """Mean of factor x factor pixels; an incomplete last row or column of blocks is left out."""
+    """Mean of factor x factor pixels; an incomplete last row or column of blocks is left out.
+
+    By halves as far as that goes, which OpenCV does five times as fast; the mean is then rounded each time.
+    """
+    if factor > 2 and factor % 2 == 0:
+        return _reduce(_reduce(image, 2), factor // 2)
     height, width = image.shape[0] // factor, image.shape[1] // factor
     whole = image[: height * factor, : width * factor]
     return _grey(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))

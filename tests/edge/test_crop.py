@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from edge.crop import crop_cells, crop_scale
+from edge.crop import crop_cells, crop_scale, level
 from edge.segment import Cell
 
 
@@ -122,3 +123,10 @@ def test_a_finer_frame_gives_a_scale_above_one(pixel_um: float, ratio: float) ->
 def test_pixel_sizes_that_make_no_sense_are_refused(pair: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="pixel size must be positive"):
         crop_scale(*pair)
+
+
+@given(arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 9), st.integers(1, 9))), st.integers(1, 255))
+def test_levelling_puts_the_median_at_the_background(crops: NDArray[np.uint8], background: int) -> None:
+    for crop, levelled in zip(crops, level(crops, background), strict=True):
+        factor = background / max(1.0, float(np.median(crop)))
+        np.testing.assert_array_equal(levelled, np.clip(np.rint(crop * factor), 0, 255))
