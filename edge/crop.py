@@ -46,17 +46,21 @@ def level(crops: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
         return crops
     levelled = np.empty_like(crops)
     for crop, out in zip(crops, levelled, strict=True):
-        factor = background / max(1.0, _median(crop))
+        factor = background / max(1.0, float(grey_quantiles(crop, (0.5,))[0]))
         table = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
         out[:] = cv2.LUT(crop, table)
     return levelled
 
 
-def _median(crop: NDArray[np.uint8]) -> float:
-    """Median grey level, from the histogram: ten times as fast as from the pixels."""
-    below = np.cumsum(cv2.calcHist([crop], [0], None, [256], [0, 256]))
-    middle = (crop.size - 1) // 2, crop.size // 2
-    return float(np.searchsorted(below, middle, side="right").mean())
+def grey_quantiles(image: NDArray[np.uint8], shares: Sequence[float]) -> NDArray[np.float64]:
+    """Quantiles of the grey levels of an image uint8 [h, w], interpolated as NumPy does, float64 [shares].
+
+    From the histogram, ten times as fast as from the pixels.
+    """
+    below = np.cumsum(cv2.calcHist([image], [0], None, [256], [0, 256]))
+    places = np.asarray(shares) * (image.size - 1)
+    low, high = (np.searchsorted(below, end(places), side="right") for end in (np.floor, np.ceil))
+    return np.asarray(low + (high - low) * (places % 1), np.float64)
 
 
 def crop_scale(frame_pixel_um: float, bundle_pixel_um: float) -> float:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.crop import level
+from edge.crop import grey_quantiles, level
 
 SIDE_PX = 100
 """Crops are reduced to this side first: the finest detail that counts is then some four crop pixels wide."""
@@ -58,8 +58,9 @@ def statistics(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     """
     rows = np.empty((len(crops), STATISTICS))
     for row, crop in zip(rows, level(crops, _BACKGROUND), strict=True):
-        fine = cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-        row[OCTAVES:] = np.percentile(fine, (1, 99)) / _BACKGROUND
+        small = np.asarray(cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)
+        row[OCTAVES:] = grey_quantiles(small, (0.01, 0.99)) / _BACKGROUND
+        fine = small.astype(np.float32)
         for octave in range(OCTAVES):
             coarse = cv2.pyrDown(fine)
             side = fine.shape[0]

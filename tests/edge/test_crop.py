@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from edge.crop import crop_cells, crop_scale, level
+from edge.crop import crop_cells, crop_scale, grey_quantiles, level
 from edge.segment import Cell
 
 
@@ -130,3 +130,11 @@ def test_levelling_puts_the_median_at_the_background(crops: NDArray[np.uint8], b
     for crop, levelled in zip(crops, level(crops, background), strict=True):
         factor = background / max(1.0, float(np.median(crop)))
         np.testing.assert_array_equal(levelled, np.clip(np.rint(crop * factor), 0, 255))
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    st.lists(st.floats(0, 1), min_size=1, max_size=4),
+)
+def test_quantiles_are_those_of_the_pixels(image: NDArray[np.uint8], shares: list[float]) -> None:
+    np.testing.assert_allclose(grey_quantiles(image, shares), np.quantile(image, shares), atol=1e-9)
