@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors, quiet_libraries
+from edge.cli.options import FiniteRange, NamedPath, NewFile, json_option, one_line_errors, quiet_libraries
 from train.cli.options import require_keras
 
 
@@ -17,7 +17,7 @@ from train.cli.options import require_keras
 @click.option(
     "--out",
     required=True,
-    type=NamedPath(dir_okay=False, path_type=Path),
+    type=NewFile(".tflite"),
     help="The bundle, a .tflite file.",
 )
 @click.option(
@@ -47,7 +47,7 @@ from train.cli.options import require_keras
 @click.option(
     "--float",
     "float_out",
-    type=NamedPath(dir_okay=False, path_type=Path),
+    type=NewFile(".tflite"),
     help="Write the network in float too, a plain .tflite file for leuko bench.",
 )
 @click.option(
@@ -94,6 +94,8 @@ def convert(
     as_json: bool,
 ) -> None:
     """Quantise the finished RUN to int8 and write one checked bundle."""
+    if float_out is not None and float_out.resolve() == out.resolve():
+        raise click.UsageError("--out and --float are the same file")
     require_keras("convert")
     with quiet_libraries():
         try:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +36,27 @@ class NamedPath(click.Path):
         if not os.fspath(value):
             self.fail("an empty name", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class NewFile(NamedPath):
+    """A file to write, of one suffix (lest a slip replace a key or a run) and in a folder that exists."""
+
+    def __init__(self, suffix: str) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffix = suffix
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Check."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix != self.suffix:
+            self.fail(f"{path}: the name must end in {self.suffix}", param, ctx)
+        if path.exists() and not path.is_file():
+            self.fail(f"{path}: not a regular file", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"{path.parent}: no such folder", param, ctx)
+        return path
 
 
 @contextmanager

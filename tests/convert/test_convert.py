@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,7 +106,7 @@ def test_a_network_that_folding_would_change_is_refused(network: str, layer: str
 
 def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
     # a process each: TensorFlow numbers its functions through a process, and the names stay in the model
-    for name in ("a", "b"):
+    for name in ("a.tflite", "b.tflite"):
         words = [
             "-m",
             "edge.cli",
@@ -121,7 +122,7 @@ def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a.tflite").read_bytes() == (tmp_path / "b.tflite").read_bytes()
 
 
 def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
@@ -140,15 +141,31 @@ def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
     assert load(out).manifest.name == "b"
     assert {name for name, _ in operators(plain.read_bytes())} <= set(ALLOWED)
     (tmp_path / "empty").mkdir()
-    for arguments, reason in (
-        ([str(tmp_path / "empty"), "--out", str(out)], "not a run folder"),
-        ([str(run), "--out", str(tmp_path / "absent" / "b.tflite")], "absent"),
+    refused = words.invoke(convert, [str(tmp_path / "empty"), "--out", str(out)])
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: ")
+    assert "not a run folder" in refused.output
+    assert len(refused.output.strip().splitlines()) == 1
+
+
+def test_convert_replaces_nothing_but_bundles(run: Path, tmp_path: Path) -> None:
+    settings = (run / "config.json").read_bytes()
+    os.mkfifo(tmp_path / "pipe.tflite")
+    same = tmp_path / "folder" / ".." / "b.tflite"
+    (tmp_path / "folder").mkdir()
+    for out, more, reason in (
+        (run / "config.json", [], "must end in .tflite"),
+        (tmp_path / "b.tflite", ["--float", str(run / "config.json")], "must end in .tflite"),
+        (tmp_path / "b.tflite", ["--float", str(same)], "the same file"),
+        (tmp_path / "pipe.tflite", [], "not a regular file"),
+        (tmp_path / "absent" / "b.tflite", [], "absent: no such folder"),
     ):
-        refused = words.invoke(convert, arguments)
-        assert refused.exit_code == 1
-        assert refused.output.startswith("Error: ")
-        assert reason in refused.output
-        assert len(refused.output.strip().splitlines()) == 1
+        refused = CliRunner().invoke(convert, [str(run), "--out", str(out), *more])
+        assert refused.exit_code == 2
+        assert reason in refused.stderr
+    assert (run / "config.json").read_bytes() == settings
+    assert not (tmp_path / "b.tflite").exists()
+    assert (tmp_path / "pipe.tflite").is_fifo()
 
 
 def _sampled(t: float, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
