@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from edge.profile import PIXELS_UM
+
 
 class FiniteRange(click.FloatRange):
     """A number in a range; neither NaN nor infinity, which Python would parse."""
@@ -131,6 +133,6 @@ bundle_option = click.option(
 )
 pixel_option = click.option(
     "--pixel-um",
-    type=FiniteRange(0.005, 10),
+    type=FiniteRange(*PIXELS_UM),
     help="Side of a frame's pixel in the specimen, µm; by default the profile's, else the bundle's.",
 )

@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from convert.build import NOT_LEUKOCYTES, Description, build
+from convert.build import Description, build
 from convert.calibrate import TEMPERATURES, temperature
 from convert.cli import convert
 from convert.fold import folded
 from convert.operators import ALLOWED, operators
 from edge.bundle import load
 from edge.classify import Classifier
+from edge.report.card import facts
 from tests.convert.conftest import discs_and_rings
 from train.fit import normalised, probabilities
 from train.networks import NETWORKS
@@ -127,8 +128,41 @@ def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
 
 def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not to be counted"):
-        build(run, tmp_path / "no.tflite", description(not_counted=NOT_LEUKOCYTES | {"lymphocyte"}))
+        build(run, tmp_path / "no.tflite", description(not_counted=frozenset({"debris", "lymphocyte"})))
+    with pytest.raises(ValueError, match=r"no label leukocyte .*: it has debris, lymphocyte"):
+        build(run, tmp_path / "no.tflite", description(not_counted=frozenset({"debris", "leukocyte"})))
     assert not list(tmp_path.iterdir())
+
+
+def test_pixels_that_no_microscope_has_are_refused(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "no.tflite"
+    for pixel_um in ("1e300", "1e-300", "11"):
+        refused = CliRunner().invoke(convert, [str(run), "--out", str(out), "--pixel-um", pixel_um])
+        assert refused.exit_code == 2
+        assert "--pixel-um" in refused.stderr
+        with pytest.raises(ValueError, match="out of range: say its side"):
+            build(run, out, description(pixel_um=float(pixel_um)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_texts_are_checked_before_the_work(run: Path, tmp_path: Path) -> None:
+    words = [str(run), "--out", str(tmp_path / "b.tflite"), "--name", "a\nb"]
+    refused = CliRunner().invoke(convert, words)
+    assert refused.exit_code == 2
+    assert "'--name': not one line" in refused.stderr
+
+
+def test_a_bundle_that_rejects_nearly_everything_is_warned_of(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "b.tflite"
+    done = CliRunner().invoke(convert, [str(run), "--out", str(out), "--reject-below", "0.9999999"])
+    assert done.exit_code == 0
+    assert done.stderr == "Warning: it keeps 0.0 % of 32 validation cells and rejects the others\n"
+    assert "0.0727 µm a pixel (assumed: " in done.stdout
+    bundle = load(out)
+    assert bundle.manifest.rejection is not None
+    assert bundle.manifest.rejection.coverage == 0
+    said = facts(bundle, out.stat().st_size)["Rejection"]
+    assert said["Right among the cells kept"] == "none kept"
 
 
 def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
