@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +116,8 @@ def keygen(key: Path, passphrase: bool) -> None:
     from edge.signature import generate
 
     with one_line_errors(ValueError):
+        if key.exists():
+            raise click.ClickException(f"{key} exists, and no key is overwritten: choose another name")
         public = generate(key, _passphrase(confirm=True) if passphrase else None)
     _say_how_to_trust(key.stem, public)
 
@@ -131,6 +135,8 @@ def sign(bundle_file: str, key: Path, out: Path) -> None:
         raise click.UsageError("--out is the key")
     with one_line_errors(ValueError):
         unsigned, _, _ = _inspect(bundle_file)
+        if key.stat().st_mode & 0o077:
+            click.echo(f"Warning: {key} is not its owner's alone: chmod 600 it", err=True)
         passphrase = _passphrase() if signature.encrypted(key) else None
         made = signature.sign(key, unsigned.unsigned_sha256, passphrase)
         golden = unsigned.golden_crops, unsigned.golden_outputs
@@ -168,8 +174,15 @@ def _said(found: Bundle, size_bytes: int, refusal: str | None) -> dict[str, Any]
 
 
 def _passphrase(*, confirm: bool = False) -> str:
-    given = os.environ.get(PASSPHRASE)
-    asked: str = given or click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    if given := os.environ.get(PASSPHRASE):
+        return given
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            asked: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+        except getpass.GetPassWarning as error:
+            reason = f"no terminal to ask for the passphrase: give it in {PASSPHRASE}"
+            raise click.ClickException(reason) from error
     return asked
 
 

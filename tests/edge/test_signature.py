@@ -137,7 +137,7 @@ def test_a_private_key_is_its_owners_alone(tmp_path: Path) -> None:
     printed = leuko("bundle", "keygen", key).stdout
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes()
-    assert "exists" in leuko("bundle", "keygen", key, code=1).stderr.lower()
+    assert "exists, and no key is overwritten: choose" in leuko("bundle", "keygen", key, code=1).stderr
     assert key.read_bytes() == before
     assert "PRIVATE" not in printed
 
@@ -259,3 +259,30 @@ def test_signing_replaces_neither_the_key_nor_what_is_no_bundle(tmp_path: Path) 
         assert (tmp_path / name).read_bytes() == before
         assert "not a regular file" in leuko(*words, tmp_path / "pipe.tflite", code=2).stderr
     assert (tmp_path / "pipe.tflite").is_fifo()
+
+
+def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    written(tmp_path / "b.tflite")
+    key = tmp_path / "lab.pem"
+    leuko("bundle", "keygen", key)
+    words = ("bundle", "sign", tmp_path / "b.tflite", "--key", key, "--out", tmp_path / "s.tflite")
+    assert "Warning" not in leuko(*words).stderr
+    key.chmod(0o666)
+    assert f"Warning: {key} is not its owner's alone: chmod 600 it\n" in leuko(*words).stderr
+
+
+def test_a_passphrase_needs_someone_to_ask(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "edge.cli", "bundle", "keygen", str(tmp_path / "lab.pem"), "--passphrase"]
+    # in a session of its own there is no terminal
+    done = subprocess.run(
+        words, input="", capture_output=True, text=True, check=False, start_new_session=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: no terminal to ask for the passphrase: give it in LEUKO_PASSPHRASE\n"
+    assert not (tmp_path / "lab.pem").exists()
+
+
+def test_settings_that_are_no_file_are_refused(home: Path) -> None:
+    os.mkfifo(home / "device.toml")
+    with pytest.raises(SettingsError, match=r"device.toml: cannot be read \(not a file\)"):
+        read_settings()
