@@ -8,7 +8,15 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import FiniteRange, NamedPath, NewFile, json_option, one_line_errors, quiet_libraries
+from edge.cli.options import (
+    FiniteRange,
+    NamedPath,
+    NewFile,
+    ended_by_interrupts,
+    json_option,
+    one_line_errors,
+    quiet_libraries,
+)
 from edge.profile import PIXELS_UM
 from train.cli.options import require_keras
 
@@ -91,6 +99,7 @@ def _line(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 @click.option("--licence", callback=_line, default="Apache-2.0", show_default=True)
 @click.option("--notice", callback=_line, default="", help="Said with every output of this bundle.")
 @json_option
+@ended_by_interrupts()
 def convert(
     run: Path,
     out: Path,

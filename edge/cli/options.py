@@ -127,6 +127,22 @@ def stop_requests() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def ended_by_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end the process as the system does, where KeyboardInterrupt would get lost.
+
+    JAX, which Keras and TensorFlow load, has the garbage collector call it; an exception in such a call is
+    printed and dropped. For work that leaves nothing to tidy up.
+    """
+    kept = signal.getsignal(signal.SIGINT)
+    if kept is signal.default_int_handler:  # not where it is ignored, as behind nohup
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 bundle_option = click.option(
     "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from convert.fold import folded
 from convert.operators import ALLOWED, operators
 from edge.bundle import load
 from edge.classify import Classifier
+from edge.cli.bench import bench
 from edge.report.card import facts
 from tests.convert.conftest import discs_and_rings
 from train.fit import normalised, probabilities
@@ -174,6 +176,9 @@ def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
     assert "the same answer to" in done.output
     assert load(out).manifest.name == "b"
     assert {name for name, _ in operators(plain.read_bytes())} <= set(ALLOWED)
+    other = words.invoke(bench, ["phantom3", "--float", str(plain), "--threads", "1", "--rounds", "1"])
+    assert other.exit_code == 1
+    assert other.stderr.startswith(f"Error: {plain}: another network than the bundle's")
     (tmp_path / "empty").mkdir()
     refused = words.invoke(convert, [str(tmp_path / "empty"), "--out", str(out)])
     assert refused.exit_code == 1
@@ -246,3 +251,17 @@ def test_mistakes_and_strangers_get_a_threshold_each(run: Path, tmp_path: Path) 
     assert not classifier.known(noise).any()
     with pytest.raises(ValueError, match="must lie above 0"):
         build(run, tmp_path / "no.tflite", description(precision=1.5))
+
+
+def test_an_interrupt_in_the_garbage_collector_ends_the_work() -> None:
+    # as in JAX's own call, whose KeyboardInterrupt Python drops
+    script = """
+import gc, os, signal
+from edge.cli.options import ended_by_interrupts
+with ended_by_interrupts():
+    gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    gc.collect()
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
