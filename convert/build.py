@@ -38,6 +38,7 @@ from edge.classify import Classifier, softmax
 from edge.crop import crop_cells
 from edge.durable import write_atomically
 from edge.manifest import TYPICALITY
+from edge.profile import PIXELS_UM
 from edge.runtime import Model
 from edge.segment import DEFAULT_PIXEL_UM, Cell
 from edge.simulate import simulate_frame
@@ -69,7 +70,7 @@ class Description:
     training_name : of the training data
     pixel_um : side of a training crop's pixel in the specimen; None for what the training data says
     reject_below : cells with a smaller best probability are rejected, if no `precision` is stated
-    not_counted : labels outside the differential
+    not_counted : labels outside the differential; None for those of `NOT_LEUKOCYTES`
     views : over which the device averages its logits, see `edge.views`; None for what the run's recipe says
     doubted : share of the validation cells, the least sure ones, that are seen in more than one view
     precision : share of right answers that the threshold is chosen for on the validation cells
@@ -83,7 +84,7 @@ class Description:
     licence: str
     notice: str
     reject_below: float
-    not_counted: frozenset[str] = NOT_LEUKOCYTES
+    not_counted: frozenset[str] | None = None
     precision: float | None = None
     views: int | None = None
     doubted: float = DOUBTED
@@ -111,7 +112,8 @@ def build(
     Raises
     ------
     ValueError
-        If the run is none, is unfinished, no label would be counted, an operator would not run on every
+        If the run is none, is unfinished, lacks a label that is not to be counted or has no other, its pixel
+        is out of `edge.profile.PIXELS_UM`, an operator would not run on every
         device, or int8 loses too much accuracy.
     OSError
         If `out` cannot be written.
@@ -119,10 +121,17 @@ def build(
     network, labels, normalisation = load_run(run)
     config = read_config(run)
     crops = read_crops(run)
-    counted = tuple(label for label in labels if label not in description.not_counted)
+    if unknown := sorted((description.not_counted or frozenset()) - set(labels)):
+        raise ValueError(
+            f"{run}: no label {', '.join(unknown)} that could be left uncounted: it has {', '.join(labels)}"
+        )
+    not_counted = NOT_LEUKOCYTES if description.not_counted is None else description.not_counted
+    counted = tuple(label for label in labels if label not in not_counted)
     if not counted:
         raise ValueError(f"{run}: every one of its labels ({', '.join(labels)}) is said not to be counted")
-    pixel_um = description.pixel_um or config.get("pixel_um") or DEFAULT_PIXEL_UM
+    pixel_um = description.pixel_um or stated_pixel_um(run) or DEFAULT_PIXEL_UM
+    if not PIXELS_UM[0] <= pixel_um <= PIXELS_UM[1]:
+        raise ValueError(f"{run}: a pixel of {pixel_um:g} µm is out of range: say its side with --pixel-um")
     inputs = normalised(crops.representative, normalisation)
     # the ends of the grey scale must be in range whatever the crops hold
     for corner, grey in enumerate((0, 255)):
@@ -207,6 +216,12 @@ def build(
     bundle = write(out, manifest, flatbuffer, golden, model.run(golden))
     Classifier(bundle)
     return bundle
+
+
+def stated_pixel_um(run: Path) -> float | None:
+    """Side of a pixel of a run's crops in the specimen, µm, if the training data stated one."""
+    stated: float | None = read_config(run).get("pixel_um")
+    return stated
 
 
 def _simulated(side: int) -> NDArray[np.uint8]:

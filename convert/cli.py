@@ -8,8 +8,27 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors, quiet_libraries
+from edge.cli.options import (
+    FiniteRange,
+    NamedPath,
+    NewFile,
+    ended_by_interrupts,
+    json_option,
+    one_line_errors,
+    quiet_libraries,
+)
+from edge.profile import PIXELS_UM
 from train.cli.options import require_keras
+
+LEAST_COVERAGE = 0.5
+"""Share of the validation cells; a bundle that keeps fewer is hardly what was meant."""
+
+
+def _line(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Check a text of the manifest, see `edge.manifest`, before the work."""
+    if value is not None and not value.isprintable():
+        raise click.BadParameter("not one line of printable characters")
+    return value
 
 
 @click.command()
@@ -17,12 +36,12 @@ from train.cli.options import require_keras
 @click.option(
     "--out",
     required=True,
-    type=NamedPath(dir_okay=False, path_type=Path),
+    type=NewFile(".tflite"),
     help="The bundle, a .tflite file.",
 )
 @click.option(
     "--pixel-um",
-    type=FiniteRange(min=0, min_open=True),
+    type=FiniteRange(*PIXELS_UM),
     help="Side of a training crop's pixel, µm; by default what the training data says, else 0.0727.",
 )
 @click.option(
@@ -47,7 +66,7 @@ from train.cli.options import require_keras
 @click.option(
     "--float",
     "float_out",
-    type=NamedPath(dir_okay=False, path_type=Path),
+    type=NewFile(".tflite"),
     help="Write the network in float too, a plain .tflite file for leuko bench.",
 )
 @click.option(
@@ -65,15 +84,22 @@ from train.cli.options import require_keras
     type=FiniteRange(0, 1),
     default=0.15,
     show_default=True,
-    help="Share of the validation cells, the least sure ones, that are seen in more than one view.",
+    help="Share of the validation cells, the least sure ones, seen in 8 views; the others are in one.",
 )
-@click.option("--name", help="The bundle's name; by default the file's.")
-@click.option("--release", "version", default="1", show_default=True, help="The bundle's version.")
-@click.option("--training-name", help="Name of the training data; by default the run folder's.")
-@click.option("--intended-use", default="research use only, not for diagnosis", show_default=True)
-@click.option("--licence", default="Apache-2.0", show_default=True)
-@click.option("--notice", default="", help="Said with every output of this bundle.")
+@click.option("--name", callback=_line, help="The bundle's name; by default the file's.")
+@click.option(
+    "--release", "version", callback=_line, default="1", show_default=True, help="The bundle's version."
+)
+@click.option(
+    "--training-name", callback=_line, help="Name of the training data; by default the run folder's."
+)
+@click.option(
+    "--intended-use", callback=_line, default="research use only, not for diagnosis", show_default=True
+)
+@click.option("--licence", callback=_line, default="Apache-2.0", show_default=True)
+@click.option("--notice", callback=_line, default="", help="Said with every output of this bundle.")
 @json_option
+@ended_by_interrupts()
 def convert(
     run: Path,
     out: Path,
@@ -94,10 +120,12 @@ def convert(
     as_json: bool,
 ) -> None:
     """Quantise the finished RUN to int8 and write one checked bundle."""
+    if float_out is not None and float_out.resolve() == out.resolve():
+        raise click.UsageError("--out and --float are the same file")
     require_keras("convert")
     with quiet_libraries():
         try:
-            from convert.build import NOT_LEUKOCYTES, Description, build
+            from convert.build import Description, build, stated_pixel_um
             from convert.parity import words
         except ModuleNotFoundError as error:
             raise click.ClickException(
@@ -115,15 +143,17 @@ def convert(
         precision=precision,
         views=int(views) if views else None,
         doubted=doubted,
-        not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or NOT_LEUKOCYTES,
+        not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or None,
     )
     with one_line_errors(ValueError), quiet_libraries():
         bundle = build(run, out, description, max_loss=max_loss, float_out=float_out)
+        assumed = pixel_um is None and stated_pixel_um(run) is None
     manifest, size = bundle.manifest, out.stat().st_size
     if as_json:
         said = {
             "bundle": {"name": manifest.name, "sha256": bundle.sha256},
             "bytes": size,
+            "pixel_um": manifest.pixel_um,
             "counted": manifest.counted,
             "temperature": manifest.temperature,
             "confusion": manifest.confusion,
@@ -131,10 +161,16 @@ def convert(
         }
         click.echo(json.dumps(said))
     else:
-        click.echo(f"{out}: {size / 1e6:.2f} MB, {manifest.pixel_um:.4g} µm a pixel")
+        said_so = " (assumed: neither the training data nor --pixel-um says it)" if assumed else ""
+        click.echo(f"{out}: {size / 1e6:.2f} MB, {manifest.pixel_um:.4g} µm a pixel{said_so}")
         click.echo(f"counts {', '.join(manifest.counted)}")
         click.echo(f"sha256 {bundle.sha256}")
         if manifest.parity is None:
             click.echo("not compared with the float network: the run kept no validation cells", err=True)
         else:
             click.echo("\n".join(words(manifest.parity, max_loss)))
+    if manifest.rejection is not None and manifest.rejection.coverage < LEAST_COVERAGE:
+        kept = f"{100 * manifest.rejection.coverage:.1f} %"
+        click.echo(
+            f"Warning: it keeps {kept} of {manifest.rejection.source} and rejects the others", err=True
+        )

@@ -266,11 +266,24 @@ def costs(
     decibels = {}
     for layer in quantised_layers:
         difference = _keras_logits(_with_one_quantised(rewritten, layer), inputs) - expected
-        with np.errstate(divide="ignore", invalid="ignore"):
-            decibels[layer.name] = float(
-                10 * np.log10(np.square(expected).sum() / np.square(difference).sum())
-            )
+        decibels[layer.name] = _decibels(expected, difference)
     return decibels
+
+
+def likeness_db(network: keras.Model, flatbuffer: bytes, inputs: NDArray[np.float32]) -> float:
+    """Signal-to-quantisation-noise ratio, dB, of an int8 network's logits against those of a Keras network.
+
+    Parameters
+    ----------
+    inputs : float32 [n, s, s, 1]
+    """
+    expected = _keras_logits(network, inputs)
+    return _decibels(expected, int8_logits(Model(flatbuffer), inputs) - expected)
+
+
+def _decibels(signal: Logits, error: Logits) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(10 * np.log10(np.square(signal).sum() / np.square(error).sum()))
 
 
 def _with_one_quantised(rewritten: keras.Model, one: Layer) -> keras.Model:

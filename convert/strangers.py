@@ -11,12 +11,17 @@ from edge.segment import Cell
 from edge.simulate import Optics, Scene
 from edge.simulate.optics import image
 
+LEAST_FIELD_UM, LARGEST_FIELD_UM = 1, 100
+"""Crops outside have no field of their own size."""
+
 
 def spheres(crop_um: float, size_px: int, count: int, seed: int) -> NDArray[np.uint8]:
     """Crops of silica or polystyrene spheres of 4 to 12 µm on the slide, uint8 [n, size_px, size_px]."""
     optics, scene = Optics(), Scene()
     rng = np.random.default_rng(seed)
-    side = cv2.getOptimalDFTSize(round(1.5 * crop_um / optics.pixel_um))
+    # of a wider crop the field is repeated: a slide holds many spheres, a workstation no field of millimetres
+    field_um = 1.5 * min(max(crop_um, LEAST_FIELD_UM), LARGEST_FIELD_UM)
+    side = cv2.getOptimalDFTSize(round(field_um / optics.pixel_um))
     y, x = (np.mgrid[:side, :side] - side / 2) * optics.pixel_um
     middle = Cell(side // 2, side // 2, 1, 1, 0.0, False, False)
     crops = np.empty((count, size_px, size_px), np.uint8)

@@ -65,7 +65,7 @@ def measure(
     runtime: str | None,
     threads: Sequence[int],
     *,
-    float_flatbuffer: bytes | None = None,
+    float_file: Path | None = None,
     rounds: int = 9,
     segmentation: bool = True,
 ) -> list[Timing]:
@@ -78,7 +78,7 @@ def measure(
     bundle : from `edge.bundle.load`
     runtime : a key of `edge.runtime.RUNTIMES`, by default the first installed; one process uses one only
     threads : numbers of threads to try
-    float_flatbuffer : the same network in float32, timed beside the bundle's
+    float_file : the same network in float32, a .tflite file, timed beside the bundle's
     rounds : at least 1
     segmentation : time it too, on a simulated frame
 
@@ -87,7 +87,7 @@ def measure(
     BundleError, RuntimeMissingError
         As for `edge.classify.Classifier`.
     ValueError
-        If the float32 model is none, or its input is not the bundle's.
+        If the float32 file holds none, or its input or output is not the bundle's.
     """
     manifest = bundle.manifest
     runtime = Model(bundle.flatbuffer, runtime).runtime
@@ -106,13 +106,8 @@ def measure(
             jobs.append(
                 (("int8", WHOLE, batch, n), partial(classifier.probabilities, _repeated(grey, batch)))
             )
-            if float_flatbuffer is not None:
-                model = Model(float_flatbuffer, runtime, n, np.float32)
-                if model.input_shape != inputs.shape[1:]:
-                    raise ValueError(
-                        f"the float32 model takes crops {list(model.input_shape)}, "
-                        f"the bundle {list(inputs.shape[1:])}"
-                    )
+            if float_file is not None:
+                model = _float_model(float_file, model, n)
                 jobs.append((("float32", INVOKE, batch, n), partial(model.run, _repeated(real, batch))))
     if segmentation:
         frame = simulate_frame(0).image
@@ -161,6 +156,21 @@ def machine() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
     }
+
+
+def _float_model(path: Path, int8: Model, threads: int) -> Model:
+    """Load a float32 network that takes and gives what the int8 one does."""
+    try:
+        model = Model(path.read_bytes(), int8.runtime, threads, np.float32)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    takes, bundle_takes = (list(one.input_shape) for one in (model, int8))
+    if (takes, model.labels) != (bundle_takes, int8.labels):
+        raise ValueError(
+            f"{path}: another network than the bundle's: it takes crops {takes} and knows {model.labels} "
+            f"labels, the bundle {bundle_takes} and {int8.labels}"
+        )
+    return model
 
 
 def _repeated(crops: NDArray[Any], count: int) -> NDArray[Any]:

@@ -104,7 +104,9 @@ def locate(name_or_path: str | Path) -> Path:
     path = Path(text)
     if path.is_file():
         return path
-    raise BundleError(f"no bundle {text}: give a .tflite file or one of {', '.join(shipped())}")
+    raise BundleError(
+        f"no bundle {text or 'without a name'}: give a .tflite file or one of {', '.join(shipped())}"
+    )
 
 
 def load(name_or_path: str | Path, settings: Settings | None = None) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises
     ------
     OSError
-        If it cannot be written; the old one is then untouched.
+        If it cannot be written, or the name is that of a device, a pipe or a folder, which a file must not
+        take the place of; what was there is then untouched.
     """
     with replaced_atomically(path) as file:
         file.write(data)
@@ -24,6 +26,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 @contextmanager
 def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write, which takes its name when the block ends; see `write_atomically`."""
+    # a link is replaced, whatever it leads to
+    if not path.is_symlink() and path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file: give another name", str(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
@@ -31,5 +36,9 @@ def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(partial)):  # None, for example, of a full disk
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         partial.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from edge.crop import Normalisation
+from edge.profile import PIXELS_UM
 from edge.typical import STATISTICS, Typical
 from edge.views import VIEWS
 
@@ -188,14 +189,14 @@ def decode(data: bytes) -> Manifest:
 
 def _manifest(raw: Mapping[str, Any]) -> Manifest:
     raw = _members(raw, Manifest)
-    notice = raw["notice"]
+    notice, crop_px = raw["notice"], _count(raw["crop_px"])
     return Manifest(
         name=_text(raw["name"]),
         version=_text(raw["version"]),
         labels=tuple(_text(label) for label in _list(raw["labels"])),
         counted=tuple(_text(label) for label in _list(raw["counted"])),
-        crop_px=_count(raw["crop_px"]),
-        crop_um=_number(raw["crop_um"], 0, 1e4),
+        crop_px=crop_px,
+        crop_um=_number(raw["crop_um"], *(crop_px * um for um in PIXELS_UM)),
         normalisation=_normalisation(_members(raw["normalisation"], Normalisation)),
         input=_quantisation(_members(raw["input"], Quantisation)),
         output=_quantisation(_members(raw["output"], Quantisation)),
@@ -223,7 +224,6 @@ def _consistent(manifest: Manifest) -> bool:
         and len(set(manifest.counted)) == len(manifest.counted) > 0
         and set(manifest.counted) <= set(labels)
         and 8 <= manifest.crop_px <= 1024
-        and manifest.crop_um > 0
         and manifest.views in VIEWS
         and (manifest.views > 1 or manifest.doubt is None)
         and manifest.reject_below < 1

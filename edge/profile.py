@@ -24,6 +24,8 @@ from edge.durable import write_atomically
 from edge.settings import home
 
 VERSION = 1
+PIXELS_UM = 0.005, 10.0
+"""Least and largest side of a pixel in the specimen that any microscope has."""
 _HEAD = "How this microscope and its camera were calibrated. Your own comments stay when leuko writes here."
 
 
@@ -50,7 +52,7 @@ def _key(
 class Pixel:
     """Section ``[pixel]``: side of a pixel in the specimen, and the frame size for which it holds."""
 
-    pixel_um: float = _key("side of a pixel in the specimen", 0.005, 10)
+    pixel_um: float = _key("side of a pixel in the specimen", *PIXELS_UM)
     uncertainty_um: float = _key("its standard uncertainty", 0, 1)
     width_px: int = _key("frames of another size have another pixel", 1, 100_000)
     height_px: int = _key("", 1, 100_000)

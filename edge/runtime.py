@@ -79,6 +79,11 @@ class Model:
         return tuple(int(n) for n in self._input["shape"][1:])
 
     @property
+    def labels(self) -> int:
+        """Numbers that come out for one input."""
+        return int(np.prod(self._output["shape"][1:]))
+
+    @property
     def input_quantisation(self) -> tuple[float, int]:
         """Scale and zero point of the input."""
         scale, zero_point = self._input["quantization"]

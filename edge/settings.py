@@ -73,6 +73,8 @@ def read_settings() -> Settings:
     """
     path = SYSTEM if SYSTEM.exists() else home() / SYSTEM.name
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise OSError(errno.EINVAL, "not a file")
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Settings()

@@ -55,7 +55,7 @@ def bench(
             checked,
             first or None,
             tried,
-            float_flatbuffer=float_model.read_bytes() if float_model else None,
+            float_file=float_model,
             rounds=rounds,
         )
     for other in others:

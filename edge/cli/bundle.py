@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.cli.options import NamedPath, json_option, one_line_errors
+from edge.cli.options import NamedPath, NewFile, json_option, one_line_errors
 from edge.cli.tables import new_table, plain, print_table
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
 
-FILE = NamedPath(dir_okay=False, path_type=Path)
 KEY = NamedPath(exists=True, dir_okay=False, path_type=Path)
 PASSPHRASE = "LEUKO_PASSPHRASE"
 
@@ -94,7 +95,7 @@ def show(bundle_file: str, as_json: bool) -> None:
 
 @bundle.command()
 @click.argument("bundle_file", metavar="BUNDLE")
-@click.option("--out", required=True, type=FILE, help="The page, an .html file.")
+@click.option("--out", required=True, type=NewFile(".html"), help="The page, an .html file.")
 def card(bundle_file: str, out: Path) -> None:
     """Write the model card of BUNDLE, a path or a shipped name, as one self-contained page."""
     from edge.bundle import locate
@@ -108,13 +109,15 @@ def card(bundle_file: str, out: Path) -> None:
 
 
 @bundle.command()
-@click.argument("key", type=FILE)
+@click.argument("key", type=NamedPath(dir_okay=False, path_type=Path))
 @click.option("--passphrase", is_flag=True, help=f"Protect it; asked for, or taken from ${PASSPHRASE}.")
 def keygen(key: Path, passphrase: bool) -> None:
     """Write a new private key to KEY, for its owner's eyes only; print what devices need to trust it."""
     from edge.signature import generate
 
     with one_line_errors(ValueError):
+        if key.exists():
+            raise click.ClickException(f"{key} exists, and no key is overwritten: choose another name")
         public = generate(key, _passphrase(confirm=True) if passphrase else None)
     _say_how_to_trust(key.stem, public)
 
@@ -122,14 +125,18 @@ def keygen(key: Path, passphrase: bool) -> None:
 @bundle.command()
 @click.argument("bundle_file", metavar="BUNDLE")
 @click.option("--key", required=True, type=KEY, help="Private key, from `leuko bundle keygen`.")
-@click.option("--out", required=True, type=FILE, help="The signed bundle, a .tflite file.")
+@click.option("--out", required=True, type=NewFile(".tflite"), help="The signed bundle, a .tflite file.")
 def sign(bundle_file: str, key: Path, out: Path) -> None:
     """Sign BUNDLE, a path or a shipped name; an earlier signature is replaced."""
     from edge import signature
     from edge.bundle import write
 
+    if out.exists() and out.samefile(key):
+        raise click.UsageError("--out is the key")
     with one_line_errors(ValueError):
         unsigned, _, _ = _inspect(bundle_file)
+        if key.stat().st_mode & 0o077:
+            click.echo(f"Warning: {key} is not its owner's alone: chmod 600 it", err=True)
         passphrase = _passphrase() if signature.encrypted(key) else None
         made = signature.sign(key, unsigned.unsigned_sha256, passphrase)
         golden = unsigned.golden_crops, unsigned.golden_outputs
@@ -167,8 +174,15 @@ def _said(found: Bundle, size_bytes: int, refusal: str | None) -> dict[str, Any]
 
 
 def _passphrase(*, confirm: bool = False) -> str:
-    given = os.environ.get(PASSPHRASE)
-    asked: str = given or click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    if given := os.environ.get(PASSPHRASE):
+        return given
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            asked: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+        except getpass.GetPassWarning as error:
+            reason = f"no terminal to ask for the passphrase: give it in {PASSPHRASE}"
+            raise click.ClickException(reason) from error
     return asked
 
 

@@ -9,9 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
+
+from edge.profile import PIXELS_UM
 
 
 class FiniteRange(click.FloatRange):
@@ -35,6 +38,27 @@ class NamedPath(click.Path):
         if not os.fspath(value):
             self.fail("an empty name", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class NewFile(NamedPath):
+    """A file to write, of one suffix (lest a slip replace a key or a run) and in a folder that exists."""
+
+    def __init__(self, suffix: str) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffix = suffix
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Check."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix != self.suffix:
+            self.fail(f"{path}: the name must end in {self.suffix}", param, ctx)
+        if path.exists() and not path.is_file():
+            self.fail(f"{path}: not a regular file", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"{path.parent}: no such folder", param, ctx)
+        return path
 
 
 @contextmanager
@@ -103,12 +127,28 @@ def stop_requests() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def ended_by_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end the process as the system does, where KeyboardInterrupt would get lost.
+
+    JAX, which Keras and TensorFlow load, has the garbage collector call it; an exception in such a call is
+    printed and dropped. For work that leaves nothing to tidy up.
+    """
+    kept = signal.getsignal(signal.SIGINT)
+    if kept is signal.default_int_handler:  # not where it is ignored, as behind nohup
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 bundle_option = click.option(
     "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
 )
 pixel_option = click.option(
     "--pixel-um",
-    type=FiniteRange(0.005, 10),
+    type=FiniteRange(*PIXELS_UM),
     help="Side of a frame's pixel in the specimen, µm; by default the profile's, else the bundle's.",
 )

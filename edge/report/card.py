@@ -101,7 +101,10 @@ def _rejection(manifest: Manifest) -> dict[str, str]:
     said |= {
         "Score": rejection.score,
         "Threshold": f"{rejection.threshold:g}",
-        "Chosen for a precision of": f"{100 * rejection.precision:.1f} %",
+        # asked for at conversion or, if nothing was, found
+        "Right among the cells kept": f"{100 * rejection.precision:.1f} %"
+        if rejection.coverage
+        else "none kept",
         "Cells kept": f"{100 * rejection.coverage:.1f} %",
         "Measured on": rejection.source,
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from convert.build import NOT_LEUKOCYTES, Description, build
+from convert.build import Description, build
 from convert.calibrate import TEMPERATURES, temperature
 from convert.cli import convert
 from convert.fold import folded
 from convert.operators import ALLOWED, operators
 from edge.bundle import load
 from edge.classify import Classifier
+from edge.cli.bench import bench
+from edge.report.card import facts
 from tests.convert.conftest import discs_and_rings
 from train.fit import normalised, probabilities
 from train.networks import NETWORKS
@@ -105,7 +109,7 @@ def test_a_network_that_folding_would_change_is_refused(network: str, layer: str
 
 def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
     # a process each: TensorFlow numbers its functions through a process, and the names stay in the model
-    for name in ("a", "b"):
+    for name in ("a.tflite", "b.tflite"):
         words = [
             "-m",
             "edge.cli",
@@ -121,13 +125,46 @@ def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a.tflite").read_bytes() == (tmp_path / "b.tflite").read_bytes()
 
 
 def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not to be counted"):
-        build(run, tmp_path / "no.tflite", description(not_counted=NOT_LEUKOCYTES | {"lymphocyte"}))
+        build(run, tmp_path / "no.tflite", description(not_counted=frozenset({"debris", "lymphocyte"})))
+    with pytest.raises(ValueError, match=r"no label leukocyte .*: it has debris, lymphocyte"):
+        build(run, tmp_path / "no.tflite", description(not_counted=frozenset({"debris", "leukocyte"})))
     assert not list(tmp_path.iterdir())
+
+
+def test_pixels_that_no_microscope_has_are_refused(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "no.tflite"
+    for pixel_um in ("1e300", "1e-300", "11"):
+        refused = CliRunner().invoke(convert, [str(run), "--out", str(out), "--pixel-um", pixel_um])
+        assert refused.exit_code == 2
+        assert "--pixel-um" in refused.stderr
+        with pytest.raises(ValueError, match="out of range: say its side"):
+            build(run, out, description(pixel_um=float(pixel_um)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_texts_are_checked_before_the_work(run: Path, tmp_path: Path) -> None:
+    words = [str(run), "--out", str(tmp_path / "b.tflite"), "--name", "a\nb"]
+    refused = CliRunner().invoke(convert, words)
+    assert refused.exit_code == 2
+    assert "'--name': not one line" in refused.stderr
+
+
+def test_a_bundle_that_rejects_nearly_everything_is_warned_of(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "b.tflite"
+    done = CliRunner().invoke(convert, [str(run), "--out", str(out), "--reject-below", "0.9999999"])
+    assert done.exit_code == 0
+    assert done.stderr == "Warning: it keeps 0.0 % of 32 validation cells and rejects the others\n"
+    assert "0.0727 µm a pixel (assumed: " in done.stdout
+    bundle = load(out)
+    assert bundle.manifest.rejection is not None
+    assert bundle.manifest.rejection.coverage == 0
+    said = facts(bundle, out.stat().st_size)["Rejection"]
+    assert said["Right among the cells kept"] == "none kept"
 
 
 def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
@@ -139,16 +176,35 @@ def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
     assert "the same answer to" in done.output
     assert load(out).manifest.name == "b"
     assert {name for name, _ in operators(plain.read_bytes())} <= set(ALLOWED)
+    other = words.invoke(bench, ["phantom3", "--float", str(plain), "--threads", "1", "--rounds", "1"])
+    assert other.exit_code == 1
+    assert other.stderr.startswith(f"Error: {plain}: another network than the bundle's")
     (tmp_path / "empty").mkdir()
-    for arguments, reason in (
-        ([str(tmp_path / "empty"), "--out", str(out)], "not a run folder"),
-        ([str(run), "--out", str(tmp_path / "absent" / "b.tflite")], "absent"),
+    refused = words.invoke(convert, [str(tmp_path / "empty"), "--out", str(out)])
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: ")
+    assert "not a run folder" in refused.output
+    assert len(refused.output.strip().splitlines()) == 1
+
+
+def test_convert_replaces_nothing_but_bundles(run: Path, tmp_path: Path) -> None:
+    settings = (run / "config.json").read_bytes()
+    os.mkfifo(tmp_path / "pipe.tflite")
+    same = tmp_path / "folder" / ".." / "b.tflite"
+    (tmp_path / "folder").mkdir()
+    for out, more, reason in (
+        (run / "config.json", [], "must end in .tflite"),
+        (tmp_path / "b.tflite", ["--float", str(run / "config.json")], "must end in .tflite"),
+        (tmp_path / "b.tflite", ["--float", str(same)], "the same file"),
+        (tmp_path / "pipe.tflite", [], "not a regular file"),
+        (tmp_path / "absent" / "b.tflite", [], "absent: no such folder"),
     ):
-        refused = words.invoke(convert, arguments)
-        assert refused.exit_code == 1
-        assert refused.output.startswith("Error: ")
-        assert reason in refused.output
-        assert len(refused.output.strip().splitlines()) == 1
+        refused = CliRunner().invoke(convert, [str(run), "--out", str(out), *more])
+        assert refused.exit_code == 2
+        assert reason in refused.stderr
+    assert (run / "config.json").read_bytes() == settings
+    assert not (tmp_path / "b.tflite").exists()
+    assert (tmp_path / "pipe.tflite").is_fifo()
 
 
 def _sampled(t: float, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -195,3 +251,17 @@ def test_mistakes_and_strangers_get_a_threshold_each(run: Path, tmp_path: Path) 
     assert not classifier.known(noise).any()
     with pytest.raises(ValueError, match="must lie above 0"):
         build(run, tmp_path / "no.tflite", description(precision=1.5))
+
+
+def test_an_interrupt_in_the_garbage_collector_ends_the_work() -> None:
+    # as in JAX's own call, whose KeyboardInterrupt Python drops
+    script = """
+import gc, os, signal
+from edge.cli.options import ended_by_interrupts
+with ended_by_interrupts():
+    gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    gc.collect()
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

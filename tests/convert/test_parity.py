@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ from edge.cli.verify import verify
 from edge.manifest import Parity
 from edge.runtime import RUNTIMES, installed
 from tests.convert.conftest import discs_and_rings
-from train.fit import normalised
+from train.fit import fit, normalised
+from train.recipe import recipe_of
 from train.run import load_run, read_crops
 
 # TensorFlow's own imports and its converter warn of their future
@@ -119,6 +121,17 @@ def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: 
     other = words.invoke(verify, ["phantom3", str(run)])
     assert other.exit_code == 1
     assert "name the run it was made of" in other.stderr
+    for crops, width, epochs in (
+        (1, 0.06, 4),  # with another seed; it names all crops as the bundle's run does
+        (1, 0.12, 1),
+        (9, 0.06, 1),
+    ):
+        recipe = recipe_of("best", width=width, epochs=epochs, batch=16, learning_rate=3e-3)
+        another = tmp_path / f"{crops} {width}"
+        fit(discs_and_rings(96, crops), discs_and_rings(32, 2), another, recipe, seed=2)
+        other = words.invoke(verify, [str(bundle), str(another)])
+        assert other.exit_code == 1
+        assert re.fullmatch(f"Error: {another}: its .*: name the run .*was made of\n", other.stderr)
     assert words.invoke(verify, [str(bundle), str(tmp_path), str(tmp_path)]).exit_code == 2
     assert words.invoke(verify, [str(bundle), "--out", str(tmp_path / "p")]).exit_code == 2
 

@@ -20,6 +20,11 @@ def test_the_area_is_the_chance_to_be_ranked_above(
     assert area == pytest.approx(np.mean([(k > s) + (k == s) / 2 for k in known for s in strange]))
 
 
+@pytest.mark.parametrize("pixel_um", [0.005, 10])
+def test_spheres_of_the_least_and_the_largest_pixel(pixel_um: float) -> None:
+    assert spheres(8 * pixel_um, 8, 2, seed=1).shape == (2, 8, 8)
+
+
 def test_spheres_are_drawn_anew_by_their_seed_and_stand_out_of_an_even_field() -> None:
     crops = spheres(14.5, 200, 4, seed=1)
     assert crops.shape == (4, 200, 200)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from edge import bench as benchmark
 from edge.bench import INVOKE, SEGMENT, WHOLE, Timing, machine, measure, ratios, warnings
-from edge.bundle import load
+from edge.bundle import load, locate
 from edge.cli.bench import bench
 from edge.runtime import installed
 
@@ -54,9 +54,9 @@ def test_every_kind_of_work_is_timed(short: None) -> None:
 
 
 def test_an_int8_model_is_no_float32_one(short: None) -> None:
-    bundle = load("phantom3")
-    with pytest.raises(ValueError, match="not float32 in and out"):
-        measure(bundle, None, [1], float_flatbuffer=bundle.flatbuffer, rounds=1, segmentation=False)
+    path = locate("phantom3")
+    with pytest.raises(ValueError, match=r"phantom3.tflite: .*not float32 in and out"):
+        measure(load("phantom3"), None, [1], float_file=path, rounds=1, segmentation=False)
 
 
 def test_the_machine_and_what_speaks_against_its_times() -> None:
@@ -92,7 +92,7 @@ def test_the_command(short: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     for words, reason in (
         (["phantom3", "--runtime", "onnx"], "no runtime onnx"),
         ([str(tmp_path / "no.tflite")], "not a TFLite model"),
-        ([*one, "--float", str(tmp_path / "no.tflite")], "refuses the model"),
+        ([*one, "--float", str(tmp_path / "no.tflite")], "no.tflite: litert refuses the model"),
     ):
         refused = CliRunner().invoke(bench, words)
         assert refused.exit_code == 1

@@ -154,6 +154,8 @@ def test_loading_takes_less_than_three_times_the_file(tmp_path: Path) -> None:
         ({"crop_px": 9}, "golden.npz does not fit"),
         ({"crop_px": 8.5}, "malformed"),
         ({"crop_um": float("nan")}, "malformed"),
+        ({"crop_um": 1e-300}, "malformed"),
+        ({"crop_um": 1e300}, "malformed"),
         ({"temperature": 0.0}, "malformed"),
         ({"reject_below": 1.0}, "contradicts itself"),
         ({"confusion": ((1, 2),)}, "contradicts itself"),

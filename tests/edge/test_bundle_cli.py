@@ -124,6 +124,12 @@ def test_a_card_of_a_bundle_that_is_none_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "card.html").exists()
 
 
+def test_a_card_replaces_no_bundle(path: Path) -> None:
+    before = path.read_bytes()
+    assert "must end in .html" in leuko("card", path, "--out", path, code=2).stderr
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_bundles_have_cards(name: str, tmp_path: Path) -> None:
     leuko("card", name, "--out", tmp_path / "card.html")

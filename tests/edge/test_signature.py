@@ -39,10 +39,9 @@ def signed(tmp_path: Path) -> Path:
     """A bundle signed with lab.pem, beside unsigned.tflite."""
     written(tmp_path / "unsigned.tflite")
     leuko("bundle", "keygen", tmp_path / "lab.pem")
-    leuko(
-        "bundle", "sign", tmp_path / "unsigned.tflite", "--key", tmp_path / "lab.pem", "--out", tmp_path / "s"
-    )
-    return tmp_path / "s"
+    unsigned, key, out = (tmp_path / name for name in ("unsigned.tflite", "lab.pem", "s.tflite"))
+    leuko("bundle", "sign", unsigned, "--key", key, "--out", out)
+    return out
 
 
 def leuko(*words: str | Path, code: int = 0, typed: str = "") -> Result:
@@ -138,14 +137,17 @@ def test_a_private_key_is_its_owners_alone(tmp_path: Path) -> None:
     printed = leuko("bundle", "keygen", key).stdout
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes()
-    assert "exists" in leuko("bundle", "keygen", key, code=1).stderr.lower()
+    assert "exists, and no key is overwritten: choose" in leuko("bundle", "keygen", key, code=1).stderr
     assert key.read_bytes() == before
     assert "PRIVATE" not in printed
 
 
 def test_a_passphrase_protects_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "b.tflite")
-    key, words = tmp_path / "lab.pem", ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s")
+    key, words = (
+        tmp_path / "lab.pem",
+        ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s.tflite"),
+    )
     leuko("bundle", "keygen", key, "--passphrase", typed="secret\nsecret\n")
     assert b"ENCRYPTED" in key.read_bytes()
     leuko(*words, "--key", key, typed="secret\n")
@@ -159,7 +161,7 @@ def test_a_passphrase_protects_the_key(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_is_no_key_is_named(tmp_path: Path) -> None:
     written(tmp_path / "b.tflite")
     (tmp_path / "text").write_text("hello")
-    words = ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s", "--key")
+    words = ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s.tflite", "--key")
     assert "text" in leuko(*words, tmp_path / "text", code=1).stderr
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -167,7 +169,7 @@ def test_what_is_no_key_is_named(tmp_path: Path) -> None:
     other = generate_private_key(SECP256R1())
     (tmp_path / "ec.pem").write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     assert "not an Ed25519 key" in leuko(*words, tmp_path / "ec.pem", code=1).stderr
-    assert not (tmp_path / "s").exists()
+    assert not (tmp_path / "s.tflite").exists()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,47 @@ def test_an_unsigned_bundle_costs_no_cryptography(signed: Path) -> None:
     program = (
         "import sys; from edge.bundle import load; load(sys.argv[1]); print('cryptography' in sys.modules)"
     )
-    for name, needed in (("unsigned.tflite", "False"), ("s", "True")):
+    for name, needed in (("unsigned.tflite", "False"), ("s.tflite", "True")):
         words = [sys.executable, "-c", program, str(signed.with_name(name))]
         assert subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip() == needed
     assert np.array_equal(load(signed).golden_outputs[0], [1, 2])
+
+
+def test_signing_replaces_neither_the_key_nor_what_is_no_bundle(tmp_path: Path) -> None:
+    written(tmp_path / "b.tflite")
+    os.mkfifo(tmp_path / "pipe.tflite")
+    for name in ("lab.pem", "lab.tflite"):
+        leuko("bundle", "keygen", tmp_path / name)
+        before = (tmp_path / name).read_bytes()
+        words = ("bundle", "sign", tmp_path / "b.tflite", "--key", tmp_path / name, "--out")
+        assert "Error: " in leuko(*words, tmp_path / name, code=2).stderr
+        assert (tmp_path / name).read_bytes() == before
+        assert "not a regular file" in leuko(*words, tmp_path / "pipe.tflite", code=2).stderr
+    assert (tmp_path / "pipe.tflite").is_fifo()
+
+
+def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    written(tmp_path / "b.tflite")
+    key = tmp_path / "lab.pem"
+    leuko("bundle", "keygen", key)
+    words = ("bundle", "sign", tmp_path / "b.tflite", "--key", key, "--out", tmp_path / "s.tflite")
+    assert "Warning" not in leuko(*words).stderr
+    key.chmod(0o666)
+    assert f"Warning: {key} is not its owner's alone: chmod 600 it\n" in leuko(*words).stderr
+
+
+def test_a_passphrase_needs_someone_to_ask(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "edge.cli", "bundle", "keygen", str(tmp_path / "lab.pem"), "--passphrase"]
+    # in a session of its own there is no terminal
+    done = subprocess.run(
+        words, input="", capture_output=True, text=True, check=False, start_new_session=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: no terminal to ask for the passphrase: give it in LEUKO_PASSPHRASE\n"
+    assert not (tmp_path / "lab.pem").exists()
+
+
+def test_settings_that_are_no_file_are_refused(home: Path) -> None:
+    os.mkfifo(home / "device.toml")
+    with pytest.raises(SettingsError, match=r"device.toml: cannot be read \(not a file\)"):
+        read_settings()

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edge.cli.options import FiniteRange, one_line_errors, quiet_libraries
+from edge.profile import PIXELS_UM
 from train.cli.options import EXISTING, FOLDER, progress
 
 
@@ -27,7 +28,7 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 )
 @click.option(
     "--pixel-um",
-    type=FiniteRange(0.005, 10),
+    type=FiniteRange(*PIXELS_UM),
     help="Side of a frame's pixel in the specimen, µm; by default what BOXES says.",
 )
 @click.option("--separate", is_flag=True, help="Leave out cells marked as touching or cut by the border.")
