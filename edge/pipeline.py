@@ -29,7 +29,7 @@ from edge.frames import Encoded, FailedFrame, Frame
 from edge.once import Tracker
 from edge.profile import Limits
 from edge.quality import Quality, breaches, measure
-from edge.segment import Cell, segment
+from edge.segment import Cell, reduced, segment
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -247,9 +247,12 @@ def _cut(
     sha256 = sha256_of(frame)
     if gain is not None:
         frame = replace(frame, image=flatten(frame.image, gain))
-    cells = segment(frame.image, pixel_um=pixel_um, **segmentation)
+    small = reduced(frame.image, pixel_um)
+    cells = segment(frame.image, pixel_um=pixel_um, work=small[0], **segmentation)
     crops = crop_cells(frame.image, cells, size_px=classifier.bundle.manifest.crop_px, scale=scale)
-    quality = measure(frame, cells, pixel_um=pixel_um, reference_brightness=reference_brightness)
+    quality = measure(
+        frame, cells, pixel_um=pixel_um, reference_brightness=reference_brightness, reduced=small
+    )
     return _Cut(frame, sha256, cells, crops, classifier.known(crops), quality)
 
 

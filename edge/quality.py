@@ -73,6 +73,7 @@ def measure(
     pixel_um: float,
     reference_brightness: float | None = None,
     recorded: NDArray[np.uint8] | None = None,
+    reduced: tuple[NDArray[np.uint8], float] | None = None,
 ) -> Quality:
     """Measure one frame.
 
@@ -83,12 +84,13 @@ def measure(
     pixel_um : side of a pixel in the specimen
     reference_brightness : grey level of blank frames at calibration (``flat_field.brightness`` of a profile)
     recorded : the image before it was corrected, uint8 [h, w], whose saturation a flat field may hide
+    reduced : the frame and its pixel in µm as `edge.segment.reduced` makes them, for the focus, if at hand
     """
     brightness, saturated = light(frame.image)
     if recorded is not None:
         _, saturated = light(recorded)
     return Quality(
-        focus=focus(frame.image, pixel_um),
+        focus=focus(*(reduced or (frame.image, pixel_um))),
         brightness=brightness,
         brightness_drift=None if reference_brightness is None else brightness / reference_brightness - 1,
         saturated_share=saturated,

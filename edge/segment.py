@@ -95,6 +95,7 @@ def segment(
     min_solidity: float = 0.6,
     min_contrast: float = 2.75,
     keep_border: bool = True,
+    work: Image | None = None,
 ) -> list[Cell]:
     """Find the cells of a frame.
 
@@ -107,6 +108,7 @@ def segment(
     min_solidity : least ratio of a cell's area to that of its convex hull
     min_contrast : least texture of the foreground, as a multiple of the noise's median texture
     keep_border : whether to return the cells that the frame's edge cuts (they are flagged either way)
+    work : the frame as `reduced` makes it, if that is at hand
 
     Returns
     -------
@@ -123,11 +125,12 @@ def segment(
     Cybern. 9 (1979) 62-66.
     """
     _check(image, pixel_um, (min_diameter_um, max_diameter_um), min_contrast)
-    factor = max(1, round(WORKING_PIXEL_UM / pixel_um))
+    factor = _factor(pixel_um)
     work_um = pixel_um * factor
     if min(image.shape) < 2 * factor:
         return []
-    work = _reduce(image, factor)
+    if work is None:
+        work, _ = reduced(image, pixel_um)
     texture = _texture(work, work_um)
     mask = _closed(_foreground(texture, min_contrast), CLOSING_UM / work_um)
     cells = []
@@ -166,6 +169,23 @@ def _check(image: Image, pixel_um: float, diameters_um: tuple[float, float], min
         )
     if not min_contrast > 0:
         raise ValueError(f"the least contrast must be positive, not {min_contrast}")
+
+
+def reduced(image: Image, pixel_um: float) -> tuple[Image, float]:
+    """Reduce a frame to about `WORKING_PIXEL_UM`, on which cells are looked for.
+
+    Returns
+    -------
+    uint8 [h, w] and its pixel in µm; the frame itself where it is too small to hold a cell
+    """
+    factor = _factor(pixel_um)
+    if min(image.shape) < 2 * factor:
+        return image, pixel_um
+    return _reduce(image, factor), pixel_um * factor
+
+
+def _factor(pixel_um: float) -> int:
+    return max(1, round(WORKING_PIXEL_UM / pixel_um))
 
 
 def _reduce(image: Image, factor: int) -> Image:

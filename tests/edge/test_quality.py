@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.frames import Frame, read_frames
 from edge.profile import Limits
 from edge.quality import Quality, breaches, focus, light, measure
-from edge.segment import Cell, segment
+from edge.segment import Cell, reduced, segment
 from edge.simulate import Optics, Scene, simulate_frame
 
 Image = NDArray[np.uint8]
@@ -212,3 +212,12 @@ def test_what_is_not_known_breaches_nothing_and_limits_can_be_moved() -> None:
 @pytest.mark.parametrize("pixel_um", [0.005, 0.0727, 0.5])
 def test_a_frame_too_small_for_a_focus_has_none(shape: tuple[int, int], pixel_um: float) -> None:
     assert focus(np.full(shape, 100, np.uint8), pixel_um) is None
+
+
+def test_the_reduced_frame_says_as_much_of_the_focus() -> None:
+    image = simulate_frame(11).image
+    pixel_um = Optics().pixel_um
+    frame = Frame(image, "simulated", 0, 0)
+    alone = measure(frame, [], pixel_um=pixel_um)
+    assert alone == measure(frame, [], pixel_um=pixel_um, reduced=reduced(image, pixel_um))
+    assert alone.focus is not None

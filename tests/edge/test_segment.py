@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.detection import match_boxes, read_boxes
-from edge.segment import Cell, segment
+from edge.segment import Cell, reduced, segment
+from edge.simulate import Optics, simulate_frame
 
 Field = NDArray[np.float64]
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
@@ -291,3 +292,13 @@ def test_real_frames_with_grid_lines() -> None:
         matched += len(match_boxes(cells, boxes, 0.3))
     assert annotated >= 40
     assert 2 * matched / (found + annotated) >= 0.85
+
+
+def test_a_frame_reduced_before_gives_the_same_cells() -> None:
+    image = simulate_frame(11).image
+    pixel_um = Optics().pixel_um
+    work, work_um = reduced(image, pixel_um)
+    assert work_um == pytest.approx(pixel_um * image.shape[0] / work.shape[0], rel=0.01)
+    cells = segment(image, pixel_um=pixel_um)
+    assert cells == segment(image, pixel_um=pixel_um, work=work)
+    assert cells
