@@ -258,6 +258,7 @@ def test_an_interrupt_in_the_garbage_collector_ends_the_work() -> None:
     script = """
 import gc, os, signal
 from edge.cli.options import ended_by_interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background have it ignored
 with ended_by_interrupts():
     gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))
     gc.collect()
