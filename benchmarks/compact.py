@@ -141,6 +141,8 @@ def drawn(sets: dict[str, list[Point]]) -> str:
                 fontsize=7,
             )
         axes.set_xscale("log")
+        axes.set_xlim(15, 2000)
+        axes.set_xticks([30, 100, 300, 1000], ["30", "100", "300", "1000"], minor=False)
         axes.set_title(name)
         axes.set_xlabel("million multiply-accumulates a crop")
         axes.set_ylabel("accuracy in int8")
