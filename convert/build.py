@@ -38,7 +38,7 @@ from edge.classify import Classifier, softmax
 from edge.crop import crop_cells
 from edge.durable import write_atomically
 from edge.manifest import TYPICALITY
-from edge.profile import PIXELS_UM
+from edge.pixel import PIXELS_UM
 from edge.runtime import Model
 from edge.segment import DEFAULT_PIXEL_UM, Cell
 from edge.simulate import simulate_frame
@@ -113,7 +113,7 @@ def build(
     ------
     ValueError
         If the run is none, is unfinished, lacks a label that is not to be counted or has no other, its pixel
-        is out of `edge.profile.PIXELS_UM`, an operator would not run on every
+        is out of `edge.pixel.PIXELS_UM`, an operator would not run on every
         device, or int8 loses too much accuracy.
     OSError
         If `out` cannot be written.

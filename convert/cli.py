@@ -17,7 +17,7 @@ from edge.cli.options import (
     one_line_errors,
     quiet_libraries,
 )
-from edge.profile import PIXELS_UM
+from edge.pixel import PIXELS_UM
 from train.cli.options import require_keras
 
 LEAST_COVERAGE = 0.5

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from edge.crop import Normalisation
-from edge.profile import PIXELS_UM
+from edge.pixel import PIXELS_UM
 from edge.typical import STATISTICS, Typical
 from edge.views import VIEWS
 

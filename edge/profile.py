@@ -21,11 +21,10 @@ import tomlkit
 from tomlkit.items import Table
 
 from edge.durable import write_atomically
+from edge.pixel import PIXELS_UM
 from edge.settings import home
 
 VERSION = 1
-PIXELS_UM = 0.005, 10.0
-"""Least and largest side of a pixel in the specimen that any microscope has."""
 _HEAD = "How this microscope and its camera were calibrated. Your own comments stay when leuko writes here."
 
 

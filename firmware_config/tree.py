@@ -50,7 +50,8 @@ class Block:
     def revert(self, content: bytes, original: bytes) -> bytes:
         """See `Edit`; the end that a last line was given goes again if nobody changed a thing."""
         left = fence.unfenced(content)
-        given = not original.endswith(b"\n") and left == original + b"\n"
+        # a file without a line was given none
+        given = original != b"" and not original.endswith(b"\n") and left == original + b"\n"
         return original if given else left
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from edge.profile import PIXELS_UM
+from edge.pixel import PIXELS_UM
 
 
 class FiniteRange(click.FloatRange):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge.cli.options import FiniteRange, one_line_errors, quiet_libraries
-from edge.profile import PIXELS_UM
+from edge.pixel import PIXELS_UM
 from train.cli.options import EXISTING, FOLDER, progress
 
 

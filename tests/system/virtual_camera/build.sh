@@ -17,7 +17,7 @@ cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 for file in /etc/pip.conf /etc/resolv.conf; do [ ! -e $file ] || cp -L $file "$root$file"; done
 chroot "$root" python3 -m venv --system-site-packages /venv
 chroot "$root" /venv/bin/pip install --quiet --disable-pip-version-check --root-user-action ignore \
-    picamera2 'opencv-python-headless>=4.10,<5' numpy click rich
+    picamera2 'opencv-python-headless>=4.10,<5' numpy click rich tomlkit
 mkdir -p "$root/t/frames" "$root/usr/share/libcamera/pipeline/virtual"
 cp "$here"/*.py "$here/dma_heap.c" "$root/t/"
 chroot "$root" gcc -O2 -shared -fPIC -o /t/dma_heap.so /t/dma_heap.c
