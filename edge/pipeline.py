@@ -250,9 +250,7 @@ def _cut(
     small = reduced(frame.image, pixel_um)
     cells = segment(frame.image, pixel_um=pixel_um, work=small[0], **segmentation)
     crops = crop_cells(frame.image, cells, size_px=classifier.bundle.manifest.crop_px, scale=scale)
-    quality = measure(
-        frame, cells, pixel_um=pixel_um, reference_brightness=reference_brightness, reduced=small
-    )
+    quality = measure(frame, cells, pixel_um=pixel_um, reference_brightness=reference_brightness, small=small)
     return _Cut(frame, sha256, cells, crops, classifier.known(crops), quality)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.frames import Frame
 from edge.profile import Limits
-from edge.segment import Cell
+from edge.segment import Cell, reduced
 
 Map = NDArray[np.float32]
 
@@ -73,7 +73,7 @@ def measure(
     pixel_um: float,
     reference_brightness: float | None = None,
     recorded: NDArray[np.uint8] | None = None,
-    reduced: tuple[NDArray[np.uint8], float] | None = None,
+    small: tuple[NDArray[np.uint8], float] | None = None,
 ) -> Quality:
     """Measure one frame.
 
@@ -84,13 +84,13 @@ def measure(
     pixel_um : side of a pixel in the specimen
     reference_brightness : grey level of blank frames at calibration (``flat_field.brightness`` of a profile)
     recorded : the image before it was corrected, uint8 [h, w], whose saturation a flat field may hide
-    reduced : the frame and its pixel in µm as `edge.segment.reduced` makes them, for the focus, if at hand
+    small : the frame and its pixel in µm as `edge.segment.reduced` makes them, for the focus, if at hand
     """
     brightness, saturated = light(frame.image)
     if recorded is not None:
         _, saturated = light(recorded)
     return Quality(
-        focus=focus(*(reduced or (frame.image, pixel_um))),
+        focus=focus(*(small or (frame.image, pixel_um))),
         brightness=brightness,
         brightness_drift=None if reference_brightness is None else brightness / reference_brightness - 1,
         saturated_share=saturated,
@@ -161,7 +161,8 @@ def focus(image: NDArray[np.uint8], pixel_um: float) -> float | None:
     """
     if pixel_um > FOCUS_PIXEL_UM or min(image.shape) * pixel_um < 4 * FOCUS_BLOCK_PX * FOCUS_PIXEL_UM:
         return None
-    fine = _reduced(image, pixel_um)
+    # by way of the frame that cells are looked for on, so that it may be given instead
+    fine = _reduced(*reduced(image, pixel_um))
     coarse = _halved(fine)
     # a slope a pixel is twice as large on pixels twice as wide
     sharp = _edge_energy(fine, FOCUS_BLOCK_PX)

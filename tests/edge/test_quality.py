@@ -216,8 +216,8 @@ def test_a_frame_too_small_for_a_focus_has_none(shape: tuple[int, int], pixel_um
 
 def test_the_reduced_frame_says_as_much_of_the_focus() -> None:
     image = simulate_frame(11).image
-    pixel_um = Optics().pixel_um
     frame = Frame(image, "simulated", 0, 0)
-    alone = measure(frame, [], pixel_um=pixel_um)
-    assert alone == measure(frame, [], pixel_um=pixel_um, reduced=reduced(image, pixel_um))
-    assert alone.focus is not None
+    for pixel_um in (0.0727, 0.1, Optics().pixel_um, 0.19, 0.25):
+        alone = measure(frame, [], pixel_um=pixel_um)
+        assert alone == measure(frame, [], pixel_um=pixel_um, small=reduced(image, pixel_um))
+        assert alone.focus is not None
