@@ -244,13 +244,21 @@ def _cut(
         return FailedFrame(
             frame.name, frame.index, f"{width} x {height} px, and the profile is for frames of {asked}"
         )
-    sha256 = sha256_of(frame)
+    sha256, recorded = sha256_of(frame), None
     if gain is not None:
+        recorded = frame.image
         frame = replace(frame, image=flatten(frame.image, gain))
     small = reduced(frame.image, pixel_um)
     cells = segment(frame.image, pixel_um=pixel_um, work=small[0], **segmentation)
     crops = crop_cells(frame.image, cells, size_px=classifier.bundle.manifest.crop_px, scale=scale)
-    quality = measure(frame, cells, pixel_um=pixel_um, reference_brightness=reference_brightness, small=small)
+    quality = measure(
+        frame,
+        cells,
+        pixel_um=pixel_um,
+        reference_brightness=reference_brightness,
+        recorded=recorded,
+        small=small,
+    )
     return _Cut(frame, sha256, cells, crops, classifier.known(crops), quality)
 
 

@@ -218,6 +218,7 @@ def carry_out(planned: Plan, finish: Callable[[], None] = lambda: None) -> None:
     undo = ExitStack()
     try:
         _carry_out(planned, finish, undo)
+    # also when stopped meanwhile: a device must not be left half installed; it goes on to the caller
     except BaseException as error:
         try:
             undo.close()

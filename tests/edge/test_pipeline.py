@@ -226,6 +226,23 @@ def test_an_empty_frame_has_no_cells() -> None:
     assert (result.cells, result.assigned, result.probabilities.shape) == ([], [], (0, 5))
 
 
+def test_a_flat_field_does_not_hide_what_was_overexposed() -> None:
+    bright = np.full((600, 800), 140, np.uint8)
+    bright[:, :200] = 255
+    (result,) = count_frames(
+        [Frame(bright, "bright", 0, 0)],
+        Classifier(load("phantom3")),
+        pixel_um=0.125,
+        reject_below=0.5,
+        segmentation={},
+        gain=np.full((600, 800), 0.5, np.float32),
+    )
+    assert isinstance(result, CountedFrame)
+    assert result.quality is not None
+    assert result.quality.saturated_share == pytest.approx(0.25, abs=0.01)
+    assert result.quality.brightness == pytest.approx(70, abs=1)
+
+
 def test_neither_threads_nor_batches_change_a_result(tmp_path: Path) -> None:
     """Frames with many cells, with few, with none, and one that cannot be read; decoded in threads."""
     classifier = Classifier(load("phantom3"))
