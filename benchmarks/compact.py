@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from convert.build import Description, build
 from convert.parity import paired_interval
-from edge.bench import INVOKE, measure
+from edge.base import write_atomically
 from edge.classify import Classifier
-from edge.durable import write_atomically
-from edge.views import VIEWS
+from edge.model import TEST_TIME_VIEWS
+from edge.run import INVOKE, time_bundle
 from train.networks import multiply_accumulates
 from train.report.figure import plots, svg
 from train.run import load_run, read_config, read_crops
@@ -75,7 +75,7 @@ def point(data: str, run: Path) -> Point:
         licence="Apache-2.0",
         notice="",
         reject_below=0.5,
-        views=VIEWS[-1],
+        views=TEST_TIME_VIEWS[-1],
         doubted=1.0,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def point(data: str, run: Path) -> Point:
         bundle = build(run, file, description, max_loss=100.0)
         size_bytes = file.stat().st_size
     answers = Classifier(bundle).logits(crops.validation).argmax(axis=1)
-    timings = measure(bundle, "litert", [1], segmentation=False)
+    timings = time_bundle(bundle, "litert", [1], segmentation=False)
     width = f" ×{recipe['width']:g}" if recipe["width"] != 1 else ""
     assert bundle.manifest.parity is not None
     return Point(

@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection import match_boxes
-from edge.bundle import Manifest, load
+from edge.base import Frame
 from edge.classify import Classifier
-from edge.count import CountedFrame, clopper_pearson
-from edge.frames import Frame
-from edge.pipeline import count_frames
-from edge.quantify import quantify
+from edge.count import CountedFrame, clopper_pearson, estimate_prevalence
+from edge.model import Manifest, load_bundle
+from edge.run import count_frames
 from edge.simulate import Optics, Scene, simulate_frame
 
 MIXTURES = {
@@ -50,7 +49,7 @@ was not found; ``probability`` of the answer."""
 
 @lru_cache(maxsize=1)
 def _classifier(bundle: str) -> Classifier:
-    return Classifier(load(bundle))
+    return Classifier(load_bundle(bundle))
 
 
 def draw(task: tuple[str, str, int, int]) -> Sample:
@@ -155,8 +154,8 @@ def score(drawn: Sequence[Sample], manifest: Manifest) -> dict[str, Any]:
         ]
         ways = {
             "raw": np.array(raw),
-            "corrected": quantify(found, np.array(manifest.confusion), counted).shares,
-            "corrected, matrix of the chain": quantify(kept, chain, counted).shares,
+            "corrected": estimate_prevalence(found, np.array(manifest.confusion), counted).shares,
+            "corrected, matrix of the chain": estimate_prevalence(kept, chain, counted).shares,
         }
         for way, estimate in ways.items():
             value, low, high = estimate.T
@@ -189,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     drawn = list(samples(options.bundle, options.samples, options.frames, options.processes, options.cache))
-    result = score(drawn, load(options.bundle).manifest)
+    result = score(drawn, load_bundle(options.bundle).manifest)
     if options.json:
         print(json.dumps(result))
         return

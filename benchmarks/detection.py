@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frames import Frame, read_frames
-from edge.segment import DEFAULT_PIXEL_UM, segment
+from edge.base import Frame
+from edge.capture import read_frames
+from edge.find import DEFAULT_PIXEL_UM, segment
 
 Boxes = NDArray[np.float64]
 

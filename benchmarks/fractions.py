@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from edge.bundle import load
+from edge.base import Frame
 from edge.classify import Classifier
-from edge.count import CountedFrame, Tally, tally
-from edge.frames import Frame
-from edge.pipeline import count_frames
+from edge.count import CountedFrame, Tally, tally_labels
+from edge.model import load_bundle
+from edge.run import count_frames
 from edge.simulate import Optics, Scene, simulate_frame
 
 
@@ -45,7 +45,7 @@ def sample(classifier: Classifier, seed: int, cells: int) -> tuple[Tally, Counte
     )
     counted = [result for result in results if isinstance(result, CountedFrame)]
     assigned = [label for result in counted for label in result.assigned]
-    return tally(manifest.labels, manifest.counted, assigned, len(counted), []), truth
+    return tally_labels(manifest.labels, manifest.counted, assigned, len(counted), []), truth
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bundle", default="phantom3")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    classifier = Classifier(load(options.bundle))
+    classifier = Classifier(load_bundle(options.bundle))
     counted = classifier.bundle.manifest.counted
     errors: list[list[float]] = []
     covered = rejected = found = true = 0

@@ -73,12 +73,12 @@ def rounds(work: Path, cuts: int, kills: int, seed: int, longest_s: float) -> di
 
 def examine(home: Path, lines: Sequence[str], unbroken: Path) -> list[str]:
     """Compare a session, and what it is gone on with to, with what was told and with the unbroken count."""
-    from edge.session import newest_first, read_session
+    from edge.session import list_sessions, read_session
 
     events = [json.loads(line) for line in lines]
     told = [event["name"] for event in events if event["event"] == "frame"]
     ended = any(event["event"] == "session" for event in events) and told
-    found = newest_first(home / "sessions")
+    found = list_sessions(home / "sessions")
     if not found:
         return ["the session is missing"] if ended else []
     with read_session(found[0].path) as session:

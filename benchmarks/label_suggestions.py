@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection import match_boxes
-from edge.segment import Cell
+from edge.base import Cell
 from edge.simulate import Optics, Scene, simulate_frame
 from train.label.field import MismatchError, label_field
 from train.label.focus import BLURRED, sharpness

@@ -4,9 +4,9 @@
 ``python -m benchmarks.once frames FRAMES [--mode scan] [--boxes BOXES] [--pixel-um P] [--min-diameter-um D]``
 
 A simulated particle is to be counted if segmentation finds it (intersection over union of at least 0.3) in at
-least one frame, be it cell or debris; whatever the tracker takes for one cell is counted. An identity is that
+least one frame, be it cell or debris; whatever the tracker takes for one cell is counted. An track_id is that
 of the particle that it was given to most often: `extra` are others of the same particle, and those of none;
-`lost` are particles that no identity is left for. With the truth's own boxes as input the tracker is judged
+`lost` are particles that no track_id is left for. With the truth's own boxes as input the tracker is judged
 by itself: leukocytes and erythrocytes of which 4 µm are visible.
 """
 
@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection import match_boxes, read_boxes
-from edge.frames import Frame, read_frames
-from edge.once import Tracker
-from edge.segment import DEFAULT_PIXEL_UM, Cell, segment
+from edge.base import Cell, Frame
+from edge.capture import read_frames
+from edge.find import DEFAULT_PIXEL_UM, segment
 from edge.simulate import Flow, Optics, Scan, SimulatedFrame, Truth, moving_frames
+from edge.track import Tracker
 
 MOTIONS: dict[str, tuple[Scan | Flow, int]] = {
     "scan, overlap 0.2": (Scan(5, 4, overlap=0.2), 20),
@@ -48,9 +49,9 @@ IOU = 0.3
 
 @dataclass(frozen=True)
 class Count:
-    """Sightings; cells that there are; of them counted more than once, and not at all."""
+    """Detections; cells that there are; of them counted more than once, and not at all."""
 
-    sightings: int
+    detections: int
     true: int
     extra: int
     lost: int
@@ -67,26 +68,26 @@ class Count:
 
 
 class Ledger:
-    """Which identity was given to which particle, sighting by sighting."""
+    """Which track_id was given to which particle, detection by detection."""
 
     def __init__(self) -> None:
         self.given: dict[int, Counter[int | None]] = defaultdict(Counter)
         self.particles: set[int | None] = set()
-        self.sightings = 0
+        self.detections = 0
 
-    def add(self, identities: Sequence[int], particles: Sequence[int | None]) -> None:
+    def add(self, track_ids: Sequence[int], particles: Sequence[int | None]) -> None:
         """Take in a frame; None stands for a cell of no particle."""
-        for identity, particle in zip(identities, particles, strict=True):
-            self.given[identity][particle] += particle is not None
+        for track_id, particle in zip(track_ids, particles, strict=True):
+            self.given[track_id][particle] += particle is not None
         self.particles |= set(particles) - {None}
-        self.sightings += len(identities)
+        self.detections += len(track_ids)
 
     def count(self) -> Count:
-        """Settle whose each identity is."""
+        """Settle whose each track_id is."""
         owners = Counter(seen.most_common(1)[0][0] for seen in self.given.values())
         none = owners.pop(None, 0)
         extra = none + owners.total() - len(owners)
-        return Count(self.sightings, len(self.particles), extra, len(self.particles) - len(owners))
+        return Count(self.detections, len(self.particles), extra, len(self.particles) - len(owners))
 
 
 def box_array(boxes: Iterable[Sequence[float]]) -> NDArray[np.float64]:
@@ -133,8 +134,8 @@ def simulated_count(
             ([cell for cell, _ in visible], [particle for _, particle in visible]),
         ]
         for tracker, ledger, (cells, particles) in zip(trackers, ledgers, inputs, strict=True):
-            identities = tracker.update(frame.image, cells, round((1 + index / fps) * 1e9))
-            ledger.add(identities.tolist(), particles)
+            track_ids = tracker.update(frame.image, cells, round((1 + index / fps) * 1e9))
+            ledger.add(track_ids.tolist(), particles)
     return ledgers[0].count(), ledgers[1].count()
 
 
@@ -152,12 +153,12 @@ def simulated(seeds: Sequence[int]) -> Iterator[tuple[str, int, Count, Count]]:
 def real(
     frames: Path, boxes: Path | None, mode: Literal["scan", "flow"], pixel_um: float, min_diameter_um: float
 ) -> dict[str, object]:
-    """Sightings and distinct cells, found and annotated, and the tracker's processor time a frame."""
+    """Detections and distinct cells, found and annotated, and the tracker's processor time a frame."""
     annotated = read_boxes(boxes) if boxes else {}
     trackers = {
         name: Tracker(mode, pixel_um=pixel_um) for name in ("found", *(["annotated"] if boxes else []))
     }
-    sightings = dict.fromkeys(trackers, 0)
+    detections = dict.fromkeys(trackers, 0)
     distinct = dict.fromkeys(trackers, 0)
     milliseconds, largest = [], 0
     for index, frame in enumerate(read_frames([frames])):
@@ -181,15 +182,15 @@ def real(
             ]
         for name, tracker in trackers.items():
             started = time.process_time()
-            identities = tracker.update(frame.image, cells[name], (1 + index) * 10**9)
+            track_ids = tracker.update(frame.image, cells[name], (1 + index) * 10**9)
             if name == "found":
                 milliseconds.append(1e3 * (time.process_time() - started))
-            sightings[name] += len(identities)
-            distinct[name] = max(distinct[name], int(identities.max(initial=-1)) + 1)
+            detections[name] += len(track_ids)
+            distinct[name] = max(distinct[name], int(track_ids.max(initial=-1)) + 1)
         largest = max(largest, len(trackers["found"].state()))
     return {
         "frames": len(milliseconds),
-        "sightings": sightings,
+        "detections": detections,
         "distinct": distinct,
         "tracker_ms": {"median": round(median(milliseconds), 1), "max": round(max(milliseconds), 1)},
         "state_bytes": largest,
@@ -220,12 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.json:
         print(f"{'':24}{'what segmentation finds':>43}   {'the truth itself':>39}")
         columns = f"{'cells':>8}{'counted':>9}{'extra':>7}{'lost':>6}{'error':>9}"
-        print(f"{'':18}{'seed':>5} sightings{columns}   {columns}")
+        print(f"{'':18}{'seed':>5} detections{columns}   {columns}")
     for name, seed, found, given in simulated(range(options.first, options.first + options.seeds)):
         rows.append({"motion": name, "seed": seed, "found": asdict(found), "given": asdict(given)})
         if not options.json:
             said = [f"{c.true:8}{c.counted:9}{c.extra:7}{c.lost:6}{c.error:+7.2f} %" for c in (found, given)]
-            print(f"{name:18}{seed:5}{found.sightings:10}{said[0]}   {said[1]}", flush=True)
+            print(f"{name:18}{seed:5}{found.detections:10}{said[0]}   {said[1]}", flush=True)
     if options.json:
         print(json.dumps(rows))
 

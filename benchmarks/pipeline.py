@@ -22,8 +22,8 @@ from statistics import median
 
 import cv2
 
-from edge.board import cores
-from edge.frames import list_files
+from edge.base import cores
+from edge.capture import list_files
 
 _COUNT = """
 import resource, sys

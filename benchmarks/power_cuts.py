@@ -107,14 +107,15 @@ def make_frames(folder: Path) -> None:
 
 def write(frames_folder: Path, place: Path) -> None:
     """Count the frames into session after session, until something ends the process."""
-    from edge.bundle import load
+    from edge.base import Frame
+    from edge.capture import read_frames
     from edge.classify import Classifier
     from edge.count import CountedFrame
-    from edge.frames import Frame, read_frames
-    from edge.pipeline import count_frames
-    from edge.session import Header, create, frame_record, open_session
+    from edge.model import load_bundle
+    from edge.run import count_frames
+    from edge.session import Header, create_session, frame_record, open_session
 
-    classifier = Classifier(load("phantom3"), threads=1)
+    classifier = Classifier(load_bundle("phantom3"), threads=1)
     manifest = classifier.bundle.manifest
     frames = [frame for frame in read_frames([frames_folder]) if isinstance(frame, Frame)]
 
@@ -134,14 +135,14 @@ def write(frames_folder: Path, place: Path) -> None:
             bundle_sha256=classifier.bundle.sha256,
             labels=manifest.labels,
             counted=manifest.counted,
-            profile_sha256=None,
+            calibration_sha256=None,
             parameters={},
             plan={},
             sources=(str(frames_folder),),
             software="power cuts",
             started=datetime.now(UTC),
         )
-        session = create(header, place)
+        session = create_session(header, place)
         print(session.id, "begun", flush=True)
         for indices in (range(FRAMES_A_SESSION // 2), range(FRAMES_A_SESSION // 2, FRAMES_A_SESSION)):
             with session:
@@ -159,13 +160,13 @@ def examine(place: Path, lines: Sequence[str]) -> list[str]:
     A session may hold one step more than was reported, which was not reported any more. Each one must verify,
     and an unfinished one must take another record and an end.
     """
-    from edge.session import FrameRecord, SessionError, newest_first, open_session, read_session
+    from edge.session import FrameRecord, SessionError, list_sessions, open_session, read_session
 
     reported: dict[str, list[str]] = defaultdict(list)
     for line in lines:
         session_id, _, said = line.partition(" ")
         reported[session_id].append(said)
-    found = {listed.id: listed for listed in newest_first(place)}
+    found = {listed.id: listed for listed in list_sessions(place)}
     missed = [f"{session_id} is missing" for session_id in reported if session_id not in found]
     for session_id, listed in found.items():
         try:

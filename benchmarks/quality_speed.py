@@ -18,10 +18,9 @@ import cv2
 import numpy as np
 
 from benchmarks.segment_speed import processor
-from edge.flatfield import flatten
-from edge.frames import Frame, read_frames
-from edge.quality import measure
-from edge.segment import DEFAULT_PIXEL_UM, segment
+from edge.base import Frame
+from edge.capture import read_frames
+from edge.find import DEFAULT_PIXEL_UM, divide_flat_field, measure_quality, segment
 
 
 def best_ms(job: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -54,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         gain = np.full(frame.image.shape, 1.01, np.float32)
         jobs: dict[str, Callable[[], object]] = {
             "segment": find,
-            "quality": partial(measure, frame, find(), pixel_um=options.pixel_um),
-            "flat field": partial(flatten, frame.image, gain),
+            "quality": partial(measure_quality, frame, find(), pixel_um=options.pixel_um),
+            "flat field": partial(divide_flat_field, frame.image, gain),
         }
         for name, job in jobs.items():
             rows[name].append(best_ms(job, options.repeats))

@@ -16,8 +16,9 @@ from statistics import median
 
 import cv2
 
-from edge.frames import Frame, read_frames
-from edge.segment import DEFAULT_PIXEL_UM, segment
+from edge.base import Frame
+from edge.capture import read_frames
+from edge.find import DEFAULT_PIXEL_UM, segment
 
 
 def processor() -> str:

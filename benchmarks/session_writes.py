@@ -18,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.base import Frame
 from edge.count import CountedFrame
-from edge.crop import crop_cells
-from edge.frames import Frame
-from edge.segment import segment
-from edge.session import Header, create, frame_record
+from edge.find import crop_cells, segment
+from edge.session import Header, create_session, frame_record
 from edge.simulate import Optics, simulate_frame
 
 LABELS = ("granulocyte", "lymphocyte", "monocyte", "erythrocyte", "debris")
@@ -45,7 +44,7 @@ def seconds_a_frame(folder: Path, counted: CountedFrame, frames: int, **options:
         *("", "", "none", "", LABELS, LABELS[:3], None, {}, {}, (), "benchmark", datetime.now(UTC))
     )
     taken = []
-    with create(header, folder) as session:
+    with create_session(header, folder) as session:
         for k in range(frames):
             start = time.perf_counter()
             session.add(replace(frame_record(counted, **options), index=k))  # type: ignore[arg-type]

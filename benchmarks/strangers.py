@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.out_of_distribution import fit
 from convert.strangers import auroc, spheres
-from edge.bundle import load
-from edge.classify import Classifier
-from edge.crop import crop_cells, crop_scale
-from edge.frames import Frame, read_frames
-from edge.segment import Cell, segment
+from edge.base import Cell, Frame
+from edge.capture import read_frames
+from edge.classify import Classifier, out_of_distribution_score
+from edge.find import crop_cells, crop_scale, segment
+from edge.model import load_bundle
 from edge.simulate import Optics, Scene, simulate_frame
-from edge.typical import fit, typicality
 from train.data import Dataset, read_data
 
 Crops = NDArray[np.uint8]
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=200, help="crops of a kind")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    classifier = Classifier(load(options.bundle))
+    classifier = Classifier(load_bundle(options.bundle))
     manifest = classifier.bundle.manifest
     known = read_data(options.known, manifest.labels, manifest.crop_px)
     training = read_data(options.training, manifest.labels, manifest.crop_px)
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores |= of_vectors(lambda crops: classifier.logits(crops).astype(np.float64), training, "logits")
     if options.run is not None:
         scores |= of_vectors(hidden(options.run), training, "hidden layer")
-    scores["typicality"] = partial(typicality, typical=fit(training.crops))
+    scores["typicality"] = partial(out_of_distribution_score, typical=fit(training.crops))
     right = classifier.probabilities(known.crops).argmax(axis=1) == known.truth
     table = compare(scores, known, right, dict(strangers(*place)))
     if options.json:

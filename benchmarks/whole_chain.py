@@ -14,18 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection import match_boxes, read_boxes
-from edge.bundle import load
+from edge.base import FailedFrame
+from edge.capture import read_frames
 from edge.classify import Classifier
 from edge.count import CountedFrame
-from edge.frames import FailedFrame, read_frames
-from edge.pipeline import count_frames
+from edge.model import load_bundle
+from edge.run import count_frames
 
 
 def chain(
     frames: Sequence[str], boxes: Path, bundle: str, rename: Mapping[str, str], iou: float
 ) -> dict[str, dict[str, float]]:
     """Score each label of the bundle: a pair counts when box and label both agree."""
-    classifier = Classifier(load(bundle))
+    classifier = Classifier(load_bundle(bundle))
     manifest = classifier.bundle.manifest
     truth = read_boxes(boxes)
     found: Counter[str] = Counter()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convert.calibrate import reject_threshold, temperature
 from convert.fold import folded
 from convert.operators import refuse_others
+from convert.out_of_distribution import LEAST_CROPS, fit
 from convert.parity import (
     MAX_LOSS_POINTS,
     NOISE_CROPS,
@@ -25,25 +26,20 @@ from convert.parity import (
 )
 from convert.quantise import in_float, quantise
 from convert.strangers import auroc, spheres
-from edge.bundle import (
+from edge.base import PIXELS_UM, Cell, write_atomically
+from edge.classify import Classifier, Model, average_logits, margin, out_of_distribution_score, softmax
+from edge.find import DEFAULT_PIXEL_UM, crop_cells
+from edge.model import (
+    OUT_OF_DISTRIBUTION,
     Bundle,
     Manifest,
     Quantisation,
     Rejection,
-    Representative,
+    RepresentativeSet,
     TrainingData,
-    write,
+    write_bundle,
 )
-from edge.classify import Classifier, softmax
-from edge.crop import crop_cells
-from edge.durable import write_atomically
-from edge.manifest import TYPICALITY
-from edge.pixel import PIXELS_UM
-from edge.runtime import Model
-from edge.segment import DEFAULT_PIXEL_UM, Cell
 from edge.simulate import simulate_frame
-from edge.typical import LEAST_CROPS, fit, typicality
-from edge.views import lead, mean_over_views
 from train.fit import normalised
 from train.metrics import confusion_matrix
 from train.run import load_run, read_config, read_crops, views_of
@@ -66,12 +62,12 @@ class Description:
 
     Attributes
     ----------
-    name, version, intended_use, licence, notice : see `edge.bundle.Manifest`
+    name, version, intended_use, licence, notice : see `edge.model.bundle.Manifest`
     training_name : of the training data
     pixel_um : side of a training crop's pixel in the specimen; None for what the training data says
     reject_below : cells with a smaller best probability are rejected, if no `precision` is stated
     not_counted : labels outside the differential; None for those of `NOT_LEUKOCYTES`
-    views : over which the device averages its logits, see `edge.views`; None for what the run's recipe says
+    views : over which the device averages its logits, see `edge.classify.test_time_augmentation`; None for what the run's recipe says
     doubted : share of the validation cells, the least sure ones, that are seen in more than one view
     precision : share of right answers that the threshold is chosen for on the validation cells
     """
@@ -113,7 +109,7 @@ def build(
     ------
     ValueError
         If the run is none, is unfinished, lacks a label that is not to be counted or has no other, its pixel
-        is out of `edge.pixel.PIXELS_UM`, an operator would not run on every
+        is out of `edge.base.units.PIXELS_UM`, an operator would not run on every
         device, or int8 loses too much accuracy.
     OSError
         If `out` cannot be written.
@@ -151,8 +147,8 @@ def build(
     if len(crops.truth):
         validation = normalised(crops.validation, normalisation)
         if views > 1 and description.doubted < 1:
-            doubt = float(np.quantile(lead(int8_logits(model, validation)), description.doubted))
-        logits = mean_over_views(partial(int8_logits, model), validation, views, doubt)
+            doubt = float(np.quantile(margin(int8_logits(model, validation)), description.doubted))
+        logits = average_logits(partial(int8_logits, model), validation, views, doubt)
         answers, heat = logits.argmax(axis=1), temperature(logits, crops.truth)
         compared = compare(
             network, rewritten, flatbuffer, validation, crops.truth, heat, views=views, doubt=doubt
@@ -167,21 +163,23 @@ def build(
             reject_below = max(0.0, chosen.threshold)
         if min(len(crops.truth), len(crops.representative)) >= LEAST_CROPS:
             typical = fit(crops.representative)
-            usual = typicality(crops.validation, typical)
+            distances = out_of_distribution_score(crops.validation, typical)
             # what is right or wrong does not matter here: strangers are told by their looks
-            chosen = reject_threshold(usual, np.ones(len(usual), bool), 1.0, coverage=USUAL)
-            kept = (usual >= chosen.threshold) & (sure >= reject_below)
+            chosen = reject_threshold(-distances, np.ones(len(distances), bool), 1.0, coverage=USUAL)
+            farthest = -chosen.threshold
+            kept = (distances <= farthest) & (sure >= reject_below)
             rejection = Rejection(
-                score=TYPICALITY,
-                threshold=chosen.threshold,
+                score=OUT_OF_DISTRIBUTION,
+                threshold=farthest,
                 precision=description.precision or float(right[kept].sum() / max(1, kept.sum())),
                 coverage=float(kept.mean()),
                 auroc={
                     "simulated spheres": auroc(
-                        usual, typicality(spheres(side * pixel_um, side, STRANGERS, seed=0), typical)
+                        out_of_distribution_score(spheres(side * pixel_um, side, STRANGERS, seed=0), typical),
+                        distances,
                     )
                 },
-                source=f"{len(usual)} validation cells",
+                source=f"{len(distances)} validation cells",
             )
     golden = _clearest(model, normalised(_simulated(side), normalisation))
     manifest = Manifest(
@@ -195,8 +193,8 @@ def build(
         input=Quantisation(input_scale, input_zero),
         output=Quantisation(output_scale, output_zero),
         sha256=hashlib.sha256(flatbuffer).hexdigest(),
-        views=views,
-        doubt=doubt,
+        test_time_views=views,
+        margin=doubt,
         temperature=heat,
         reject_below=reject_below,
         confusion=_rows(confusion_matrix(crops.truth, answers, len(labels))),
@@ -204,16 +202,16 @@ def build(
         intended_use=description.intended_use,
         licence=description.licence,
         notice=description.notice,
-        representative=Representative(
+        representative=RepresentativeSet(
             len(crops.representative), hashlib.sha256(crops.representative.tobytes()).hexdigest()
         ),
         parity=parity,
         rejection=rejection,
-        typical=typical,
+        out_of_distribution=typical,
     )
     if float_out is not None:
         write_atomically(float_out, in_float(rewritten))
-    bundle = write(out, manifest, flatbuffer, golden, model.run(golden))
+    bundle = write_bundle(out, manifest, flatbuffer, golden, model.run(golden))
     Classifier(bundle)
     return bundle
 
@@ -235,7 +233,7 @@ def _simulated(side: int) -> NDArray[np.uint8]:
 
 def _clearest(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.int8]:
     """Quantised inputs whose best label leads by most: on the edge of two a kernel's rounding decides."""
-    order = np.argsort(-lead(int8_logits(model, inputs)), kind="stable")
+    order = np.argsort(-margin(int8_logits(model, inputs)), kind="stable")
     return quantised(model, inputs[np.sort(order[:GOLDEN_CROPS])])
 
 

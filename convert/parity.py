@@ -14,10 +14,8 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from convert.quantise import in_float
-from edge.classify import BATCH, softmax
-from edge.manifest import Parity
-from edge.runtime import Model
-from edge.views import mean_over_views
+from edge.classify import BATCH, Model, average_logits, softmax
+from edge.model import Parity
 
 MAX_LOSS_POINTS = 0.5
 """Accuracy that int8 may lose, percentage points."""
@@ -106,11 +104,11 @@ def compare(
     truth : int64 [n]
     temperature : divides the logits of all three
     groups : see `Comparison`
-    views, doubt : of all three, see `edge.views.mean_over_views`
+    views, doubt : of all three, see `edge.classify.test_time_augmentation.mean_over_views`
     """
 
     def answers(network: Callable[[NDArray[np.float32]], Logits]) -> Logits:
-        return softmax(mean_over_views(network, inputs, views, doubt) / heat)
+        return softmax(average_logits(network, inputs, views, doubt) / heat)
 
     heat = np.float32(temperature)
     chosen = np.linspace(0, len(inputs) - 1, min(len(inputs), NOISE_CROPS)).round().astype(int)

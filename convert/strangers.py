@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.crop import crop_cells, crop_scale
-from edge.segment import Cell
-from edge.simulate import Optics, Scene
-from edge.simulate.optics import image
+from edge.base import Cell
+from edge.find import crop_cells, crop_scale
+from edge.simulate import Optics, Scene, image
 
 LEAST_FIELD_UM, LARGEST_FIELD_UM = 1, 100
 """Crops outside have no field of their own size."""

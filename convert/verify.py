@@ -21,8 +21,8 @@ from convert.parity import (
     refusal,
     words,
 )
-from edge.bundle import Bundle
-from edge.durable import write_atomically
+from edge.base import write_atomically
+from edge.model import Bundle
 from train.data import read_data
 from train.fit import normalised
 from train.report.figure import plots, svg
@@ -136,8 +136,8 @@ def verify(bundle: Bundle, run: Path, data: Path | None = None) -> Verified:
         truth,
         manifest.temperature,
         groups=groups,
-        views=manifest.views,
-        doubt=manifest.doubt,
+        views=manifest.test_time_views,
+        doubt=manifest.margin,
     )
     some = inputs[np.linspace(0, len(inputs) - 1, min(len(inputs), 16)).round().astype(int)]
     cost = costs(rewritten, compared.layers, some)

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edge.bundle import Bundle, BundleError, load, shipped
-from edge.plan import CAMERA_CELLS
-from edge.profile import ProfileError, read_profile
-from edge.settings import Settings
+from edge.calibration import CalibrationFileError, read_calibration
+from edge.count import CAMERA_CELLS
+from edge.model import Bundle, BundleError, TrustSettings, load_bundle, shipped_bundles
 from firmware_config.fence import FenceError, outside
 from firmware_config.hardware import BOARDS, MB, RELEASES, SENSORS, Mode
 from firmware_config.install import InstallError, look
@@ -95,7 +94,7 @@ def check(said: Read, folder: Path, root: Path) -> Checked:
     bundle, calibration = None, None
     if "bundle.file" not in wrong:
         try:
-            bundle = load(_located(said.profile.bundle.file, folder), Settings())
+            bundle = load_bundle(_located(said.profile.bundle.file, folder), TrustSettings())
         except BundleError as error:
             remedy = "correct the name, or copy the bundle there anew"
             problems.append(_placed(said, "bundle.file", str(error), remedy))
@@ -153,7 +152,7 @@ def _placed(said: Read, key: str, why: str, remedy: str) -> Problem:
 
 
 def _located(file: str, folder: Path) -> str | Path:
-    return file if file in shipped() else folder / file
+    return file if file in shipped_bundles() else folder / file
 
 
 def _rule(*keys: str) -> Callable[[_Rule], _Rule]:
@@ -237,8 +236,8 @@ def _pixel(case: Case) -> Iterator[_Found]:
         return
     if case.calibration is not None:
         try:
-            measured = read_profile(case.calibration).pixel
-        except ProfileError as error:
+            measured = read_calibration(case.calibration).pixel
+        except CalibrationFileError as error:
             yield "optics.calibration", str(error), "correct that file, or calibrate anew"
             return
         if measured is None:

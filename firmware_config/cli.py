@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import NamedPath, json_option, one_line_errors
+from edge.cli.errors import one_line_errors
+from edge.cli.options import NamedPath, json_option
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 
 if TYPE_CHECKING:
-    from firmware_config.install import Plan
+    from firmware_config.install import InstallPlan
     from firmware_config.tree import Tree
 
 profile_argument = click.argument("profile", type=NamedPath(exists=True, dir_okay=False, path_type=Path))
@@ -243,12 +244,12 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
         click.echo("restart the device for all of it to hold", err=True)
 
 
-def _planned(root: Path, tree: Tree, overwrite: bool) -> Plan:
-    from firmware_config.install import InstallError, plan
+def _planned(root: Path, tree: Tree, overwrite: bool) -> InstallPlan:
+    from firmware_config.install import InstallError, plan_installation
     from firmware_config.system import ALSO
 
     with one_line_errors(InstallError):
-        return plan(root, tree, also=ALSO if tree else (), rebuild=overwrite)
+        return plan_installation(root, tree, also=ALSO if tree else (), rebuild=overwrite)
 
 
 def _tree(profile: Path, root: Path) -> Tree:

@@ -43,7 +43,7 @@ class Sensor:
     Attributes
     ----------
     description : as it is sold
-    camera : kind of camera of `edge.cameras` that reads it
+    camera : kind of camera of `edge.capture.camera` that reads it
     overlay : device tree overlay that drives it; empty where none is needed
     parameters : of that overlay, apart from the board's connectors
     pitch_um : side of a pixel on the sensor; None where it depends on the model
@@ -126,7 +126,7 @@ SENSORS = {
         _CSI_DEVICES,
     ),
     "usb": Sensor("USB camera", "v4l2", devices=("video4linux",)),
-    # what edge.cameras.simulated gives: a 40x objective and pixels of 0.125 µm in the specimen
+    # what edge.simulate.camera gives: a 40x objective and pixels of 0.125 µm in the specimen
     "simulated": Sensor("simulated frames, without a camera", "simulate", "", (), 5.0, (Mode(820, 616, 8),)),
 }
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from edge.durable import replaced_atomically
+from edge.base import replaced_atomically
 from firmware_config.fence import FenceError
 from firmware_config.tree import PROFILE, Block, Edit, Entry, File, Link, Tree, Word
 
@@ -94,7 +94,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Plan:
+class InstallPlan:
     """What is to be done, found out without doing anything.
 
     Attributes
@@ -116,7 +116,9 @@ class Plan:
     also: tuple[str, ...]
 
 
-def plan(root: Path, tree: Tree, *, also: Sequence[str] = (), rebuild: bool = False) -> Plan:
+def plan_installation(
+    root: Path, tree: Tree, *, also: Sequence[str] = (), rebuild: bool = False
+) -> InstallPlan:
     """Compare a system with a tree that it is to have; with an empty one, everything is to be taken away.
 
     Parameters
@@ -158,7 +160,7 @@ def plan(root: Path, tree: Tree, *, also: Sequence[str] = (), rebuild: bool = Fa
         changes.append(Change(path, now, then))
         if known and known.edit is None and _digest(now) not in {*known.digests, _digest(original)}:
             edited.append(path)
-    return Plan(root, tuple(changes), tuple(edited), kept, before, folders, tuple(also))
+    return InstallPlan(root, tuple(changes), tuple(edited), kept, before, folders, tuple(also))
 
 
 @contextmanager
@@ -201,7 +203,7 @@ def _digest(state: State | None) -> str:
     return "" if state is None else state.digest
 
 
-def carry_out(planned: Plan, finish: Callable[[], None] = lambda: None) -> None:
+def carry_out(planned: InstallPlan, finish: Callable[[], None] = lambda: None) -> None:
     """Do what was planned; whatever fails, undo all of it.
 
     Parameters
@@ -229,7 +231,7 @@ def carry_out(planned: Plan, finish: Callable[[], None] = lambda: None) -> None:
         raise
 
 
-def _carry_out(planned: Plan, finish: Callable[[], None], undo: ExitStack) -> None:
+def _carry_out(planned: InstallPlan, finish: Callable[[], None], undo: ExitStack) -> None:
     root, before, kept = planned.root, planned.before, planned.kept
     under_way = dict(kept)
     for path, known in before.items():

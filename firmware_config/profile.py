@@ -1,7 +1,7 @@
 """The device profile: one TOML file that describes an instrument, version 1.
 
 Every key is declared once, with its range and what it means; a new profile, its check and the documentation
-are made of the declarations. What a calibration measures stays in that calibration's file (`edge.profile`).
+are made of the declarations. What a calibration measures stays in that calibration's file (`edge.calibration.file`).
 """
 
 from __future__ import annotations

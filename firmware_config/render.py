@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from edge.bundle import locate, shipped
+from edge.model import locate_bundle, shipped_bundles
 from firmware_config.hardware import RELEASES, SENSORS
 from firmware_config.profile import HOME, DeviceProfile
 from firmware_config.tree import PROFILE, Block, Entry, File, Link, Tree, Word
@@ -36,7 +36,7 @@ def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
         The bundle cannot be read.
     """
     named = profile.bundle.file
-    bundle = locate(named if named in shipped() else folder / named).read_bytes()
+    bundle = locate_bundle(named if named in shipped_bundles() else folder / named).read_bytes()
     tree: dict[str, Entry] = {
         PROFILE: File(text.encode()),
         BUNDLE: File(bundle),
@@ -78,7 +78,7 @@ def count_words(profile: DeviceProfile) -> list[str]:
         "--size": f"{camera.width_px}x{camera.height_px}",
         "--give-up-seconds": profile.service.give_up_s,
         "--bundle": f"/{BUNDLE}",
-        "--profile": profile.optics.calibration,
+        "--calibration": profile.optics.calibration,
         "--pixel-um": nominal,
         "--exposure-us": camera.exposure_us,
         "--gain": camera.gain,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edge.bundle import load
-from edge.settings import Settings
+from edge.model import TrustSettings, load_bundle
 from firmware_config.hardware import SENSORS, Mode
 from firmware_config.profile import Value
 
@@ -24,7 +23,7 @@ def beginning(board: str, sensor: str, release: str) -> Mapping[str, Value]:
     The magnification is the one at which the sensor's pixel is that of the bundle's training.
     """
     bundle = "phantom3" if sensor == "simulated" else "hemocytometer"
-    loaded = load(bundle, Settings())
+    loaded = load_bundle(bundle, TrustSettings())
     known = SENSORS[sensor]
     mode = known.modes[-1] if known.modes else _USB_MODE
     values: dict[str, Value] = {

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.crop import crop_cells
-from edge.frames import FailedFrame, read_frames
-from edge.segment import DEFAULT_PIXEL_UM, Cell, segment
+from edge.base import Cell, FailedFrame
+from edge.capture import read_frames
+from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
 from train.data import BACKGROUNDS, CELLS_CSV
 
 CROP_PX = 200

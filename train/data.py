@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.crop import SCALE_TOLERANCE
-from edge.frames import Frame, read_frames
+from edge.base import Frame
+from edge.capture import read_frames
+from edge.find import SCALE_TOLERANCE
 
 CELLS_CSV = "cells.csv"
 """Table (path,label,group) that speaks for the folder it lies in."""
@@ -218,7 +219,7 @@ def common_pixel_um(rows: Sequence[Row], short_sides_px: Sequence[int], size_px:
     Raises
     ------
     ValueError
-        If only some rows say, or pixel sizes would differ by more than `edge.crop.SCALE_TOLERANCE`.
+        If only some rows say, or pixel sizes would differ by more than `edge.find.crops.SCALE_TOLERANCE`.
     """
     told = [row.pixel_um is not None for row in rows]
     if not any(told):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.report.files import RESEARCH_USE
+from edge.base import RESEARCH_USE
 from train.metrics import (
     BINS,
     CoverageCurve,

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.crop import Normalisation, level
-from edge.views import probabilities_over_views
+from edge.classify import average_probabilities
+from edge.find import Normalisation, level
 from train import augment
 from train.data import Dataset
 from train.distil import Teacher
@@ -220,7 +220,7 @@ def fit(
     )
     plain.set_weights(model.get_weights())
     if validation is not None:
-        answers = probabilities_over_views(
+        answers = average_probabilities(
             lambda crops: probabilities(plain, crops, recipe.normalisation), validation.crops, recipe.views
         )
         write_json(out / "metrics.json", score(validation.truth, answers.argmax(axis=1), validation.labels))

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.crop import Normalisation
-from edge.views import probabilities_over_views
+from edge.classify import average_probabilities
+from edge.find import Normalisation
 from train.check.runs import OUT_OF_FOLD_CSV, read_predictions
 from train.data import Dataset
 from train.fit import fit, probabilities
@@ -126,7 +126,7 @@ def out_of_fold(
 def _seen_from_all_sides(
     model: keras.Model, crops: NDArray[np.uint8], normalisation: Normalisation
 ) -> NDArray[np.float32]:
-    return probabilities_over_views(lambda view: probabilities(model, view, normalisation), crops, 8)
+    return average_probabilities(lambda view: probabilities(model, view, normalisation), crops, 8)
 
 
 def soft_targets(training: Dataset, teacher: Path, share: float) -> NDArray[np.float32]:

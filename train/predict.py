@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.views import probabilities_over_views
+from edge.classify import average_probabilities
 from train.data import Dataset, read_data
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -88,19 +88,21 @@ def open_model(run_or_bundle: str, views: int | None = None) -> tuple[Classify, 
         number = views_of(run) if views is None else views
 
         def classify(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return probabilities_over_views(
+            return average_probabilities(
                 lambda view: probabilities(model, view, normalisation), crops, number
             )
 
         return classify, labels, int(model.input_shape[1]), number
 
-    from edge.bundle import load
     from edge.classify import Classifier
+    from edge.model import load_bundle
 
-    bundle = load(run_or_bundle)
-    manifest = bundle.manifest if views is None else replace(bundle.manifest, views=views, doubt=None)
+    bundle = load_bundle(run_or_bundle)
+    manifest = (
+        bundle.manifest if views is None else replace(bundle.manifest, test_time_views=views, margin=None)
+    )
     classifier = Classifier(replace(bundle, manifest=manifest))
-    return classifier.probabilities, manifest.labels, manifest.crop_px, manifest.views
+    return classifier.probabilities, manifest.labels, manifest.crop_px, manifest.test_time_views
 
 
 def predict(
@@ -154,9 +156,9 @@ def predict(
             trained_on=_trained_on(run, dataset),
             pixel_um=read_config(run).get("pixel_um"),
         )
-    from edge.bundle import load
+    from edge.model import load_bundle
 
-    bundle = load(run_or_bundle)
+    bundle = load_bundle(run_or_bundle)
     manifest = bundle.manifest
     return Predictions(
         dataset=dataset,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from edge.crop import Normalisation
+from edge.find import Normalisation
 
 PLAIN = Normalisation(background=0, scale=1 / 255, offset=0.0)
 CENTRED = Normalisation(background=128, scale=1 / 64, offset=-2.0)

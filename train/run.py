@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.crop import Normalisation
+from edge.find import Normalisation
 from train.data import Dataset, split_sha256
 from train.metrics import Scores
 from train.recipe import Recipe
@@ -154,7 +154,7 @@ def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
 
 
 def views_of(out: Path) -> int:
-    """Views of a crop over which a run's answers are averaged, as its recipe says; see `edge.views`.
+    """Views of a crop over which a run's answers are averaged, as its recipe says; see `edge.classify.test_time_augmentation`.
 
     Raises
     ------

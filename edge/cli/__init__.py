@@ -1,4 +1,4 @@
-"""The ``leuko`` command: a table of subcommands, each imported when it is used."""
+"""The ``leuko`` command: a table of commands, each imported when it is used."""
 
 from __future__ import annotations
 
@@ -6,53 +6,76 @@ import importlib
 import os
 import sys
 import threading
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import click
 
 from edge import __version__
-from edge.cli.options import one_line_errors
+from edge.cli.errors import one_line_errors
 
-# name → module that holds a click command of that name; those modules import nothing heavy at the top
-COMMANDS = {
-    "count": "edge.cli.count",
-    "camera": "edge.cli.camera",
-    "simulate": "edge.cli.simulate",
-    "verify": "edge.cli.verify",
-    "bench": "edge.cli.bench",
-    "bundle": "edge.cli.bundle",
-    "sessions": "edge.cli.sessions",
-    "calibrate": "edge.cli.calibrate",
-    "doctor": "edge.cli.doctor",
-    "label": "train.cli.label",
-    "crops": "train.cli.crops",
-    "data": "train.cli.data",
-    "train": "train.cli.train",
-    "evaluate": "train.cli.evaluate",
-    "study": "train.cli.study",
-    "convert": "convert.cli",
-    "firmware": "firmware_config.cli",
-}
+
+class Command(NamedTuple):
+    """Where a command is, and its one-line help; the module is imported when the command is used.
+
+    Attributes
+    ----------
+    module : dotted name of the module that holds a click command called `attribute`
+    attribute : name of the click command in it
+    help : one line for the list of commands
+    """
+
+    module: str
+    attribute: str
+    help: str
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported by name."""
+    """A group whose commands are imported by name.
+
+    Parameters
+    ----------
+    table : Mapping[str, Command]
+        Command name → where it is, in the order of the list.
+    """
+
+    def __init__(self, *args: Any, table: Mapping[str, Command], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the work."""
-        return list(COMMANDS)
+        """Return the names in the order of the work."""
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command, or None for a name that is not one."""
-        if cmd_name not in COMMANDS:
+        """Import the command; None if there is none of that name."""
+        if cmd_name not in self.table:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        module, attribute, _ = self.table[cmd_name]
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ImportError as error:
+            # numpy of pip and OpenCV of the system, say: their binary interfaces must match
+            reason = " ".join(str(error).split())[:200]
+            raise click.ClickException(
+                f"a package cannot be imported ({reason}): install leuko-edge again; beside apt's picamera2,"
+                " into a virtual environment made with --system-site-packages"
+            ) from error
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table: none is imported for their helps."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in self.table.items()])
+
+
+class Program(LazyGroup):
+    """The whole program: ends at once where a camera hangs, and fails in one line."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run; as a program, end at once if a camera's thread is left behind.
 
-        It may be inside a driver, and coming back while the interpreter takes itself apart would abort it.
+        The thread may be inside a driver; returning while the interpreter shuts down would abort it.
         """
         try:
             return super().main(*args, **kwargs)
@@ -70,10 +93,57 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+COMMANDS = {
+    "count": Command("edge.cli.count", "count", "Count and classify the cells of frames or of a camera."),
+    "camera": Command("edge.cli.camera", "camera", "List cameras, preview one, settle its exposure."),
+    "simulate": Command("edge.cli.simulate", "simulate", "Simulate bright-field frames with their truth."),
+    "verify": Command("convert.cli.verify", "verify", "Check that this device may trust a bundle."),
+    "bench": Command("edge.cli.bench", "bench", "Time a bundle on every installed runtime."),
+    "bundle": Command("edge.cli", "bundle_group", "List, show and sign bundles."),
+    "sessions": Command("edge.cli.sessions", "sessions", "List, show, verify, resume and export sessions."),
+    "calibrate": Command("edge.cli.calibrate", "calibrate", "Calibrate pixel size, flat field and volume."),
+    "doctor": Command("edge.cli.doctor", "doctor", "Check this device and say what to do."),
+    "label": Command("train.cli.label", "label", "Suggest labels from paired fluorescence frames."),
+    "crops": Command("train.cli.crops", "crops", "Cut labelled crops around boxes."),
+    "data": Command("train.cli.data", "data", "Check a set of labelled crops."),
+    "train": Command("train.cli.train", "train", "Train a network on labelled crops."),
+    "evaluate": Command("train.cli.evaluate", "evaluate", "Score a run or a bundle on labelled crops."),
+    "study": Command("train.cli.study", "study", "Repeat the paper's comparisons of networks."),
+    "convert": Command("convert.cli.convert", "convert", "Convert a training run to an int8 bundle."),
+    "firmware": Command("firmware_config.cli", "firmware", "Turn a Raspberry Pi into an instrument."),
+}
+
+BUNDLE_COMMANDS = {
+    "list": Command("edge.cli.bundle", "list_", "List the shipped bundles and those in folders."),
+    "show": Command("edge.cli.bundle", "show", "Show what a bundle says of itself."),
+    "card": Command("edge.cli.bundle", "card", "Write a bundle's model card as one page."),
+    "keygen": Command("convert.cli.sign", "keygen", "Make a private key for signing."),
+    "sign": Command("convert.cli.sign", "sign", "Sign a bundle."),
+}
+
+
+RENAMED_OPTIONS = {"profile": "calibration"}
+"""Old name → today's: units and scripts written for an earlier release keep working."""
+
+CONTEXT = {
+    "help_option_names": ["-h", "--help"],
+    "token_normalize_func": lambda name: RENAMED_OPTIONS.get(name, name),
+}
+
+
+@click.group(cls=Program, table=COMMANDS, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="leuko")
 def main() -> None:
     """Count and classify unstained white blood cells in bright-field frames, offline.
 
     For research use only, not for diagnosis.
+    """
+
+
+@click.group("bundle", cls=LazyGroup, table=BUNDLE_COMMANDS)
+def bundle_group() -> None:
+    """List, show and sign bundles.
+
+    A device's device.toml, in /etc/leuko or $LEUKO_HOME, names the keys that it trusts, and says whether it
+    refuses bundles that none of them signed.
     """

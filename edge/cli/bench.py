@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
-from edge.cli.options import NamedPath, json_option, one_line_errors, quiet_libraries
-
-if TYPE_CHECKING:
-    from edge.bench import Timing
+from edge.base import cores
+from edge.classify import RuntimeMissingError, installed_runtimes
+from edge.cli.errors import one_line_errors
+from edge.cli.options import NamedPath, json_option, quiet_libraries
+from edge.model import BundleError, load_bundle
+from edge.run import Timing, describe_machine, ratios, time_bundle, warnings
 
 
 @click.command()
@@ -39,19 +44,12 @@ def bench(
     as_json: bool,
 ) -> None:
     """Time BUNDLE, a path or a shipped name, on every runtime installed: milliseconds a crop."""
-    from dataclasses import asdict
-
-    from edge.bench import Timing, machine, measure
-    from edge.board import cores
-    from edge.bundle import BundleError, load
-    from edge.runtime import RuntimeMissingError, installed
-
-    about = machine()  # before this program's own load
+    about = describe_machine()  # before this program's own load
     tried = threads or tuple(sorted({1, cores()}))
     with one_line_errors(BundleError, RuntimeMissingError, ValueError), quiet_libraries():
-        checked = load(bundle)
-        first, *others = [runtime] if runtime else installed() or [""]
-        timings = measure(
+        checked = load_bundle(bundle)
+        first, *others = [runtime] if runtime else installed_runtimes() or [""]
+        timings = time_bundle(
             checked,
             first or None,
             tried,
@@ -85,11 +83,6 @@ def bench(
 
 def _print(about: dict[str, Any], timings: list[Timing]) -> None:
     """Print the machine, and a row a kind of work with its times and ratio."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from edge.bench import ratios, warnings
-
     board = f"{about['board']}, " if about["board"] else ""
     governor = f", governor {about['governor']}" if about["governor"] else ""
     click.echo(f"{board}{about['processor']}, {about['cores']} cores{governor}, load {about['load']:.2f}")

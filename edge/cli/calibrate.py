@@ -1,4 +1,4 @@
-"""``leuko calibrate`` measures what a microscope and its camera do to a frame, and keeps it in a profile."""
+"""``leuko calibrate`` measures what a microscope and its camera do to a frame, and keeps it in a calibration."""
 
 from __future__ import annotations
 
@@ -6,24 +6,42 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import track
 
-from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors, quiet_libraries
-
-if TYPE_CHECKING:
-    from edge.frames import FailedFrame, Frame
-    from edge.profile import Profile
+from edge.base import FailedFrame, Frame
+from edge.calibration import (
+    Calibration,
+    CalibrationError,
+    CalibrationFileError,
+    FlatFieldError,
+    PixelCalibration,
+    VolumeCalibration,
+    default_calibration_path,
+    estimate_illumination,
+    estimate_pixel_size,
+    field_volume,
+    line_spacings,
+    read_calibration,
+    write_calibration,
+    write_flat_field,
+)
+from edge.capture import list_files, read_frames
+from edge.cli.errors import one_line_errors
+from edge.cli.options import FiniteRange, NamedPath, json_option, quiet_libraries
 
 frames_argument = click.argument("frames", metavar="FRAMES...", nargs=-1, required=True, type=NamedPath())
-profile_option = click.option(
-    "--profile",
-    "profile_path",
+calibration_option = click.option(
+    "--calibration",
+    "calibration_path",
     type=NamedPath(dir_okay=False, path_type=Path),
-    help="Profile to write; by default profile.toml in the folder of leuko's state.",
+    help="Profile to write; by default calibration.toml in the folder of leuko's state.",
 )
 bit_depth_option = click.option(
     "--bit-depth",
@@ -36,28 +54,24 @@ bit_depth_option = click.option(
 
 @click.group()
 def calibrate() -> None:
-    """Measure illumination, pixel size and imaged volume; keep them in a profile."""
+    """Measure illumination, pixel size and imaged volume; keep them in a calibration."""
 
 
 @calibrate.command()
 @frames_argument
-@profile_option
+@calibration_option
 @bit_depth_option
 @json_option
-def flatfield(frames: tuple[str, ...], profile_path: Path | None, bit_depth: int, as_json: bool) -> None:
+def flatfield(frames: tuple[str, ...], calibration_path: Path | None, bit_depth: int, as_json: bool) -> None:
     """Measure the illumination on blank FRAMES: a clean field, moved between frames, at least five.
 
     A few cells or specks in a frame do no harm. Frames that are saturated, dark or not blank are left out.
     """
-    from dataclasses import replace
-
-    from edge.flatfield import FlatFieldError, flat_field, write_light
-
-    with _profile(profile_path, FlatFieldError) as (path, profile, date):
-        estimate = flat_field(_shown(frames, bit_depth))
+    with _calibration(calibration_path, FlatFieldError) as (path, calibration, date):
+        estimate = estimate_illumination(_shown(frames, bit_depth))
         _refused(estimate.refused)
-        section = write_light(path.parent, estimate, date)
-        _write(path, replace(profile, flat_field=section))
+        section = write_flat_field(path.parent, estimate, date)
+        _write(path, replace(calibration, flat_field=section))
     low, high = float(estimate.light.min()), float(estimate.light.max())
     if as_json:
         said = {
@@ -75,7 +89,7 @@ def flatfield(frames: tuple[str, ...], profile_path: Path | None, bit_depth: int
 
 @calibrate.command()
 @frames_argument
-@profile_option
+@calibration_option
 @click.option(
     "--pitch-um",
     type=FiniteRange(0.1, 10_000),
@@ -94,7 +108,7 @@ def flatfield(frames: tuple[str, ...], profile_path: Path | None, bit_depth: int
 @json_option
 def pixel(
     frames: tuple[str, ...],
-    profile_path: Path | None,
+    calibration_path: Path | None,
     pitch_um: float,
     pitch_uncertainty_um: float,
     micrometer: bool,
@@ -106,18 +120,12 @@ def pixel(
     Lines of a counting chamber's grid must run through the whole frame, at least three of them; frames that
     show fewer, or the chamber's wider squares, are left out.
     """
-    from dataclasses import asdict, replace
-
-    from edge.calibrate import CalibrationError, line_spacings, pixel_size
-    from edge.frames import FailedFrame
-    from edge.profile import Pixel
-
     refused: list[FailedFrame] = []
     rows: list[dict[str, Any]] = []
     spacings = []
     shape: tuple[int, ...] = ()
     read = 0
-    with _profile(profile_path, CalibrationError) as (path, profile, date):
+    with _calibration(calibration_path, CalibrationError) as (path, calibration, date):
         for frame in _shown(frames, bit_depth):
             read += 1
             if isinstance(frame, FailedFrame):
@@ -136,12 +144,12 @@ def pixel(
         _refused(refused)
         if not spacings:
             raise CalibrationError(f"no frame could be measured: {refused[0].name}: {refused[0].reason}")
-        size = pixel_size(spacings, pitch_um, pitch_uncertainty_um)
+        size = estimate_pixel_size(spacings, pitch_um, pitch_uncertainty_um)
         what = "stage micrometer" if micrometer else "counting-chamber grid"
         method = f"{what}, pitch {pitch_um:g} µm, {len(spacings)} spacings"
         rounded = float(f"{size.pixel_um:.6g}"), float(f"{size.uncertainty_um:.2g}")
-        section = Pixel(*rounded, shape[1], shape[0], method, date)
-        _write(path, replace(profile, pixel=section))
+        section = PixelCalibration(*rounded, shape[1], shape[0], method, date)
+        _write(path, replace(calibration, pixel=section))
     if as_json:
         said = {
             **_as_json(section),
@@ -166,7 +174,7 @@ def pixel(
 
 
 @calibrate.command()
-@profile_option
+@calibration_option
 @click.option("--depth-um", type=FiniteRange(0.1, 10_000), required=True, help="Depth of the chamber.")
 @click.option(
     "--depth-uncertainty-um",
@@ -184,59 +192,52 @@ def pixel(
 )
 @json_option
 def volume(
-    profile_path: Path | None, depth_um: float, depth_uncertainty_um: float, dilution: float, as_json: bool
+    calibration_path: Path | None,
+    depth_um: float,
+    depth_uncertainty_um: float,
+    dilution: float,
+    as_json: bool,
 ) -> None:
     """Keep the chamber's depth, and work out the volume that a field shows; the pixel size comes first."""
-    from dataclasses import asdict, replace
-
-    from edge.concentration import field_volume
-    from edge.profile import ProfileError, Volume
-
-    with _profile(profile_path) as (path, profile, date):
-        profile = replace(profile, volume=Volume(depth_um, depth_uncertainty_um, dilution, date))
-        if profile.pixel is None:
-            raise ProfileError(f"{path}: no pixel size yet; run leuko calibrate pixel first")
-        field = field_volume(profile, profile.pixel.width_px, profile.pixel.height_px)
+    with _calibration(calibration_path) as (path, calibration, date):
+        calibration = replace(
+            calibration, volume=VolumeCalibration(depth_um, depth_uncertainty_um, dilution, date)
+        )
+        if calibration.pixel is None:
+            raise CalibrationFileError(f"{path}: no pixel size yet; run leuko calibrate pixel first")
+        field = field_volume(calibration, calibration.pixel.width_px, calibration.pixel.height_px)
         if isinstance(field, str):
-            raise ProfileError(field)
-        _write(path, profile)
+            raise CalibrationFileError(field)
+        _write(path, calibration)
     if as_json:
-        click.echo(json.dumps({**_as_json(profile.volume), **asdict(field)}))
+        click.echo(json.dumps({**_as_json(calibration.volume), **asdict(field)}))
     else:
         click.echo(
-            f"a field of {profile.pixel.width_px}×{profile.pixel.height_px} px, {depth_um:g} µm deep, shows "
+            f"a field of {calibration.pixel.width_px}×{calibration.pixel.height_px} px, {depth_um:g} µm deep, shows "
             f"{1000 * field.field_ul:.4g} nL ± {field.relative_uncertainty:.1%}; dilution {dilution:g}"
         )
 
 
 @contextmanager
-def _profile(path: Path | None, *expected: type[Exception]) -> Iterator[tuple[Path, Profile, datetime]]:
-    """Path and content of the profile to write, and now; a wrong one is refused at once."""
-    from datetime import UTC
-
-    from edge.profile import Profile, ProfileError, default_path, read_profile
-
-    with one_line_errors(ProfileError, ValueError, *expected), quiet_libraries():
-        path = path or default_path()
-        profile = read_profile(path) if path.exists() else Profile()
+def _calibration(
+    path: Path | None, *expected: type[Exception]
+) -> Iterator[tuple[Path, Calibration, datetime]]:
+    """Path and content of the calibration to write, and now; a wrong one is refused at once."""
+    with one_line_errors(CalibrationFileError, ValueError, *expected), quiet_libraries():
+        path = path or default_calibration_path()
+        calibration = read_calibration(path) if path.exists() else Calibration()
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield path, profile, datetime.now(UTC).replace(microsecond=0)
+        yield path, calibration, datetime.now(UTC).replace(microsecond=0)
 
 
-def _write(path: Path, profile: Profile) -> None:
-    from edge.profile import write_profile
+def _write(path: Path, calibration: Calibration) -> None:
 
-    write_profile(path, profile)
-    click.echo(f"profile: {path}", err=True)
+    write_calibration(path, calibration)
+    click.echo(f"calibration: {path}", err=True)
 
 
 def _shown(sources: tuple[str, ...], bit_depth: int) -> Iterator[Frame | FailedFrame]:
     """Read frames, with a progress bar where a person looks."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from edge.frames import list_files, read_frames
-
     console = Console(stderr=True)
     yield from track(
         read_frames(sources, bit_depth=bit_depth),
@@ -254,7 +255,6 @@ def _refused(frames: Iterable[FailedFrame]) -> None:
 
 
 def _as_json(section: Any) -> dict[str, Any]:
-    from dataclasses import asdict
 
     return {
         key: value.isoformat() if isinstance(value, datetime) else value

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from edge.base import FailedFrame, Frame, write_atomically
+from edge.calibration import Calibration, default_calibration_path
+from edge.capture import CameraError, CameraSettings, clear_field, live_frames
+from edge.cli.errors import one_line_errors
 from edge.cli.options import (
     FiniteRange,
     NamedPath,
     bundle_option,
     json_option,
-    one_line_errors,
     pixel_option,
     quiet_libraries,
     stop_requests,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edge.cameras import CameraSettings
-    from edge.frames import Frame
-    from edge.job import Instrument
-
+from edge.find import divide_flat_field, focus
+from edge.run import Instrument, list_cameras, open_camera
 
 FRAME_S = 5.0
 """How long a frame may take, once the camera has settled."""
@@ -67,8 +68,6 @@ def camera() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the cameras of this machine."""
-    from edge.cameras import list_cameras
-
     with quiet_libraries():
         found, notes = list_cameras()
     if as_json:
@@ -92,7 +91,7 @@ def list_(as_json: bool) -> None:
 @size_option
 @bundle_option
 @click.option(
-    "--profile",
+    "--calibration",
     metavar="FILE",
     type=NamedPath(dir_okay=False),
     help="Calibration of the microscope; by default this device's.",
@@ -107,7 +106,7 @@ def preview(
     gain: float | None,
     size: tuple[int, int] | None,
     bundle: str,
-    profile: str | None,
+    calibration: str | None,
     pixel_um: float | None,
     timeout_s: float,
     as_json: bool,
@@ -115,25 +114,17 @@ def preview(
     """Write one settled frame of CAMERA as a PNG, and print its numbers.
 
     Brightness is the grey level of the clear field, 0 to 255; saturated the share of pixels at 255; focus, 0
-    to 1 and largest where the image is sharpest, what leuko count holds against the profile's limit.
+    to 1 and largest where the image is sharpest, what leuko count holds against the calibration's limit.
     """
-    import cv2
-
-    from edge.cameras import CameraSettings
-    from edge.cameras.exposure import clear_field
-    from edge.durable import write_atomically
-    from edge.job import Instrument
-    from edge.profile import Profile, default_path
-
     with one_line_errors(ValueError):
-        if profile is None and default_path().exists():
-            profile = str(default_path())
-        instrument = Instrument.load(bundle, profile)
+        if calibration is None and default_calibration_path().exists():
+            calibration = str(default_calibration_path())
+        instrument = Instrument.load(bundle, calibration)
     locked = CameraSettings(exposure_us, gain)
     frame = _one_frame(name, size, locked if locked != CameraSettings() else None, timeout_s)
     image = frame.image
     height, width = image.shape
-    with one_line_errors(ValueError):  # a profile's pixel and flat field of different sizes
+    with one_line_errors(ValueError):  # a calibration's pixel and flat field of different sizes
         sharp, unknown = _focus(image, instrument, pixel_um)
     numbers = {
         "width": width,
@@ -141,7 +132,7 @@ def preview(
         "brightness": clear_field(image),
         "saturated": float((image == 255).mean()),
         "focus": sharp,
-        "min_focus": (instrument.profile or Profile()).quality.min_focus,
+        "min_focus": (instrument.calibration or Calibration()).quality.min_focus,
     }
     with one_line_errors():
         write_atomically(out, cv2.imencode(".png", image)[1].tobytes())
@@ -182,14 +173,11 @@ def _focus(
     image: NDArray[np.uint8], instrument: Instrument, pixel_um: float | None
 ) -> tuple[float | None, str]:
     """Focus of a frame, uint8 [h, w], as counting measures it; or None, and why."""
-    from edge.flatfield import flatten
-    from edge.quality import focus
-
-    size_px = instrument.size_px(profile_pixel=pixel_um is None and instrument.calibrated)
+    size_px = instrument.size_px(calibrated_pixel=pixel_um is None and instrument.calibrated)
     if size_px not in (None, image.shape[::-1]):
-        return None, f"the profile is for frames of {' x '.join(map(str, size_px or ()))} px"
+        return None, f"the calibration is for frames of {' x '.join(map(str, size_px or ()))} px"
     if instrument.gain is not None:
-        image = flatten(image, instrument.gain)
+        image = divide_flat_field(image, instrument.gain)
     return focus(image, pixel_um or instrument.pixel_um), "the frame shows no fine detail to judge it by"
 
 
@@ -197,13 +185,6 @@ def _one_frame(
     name: str, size: tuple[int, int] | None, settings: CameraSettings | None, timeout_s: float
 ) -> Frame:
     """First frame of a camera with locked settings; neither one that hangs nor an empty folder hangs this."""
-    import threading
-    from functools import partial
-
-    from edge.cameras import CameraError, open_camera
-    from edge.frames import FailedFrame
-    from edge.live import live_frames
-
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(CameraError))
         stack.enter_context(quiet_libraries())

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, chdir
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from edge.calibration import default_calibration_path, read_calibration
 from edge.cli.camera import size_option
 from edge.cli.options import FiniteRange, NamedPath, bundle_option, json_option, pixel_option
 from edge.cli.screen import Screen, counting, follow, log_option, threads_option
-
-if TYPE_CHECKING:
-    from edge.job import Instrument, Job
-    from edge.session import Session
-
+from edge.count import CAMERA_CELLS, StopRule
+from edge.model import load_bundle
+from edge.run import CameraConfig, CountConfig, Instrument, end_unfinished, resumed
+from edge.session import Session, SessionError, list_sessions
 
 NAME_LETTERS = 200
 """Longest name of a sample or an operator."""
@@ -70,7 +70,7 @@ def _name(context: click.Context, parameter: click.Parameter, text: str | None) 
 @click.option("--force", is_flag=True, help="Replace an earlier count in the --out folder.")
 @pixel_option
 @click.option(
-    "--profile",
+    "--calibration",
     metavar="FILE",
     type=NamedPath(dir_okay=False),
     help="Calibration of the microscope: pixel size, flat field, volume, limits of quality. A camera's count"
@@ -145,7 +145,7 @@ def count(
     out: Path | None,
     force: bool,
     pixel_um: float | None,
-    profile: str | None,
+    calibration: str | None,
     reject_below: float | None,
     min_diameter_um: float | None,
     max_diameter_um: float | None,
@@ -183,10 +183,6 @@ def count(
         said = f"--size {size[0]}x{size[1]}"
         raise click.UsageError(f"{said} is more than --max-megapixels {max_megapixels:g}.")
 
-    from edge.job import CameraJob, Instrument, Job
-    from edge.plan import CAMERA_CELLS, Plan
-    from edge.profile import default_path
-
     with counting(log_form) as screen:
         unfinished = _unfinished_of(camera_name) if resume and camera_name else None
         found = _taken_up(unfinished) if unfinished else ""
@@ -196,16 +192,16 @@ def count(
                     screen.say("no report", "no report: the frames before the interruption were not kept")
                 follow(screen, *found, threads=threads, as_json=as_json)
             return
-        if profile is None and camera_name is not None and default_path().exists():
-            profile = str(default_path())
-        instrument = Instrument.load(bundle, profile)
+        if calibration is None and camera_name is not None and default_calibration_path().exists():
+            calibration = str(default_calibration_path())
+        instrument = Instrument.load(bundle, calibration)
         manifest = instrument.bundle.manifest
         if until_halfwidth is not None and len(manifest.counted) < 2:
             raise ValueError(
                 f"bundle {manifest.name} counts one label, whose fraction is always 1: no --until-halfwidth"
             )
-        profile_pixel = pixel_um is None and instrument.calibrated
-        if pixel_um is None and not profile_pixel:
+        calibrated_pixel = pixel_um is None and instrument.calibrated
+        if pixel_um is None and not calibrated_pixel:
             taken = f"{instrument.pixel_um:.4g} µm"
             said = f"pixel size taken from the bundle, {taken}; say --pixel-um if yours differs"
             screen.say("pixel size", said)
@@ -215,19 +211,19 @@ def count(
             "min_solidity": min_solidity,
             "keep_border": False if drop_border else None,
         }
-        camera, plan = None, Plan(until_cells, until_halfwidth, until_seconds)
+        camera, plan = None, StopRule(until_cells, until_halfwidth, until_seconds)
         if camera_name is not None:
-            camera = CameraJob(
+            camera = CameraConfig(
                 camera_name, size, exposure_us, gain, buffer_frames, when_behind, give_up_seconds
             )
-            plan = plan if plan.stated() else Plan(CAMERA_CELLS)
-        job = Job(
+            plan = plan if plan.stated() else StopRule(CAMERA_CELLS)
+        job = CountConfig(
             bundle=bundle,
-            profile=profile,
+            calibration=calibration,
             sources=(camera_name,) if camera_name else sources,
             camera=camera,
             pixel_um=instrument.pixel_um if pixel_um is None else pixel_um,
-            profile_pixel=profile_pixel,
+            calibrated_pixel=calibrated_pixel,
             reject_below=manifest.reject_below if reject_below is None else reject_below,
             segmentation={name: value for name, value in gates.items() if value is not None},
             bit_depth=bit_depth,
@@ -245,20 +241,15 @@ def count(
 
 def _unfinished_of(camera: str) -> Path | None:
     """Find the newest unfinished session of a camera."""
-    from edge.session import newest_first
-
-    for listed in newest_first():
+    for listed in list_sessions():
         meant = listed.header is not None and listed.header.sources == (camera,)
         if listed.state == "unfinished" and listed.frames and meant:
             return listed.path
     return None
 
 
-def _taken_up(path: Path) -> tuple[Job, Instrument, Session] | str:
+def _taken_up(path: Path) -> tuple[CountConfig, Instrument, Session] | str:
     """Take up a session if it can be gone on with as the command line says; else say why not."""
-    from edge.resume import resumed
-    from edge.session import SessionError
-
     here = Path.cwd()
     with ExitStack() as stack:
         try:
@@ -275,14 +266,11 @@ def _taken_up(path: Path) -> tuple[Job, Instrument, Session] | str:
         return job, instrument, session
 
 
-def _said_otherwise(job: Job, session: Session) -> str:
+def _said_otherwise(job: CountConfig, session: Session) -> str:
     """Say what the command line says otherwise than a session; empty if nothing.
 
-    A bundle or a profile is the same if its content is, by whatever path it is named.
+    A bundle or a calibration is the same if its content is, by whatever path it is named.
     """
-    from edge.bundle import load
-    from edge.profile import read_profile
-
     header, gates = session.header, job.segmentation
     begun_with = {
         **vars(job),
@@ -301,9 +289,9 @@ def _said_otherwise(job: Job, session: Session) -> str:
             continue
         said, was = context.params[name], begun_with[name]
         if name == "bundle":
-            same = load(said).sha256 == header.bundle_sha256
-        elif name == "profile":
-            same = read_profile(Path(said)).sha256 == header.profile_sha256
+            same = load_bundle(said).sha256 == header.bundle_sha256
+        elif name == "calibration":
+            same = read_calibration(Path(said)).sha256 == header.calibration_sha256
         else:
             same = said == was
         if not same:
@@ -314,9 +302,6 @@ def _said_otherwise(job: Job, session: Session) -> str:
 
 def _end(path: Path, why: str, screen: Screen) -> None:
     """End a session that is not gone on with: a service that stopped here would stop so at every start."""
-    from edge.run import end_unfinished
-    from edge.session import SessionError
-
     why = " ".join(why.split())
     try:
         end_unfinished(path, f"not gone on with: {why}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from edge.pixel import PIXELS_UM
+from edge.base import PIXELS_UM
 
 
 class FiniteRange(click.FloatRange):
@@ -59,20 +59,6 @@ class NewFile(NamedPath):
         if not path.parent.is_dir():
             self.fail(f"{path.parent}: no such folder", param, ctx)
         return path
-
-
-@contextmanager
-def one_line_errors(*expected: type[Exception]) -> Iterator[None]:
-    """Turn the expected exceptions, and an operating system's refusal, into one line and exit code 1."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # click knows what to do when nobody reads on
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(f"{where}{error.strerror or error}") from error
-    except expected as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
 
 
 @contextmanager
@@ -150,5 +136,5 @@ bundle_option = click.option(
 pixel_option = click.option(
     "--pixel-um",
     type=FiniteRange(*PIXELS_UM),
-    help="Side of a frame's pixel in the specimen, µm; by default the profile's, else the bundle's.",
+    help="Side of a frame's pixel in the specimen, µm; by default the calibration's, else the bundle's.",
 )

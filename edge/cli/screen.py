@@ -9,20 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
-from edge.cli.options import one_line_errors, quiet_libraries, stop_requests
-from edge.service import Log, Notifier
-
-if TYPE_CHECKING:
-    from edge.count import CountedFrame
-    from edge.frames import FailedFrame
-    from edge.job import Instrument, Job
-    from edge.report.files import Run
-    from edge.session import Header, Session
-    from edge.totals import Totals
+from edge.base import FailedFrame
+from edge.capture import CameraError, list_files
+from edge.classify import RuntimeMissingError
+from edge.cli.errors import one_line_errors
+from edge.cli.options import quiet_libraries, stop_requests
+from edge.count import CountedFrame, CountResult, Totals
+from edge.model import BundleError
+from edge.report import print_result, result_summary
+from edge.run import CountConfig, Instrument, Log, Notifier, run_count
+from edge.session import Header, Session, SessionError
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 SOME_FAILED = 3
@@ -31,11 +33,6 @@ SOME_FAILED = 3
 @contextmanager
 def counting(log_form: str) -> Iterator[Screen]:
     """Surround a count: what can go wrong ends in one line, libraries are quiet, and it is seen."""
-    from edge.bundle import BundleError
-    from edge.cameras import CameraError
-    from edge.runtime import RuntimeMissingError
-    from edge.session import SessionError
-
     expected = (BundleError, CameraError, RuntimeMissingError, SessionError, ValueError)
     with one_line_errors(*expected), quiet_libraries(), Screen(log_form == "json") as screen:
         yield screen
@@ -43,7 +40,7 @@ def counting(log_form: str) -> Iterator[Screen]:
 
 def follow(
     screen: Screen,
-    job: Job,
+    job: CountConfig,
     instrument: Instrument,
     session: Session | Header | None,
     *,
@@ -52,14 +49,11 @@ def follow(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Carry a job out, see `edge.run.carry_out`, on the screen; leave with the exit code that it earns."""
-    from edge.frames import list_files
-    from edge.run import carry_out
-
+    """Carry a job out, see `edge.run.count_run.carry_out`, on the screen; leave with the exit code that it earns."""
     if job.camera is None:
         screen.expect(len(list_files(job.sources)))
     with stop_requests() as stop:
-        run, page = carry_out(
+        run, page = run_count(
             job,
             instrument,
             stop=stop,
@@ -105,8 +99,6 @@ class Screen:
         self._session: str | None = None
 
     def __enter__(self) -> Screen:
-        from rich.console import Console
-        from rich.progress import Progress
 
         self._log = Log(sys.stderr)
         self._words = Console(stderr=True, highlight=False, markup=False)
@@ -140,25 +132,23 @@ class Screen:
         """Say how many frames will come at the least."""
         self._expected = frames
 
-    def begun(self) -> None:
+    def on_start(self) -> None:
         """Everything is ready for the first frame."""
         self._bar = self._progress.add_task("counting", total=self._expected)
         self._notifier.ready()
         self._notifier.alive()
 
-    def remarked(self, words: str) -> None:
+    def on_warning(self, words: str) -> None:
         """Show what whoever reads the results has to know."""
         self.say("remark", words, "warning")
 
-    def kept(self, session: str) -> None:
+    def on_session(self, session: str) -> None:
         """Name the session that keeps the frames."""
         self._session = session
         self.say("session", f"session {session}", id=session)
 
-    def counted(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
+    def on_frame(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Show a frame that is counted for good."""
-        from edge.count import CountedFrame
-
         self._notifier.alive()
         tally = totals.tally()
         frames = tally.frames_read + len(tally.failed)
@@ -177,27 +167,22 @@ class Screen:
         else:
             self._log.write("frame failed", "warning", name=result.name, reason=result.reason)
 
-    def end(self, run: Run, page: Path | OSError | None, *, live: bool, as_json: bool) -> None:
+    def end(self, run: CountResult, page: Path | OSError | None, *, live: bool, as_json: bool) -> None:
         """Print the results and what else there is to say; leave with the exit code that they earn.
 
         Parameters
         ----------
-        run, page : from `edge.run.carry_out`
+        run, page : from `edge.run.count_run.carry_out`
         live : from a camera, which only the plan or the operator can end
         as_json : print one object instead of the table
         """
-        from rich.console import Console
-
-        from edge.report.files import summary
-        from edge.report.table import print_table
-
         self._session = None
         self._progress.stop()
         tally = run.tally
         if as_json:
-            click.echo(json.dumps(summary(run)))
+            click.echo(json.dumps(result_summary(run)))
         elif tally.frames_read:
-            print_table(run, Console(highlight=False))
+            print_result(run, Console(highlight=False))
         elif not tally.failed:
             why = run.ended or ("stopped" if run.stopped else "the frames ended")
             self.say("nothing counted", f"nothing was counted: {why} before the first frame")

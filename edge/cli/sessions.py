@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from edge.cli.options import NamedPath, json_option, one_line_errors
+from edge.cli.errors import one_line_errors
+from edge.cli.options import NamedPath, json_option
 from edge.cli.screen import counting, follow, log_option, threads_option
 from edge.cli.tables import new_table, plain, print_table
-
-if TYPE_CHECKING:
-    from edge.session import Header, StoredSession, Totals
+from edge.report import EXPORT_FORMATS, described
+from edge.report import export_session as write
+from edge.run import resumed
+from edge.session import (
+    Header,
+    SessionError,
+    SessionTotals,
+    StoredSession,
+    clock_note,
+    find_session,
+    list_sessions,
+    read_session,
+    unfinished_sessions,
+)
 
 NAME_SHOWN = 24
 """Letters of a sample's or an operator's name in the list; all are in ``--json`` and in ``show``."""
@@ -33,12 +46,10 @@ def sessions() -> None:
 
 @sessions.command("list")
 @json_option
-def list_sessions(as_json: bool) -> None:
+def list_(as_json: bool) -> None:
     """List the sessions, newest first."""
-    from edge.session import SessionError, newest_first
-
     with one_line_errors(SessionError):
-        listed = newest_first()
+        listed = list_sessions()
     if as_json:
         click.echo(
             json.dumps(
@@ -74,9 +85,6 @@ def list_sessions(as_json: bool) -> None:
 @json_option
 def show(session: str, as_json: bool) -> None:
     """Show what SESSION says of itself, and what was counted in it."""
-    from edge.session import SessionError, clock_note
-    from edge.session.export import described
-
     with one_line_errors(SessionError), _read(session) as stored, stored.snapshot():
         note = clock_note(stored.id, stored.header.started)
         if as_json:
@@ -101,8 +109,6 @@ def verify(session: str, as_json: bool) -> None:
 
     Exit code 1 and a line a problem otherwise.
     """
-    from edge.session import SessionError
-
     with one_line_errors(SessionError), _read(session) as stored, stored.snapshot():
         problems = stored.verify()
         said: dict[str, Any] = {"id": stored.id, "problems": problems}
@@ -131,13 +137,10 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
     They are those of a count that was not interrupted; files that were counted must not have changed. Exit
     codes are those of leuko count.
     """
-    from edge.resume import resumed
-    from edge.session import SessionError, resolve, unfinished
-
     with counting(log_form) as screen:
-        if session is None and not (found := unfinished()):
+        if session is None and not (found := unfinished_sessions()):
             raise SessionError("no session is unfinished")
-        path = found[0] if session is None else resolve(session)
+        path = found[0] if session is None else find_session(session)
         job, instrument, unfinished_session = resumed(path)
         with unfinished_session:
             follow(screen, job, instrument, unfinished_session, threads=threads, as_json=as_json)
@@ -162,12 +165,8 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
 @json_option
 def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Write SESSION as cells.csv, frames.csv, session.json and cells.fcs (FCS 3.1, an event a cell)."""
-    from edge.session import SessionError
-    from edge.session.export import FORMATS
-    from edge.session.export import export as write
-
     with one_line_errors(SessionError), _read(session) as stored:
-        written = write(stored, out, list(dict.fromkeys(formats or FORMATS)), replace=force)
+        written = write(stored, out, list(dict.fromkeys(formats or EXPORT_FORMATS)), replace=force)
     if as_json:
         click.echo(json.dumps({"id": stored.id, "files": [str(path) for path in written]}))
         return
@@ -181,13 +180,11 @@ def _short(name: str) -> str:
 
 
 def _read(name: str) -> StoredSession:
-    from edge.session import read_session, resolve
 
-    return read_session(resolve(name))
+    return read_session(find_session(name))
 
 
 def _said(header: Header) -> dict[str, Any]:
-    from dataclasses import asdict
 
     return asdict(header) | {"started": header.started.isoformat()}
 
@@ -203,7 +200,7 @@ def _facts(stored: StoredSession) -> dict[str, str]:
         "Plan": _words(header.plan),
         "Sources": ", ".join(header.sources),
         "Bundle": f"{header.bundle}, SHA-256 {header.bundle_sha256}",
-        "Profile": f"SHA-256 {header.profile_sha256}" if header.profile_sha256 else "none",
+        "Profile": f"SHA-256 {header.calibration_sha256}" if header.calibration_sha256 else "none",
         "Parameters": _words(header.parameters),
         "Software": header.software,
         "Frames": f"{totals.frames_read} read, {totals.frames_failed} not readable,"
@@ -211,8 +208,8 @@ def _facts(stored: StoredSession) -> dict[str, str]:
         "Hash": stored.last_hash,
         "File": str(stored.path),
     }
-    if totals.identities is not None:
-        facts["Cells"] = f"{totals.identities} different ones, in {totals.cells} sightings"
+    if totals.track_ids is not None:
+        facts["Cells"] = f"{totals.track_ids} different ones, in {totals.cells} detections"
     return facts
 
 
@@ -221,8 +218,8 @@ def _words(mapping: Mapping[str, Any]) -> str:
     return ", ".join(said) or "none"
 
 
-def _print_counts(totals: Totals, header: Header) -> None:
-    table = new_table("Cell", "Count" if totals.identities is None else "Sightings", "")
+def _print_counts(totals: SessionTotals, header: Header) -> None:
+    table = new_table("Cell", "Count" if totals.track_ids is None else "Detections", "")
     table.columns[1].justify = "right"
     for label, count in totals.counts.items():
         table.add_row(plain(label), str(count), "" if label in header.counted else "not a leukocyte")

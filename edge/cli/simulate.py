@@ -6,8 +6,13 @@ import json
 import re
 
 import click
+from rich.console import Console
+from rich.progress import track
 
-from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors
+from edge.cli.errors import one_line_errors
+from edge.cli.options import FiniteRange, NamedPath, json_option
+from edge.simulate import Flow, Scan, Scene
+from edge.simulate import simulate as write
 
 
 def _mix(context: click.Context, parameter: click.Parameter, text: str) -> tuple[tuple[str, float], ...]:
@@ -104,11 +109,6 @@ def simulate(
         raise click.UsageError("--overlap belongs to --scan")
     if fps is not None and not flow_um_s:
         raise click.UsageError("--fps belongs to --flow-um-s")
-    from rich.console import Console
-    from rich.progress import track
-
-    from edge.simulate import Flow, Scan, Scene
-    from edge.simulate import simulate as write
 
     motion: Scan | Flow | None = None
     if scan:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 NO_EDGE = 10_000
 """Columns of a pipe or a file, where nothing is to be wrapped."""
@@ -15,8 +15,6 @@ NO_EDGE = 10_000
 
 def new_table(*headings: Any) -> Table:
     """Make a table without lines."""
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -25,13 +23,9 @@ def new_table(*headings: Any) -> Table:
 
 def plain(text: str) -> Text:
     """Text in which neither markup nor control characters act: names of files may hold both."""
-    from rich.text import Text
-
     return Text("".join(letter if letter.isprintable() else "?" for letter in text))
 
 
 def print_table(table: Table) -> None:
     """Print on stdout, as wide as the terminal."""
-    from rich.console import Console
-
     Console(width=None if sys.stdout.isatty() else NO_EDGE, highlight=False).print(table)

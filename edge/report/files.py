@@ -4,81 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 from edge import __version__
-from edge.bundle import Manifest
-from edge.count import Correction, CountedFrame, Estimate, Tally
-from edge.durable import write_atomically
-from edge.totals import Spread
-
-RESEARCH_USE = "research use only, not for diagnosis"
-"""Said with every result."""
-
-LEUKOCYTES = "leukocytes"
-"""All counted labels together."""
+from edge.base import RESEARCH_USE, write_atomically
+from edge.count import CountedFrame, CountResult
 
 CELL_COLUMNS = ("frame", "x", "y", "width", "height", "label", "probability")
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished count and what it was made with.
-
-    Attributes
-    ----------
-    tally : what was counted
-    corrected : what that says of the true cells
-    manifest, bundle_sha256 : the bundle, and the hash of its whole file
-    identifier : the same for the same frames, bundle and parameters
-    parameters : every setting that the count depends on, as JSON can hold it
-    sources : what the operator named
-    seconds : wall time
-    finished : when
-    stopped : the operator or a shutdown ended it before the last frame
-    signed : who signed the bundle, in words
-    plan : what was to end the count, see `edge.plan.Plan.stated`
-    ended : what of that did, in words; empty where nothing did
-    dropped : frames that a camera gave and nobody could count in time
-    sightings : cells found in all frames, where each is counted once; None where frames are separate
-    concentrations : counted label, and `LEUKOCYTES`, → cells in a µL of the sample; empty if not known
-    no_concentration : why it is not known, in a sentence
-    quality : measure → how it ran over the frames
-    out : name of each frame beyond a limit of quality, and the limits, in words
-    session : id of the session that keeps every frame's record; empty without one
-    remarks : what whoever reads the results has to know, a sentence each
-    other_files : it was gone on with, and there were more or fewer files than when it began
-    """
-
-    tally: Tally
-    corrected: Correction
-    manifest: Manifest
-    bundle_sha256: str
-    identifier: str
-    parameters: Mapping[str, Any]
-    sources: tuple[str, ...]
-    seconds: float
-    finished: datetime
-    stopped: bool = False
-    signed: str = "not signed"
-    plan: Mapping[str, float] = field(default_factory=dict)
-    ended: str = ""
-    dropped: int = 0
-    sightings: int | None = None
-    concentrations: Mapping[str, Estimate] = field(default_factory=dict)
-    no_concentration: str = ""
-    quality: Mapping[str, Spread] = field(default_factory=dict)
-    out: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    session: str = ""
-    remarks: tuple[str, ...] = ()
-    other_files: bool = False
-
-
-def summary(run: Run) -> dict[str, Any]:
+def result_summary(run: CountResult) -> dict[str, Any]:
     """State a finished count as one JSON object; a fraction without cells has the value null."""
     tally, manifest = run.tally, run.manifest
     return {
@@ -91,7 +28,7 @@ def summary(run: Run) -> dict[str, Any]:
             "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
         },
         "cells": tally.cells,
-        "sightings": run.sightings,
+        "detections": run.detections,
         "cells_per_ul": {label: asdict(value) for label, value in run.concentrations.items()} or None,
         "no_cells_per_ul": run.no_concentration or None,
         "quality": {
@@ -121,14 +58,14 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def write_summary(path: Path, run: Run) -> None:
+def write_summary(path: Path, run: CountResult) -> None:
     """Write `summary` as indented JSON, atomically."""
-    write_atomically(path, (json.dumps(summary(run), indent=2) + "\n").encode())
+    write_atomically(path, (json.dumps(result_summary(run), indent=2) + "\n").encode())
 
 
 def write_cells_header(file: TextIO, *, each_once: bool = False) -> None:
-    """Begin a ``cells.csv``, with a column ``identity`` where each cell is counted once."""
-    columns = (*CELL_COLUMNS, "identity") if each_once else CELL_COLUMNS
+    """Begin a ``cells.csv``, with a column ``track_id`` where each cell is counted once."""
+    columns = (*CELL_COLUMNS, "track_id") if each_once else CELL_COLUMNS
     csv.writer(file, lineterminator="\n").writerow(columns)
     file.flush()
 
@@ -137,13 +74,13 @@ def write_cells(file: TextIO, counted: CountedFrame) -> None:
     """Add a row a cell, in full-frame pixels, and hand them to the operating system at once.
 
     ``label`` is the assigned one, ``rejected`` for a cell of low confidence; ``probability`` is that of the
-    most probable label either way; ``identity`` is the same in all rows of one cell.
+    most probable label either way; ``track_id`` is the same in all rows of one cell.
     """
     writer = csv.writer(file, lineterminator="\n")
-    identities = [()] * len(counted.cells) if counted.identities is None else counted.identities[:, None]
-    for cell, label, row, identity in zip(
-        counted.cells, counted.assigned, counted.probabilities, identities, strict=True
+    track_ids = [()] * len(counted.cells) if counted.track_ids is None else counted.track_ids[:, None]
+    for cell, label, row, track_id in zip(
+        counted.cells, counted.assigned, counted.probabilities, track_ids, strict=True
     ):
         box = (cell.x, cell.y, cell.width, cell.height)
-        writer.writerow((counted.frame.name, *box, label, f"{row.max():.4f}", *identity))
+        writer.writerow((counted.frame.name, *box, label, f"{row.max():.4f}", *track_id))
     file.flush()

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from html import escape
 
 from edge import __version__
-from edge.bundle import Manifest
-from edge.concentration import METHOD
-from edge.count import REJECTED, Correction, Estimate, Tally
-from edge.report.annotate import colours
-from edge.report.files import Run
-from edge.report.shell import data_uri, definitions, matrix, section, shell
+from edge.classify import REJECTED
+from edge.count import CONCENTRATION_METHOD, Correction, CountResult, Estimate, Tally
+from edge.model import Manifest
+from edge.report.annotated import colours
+from edge.report.shell import confusion_table, data_uri, definitions, page_shell, section
 
 GALLERY_CELLS = 24
 """Cells shown of each label."""
@@ -53,7 +52,7 @@ class Picture:
     file: str = ""
 
 
-def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[Picture]) -> str:
+def page(run: CountResult, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[Picture]) -> str:
     """Set the whole page.
 
     Parameters
@@ -89,7 +88,7 @@ def page(run: Run, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[
         section("Bundle", _bundle(run)),
         section("This count", _provenance(run)),
     )
-    return shell(
+    return page_shell(
         f"Leukocyte count {run.identifier}",
         _named(run.sources),
         sections,
@@ -142,11 +141,11 @@ def _swatch(colour: str) -> str:
     return f'<span class="swatch" style="background:{colour}"></span>'
 
 
-def _figures(run: Run) -> dict[str, str]:
+def _figures(run: CountResult) -> dict[str, str]:
     tally = run.tally
     failed = f", {len(tally.failed):,} not readable" if tally.failed else ""
     dropped = f", {run.dropped:,} dropped" if run.dropped else ""
-    seen = "" if run.sightings is None else f" in {run.sightings:,} sightings"
+    seen = "" if run.detections is None else f" in {run.detections:,} detections"
     return {
         "Frames": f"{tally.frames_read:,} read{failed}{dropped}",
         "Cells found": f"{tally.cells:,}{seen}",
@@ -229,14 +228,14 @@ def _bar_chart(fractions: Mapping[str, Estimate], palette: Mapping[str, str], ti
     )
 
 
-def _concentration(run: Run) -> str:
+def _concentration(run: CountResult) -> str:
     """Cells in a µL, or why that is not known."""
     if not run.concentrations:
         return f"<p>{escape(run.no_concentration[:1].upper() + run.no_concentration[1:])}.</p>"
     said = {label: per_ul(amount) for label, amount in run.concentrations.items()}
     return definitions(said) + (
         "<p class=small>Of cells whose middle lies in a frame, in the undiluted sample. The intervals hold "
-        f"what the number of cells and the volume's uncertainty leave open: {METHOD}.</p>"
+        f"what the number of cells and the volume's uncertainty leave open: {CONCENTRATION_METHOD}.</p>"
     )
 
 
@@ -253,7 +252,7 @@ def _outside(tally: Tally, others: Iterable[str]) -> str:
 def _rejected(tally: Tally, manifest: Manifest, pictures: Sequence[Picture]) -> str:
     if not tally.rejected:
         return "<p>No cell was rejected.</p>"
-    strange = ", or that look unlike the training cells," if manifest.typical else ""
+    strange = ", or that look unlike the training cells," if manifest.out_of_distribution else ""
     return (
         f"<p>{tally.rejected:,} cells whose best probability lies below {manifest.reject_below:g}{strange} "
         "are counted under no label. Each is shown with the label that came closest.</p>\n"
@@ -317,7 +316,7 @@ _MEASURES = {
 }
 
 
-def _quality(run: Run) -> str:
+def _quality(run: CountResult) -> str:
     """How each measure ran over the frames, and which frames are beyond a limit."""
     rows = "\n".join(
         f"<tr><th scope=row>{name}</th>"
@@ -338,7 +337,7 @@ def _quality(run: Run) -> str:
     )
 
 
-def _bundle(run: Run) -> str:
+def _bundle(run: CountResult) -> str:
     manifest = run.manifest
     facts = {
         "Name": f"{manifest.name} {manifest.version}",
@@ -357,12 +356,12 @@ def confusion(manifest: Manifest) -> str:
     total = sum(map(sum, manifest.confusion))
     correct = sum(row[k] for k, row in enumerate(manifest.confusion))
     accuracy = f"; {100 * correct / total:.1f} % of {total:,} correct" if total else ""
-    return f"<p class=small>Cells, rows are the truth{accuracy}.</p>\n" + matrix(
+    return f"<p class=small>Cells, rows are the truth{accuracy}.</p>\n" + confusion_table(
         manifest.labels, manifest.confusion
     )
 
 
-def _provenance(run: Run) -> str:
+def _provenance(run: CountResult) -> str:
     facts = {"Identifier": run.identifier, "Sources": ", ".join(run.sources)}
     facts |= {
         name: value if isinstance(value, str) else json.dumps(value)

@@ -9,12 +9,12 @@ from pathlib import Path
 from string import Template
 
 from edge import __version__
-from edge.report.files import RESEARCH_USE
+from edge.base import RESEARCH_USE
 
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
-def shell(
+def page_shell(
     title: str,
     over: str,
     sections: Iterable[str],
@@ -72,7 +72,7 @@ def definitions(pairs: Mapping[str, str]) -> str:
     return f"<dl class=facts>{rows}</dl>"
 
 
-def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+def confusion_table(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Set a confusion matrix in cells, rows truth, each field shaded by its share of its row, with recall."""
     head = "".join(f"<th scope=col>{escape(label)}</th>" for label in labels)
     rows = []

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.count import REJECTED, Estimate
-from edge.report.files import RESEARCH_USE, Run
+from edge.base import RESEARCH_USE
+from edge.classify import REJECTED
+from edge.count import CountResult, Estimate
 from edge.report.page import (
     CORRECTED_IF,
     not_corrected,
@@ -29,7 +30,7 @@ ALL = "all leukocytes"
 _BAR_CELLS = 20
 
 
-def print_table(run: Run, console: Console) -> None:
+def print_result(run: CountResult, console: Console) -> None:
     """Print counts, shares, intervals, what stayed outside, unreadable frames, and what counted.
 
     File names and labels are printed as plain text: neither markup nor control characters in them act.
@@ -68,7 +69,9 @@ def print_table(run: Run, console: Console) -> None:
     for label in manifest.labels:
         if label not in manifest.counted:
             table.add_row(plain(label), str(tally.counts[label]), *gap, "not a leukocyte", style="dim")
-    below = f"best below {manifest.reject_below:g}" + (", or a stranger" if manifest.typical else "")
+    below = f"best below {manifest.reject_below:g}" + (
+        ", or a stranger" if manifest.out_of_distribution else ""
+    )
     table.add_row(REJECTED, str(tally.rejected), *gap, below, style="dim")
     console.print(table)
     console.print()
@@ -91,8 +94,8 @@ def print_table(run: Run, console: Console) -> None:
         console.print(table)
     console.print()
     ended = ", stopped before the last" if run.stopped else ""
-    if run.sightings is not None:
-        console.print(plain(f"Each cell once: {tally.cells} cells in {run.sightings} sightings"))
+    if run.detections is not None:
+        console.print(plain(f"Each cell once: {tally.cells} cells in {run.detections} detections"))
     for label, amount in run.concentrations.items():
         console.print(plain(f"{label}: {per_ul(amount)}"))
     if run.no_concentration:

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Manifest
-from edge.count import REJECTED, CountedFrame
-from edge.durable import write_atomically
-from edge.report.annotate import annotate
-from edge.report.files import Run, write_cells, write_cells_header, write_summary
+from edge.base import write_atomically
+from edge.classify import REJECTED
+from edge.count import CountedFrame, CountResult
+from edge.model import Manifest
+from edge.report.annotated import annotate
+from edge.report.files import write_cells, write_cells_header, write_summary
 from edge.report.page import GALLERY_CELLS, PAGE_FRAMES, Picture, page
 
 THUMBNAIL_PX = 800
@@ -45,7 +46,7 @@ class ReportWriter:
     directory : made if it does not exist
     manifest : of the bundle that counts
     replace : whether an earlier count there gives way
-    each_once : cells have identities
+    each_once : cells have track_ids
 
     Raises
     ------
@@ -114,7 +115,7 @@ class ReportWriter:
         with self._disk():
             self._add(counted, drawn)
 
-    def finish(self, run: Run) -> Path:
+    def finish(self, run: CountResult) -> Path:
         """Write the page and, last of all, the summary; return the page's path."""
         with self._disk():
             return self._finish(run)
@@ -153,7 +154,7 @@ class ReportWriter:
             )
         self._cells += len(counted.cells)
 
-    def _finish(self, run: Run) -> Path:
+    def _finish(self, run: CountResult) -> Path:
         self._csv.close()
         galleries = {label: _in_order(sample) for label, sample in self._galleries.items()}
         path = self._directory / "report.html"

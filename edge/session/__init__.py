@@ -1,29 +1,25 @@
-"""A session: what was counted, frame by frame, in one SQLite file that a power cut leaves whole."""
+"""The durable record of a count: one SQLite file that survives a power cut."""
 
 from edge.session.errors import SessionError
-from edge.session.files import create, open_session, read_session
-from edge.session.listing import Listed, newest_first, unfinished
-from edge.session.names import clock_note, resolve, sessions_folder
-from edge.session.record import CellRecord, Finish, FrameRecord, Header, Totals, frame_record
+from edge.session.files import create_session, open_session, read_session
+from edge.session.listing import list_sessions, unfinished_sessions
+from edge.session.names import clock_note, find_session
+from edge.session.record import FrameRecord, Header, SessionTotals, frame_record
 from edge.session.store import Session, StoredSession
 
 __all__ = [
-    "CellRecord",
-    "Finish",
     "FrameRecord",
     "Header",
-    "Listed",
     "Session",
     "SessionError",
+    "SessionTotals",
     "StoredSession",
-    "Totals",
     "clock_note",
-    "create",
+    "create_session",
+    "find_session",
     "frame_record",
-    "newest_first",
+    "list_sessions",
     "open_session",
     "read_session",
-    "resolve",
-    "sessions_folder",
-    "unfinished",
+    "unfinished_sessions",
 ]

@@ -30,7 +30,7 @@ _TRIES = 20
 """Ids that `create` tries where other processes begin sessions in the same second."""
 
 
-def create(header: Header, folder: Path | None = None) -> Session:
+def create_session(header: Header, folder: Path | None = None) -> Session:
     """Begin a session: its file, with the header in it, is on the disk when this returns.
 
     Parameters

@@ -36,7 +36,7 @@ class Listed:
     reason: str
 
 
-def newest_first(folder: Path | None = None) -> list[Listed]:
+def list_sessions(folder: Path | None = None) -> list[Listed]:
     """List the sessions of a folder, by default `names.sessions_folder`.
 
     Raises
@@ -48,9 +48,9 @@ def newest_first(folder: Path | None = None) -> list[Listed]:
     return [_listed(one, names.path_of(one, folder)) for one in reversed(names.ids(folder))]
 
 
-def unfinished(folder: Path | None = None) -> list[Path]:
+def unfinished_sessions(folder: Path | None = None) -> list[Path]:
     """Find the sessions with frames that can be gone on with, newest first; see `newest_first`."""
-    return [one.path for one in newest_first(folder) if one.state == "unfinished" and one.frames]
+    return [one.path for one in list_sessions(folder) if one.state == "unfinished" and one.frames]
 
 
 def _listed(session_id: str, path: Path) -> Listed:

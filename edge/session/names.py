@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from edge.base import home
 from edge.session.errors import SessionError
-from edge.settings import home
 
 LATEST = "latest"
 SUFFIX = ".db"
@@ -69,7 +69,7 @@ def clock_note(session_id: str, started: datetime) -> str | None:
     )
 
 
-def resolve(name: str, folder: Path | None = None) -> Path:
+def find_session(name: str, folder: Path | None = None) -> Path:
     """Find the session that an operator means.
 
     Parameters

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from edge.count import CountedFrame
-    from edge.frames import FailedFrame
+import cv2
+
+from edge.base import FailedFrame
+from edge.count import CountedFrame
 
 PNG_LEVEL = 1
 """Compression of stored crops: level 6 makes them 2 % smaller and takes five times as long (measured)."""
@@ -25,7 +26,7 @@ class Header:
     bundle, bundle_sha256 : name and version of the bundle that counts, and the hash of its whole file
     labels : of the bundle, in output order
     counted : the labels that make the differential
-    profile_sha256 : of the calibration profile, or None without one
+    calibration_sha256 : of the calibration calibration, or None without one
     parameters : every setting that the count depends on, as JSON can hold it
     plan : when to stop, as JSON can hold it
     sources : what the operator named
@@ -39,7 +40,7 @@ class Header:
     bundle_sha256: str
     labels: tuple[str, ...]
     counted: tuple[str, ...]
-    profile_sha256: str | None
+    calibration_sha256: str | None
     parameters: Mapping[str, Any]
     plan: Mapping[str, Any]
     sources: tuple[str, ...]
@@ -56,9 +57,9 @@ class CellRecord:
     x, y, width, height : its box in full-frame pixels
     label : as assigned; one that is not the bundle's, ``rejected``, for a cell set aside
     probabilities : of each label, in the bundle's order
-    border, touching : as in `edge.segment.Cell`
+    border, touching : as in `edge.base.cell.Cell`
     area_px : foreground area, if known
-    identity : the same for all sightings of one cell; None where cells are not followed
+    track_id : the same for all detections of one cell; None where cells are not followed
     crop_png : what the network saw, grey; None if it was not kept
     """
 
@@ -71,7 +72,7 @@ class CellRecord:
     border: bool
     touching: bool
     area_px: float | None = None
-    identity: int | None = None
+    track_id: int | None = None
     crop_png: bytes | None = None
 
 
@@ -82,9 +83,9 @@ class FrameRecord:
     Attributes
     ----------
     index : position in reading order; grows from record to record
-    name : as in `edge.frames.Frame`
+    name : as in `edge.base.frame.Frame`
     time_ns : when it was taken; 0 if that is not known
-    sha256 : of the frame, as in `edge.count.CountedFrame`; None if it could not be read
+    sha256 : of the frame, as in `edge.count.counted_frame.CountedFrame`; None if it could not be read
     failed : why it could not be read; None if it could
     settings : sensor settings, as JSON can hold them
     quality : measured quality, likewise; None for what could not be measured
@@ -129,7 +130,7 @@ class Finish:
 
 
 @dataclass(frozen=True)
-class Totals:
+class SessionTotals:
     """What a session's records add up to.
 
     Attributes
@@ -138,8 +139,8 @@ class Totals:
     rejected : cells set aside
     frames_read, frames_failed, frames_dropped : frames counted, not readable, and dropped unseen
     frames_out : frames of which a quality limit was out
-    identities : different cells among them; None where cells were not followed. `counts` and `rejected`
-        are sightings then
+    track_ids : different cells among them; None where cells were not followed. `counts` and `rejected`
+        are detections then
     """
 
     counts: Mapping[str, int]
@@ -148,7 +149,7 @@ class Totals:
     frames_failed: int
     frames_dropped: int
     frames_out: int
-    identities: int | None
+    track_ids: int | None
 
     @property
     def cells(self) -> int:
@@ -163,7 +164,7 @@ def frame_record(
     quality: Mapping[str, Any] | None = None,
     breaches: Sequence[str] = (),
     dropped_before: int = 0,
-    identities: Sequence[int] | None = None,
+    track_ids: Sequence[int] | None = None,
     keep_crops: bool = False,
     tracker_state: bytes | None = None,
 ) -> FrameRecord:
@@ -171,13 +172,11 @@ def frame_record(
 
     Parameters
     ----------
-    result : from `edge.pipeline.count_frames`
+    result : from `edge.run.pipeline.count_frames`
     settings, quality, breaches, dropped_before, tracker_state : as in `FrameRecord`
-    identities : of its cells, where cells are followed
+    track_ids : of its cells, where cells are followed
     keep_crops : store what the network saw
     """
-    from edge.frames import FailedFrame
-
     beside: dict[str, Any] = {
         "settings": settings or {},
         "quality": quality or {},
@@ -198,7 +197,7 @@ def frame_record(
             cell.border,
             cell.touching,
             cell.area_px,
-            None if identities is None else int(identities[k]),
+            None if track_ids is None else int(track_ids[k]),
             _png(result.crops[k]) if keep_crops else None,
         )
         for k, (cell, label, row) in enumerate(
@@ -210,6 +209,5 @@ def frame_record(
 
 
 def _png(crop: Any) -> bytes:
-    import cv2
 
     return cv2.imencode(".png", crop, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()

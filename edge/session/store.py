@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from edge.session import chain, lock
 from edge.session.chain import Row
 from edge.session.errors import SessionError, disk_errors
-from edge.session.record import Finish, FrameRecord, Header, Totals
+from edge.session.record import Finish, FrameRecord, Header, SessionTotals
 from edge.session.tables import (
     CELL_COLUMNS,
     FRAME_COLUMNS,
@@ -134,7 +134,7 @@ class StoredSession:
         with self._reading():
             return int(one(self._db, "SELECT count(*) FROM cell")[0])
 
-    def totals(self) -> Totals:
+    def totals(self) -> SessionTotals:
         """Add up the records."""
         with self._reading(), self.snapshot():
             found = dict(self._db.execute("SELECT label, count(*) FROM cell GROUP BY label"))
@@ -143,9 +143,9 @@ class StoredSession:
                 "SELECT count(sha256), count(failed), coalesce(sum(dropped_before), 0),"
                 " count(nullif(breaches, '[]')) FROM frame",
             )
-            identities = one(self._db, "SELECT count(DISTINCT identity) FROM cell")[0]
+            track_ids = one(self._db, "SELECT count(DISTINCT track_id) FROM cell")[0]
         counts = {label: found.pop(label, 0) for label in self.header.labels}
-        return Totals(counts, sum(found.values()), read, failed, dropped, out, identities or None)
+        return SessionTotals(counts, sum(found.values()), read, failed, dropped, out, track_ids or None)
 
     def verify(self) -> list[str]:
         """Check the file, the chain of hashes and the seal: a line a problem, none if nothing was changed.

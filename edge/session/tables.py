@@ -24,7 +24,7 @@ TABLES = (
     "CREATE TABLE cell (frame_index INTEGER NOT NULL REFERENCES frame, cell_index INTEGER NOT NULL,"
     " x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, area_px REAL,"
     " label TEXT NOT NULL, probabilities TEXT NOT NULL, border INTEGER NOT NULL, touching INTEGER NOT NULL,"
-    " identity INTEGER, crop_png BLOB, PRIMARY KEY (frame_index, cell_index)) STRICT",
+    " track_id INTEGER, crop_png BLOB, PRIMARY KEY (frame_index, cell_index)) STRICT",
     "CREATE TABLE tracker (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT",
     "CREATE TABLE finish (id INTEGER PRIMARY KEY CHECK (id = 0), content TEXT NOT NULL, hash BLOB NOT NULL)"
     " STRICT",
@@ -35,7 +35,7 @@ FRAME_COLUMNS = (
     "frame_index, name, time_ns, sha256, failed, settings, quality, breaches, dropped_before, tracker_sha256"
 )
 CELL_COLUMNS = (
-    "cell_index, x, y, width, height, area_px, label, probabilities, border, touching, identity, crop_png"
+    "cell_index, x, y, width, height, area_px, label, probabilities, border, touching, track_id, crop_png"
 )
 """What the chain's hashes cover, in this order."""
 
@@ -72,7 +72,7 @@ def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
             canonical([float(p) for p in cell.probabilities]),
             int(cell.border),
             int(cell.touching),
-            None if cell.identity is None else int(cell.identity),
+            None if cell.track_id is None else int(cell.track_id),
             cell.crop_png,
         )
         for number, cell in enumerate(record.cells)
@@ -100,7 +100,7 @@ def to_record(frame: Any, cells: Any) -> FrameRecord:
                 bool(border),
                 bool(touching),
                 area_px,
-                identity,
+                track_id,
                 crop_png,
             )
             for (
@@ -110,7 +110,7 @@ def to_record(frame: Any, cells: Any) -> FrameRecord:
                 probabilities,
                 border,
                 touching,
-                identity,
+                track_id,
                 crop_png,
             ) in cells
         ),

@@ -1,18 +1,20 @@
-"""Bright-field phantom: simulated frames of unstained blood cells with their truth. Research use only."""
+"""Simulated bright-field frames of unstained blood cells, with their truth. Research use only."""
 
+from edge.simulate.camera import SimulatedCamera
 from edge.simulate.motion import Flow, Scan, moving_frames
-from edge.simulate.optics import Optics
-from edge.simulate.scene import LABELS, Scene, SimulatedFrame, Truth, simulate_frame
+from edge.simulate.optics import Optics, image
+from edge.simulate.scene import Scene, SimulatedFrame, Truth, simulate_frame
 from edge.simulate.write import simulate
 
 __all__ = [
-    "LABELS",
     "Flow",
     "Optics",
     "Scan",
     "Scene",
+    "SimulatedCamera",
     "SimulatedFrame",
     "Truth",
+    "image",
     "moving_frames",
     "simulate",
     "simulate_frame",

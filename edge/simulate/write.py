@@ -141,8 +141,8 @@ def _write(
             os.utime(directory / "frames" / name, (started + index / motion.fps,) * 2)
         for t in frame.truth:
             box = (t.xmin, t.ymin, t.xmax, t.ymax)
-            identity = () if t.particle is None else (t.particle,)
-            rows.append((name, t.label, *box, int(t.touching), int(t.border), optics.pixel_um, *identity))
+            track_id = () if t.particle is None else (t.particle,)
+            rows.append((name, t.label, *box, int(t.touching), int(t.border), optics.pixel_um, *track_id))
         yield directory / "frames" / name
     with (directory / "truth.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from convert.build import Description, build
 from convert.calibrate import TEMPERATURES, temperature
-from convert.cli import convert
+from convert.cli.convert import convert
 from convert.fold import folded
 from convert.operators import ALLOWED, operators
-from edge.bundle import load
-from edge.classify import Classifier
+from edge.classify.classifier import Classifier
 from edge.cli.bench import bench
-from edge.report.card import facts
+from edge.model.bundle import load_bundle
+from edge.report.model_card import model_facts
 from tests.convert.conftest import discs_and_rings
 from train.fit import normalised, probabilities
 from train.networks import NETWORKS
@@ -54,7 +54,7 @@ def description(**changes: object) -> Description:
 
 def test_the_bundle_answers_as_the_network_does(run: Path, tmp_path: Path) -> None:
     bundle = build(run, tmp_path / "tiny.tflite", description())
-    assert bundle.manifest == load(tmp_path / "tiny.tflite").manifest
+    assert bundle.manifest == load_bundle(tmp_path / "tiny.tflite").manifest
     assert bundle.manifest.counted == ("lymphocyte",)
     assert bundle.manifest.input.scale == pytest.approx(1 / 64)
     assert bundle.manifest.input.zero_point == 0
@@ -160,10 +160,10 @@ def test_a_bundle_that_rejects_nearly_everything_is_warned_of(run: Path, tmp_pat
     assert done.exit_code == 0
     assert done.stderr == "Warning: it keeps 0.0 % of 32 validation cells and rejects the others\n"
     assert "0.0727 µm a pixel (assumed: " in done.stdout
-    bundle = load(out)
+    bundle = load_bundle(out)
     assert bundle.manifest.rejection is not None
     assert bundle.manifest.rejection.coverage == 0
-    said = facts(bundle, out.stat().st_size)["Rejection"]
+    said = model_facts(bundle, out.stat().st_size)["Rejection"]
     assert said["Right among the cells kept"] == "none kept"
 
 
@@ -174,7 +174,7 @@ def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
     done = words.invoke(convert, [str(run), "--out", str(out), "--pixel-um", "0.1", "--float", str(plain)])
     assert done.exit_code == 0, done.output
     assert "the same answer to" in done.output
-    assert load(out).manifest.name == "b"
+    assert load_bundle(out).manifest.name == "b"
     assert {name for name, _ in operators(plain.read_bytes())} <= set(ALLOWED)
     other = words.invoke(bench, ["phantom3", "--float", str(plain), "--threads", "1", "--rounds", "1"])
     assert other.exit_code == 1
@@ -241,14 +241,14 @@ def test_mistakes_and_strangers_get_a_threshold_each(run: Path, tmp_path: Path) 
     assert manifest.rejection.precision == 0.97
     assert manifest.rejection.coverage <= 0.98
     assert 0 <= manifest.rejection.auroc["simulated spheres"] <= 1
-    classifier = Classifier(load(tmp_path / "tiny.tflite"))
+    classifier = Classifier(load_bundle(tmp_path / "tiny.tflite"))
     kept = read_crops(run)
     sure = classifier.probabilities(kept.validation)
     accepted = sure.max(axis=1) >= manifest.reject_below
     assert (sure.argmax(axis=1) == kept.truth)[accepted].mean() >= 0.97
-    assert 0.9 <= classifier.known(kept.validation).mean() < 1
+    assert 0.9 <= classifier.in_distribution(kept.validation).mean() < 1
     noise = np.random.default_rng(9).integers(0, 256, (10, 200, 200)).astype(np.uint8)
-    assert not classifier.known(noise).any()
+    assert not classifier.in_distribution(noise).any()
     with pytest.raises(ValueError, match="must lie above 0"):
         build(run, tmp_path / "no.tflite", description(precision=1.5))
 

@@ -19,10 +19,10 @@ from convert.build import Description, build
 from convert.fold import folded
 from convert.operators import ALLOWED, operators, refuse_others
 from convert.parity import compare, costs, loses_more, loss_points, paired_interval, words
-from edge.bundle import load, shipped
+from edge.classify.runtime import RUNTIMES, installed_runtimes
 from edge.cli.verify import verify
-from edge.manifest import Parity
-from edge.runtime import RUNTIMES, installed
+from edge.model.bundle import load_bundle, shipped_bundles
+from edge.model.manifest import Parity
 from tests.convert.conftest import discs_and_rings
 from train.fit import fit, normalised
 from train.recipe import recipe_of
@@ -87,7 +87,7 @@ def test_noise_and_cost_a_layer(run: Path, bundle: Path) -> None:
     inputs = normalised(discs_and_rings(8, 5).crops, normalisation)
     rewritten = folded(network, normalised(read_crops(run).representative, normalisation))
     truth = np.arange(8, dtype=np.int64) % 2
-    found = compare(network, rewritten, load(bundle).flatbuffer, inputs, truth, 1.0)
+    found = compare(network, rewritten, load_bundle(bundle).flatbuffer, inputs, truth, 1.0)
     assert [layer.name for layer in found.layers][:2] == ["conv1", "norm1"]
     assert found.layers[-1].name == "classes"
     assert all(10 < layer.sqnr_db < 80 for layer in found.layers)
@@ -106,7 +106,7 @@ def test_verify_with_its_run(run: Path, bundle: Path, tmp_path: Path) -> None:
     said = CliRunner().invoke(verify, [str(bundle), str(run), "--json", "--out", str(tmp_path / "page")])
     assert said.exit_code == 0, said.output
     found = json.loads(said.stdout)
-    stated = load(bundle).manifest.parity
+    stated = load_bundle(bundle).manifest.parity
     assert stated is not None
     assert found["parity"] == pytest.approx(dataclasses.asdict(stated))
     assert found["layers"][0]["name"] == "conv1"
@@ -136,9 +136,9 @@ def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: 
     assert words.invoke(verify, [str(bundle), "--out", str(tmp_path / "p")]).exit_code == 2
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_bundles())
 def test_shipped_bundles_hold_operators_of_every_device(name: str) -> None:
-    found = {operator for operator, _ in operators(load(name).flatbuffer)}
+    found = {operator for operator, _ in operators(load_bundle(name).flatbuffer)}
     # shapes that older conversions computed for a flattening, outside of XNNPACK
     assert found - {"SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE"} <= set(ALLOWED)
 
@@ -146,7 +146,7 @@ def test_shipped_bundles_hold_operators_of_every_device(name: str) -> None:
 def test_an_operator_or_version_that_a_device_lacks_is_named(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flatbuffer = load(bundle).flatbuffer
+    flatbuffer = load_bundle(bundle).flatbuffer
     refuse_others(flatbuffer)
     monkeypatch.setitem(ALLOWED, "CONV_2D", 2)
     with pytest.raises(ValueError, match="version 3 of the operator CONV_2D does not load"):
@@ -158,7 +158,7 @@ def test_an_operator_or_version_that_a_device_lacks_is_named(
 
 @pytest.mark.parametrize("runtime", sorted(RUNTIMES))
 def test_a_new_bundle_runs_on_both_runtimes(bundle: Path, runtime: str) -> None:
-    if runtime not in installed():
+    if runtime not in installed_runtimes():
         # tflite-runtime, the fallback, ends at Python 3.11, where CI runs; LiteRT is there on every one
         pytest.skip(f"{runtime} has no wheel for this Python")
     # a process each: the two runtimes cannot live in one

@@ -26,7 +26,7 @@ from firmware_config.install import (
     NotUndoneError,
     carry_out,
     look,
-    plan,
+    plan_installation,
 )
 from firmware_config.render import UNITS
 from firmware_config.system import ALSO, make_users_and_folders, refusal
@@ -115,7 +115,7 @@ def fail_everywhere(root: Path, tree: Tree) -> int:
     before = snapshot(root)
     steps = 0
     while True:
-        planned = plan(root, tree)
+        planned = plan_installation(root, tree)
         try:
             with failing_after(steps):
                 carry_out(planned)
@@ -149,7 +149,7 @@ def test_a_failure_of_what_follows_is_undone(tmp_path: Path) -> None:
         raise InstallError("no such program")
 
     with pytest.raises(InstallError, match="no such program"):
-        carry_out(plan(root, TREE), finish)
+        carry_out(plan_installation(root, TREE), finish)
     assert snapshot(root) == before
 
 
@@ -161,14 +161,14 @@ def test_what_cannot_be_undone_is_not_said_to_be(tmp_path: Path) -> None:
         raise InstallError("no such program")
 
     with pytest.raises(NotUndoneError, match=r"^no such program; undoing it failed too \(.*uninstall"):
-        carry_out(plan(root, TREE), finish)
+        carry_out(plan_installation(root, TREE), finish)
 
 
 def test_twice_is_once(tmp_path: Path) -> None:
     root = furnished(tmp_path)
-    carry_out(plan(root, TREE))
+    carry_out(plan_installation(root, TREE))
     once = {path: (root / path).lstat().st_ino for path in snapshot(root)}
-    planned = plan(root, TREE)
+    planned = plan_installation(root, TREE)
     assert not planned.changes
     carry_out(planned)
     assert {path: (root / path).lstat().st_ino for path in snapshot(root)} == once
@@ -203,34 +203,34 @@ def test_after_a_power_cut_installing_goes_on_and_taking_away_restores(tmp_path:
     assert ended in (0, 9)
     torn = tmp_path / "torn"
     shutil.copytree(root, torn, symlinks=True)
-    carry_out(plan(torn, TREE))
+    carry_out(plan_installation(torn, TREE))
     assert {path: look(torn, path) for path in TREE} == {path: look(whole(tmp_path), path) for path in TREE}
     for place in (torn, root):
-        assert not plan(place, {}).edited
-        carry_out(plan(place, {}))
+        assert not plan_installation(place, {}).edited
+        carry_out(plan_installation(place, {}))
         assert snapshot(place) == before
 
 
 def whole(folder: Path) -> Path:
     root = folder / "whole"
     if not root.exists():
-        carry_out(plan(furnished(root), TREE))
+        carry_out(plan_installation(furnished(root), TREE))
     return root
 
 
 def test_the_files_of_others_are_edited_only_where_they_are_ours(tmp_path: Path) -> None:
     root = furnished(tmp_path)
-    carry_out(plan(root, TREE))
+    carry_out(plan_installation(root, TREE))
     config = (root / CONFIG).read_bytes()
     assert config.startswith(b"dtparam=audio=on\r\n[pi4]\nno end\n" + BEGIN)
     assert (root / COMMAND_LINE).read_bytes() == (
         b"console=tty1 root=PARTUUID=1-2 rootwait cgroup_enable=memory\n"
     )
     (root / CONFIG).write_bytes(b"# mine\n" + config + b"after\n")
-    carry_out(plan(root, {**TREE, CONFIG: Block(b"dtoverlay=imx477\n")}))
+    carry_out(plan_installation(root, {**TREE, CONFIG: Block(b"dtoverlay=imx477\n")}))
     said = b"# mine\n" + config.replace(b"[all]\n", b"dtoverlay=imx477\n") + b"after\n"
     assert (root / CONFIG).read_bytes() == said
-    carry_out(plan(root, {}))
+    carry_out(plan_installation(root, {}))
     assert (root / CONFIG).read_bytes() == b"# mine\ndtparam=audio=on\r\n[pi4]\nno end\nafter\n"
     assert (root / COMMAND_LINE).read_bytes() == b"console=tty1 root=PARTUUID=1-2 rootwait\n"
 
@@ -254,45 +254,45 @@ def test_a_word_of_the_command_line_comes_and_goes(kernel: list[str], end: str) 
 
 def test_nothing_is_forgotten_while_the_boot_partition_is_not_mounted(tmp_path: Path) -> None:
     root = furnished(tmp_path)
-    carry_out(plan(root, TREE))
+    carry_out(plan_installation(root, TREE))
     (root / "boot").rename(root / "boot.away")
     with pytest.raises(InstallError, match="is the boot partition mounted"):
-        plan(root, {})
+        plan_installation(root, {})
 
 
 def test_what_somebody_changed_is_not_given_up_unasked(tmp_path: Path) -> None:
     root = furnished(tmp_path)
-    carry_out(plan(root, TREE))
+    carry_out(plan_installation(root, TREE))
     (root / "a/new").write_bytes(b"by hand\n")
-    assert plan(root, TREE).edited == ("a/new",)
-    assert plan(root, {}).edited == ("a/new",)
+    assert plan_installation(root, TREE).edited == ("a/new",)
+    assert plan_installation(root, {}).edited == ("a/new",)
     (root / "a/new").write_bytes(b"1\n")
-    assert plan(root, {}).edited == ()
+    assert plan_installation(root, {}).edited == ()
 
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     root = furnished(tmp_path / "root")
     (root / "a/new").mkdir(parents=True)
     with pytest.raises(InstallError, match="in the way"):
-        plan(root, TREE)
+        plan_installation(root, TREE)
     (root / "a/new").rmdir()
     (root / "a").rmdir()
     (root / "a").symlink_to(tmp_path)
     with pytest.raises(InstallError, match="leads out of"):
-        plan(root, TREE)
+        plan_installation(root, TREE)
     (root / "a").unlink()
     (root / CONFIG).write_bytes(END + b"\n")
     with pytest.raises(InstallError, match=r"config\.txt: has 1 of the marks"):
-        plan(root, TREE)
+        plan_installation(root, TREE)
     for name in (CONFIG, COMMAND_LINE):
         (root / CONFIG).write_bytes(b"")
         (root / name).unlink()
         with pytest.raises(InstallError, match=f"{name}: is not there; is the boot partition mounted"):
-            plan(root, TREE)
+            plan_installation(root, TREE)
     (root / RECORD).parent.mkdir(parents=True)
     (root / RECORD).write_text("{}")
     with pytest.raises(LostRecordError, match="is no record of this leuko"):
-        plan(root, TREE)
+        plan_installation(root, TREE)
 
 
 def test_a_link_out_of_the_root_is_named_and_not_followed(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_link_out_of_the_root_is_named_and_not_followed(tmp_path: Path) -> Non
     outside.mkdir()
     (root / "var").symlink_to(outside)
     with pytest.raises(InstallError, match=re.escape(f"{root}/var: leads out of {root}, to {outside};")):
-        plan(root, TREE, also=("var/lib/leuko",))
+        plan_installation(root, TREE, also=("var/lib/leuko",))
     (root / "var").unlink()
     (root / "var").symlink_to("var")
     with pytest.raises(OSError, match="symbolic links"):
@@ -312,23 +312,23 @@ def test_a_lost_record_is_written_anew_from_what_is_there(tmp_path: Path, conten
     root = furnished(tmp_path)
     before = snapshot(root)
     tree: Tree = {**TREE, PROFILE: File(b"version = 1\n"), "etc/mine": File(b"ours\n")}
-    carry_out(plan(root, {path: entry for path, entry in tree.items() if path != "etc/mine"}))
+    carry_out(plan_installation(root, {path: entry for path, entry in tree.items() if path != "etc/mine"}))
     (root / RECORD).unlink()
     if content is not None:
         (root / RECORD).write_bytes(content)
     (root / "etc/mine").write_bytes(b"the user's\n")
     for wanted in (tree, {}):
         with pytest.raises(LostRecordError, match="install --overwrite"):
-            plan(root, wanted)
+            plan_installation(root, wanted)
     with pytest.raises(LostRecordError):
-        plan(root, {}, rebuild=True)
+        plan_installation(root, {}, rebuild=True)
     (root / COMMAND_LINE).rename(root / "away")
     with pytest.raises(InstallError, match="is the boot partition mounted"):
-        plan(root, tree, rebuild=True)
+        plan_installation(root, tree, rebuild=True)
     (root / "away").rename(root / COMMAND_LINE)
-    carry_out(plan(root, tree, rebuild=True))
-    assert not plan(root, tree).changes
-    carry_out(plan(root, {}))
+    carry_out(plan_installation(root, tree, rebuild=True))
+    assert not plan_installation(root, tree).changes
+    carry_out(plan_installation(root, {}))
     left = snapshot(root)
     assert left.pop("etc/mine")[2] == b"the user's\n"
     # whose the empty folders are cannot be told without the record
@@ -342,9 +342,9 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     odd = (f"{CONFIG.replace('config', '.config')}.12.partial", f"{BACKUP}/.x.12.partial", f"{BACKUP}/a")
     for path in odd:
         (root / path).write_bytes(b"half")
-    carry_out(plan(root, TREE))
+    carry_out(plan_installation(root, TREE))
     assert not [path for path in odd if (root / path).exists()]
-    carry_out(plan(root, {}))
+    carry_out(plan_installation(root, {}))
     assert snapshot(root) == before
 
 
@@ -358,12 +358,12 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     try:
         before = snapshot(furnished(root))
         with pytest.raises(OSError, match="No space left") as caught:
-            carry_out(plan(root, {**TREE, "z": File(bytes(1 << 20))}))
+            carry_out(plan_installation(root, {**TREE, "z": File(bytes(1 << 20))}))
         assert refusal(caught.value) == f"{root}/z: No space left on device; make room on {root}"
         assert snapshot(root) == before
         subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
         with pytest.raises(OSError, match="Read-only") as caught:
-            carry_out(plan(root, {CONFIG: Block(b"[all]\n")}))
+            carry_out(plan_installation(root, {CONFIG: Block(b"[all]\n")}))
         assert f"remount,rw {root}" in refusal(caught.value)
         assert ".partial" not in refusal(caught.value)
     finally:
@@ -439,7 +439,7 @@ def test_users_and_folders_are_undone_too(system: Path) -> None:
         raise InstallError("what came after")
 
     with pytest.raises(InstallError, match="what came after"):
-        carry_out(plan(system, rendered(profile()), also=ALSO), finish)
+        carry_out(plan_installation(system, rendered(profile()), also=ALSO), finish)
     assert snapshot(system) == before
 
 
@@ -492,5 +492,5 @@ def test_only_root_may_install(system: Path) -> None:
 def test_backups_are_what_was_there(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     was = {path: look(root, path) for path in TREE}
-    carry_out(plan(root, TREE))
+    carry_out(plan_installation(root, TREE))
     assert {path: look(root, f"{BACKUP}/{path}") for path in TREE} == was

@@ -14,11 +14,11 @@ from random import Random
 import pytest
 from click.testing import CliRunner
 
-from edge.bundle import load, locate
+from edge.calibration.file import Calibration, PixelCalibration, write_calibration
 from edge.cli import main
-from edge.plan import CAMERA_CELLS
-from edge.profile import Pixel, Profile, write_profile
-from edge.settings import Settings
+from edge.count.stop_rule import CAMERA_CELLS
+from edge.model.bundle import load_bundle, locate_bundle
+from edge.model.trusted_keys import TrustSettings
 from edge.simulate.optics import Optics
 from firmware_config.check import check
 from firmware_config.fence import END, fenced
@@ -27,7 +27,7 @@ from firmware_config.profile import MOST_BYTES, MOST_LINES, SECTIONS, documentat
 from firmware_config.start import beginning
 
 ROOT = Path(__file__).resolve().parents[2]
-HEMOCYTOMETER = load("hemocytometer", Settings())
+HEMOCYTOMETER = load_bundle("hemocytometer", TrustSettings())
 KEYS = [f"{name}.{key.name}" for name, kind in SECTIONS.items() for key in fields(kind)]
 
 
@@ -194,9 +194,9 @@ def test_a_usb_camera_says_its_pixel_pitch() -> None:
     assert list(problems(text)) == ["camera.pitch_um"]
 
 
-def measured(pixel_um: float, width_px: int, height_px: int) -> Pixel:
+def measured(pixel_um: float, width_px: int, height_px: int) -> PixelCalibration:
     when = datetime(2026, 1, 1, tzinfo=UTC)
-    return Pixel(pixel_um, 0.0001, width_px, height_px, "stage micrometer", when)
+    return PixelCalibration(pixel_um, 0.0001, width_px, height_px, "stage micrometer", when)
 
 
 @pytest.mark.parametrize(
@@ -208,14 +208,14 @@ def measured(pixel_um: float, width_px: int, height_px: int) -> Pixel:
         (None, "has no pixel size"),
     ],
 )
-def test_the_calibration_is_compared(pixel: Pixel | None, why: str | None, tmp_path: Path) -> None:
+def test_the_calibration_is_compared(pixel: PixelCalibration | None, why: str | None, tmp_path: Path) -> None:
     text = profile(optics__calibration='"/var/lib/leuko/profile.toml"')
     place = tmp_path / "var" / "lib" / "leuko" / "profile.toml"
     absent = check(read(text), ROOT, tmp_path)
     assert not absent.problems
     assert "not there yet" in absent.notes[0]
     place.parent.mkdir(parents=True)
-    write_profile(place, Profile(pixel=pixel))
+    write_calibration(place, Calibration(pixel=pixel))
     found = problems(text, tmp_path)
     assert ("optics.calibration" in found) == (why is not None)
     assert why is None or why in found["optics.calibration"]
@@ -344,7 +344,7 @@ def test_a_sign_that_cannot_stand_there_is_named(key: str, value: str, why: str)
 def test_words_and_names_may_be_what_people_write(tmp_path: Path) -> None:
     words = "40x/0.75 (air), 50 % = $5 & #1; it's \U0001f52c × µ"
     copy = tmp_path / "my bundle + notes.tflite"
-    copy.write_bytes(locate("hemocytometer").read_bytes())
+    copy.write_bytes(locate_bundle("hemocytometer").read_bytes())
     text = profile(
         optics__objective=json.dumps(words, ensure_ascii=False),
         bundle__file=f'"{copy}"',

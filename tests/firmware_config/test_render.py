@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import locate
 from edge.cli.count import count
+from edge.model.bundle import locate_bundle
 from firmware_config.fence import fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 from firmware_config.profile import read
@@ -148,7 +148,7 @@ def test_only_the_cameras_devices_are_allowed() -> None:
 
 def test_the_bundle_goes_with_its_hash() -> None:
     tree = rendered(profile())
-    content = locate("hemocytometer").read_bytes()
+    content = locate_bundle("hemocytometer").read_bytes()
     assert tree[BUNDLE] == File(content)
     digest = hashlib.sha256(content).hexdigest()
     assert tree[BUNDLE.replace(".tflite", ".sha256")] == File(f"{digest}  /{BUNDLE}\n".encode())

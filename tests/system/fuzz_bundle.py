@@ -26,11 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from edge import archive, bundle, signature
-from edge.bundle import BundleError, load, write
-from edge.settings import Settings
-from edge.signature import Signature
-from tests.edge.test_bundle import written
+from convert import signing
+from edge.model import archive, bundle, signature
+from edge.model.bundle import BundleError, load_bundle, write_bundle
+from edge.model.signature import Signature
+from edge.model.trusted_keys import TrustSettings
+from tests.edge.model.test_bundle import written
 
 MEMORY_BYTES = 256 << 20
 """What trying may take beyond the imported libraries: less than the smallest of the declared sizes."""
@@ -47,11 +48,11 @@ FORGERY: list[Mutation] = []
 def prepare(folder: Path) -> None:
     """Write a bundle, unsigned and signed by ``lab.pem``, and the key of somebody else."""
     unsigned = written(folder / "unsigned.tflite")
-    signature.generate(folder / "lab.pem")
-    signature.generate(folder / "mallory.pem")
-    made = signature.sign(folder / "lab.pem", unsigned.sha256)
+    signing.generate(folder / "lab.pem")
+    signing.generate(folder / "mallory.pem")
+    made = signing.sign(folder / "lab.pem", unsigned.sha256)
     golden = unsigned.golden_crops, unsigned.golden_outputs
-    write(folder / "signed.tflite", unsigned.manifest, unsigned.flatbuffer, *golden, made)
+    write_bundle(folder / "signed.tflite", unsigned.manifest, unsigned.flatbuffer, *golden, made)
 
 
 def damage(mutation: Mutation) -> Mutation:
@@ -395,8 +396,8 @@ def other_signature(random: Random, content: bytes) -> bytes:
     """None, a stranger's, of another bundle, of other numbers, or spelt otherwise."""
     old = bundle._parse(content)
     ours = old.signature or Signature("12" * 32, "34" * 64)
-    theirs = signature.sign(Path("mallory.pem"), old.unsigned_sha256)
-    elsewhere = signature.sign(Path("lab.pem"), hashlib.sha256(random.randbytes(8)).hexdigest())
+    theirs = signing.sign(Path("mallory.pem"), old.unsigned_sha256)
+    elsewhere = signing.sign(Path("lab.pem"), hashlib.sha256(random.randbytes(8)).hexdigest())
     number = int.from_bytes(bytes.fromhex(ours.signature[64:]), "little")
     order = 2**252 + 27742317777372353535851937790883648493
     grown = ((number + order) % 2**256).to_bytes(32, "little").hex()
@@ -429,10 +430,10 @@ def mutated(number: int, content: bytes) -> tuple[str, bool, bytes]:
     return mutation.__name__, mutation in FORGERY, changed
 
 
-def attempt(path: Path, settings: Settings) -> str | None:
+def attempt(path: Path, settings: TrustSettings) -> str | None:
     """Load a file: its SHA-256 if it is accepted, None if it is refused in one printable line."""
     try:
-        return load(path, settings).sha256
+        return load_bundle(path, settings).sha256
     except BundleError as error:
         said = str(error)
         if not said.isprintable() or len(said) > 1000:
@@ -445,8 +446,8 @@ def main(folder: Path, first: int, last: int) -> None:
     os.chdir(folder)
     faulthandler.enable()
     lab = signature.decode(archive.unpack(Path("signed.tflite").read_bytes())[1]["signature.json"])
-    strict, lenient = Settings(True, {lab.public_key: "lab"}), Settings()
-    assert load("signed.tflite", strict).signer == "lab"
+    strict, lenient = TrustSettings(True, {lab.public_key: "lab"}), TrustSettings()
+    assert load_bundle("signed.tflite", strict).signer == "lab"
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.simulate import Scene, simulate
+from edge.simulate.scene import Scene
+from edge.simulate.write import simulate
 from train.label.sheet import contact_sheet
 from train.label.write import COLUMNS
 

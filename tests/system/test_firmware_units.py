@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_config.install import carry_out, plan
+from firmware_config.install import carry_out, plan_installation
 from firmware_config.profile import read
 from firmware_config.render import UNITS, render
 from firmware_config.tree import Link
@@ -134,7 +134,7 @@ def test_debian_13_agrees(tmp_path: Path) -> None:
     (root / "boot/firmware").mkdir(parents=True)
     (root / "boot/firmware/config.txt").touch()
     (root / "boot/firmware/cmdline.txt").touch()
-    carry_out(plan(root, render(said, text, ROOT)))
+    carry_out(plan_installation(root, render(said, text, ROOT)))
     (root / "opt/leuko/bin").mkdir(parents=True)
     (root / "opt/leuko/bin/leuko").touch(mode=0o755)
     script = (

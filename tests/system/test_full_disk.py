@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.session import FrameRecord, Session, SessionError, create, newest_first, open_session, read_session
-from tests.edge.test_session import ROOT, cell, files, header, record
+from edge.session.errors import SessionError
+from edge.session.files import create_session, open_session, read_session
+from edge.session.listing import list_sessions
+from edge.session.record import FrameRecord
+from edge.session.store import Session
+from tests.edge.session.test_session import ROOT, cell, files, header, record
 from tests.system.disks import ext4, need_mounts, tmpfs
 
 MEGABYTE = 1 << 20
@@ -23,7 +27,7 @@ WRITER = """
 import resource, sys
 from pathlib import Path
 from edge.session import SessionError, create
-from tests.edge.test_session import header, record
+from tests.edge.session.test_session import header, record
 
 session = create(header(), Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))
@@ -75,7 +79,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_ends_the_count_and_keeps_it(small: Path) -> None:
     ballast = small / "ballast"
     ballast.write_bytes(bytes(6 * MEGABYTE))  # more than the log, which has to be taken in first
-    with create(header(), small) as session:
+    with create_session(header(), small) as session:
         taken, said = fill(session)
         assert said == f"{session.path}: the disk is full; what was counted before is kept"
         assert_kept(session.path, taken)
@@ -89,9 +93,9 @@ def test_a_full_disk_ends_the_count_and_keeps_it(small: Path) -> None:
         while file.write(bytes(1000)):
             pass
     assert_kept(session.path, taken)
-    for said in (refusal(open_session, session.path), refusal(create, header(), small)):
+    for said in (refusal(open_session, session.path), refusal(create_session, header(), small)):
         assert "the disk is full" in said or "no space left" in said
-    assert [listed.id for listed in newest_first(small)] == [session.id], "no half-made session"
+    assert [listed.id for listed in list_sessions(small)] == [session.id], "no half-made session"
 
     ballast.unlink()
     (small / "rest").unlink()
@@ -104,7 +108,7 @@ def test_a_full_disk_ends_the_count_and_keeps_it(small: Path) -> None:
 def test_a_disk_that_becomes_read_only_ends_the_count_and_keeps_it(tmp_path: Path) -> None:
     need_mounts(tmp_path)
     with ext4(tmp_path, 16 * MEGABYTE, "loop,errors=remount-ro") as disk:
-        with create(header(), disk) as session:
+        with create_session(header(), disk) as session:
             for k in range(3):
                 session.add(record(k))
             _fail(disk)
@@ -114,7 +118,7 @@ def test_a_disk_that_becomes_read_only_ends_the_count_and_keeps_it(tmp_path: Pat
             assert_kept(session.path, 3)
         assert_kept(session.path, 3)
         assert "read-only" in refusal(open_session, session.path)
-        assert "read-only" in refusal(create, header(), disk)
+        assert "read-only" in refusal(create_session, header(), disk)
     with ext4(tmp_path, 0, new=False) as disk:
         assert_kept(session.path, 3)
         with open_session(session.path) as again:
@@ -138,7 +142,7 @@ def test_everything_is_read_from_a_read_only_disk(tmp_path: Path) -> None:
     """Also a session whose last records are in its log alone, with and without SQLite's shared memory."""
     need_mounts(tmp_path)
     with ext4(tmp_path, 16 * MEGABYTE) as disk:
-        session = create(header(), disk)
+        session = create_session(header(), disk)
         for k in range(3):
             session.add(record(k))
         for name, parts in (("cut", ("", "-wal")), ("killed", ("", "-wal", "-shm"))):
@@ -156,7 +160,7 @@ def test_everything_is_read_from_a_read_only_disk(tmp_path: Path) -> None:
             with read_session(disk / name) as stored:
                 assert stored.state == ("finished" if name == session.path.name else "unfinished")
         assert "read-only file system" in refusal(open_session, disk / "closed.db")
-        assert "read-only file system" in refusal(create, header(), disk)
+        assert "read-only file system" in refusal(create_session, header(), disk)
         assert files(disk) == before
 
 
@@ -176,7 +180,7 @@ def written(folder: Path, largest_file: int, *before: str) -> tuple[int, str]:
 
 def test_a_limit_on_file_sizes_ends_the_count_and_keeps_it(tmp_path: Path) -> None:
     acknowledged, said = written(tmp_path, 300_000)
-    (listed,) = newest_first(tmp_path)
+    (listed,) = list_sessions(tmp_path)
     assert said.startswith(f"{listed.path}: the disk failed (SQLITE_IOERR_WRITE)")
     assert acknowledged == listed.frames > 3
     assert_kept(listed.path, acknowledged)
@@ -191,7 +195,7 @@ def test_a_disk_that_fails_to_sync_ends_the_count_and_keeps_it(tmp_path: Path) -
         pytest.skip("needs strace, and to be allowed to trace")
     inject = ("-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=12+")
     acknowledged, said = written(tmp_path, 1 << 30, strace, *inject)
-    (listed,) = newest_first(tmp_path)
+    (listed,) = list_sessions(tmp_path)
     assert said.startswith(f"{listed.path}: the disk failed (SQLITE_IOERR_FSYNC)")
     # the record that was refused may be there nevertheless, whole; it was not reported as counted
     assert 0 < acknowledged <= listed.frames <= acknowledged + 1

@@ -2,7 +2,7 @@
 
 The law: a device that asks for signatures accepts the signed file and no mutation of it, whatever hashes the
 forger recomputed. A device that does not ask accepts a mutation only if it is exactly the file that
-`edge.bundle.write` makes of some content, which is by nature another bundle with another SHA-256; damage
+`edge.model.bundle.write` makes of some content, which is by nature another bundle with another SHA-256; damage
 never is.
 """
 

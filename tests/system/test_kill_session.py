@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.power_cuts import CHECK, LONGEST_S, WRITER, examine, kill, make_frames
-from edge.session import create
-from tests.edge.test_session import header, record
+from edge.session.files import create_session
+from tests.edge.session.test_session import header, record
 
 KILLS = 20
 """``python -m benchmarks.power_cuts`` makes two hundred."""
@@ -35,7 +35,7 @@ def test_no_frame_that_was_reported_is_lost(tmp_path: Path) -> None:
     ],
 )
 def test_a_lost_frame_would_be_noticed(tmp_path: Path, reported: tuple[str, ...], said: str) -> None:
-    with create(header(), tmp_path) as session:
+    with create_session(header(), tmp_path) as session:
         session.add(record(0, cells=1))
         session.add(record(1))
     missed = examine(tmp_path, [f"{session.id} {step}" for step in reported])

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from benchmarks.interrupted_counts import prepare, rounds
-from edge.session import create, newest_first, read_session, unfinished
+from edge.session.files import create_session, read_session
+from edge.session.listing import list_sessions, unfinished_sessions
 from tests.system.disks import need_mounts, tmpfs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +89,7 @@ def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
     assert said["plan"] == {"until_cells": 20}
     assert said["ended"] == f"{leukocytes} leukocytes of 20 asked for"
     assert said["sources"] == ["simulate:5"]
-    (listed,) = newest_first(tmp_path / "sessions")
+    (listed,) = list_sessions(tmp_path / "sessions")
     assert (listed.id, listed.state, listed.reason) == (said["session"], "finished", said["ended"])
     with read_session(listed.path) as session:
         assert session.verify() == []
@@ -121,7 +122,7 @@ def test_files_make_a_session_only_when_asked(frames: Path, tmp_path: Path) -> N
     kept = leuko(tmp_path, "count", frames, "--session", "--json")
     assert counted(kept.stdout) == counted(plain.stdout)
     assert json.loads(plain.stdout)["session"] is None
-    (listed,) = newest_first(tmp_path / "sessions")
+    (listed,) = list_sessions(tmp_path / "sessions")
     assert listed.id == json.loads(kept.stdout)["session"]
     assert listed.reason == "all frames"
 
@@ -138,13 +139,13 @@ def test_files_killed_and_resumed_count_as_if_nothing_had_happened(
     with started(tmp_path / "home", *words) as run:
         after_frames(run, at)
         run.kill()
-    with read_session(newest_first(tmp_path / "home" / "sessions")[0].path) as session:
+    with read_session(list_sessions(tmp_path / "home" / "sessions")[0].path) as session:
         assert session.state == "unfinished"
         assert session.totals().frames_read >= at
     done = leuko(tmp_path / "home", "sessions", "resume", "--json")
     assert done.returncode == whole.returncode == 3, done.stderr
     assert counted(done.stdout) == counted(whole.stdout)
-    with read_session(newest_first(tmp_path / "home" / "sessions")[0].path) as session:
+    with read_session(list_sessions(tmp_path / "home" / "sessions")[0].path) as session:
         assert session.verify() == []
         assert session.state == "finished"
     again = leuko(tmp_path / "home", "sessions", "resume")
@@ -166,7 +167,7 @@ def test_a_camera_killed_and_resumed_reaches_the_same_end(tmp_path: Path) -> Non
     assert "no report" in done.stderr
     assert not result.exists()
     assert counted(done.stdout) == counted(whole.stdout)
-    states = [(listed.state, listed.frames > 1) for listed in newest_first(tmp_path / "home" / "sessions")]
+    states = [(listed.state, listed.frames > 1) for listed in list_sessions(tmp_path / "home" / "sessions")]
     assert states == [("finished", False), ("finished", True)]
 
 
@@ -179,7 +180,7 @@ def test_the_operator_ends_a_camera_count(tmp_path: Path, number: signal.Signals
     assert run.returncode == 0
     said = json.loads(out)
     assert said["stopped"] is True
-    (listed,) = newest_first(tmp_path / "sessions")
+    (listed,) = list_sessions(tmp_path / "sessions")
     assert (listed.state, listed.reason, listed.frames) == ("finished", "stopped", said["frames"]["read"])
 
 
@@ -204,7 +205,7 @@ def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -
                 heard.append(listener.recv(1000).decode())
             run.communicate(timeout=LIMIT_S)
     assert heard[:2] == ["READY=1", "WATCHDOG=1"]
-    frames = newest_first(tmp_path / "sessions")[0].frames
+    frames = list_sessions(tmp_path / "sessions")[0].frames
     assert heard[2:-1].count("WATCHDOG=1") == frames
     assert heard[-2].startswith("STATUS=")
 
@@ -237,7 +238,7 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
     said_at_last = json.loads(out)
     assert said_at_last["frames"]["read"] == 9
     assert [failed["name"] for failed in said_at_last["frames"]["failed"]] == [f"watch:{folder}#8"]
-    (listed,) = newest_first(tmp_path / "sessions")
+    (listed,) = list_sessions(tmp_path / "sessions")
     assert listed.state == "finished"
 
 
@@ -252,12 +253,12 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
     refused = leuko(tmp_path, "sessions", "resume")
     assert refused.returncode == 1
     assert "is not the one that it was begun with" in refused.stderr.splitlines()[-1]
-    (before,) = newest_first(tmp_path / "sessions")
+    (before,) = list_sessions(tmp_path / "sessions")
     assert before.state == "unfinished"
     done = leuko(tmp_path, *words, "--resume", "--until-seconds", "1")
     assert done.returncode == 0, done.stderr
     assert "not resumed" in [json.loads(line)["event"] for line in done.stderr.splitlines()]
-    new, old = newest_first(tmp_path / "sessions")
+    new, old = list_sessions(tmp_path / "sessions")
     assert (new.state, old.state, old.frames) == ("finished", "finished", before.frames)
     assert "is not the one that it was begun with" in old.reason
     with read_session(old.path) as session:
@@ -278,7 +279,7 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
         (("absent", "--operator", " "), 2, "'--operator': an empty name"),
         (("absent", "--sample", "S" * 201), 2, "'--sample': 201 letters, and 200 are the most"),
         (("--camera", "nonesuch"), 1, "no kind of camera"),
-        (("--camera", "simulate", "--profile", "absent.toml"), 1, "absent.toml: no such profile"),
+        (("--camera", "simulate", "--calibration", "absent.toml"), 1, "absent.toml: no such profile"),
         (("absent", "--bundle", "hemocytometer", "--until-halfwidth", "0.1"), 1, "no --until-halfwidth"),
     ],
 )
@@ -310,7 +311,7 @@ def test_a_camera_that_gives_no_frame_is_one_line_and_leaves_no_session(
     assert reason in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert "resume" not in done.stderr
-    assert newest_first(tmp_path / "sessions") == []
+    assert list_sessions(tmp_path / "sessions") == []
 
 
 def test_a_session_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
@@ -325,7 +326,7 @@ def test_a_session_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "sessions", home / "sessions")
         done = leuko(home, *words, *(("--bundle", name) if name else ()), "--json")
         assert done.returncode == 0, done.stderr
-        (listed,) = newest_first(home / "sessions")
+        (listed,) = list_sessions(home / "sessions")
         assert (listed.id, listed.state) == (json.loads(done.stdout)["session"], "finished")
 
 
@@ -348,10 +349,10 @@ def test_a_session_that_was_begun_otherwise_ends_with_its_results(
     with started(tmp_path, *words, "--log", "json") as run:
         after_frames(run, 2)
         run.kill()
-    (begun,) = newest_first(tmp_path / "sessions")
+    (begun,) = list_sessions(tmp_path / "sessions")
     done = leuko(tmp_path, *words, *other, "--json")
     assert done.returncode == 0, done.stderr
-    new, old = newest_first(tmp_path / "sessions")
+    new, old = list_sessions(tmp_path / "sessions")
     assert (old.id, old.state, old.frames) == (begun.id, "finished", begun.frames)
     assert (new.id, new.state) == (json.loads(done.stdout)["session"], "finished")
     why = f"{other[0]} says {other[1]}, and it was begun {before}"
@@ -375,16 +376,16 @@ def test_what_a_new_session_lacks_ends_no_old_one(tmp_path: Path) -> None:
     done = leuko(tmp_path, *words, "--bundle", "nonesuch")
     assert done.returncode == 1
     assert "no bundle nonesuch" in done.stderr.splitlines()[-1]
-    assert len(unfinished(tmp_path / "sessions")) == 1
+    assert len(unfinished_sessions(tmp_path / "sessions")) == 1
 
 
 def test_a_session_without_a_frame_is_not_gone_on_with(tmp_path: Path, frames: Path) -> None:
     with started(tmp_path, "count", frames, "--session", "--log", "json") as run:
         after_frames(run, 2)
         run.kill()
-    (path,) = unfinished(tmp_path / "sessions")
+    (path,) = unfinished_sessions(tmp_path / "sessions")
     with read_session(path) as session:
-        create(session.header, tmp_path / "sessions").close()
+        create_session(session.header, tmp_path / "sessions").close()
     done = leuko(tmp_path, "sessions", "resume", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["session"] == session.id
@@ -417,7 +418,7 @@ def test_another_number_of_files_than_at_the_beginning_is_said(
     with started(tmp_path, *words) as run:
         after_frames(run, 3)
         run.kill()
-    with read_session(unfinished(tmp_path / "sessions")[0]) as session:
+    with read_session(unfinished_sessions(tmp_path / "sessions")[0]) as session:
         before = [record.name for record in session.frames()]
     if change == "fewer":
         (tmp_path / "frames" / "frame_0008.png").unlink()
@@ -434,7 +435,7 @@ def test_another_number_of_files_than_at_the_beginning_is_said(
     said = json.loads(done.stdout)
     assert said["remarks"] == [remark]
     assert said["frames"] == {"read": now, "failed": []}
-    (listed,) = newest_first(tmp_path / "sessions")
+    (listed,) = list_sessions(tmp_path / "sessions")
     assert (listed.state, listed.frames) == ("finished", now)
     with read_session(listed.path) as session:
         assert session.finished is not None
@@ -462,7 +463,7 @@ def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(small
     assert error.startswith("Error: ")
     assert "disk is full" in error
     assert "Traceback" not in done.stderr
-    (listed,) = newest_first(small_disk / "sessions")
+    (listed,) = list_sessions(small_disk / "sessions")
     assert listed.id in hint
     assert listed.state == "unfinished"
     assert listed.frames > 0

@@ -21,7 +21,8 @@ PROLOGUE = """
     import json, sys
     from pathlib import Path
     import numpy as np
-    from edge.cameras import CameraError, CameraSettings, CameraTimeoutError, open_camera, v4l2
+    from edge.capture import CameraError, CameraSettings, CameraTimeoutError, v4l2
+from edge.run import open_camera
     v4l2.DEVICES = Path(sys.argv[1])
 
     def error(function, *words, **options):
@@ -169,7 +170,7 @@ def test_live_frames_survive_an_unplugging(library: Path, devices: Path) -> None
         import threading
         from functools import partial
         from itertools import islice
-        from edge.live import live_frames
+        from edge.capture.live import live_frames
         frames = live_frames(
             partial(open_camera, "v4l2:9", size=(640, 480)),
             stop=threading.Event(),

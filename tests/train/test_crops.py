@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.segment import Cell
+from edge.base.cell import Cell
 from train.crops import Cut, cut, empty_places
 from train.data import read_data
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge.bundle import load
+from edge.base.cell import Cell
 from edge.cli import main
-from edge.crop import crop_cells
-from edge.segment import Cell
-from edge.simulate import simulate_frame
+from edge.find.crops import crop_cells
+from edge.model.bundle import load_bundle
+from edge.simulate.scene import simulate_frame
 from train.data import Dataset
 from train.evaluate import evaluation, measure, read_wrong_labels
 from train.predict import Predictions
@@ -92,8 +92,12 @@ def test_json_on_real_files(data: Path) -> None:
     assert sum(b["cells"] for b in found["calibration"]["reliability"]) == cells
     assert found["coverage"]["curve"][-1]["coverage"] == 1
     assert found["coverage"]["curve"][-1]["accuracy"] == found["accuracy"]
-    assert found["model"] == {"kind": "bundle", "name": "phantom3 2", "sha256": load("phantom3").sha256}
-    assert found["reject"]["below"] == load("phantom3").manifest.reject_below
+    assert found["model"] == {
+        "kind": "bundle",
+        "name": "phantom3 2",
+        "sha256": load_bundle("phantom3").sha256,
+    }
+    assert found["reject"]["below"] == load_bundle("phantom3").manifest.reject_below
     assert found["notices"] == [
         "demonstration model, simulated cells",
         "only 2 groups: the intervals are likely too narrow",

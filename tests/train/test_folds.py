@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("keras", reason="needs the train extra")
 
-from edge.views import probabilities_over_views
+from edge.classify.test_time_augmentation import average_probabilities
 from tests.train.test_fit import TINY, spots
 from train.data import Dataset
 from train.fit import fit, probabilities
@@ -64,7 +64,7 @@ def test_every_crop_is_predicted_by_a_model_that_never_saw_it(tmp_path: Path) ->
         assert held_out == {path for path, part in parts.items() if part == "validation"}
     model, _, normalisation = load_run(run / "folds" / "1of2")
     first = np.flatnonzero([row["fold"] == "1" for row in rows[:18]])
-    expected = probabilities_over_views(
+    expected = average_probabilities(
         lambda crops: probabilities(model, crops, normalisation), training.crops[first], 8
     )
     found = [[float(rows[i][label]) for label in training.labels] for i in first]

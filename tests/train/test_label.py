@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks.detection import match_boxes
 from benchmarks.label_suggestions import MIXES, score
-from edge.segment import Cell
-from edge.simulate import Scene, SimulatedFrame, simulate, simulate_frame
+from edge.base.cell import Cell
+from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
+from edge.simulate.write import simulate
 from train.cli.label import PIXELS_UM, label
 from train.data import read_data
 from train.label.field import MismatchError, label_field

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.segment import HALO_UM, Cell
+from edge.base.cell import Cell
+from edge.find.segmentation import HALO_UM
 from train.label.nuclei import Nucleus, cell_diameter_um, find_nuclei, measure_nuclei, owners
 from train.label.suggest import SUGGESTED, UNSURE, suggest
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.simulate import Scene, SimulatedFrame, simulate_frame
+from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
 from train.label.field import MismatchError, label_field
 from train.label.stained import looks_stained
 

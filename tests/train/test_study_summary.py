@@ -19,12 +19,12 @@ from train.study import runs as source
 from train.study.summary import caveats, findings
 
 
-def planned(name: str, **options: Any) -> list[source.Run]:
+def planned(name: str, **options: Any) -> list[source.StudyRun]:
     given = {"recipe": recipe_of("paper"), "seeds": 3, "peer_px": None, **options}
     return source.planned(name, Path("out"), **given)
 
 
-def result(run: source.Run, accuracy: float) -> read.Result:
+def result(run: source.StudyRun, accuracy: float) -> read.Result:
     scores = Scores(
         accuracy=accuracy,
         precision={"a": 0.5, "b": None},

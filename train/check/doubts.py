@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.durable import write_atomically
+from edge.base import write_atomically
 from train.check.findings import Finding, Result
 from train.check.runs import Predictions
 

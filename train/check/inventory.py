@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import imagefile
-from edge.frames import MAX_MEGAPIXELS
+from edge.capture import MAX_MEGAPIXELS
+from edge.capture import image_file as imagefile
 from train.check.duplicates import pixel_digest, thumbnail
 from train.check.findings import Finding, Result, Status, count
 from train.data import common_pixel_um, list_data, read_grey, sample_bits, square

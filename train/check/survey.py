@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.durable import write_atomically
+from edge.base import write_atomically
 from train.check import drift, inventory, repeats
 from train.check.doubts import Doubts, check_doubts, find_doubts
 from train.check.duplicates import THUMBNAIL_PX, Repeats, clusters, find_pairs

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from edge.cli.options import FiniteRange, one_line_errors, quiet_libraries
-from edge.pixel import PIXELS_UM
+from edge.base import PIXELS_UM
+from edge.cli.errors import one_line_errors
+from edge.cli.options import FiniteRange, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, progress
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import json_option, one_line_errors, quiet_libraries
+from edge.cli.errors import one_line_errors
+from edge.cli.options import json_option, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, progress
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import NamedPath, json_option, one_line_errors, quiet_libraries
+from edge.cli.errors import one_line_errors
+from edge.cli.options import NamedPath, json_option, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, progress, require_keras
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def evaluate(
         raise click.ClickException(
             "leuko evaluate --out needs the train extra: pip install 'leuko-edge[train]'"
         )
-    from edge.runtime import RuntimeMissingError
+    from edge.classify import RuntimeMissingError
     from train.evaluate import evaluation, read_wrong_labels
     from train.predict import predict
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from edge.cli.options import FiniteRange, NamedPath, json_option, one_line_errors, quiet_libraries
+from edge.cli.errors import one_line_errors
+from edge.cli.options import FiniteRange, NamedPath, json_option, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, progress
 
 SOME_REFUSED = 3

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import FiniteRange, json_option, one_line_errors, quiet_libraries
+from edge.cli.errors import one_line_errors
+from edge.cli.options import FiniteRange, json_option, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, progress, require_keras
 from train.study import STUDIES
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
     from train.study.clock import Clock
     from train.study.results import Study
-    from train.study.runs import Run
+    from train.study.runs import StudyRun
 
 
 class _Report:
     """Tells how a study goes: bars on a terminal, else a line an epoch, both on the standard error."""
 
-    def __init__(self, bar: Progress, clock: Clock, runs: list[Run]) -> None:
+    def __init__(self, bar: Progress, clock: Clock, runs: list[StudyRun]) -> None:
         self._bar = bar
         self._clock = clock
         self._runs = runs
@@ -32,7 +33,7 @@ class _Report:
         self._whole = bar.add_task("study", total=len(runs) * runs[0].recipe.epochs, left="")
         self._task = bar.add_task("", total=None, left="")
 
-    def begin(self, run: Run, epochs_done: int) -> None:
+    def begin(self, run: StudyRun, epochs_done: int) -> None:
         self._begun += 1
         self._name = f"{run.title} seed {run.seed}"
         self._bar.reset(self._task, description=self._name, total=None)
@@ -58,7 +59,7 @@ class _Report:
                 err=True,
             )
 
-    def finished(self, run: Run) -> None:
+    def finished(self, run: StudyRun) -> None:
         self._bar.console.print(f"{run.folder} finished, {self._begun} of {len(self._runs)}", soft_wrap=True)
 
     def _whole_done(self, epochs: float) -> None:
@@ -133,7 +134,7 @@ def study(
     require_keras("study")
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
-    from edge.durable import write_atomically
+    from edge.base import write_atomically
     from train.recipe import recipe_of
     from train.report.study import as_json as summary
     from train.report.study import files

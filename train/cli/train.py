@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge.cli.options import FiniteRange, one_line_errors, quiet_libraries
+from edge.cli.errors import one_line_errors
+from edge.cli.options import FiniteRange, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, NETWORK_INPUT_PX, progress, require_extra, require_keras
 
 if TYPE_CHECKING:

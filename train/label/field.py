@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment import HALO_UM, Cell, segment
+from edge.base import Cell
+from edge.find import HALO_UM, segment
 from train.label.focus import sharpness
 from train.label.nuclei import Nucleus, find_nuclei, measure_nuclei
 from train.label.register import Shift, measure_shift, reason_to_refuse, take_off
@@ -74,7 +75,7 @@ def label_field(
     max_shift_um
         Largest shift between the two that is corrected.
     segmentation
-        Options of `edge.segment.segment`.
+        Options of `edge.find.segmentation.segment`.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment import Cell
+from edge.base import Cell
 
 FINE_UM, COARSE_UM = (0.2, 0.4), (0.8, 1.6)
 """Standard deviations of the Gaussians whose differences are the two bands."""

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.segment import HALO_UM, Cell
+from edge.base import Cell
+from edge.find import HALO_UM
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.uint8]

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from edge import __version__
-from edge.report.files import RESEARCH_USE
+from edge.base import RESEARCH_USE
 from train.crops import CROP_PX
 
 _FOLDER = Path(__file__).parent

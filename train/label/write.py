@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.crop import crop_cells
-from edge.durable import write_atomically
-from edge.frames import FailedFrame, list_files, read_frames
+from edge.base import FailedFrame, write_atomically
+from edge.capture import list_files, read_frames
+from edge.find import crop_cells
 from train.crops import CROP_PX
 from train.data import BACKGROUNDS
 from train.label.field import Field, LabelledCell, MismatchError, label_field

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.durable import write_atomically
-from edge.report.shell import matrix
+from edge.base import write_atomically
+from edge.report import confusion_table
 from train.evaluate import Evaluation, Measures
 from train.predict import Predictions
 from train.report.figure import plots, svg
@@ -96,7 +96,7 @@ def evaluation_page(
             )
         )
     sections += [
-        ("Truth and answers", matrix(found["labels"], found["confusion"])),
+        ("Truth and answers", confusion_table(found["labels"], found["confusion"])),
         ("Are the probabilities honest?", _calibration(found)),
         ("Fewer answers, better answers", _coverage(found)),
         ("The worst mistakes", _mistakes(predictions)),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.report.shell import data_uri, section, shell
+from edge.report import data_uri, page_shell, section
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,9 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str]], notices: Se
     notices
         Warnings below the heading, as plain text.
     """
-    return shell(title, lead, (section(escape(heading), body) for heading, body in sections), notices=notices)
+    return page_shell(
+        title, lead, (section(escape(heading), body) for heading, body in sections), notices=notices
+    )
 
 
 def paragraph(text: str, *, small: bool = False) -> str:

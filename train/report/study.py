@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from edge import __version__
-from edge.report.files import RESEARCH_USE
+from edge.base import RESEARCH_USE
 from train.report import page
 from train.study import figures
 from train.study.compare import Spread, spread

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from train.fit import normalised
 from train.metrics import Scores
 from train.run import finished, load_run, read_config, read_crops, read_history, read_scores
-from train.study.runs import Cost, Run
+from train.study.runs import Cost, StudyRun
 
 WITHOUT_FUSION = "ablation3"
 
@@ -30,7 +30,7 @@ class Result:
     scores : of the finished model on the validation set
     """
 
-    run: Run
+    run: StudyRun
     cost: Cost
     history: tuple[dict[str, float], ...]
     scores: Scores
@@ -71,7 +71,7 @@ class Study:
     """
 
     name: str
-    runs: Sequence[Run]
+    runs: Sequence[StudyRun]
     results: Sequence[Result]
     training: Mapping[str, int]
     validation: Mapping[str, int]
@@ -79,7 +79,7 @@ class Study:
     maps: Mapping[str, NDArray[np.float32]]
 
 
-def read_study(name: str, out: Path, runs: Sequence[Run], cost: Mapping[str, Cost], note: str) -> Study:
+def read_study(name: str, out: Path, runs: Sequence[StudyRun], cost: Mapping[str, Cost], note: str) -> Study:
     """Read what a study's folder holds of these runs; `cost` is a network's."""
     config = read_config(out)
     results = read_results(runs, cost)
@@ -102,7 +102,7 @@ def read_study(name: str, out: Path, runs: Sequence[Run], cost: Mapping[str, Cos
     )
 
 
-def read_results(runs: Iterable[Run], cost: Mapping[str, Cost]) -> list[Result]:
+def read_results(runs: Iterable[StudyRun], cost: Mapping[str, Cost]) -> list[Result]:
     """Read what the finished ones among the runs say."""
     results = []
     for run in runs:

@@ -24,7 +24,7 @@ Sets = Callable[[int], tuple[Dataset, Dataset]]
 
 
 @dataclass(frozen=True)
-class Run:
+class StudyRun:
     """One network fitted with one seed, in a run folder of its own."""
 
     network: str
@@ -53,7 +53,7 @@ class Cost:
     macs: int
 
 
-def planned(study: str, out: Path, recipe: Recipe, seeds: int, peer_px: int | None) -> list[Run]:
+def planned(study: str, out: Path, recipe: Recipe, seeds: int, peer_px: int | None) -> list[StudyRun]:
     """List the runs of a study, seed by seed, so that an unfinished one compares all networks too.
 
     Parameters
@@ -80,7 +80,7 @@ def planned(study: str, out: Path, recipe: Recipe, seeds: int, peer_px: int | No
         )
 
     return [
-        Run(name, seed, adapted(name), out / "runs" / f"{name}-s{seed}")
+        StudyRun(name, seed, adapted(name), out / "runs" / f"{name}-s{seed}")
         for seed in range(seeds)
         for name in STUDIES[study]
     ]
@@ -114,7 +114,7 @@ def open_study(study: str, out: Path, recipe: Recipe, peer_px: int | None, sets:
     open_run(out, settings, training, validation)
 
 
-def costs(runs: Iterable[Run], labels: int) -> dict[str, Cost]:
+def costs(runs: Iterable[StudyRun], labels: int) -> dict[str, Cost]:
     """Count parameters and multiply-accumulates of each network among the runs."""
     found: dict[str, Cost] = {}
     for run in runs:
@@ -125,14 +125,14 @@ def costs(runs: Iterable[Run], labels: int) -> dict[str, Cost]:
     return found
 
 
-def epochs_done(run: Run) -> list[dict[str, float]]:
+def epochs_done(run: StudyRun) -> list[dict[str, float]]:
     """Read the history of a run that may not have begun."""
     table = run.folder / "history.csv"
     return read_history(table) if table.is_file() else []
 
 
 def conduct(
-    run: Run,
+    run: StudyRun,
     sets: Sets,
     on_step: Callable[[int, int, int], None],
     on_epoch: Callable[[dict[str, float]], None],

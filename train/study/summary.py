@@ -10,7 +10,7 @@ from train.networks import NETWORKS
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study.compare import Difference, Spread, discordant, paired, spread
 from train.study.results import Result, by_network
-from train.study.runs import Cost, Run
+from train.study.runs import Cost, StudyRun
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Line:
     paper_lead : the same in the paper; None for the first network
     """
 
-    run: Run
+    run: StudyRun
     cost: Cost
     accuracy: Spread
     mean_accuracy: Spread
@@ -60,7 +60,7 @@ def _points(results: Sequence[Result]) -> dict[int, float]:
     return {result.run.seed: 100 * result.mean_accuracy for result in results}
 
 
-def caveats(study: str, runs: Sequence[Run], results: Sequence[Result]) -> list[str]:
+def caveats(study: str, runs: Sequence[StudyRun], results: Sequence[Result]) -> list[str]:
     """Say in what the study is not the paper's, and whether it is finished."""
     recipe = runs[0].recipe
     said = []

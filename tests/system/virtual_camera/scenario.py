@@ -9,10 +9,11 @@ from typing import Any
 import cv2
 import virtual_picamera2  # type: ignore[import-not-found]  # noqa: F401
 
-from edge.cameras import CameraError, list_cameras, open_camera
-from edge.cameras.picamera import PiCamera
-from edge.frames import Frame
-from edge.live import live_frames
+from edge.base.frame import Frame
+from edge.capture.camera import CameraError
+from edge.capture.live import live_frames
+from edge.capture.picamera import PiCamera
+from edge.run.cameras import list_cameras, open_camera
 
 answer: dict[str, Any] = {}
 

@@ -1,0 +1,83 @@
+"""Keys and signatures, made on a workstation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from edge.model import Signature, SignatureError, signed_statement
+
+
+def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
+    """Sign a bundle with a private key from `generate`, or any Ed25519 key in PEM.
+
+    Parameters
+    ----------
+    sha256
+        Of the bundle without its signature, in hexadecimal.
+
+    Raises
+    ------
+    SignatureError
+        If the file holds no such key, or the passphrase is missing or wrong.
+    OSError
+        If the file cannot be read.
+    """
+    try:
+        private = load_pem_private_key(key.read_bytes(), passphrase.encode() if passphrase else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        why = "the passphrase is missing or wrong, or this is no private key" if encrypted(key) else "no key"
+        raise SignatureError(f"{key}: {why}") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise SignatureError(f"{key}: not an Ed25519 key: make one with `leuko bundle keygen`")
+    public = _public_key_hex(private.public_key())
+    return Signature(public, private.sign(signed_statement(sha256)).hex())
+
+
+def encrypted(key: Path) -> bool:
+    """Say whether a private key needs a passphrase.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    return b"ENCRYPTED" in key.read_bytes()
+
+
+def generate(key: Path, passphrase: str | None = None) -> str:
+    """Write a new private key, PKCS #8 in PEM, that only its owner can read.
+
+    Returns
+    -------
+    the public key, 64 hexadecimal digits
+
+    Raises
+    ------
+    OSError
+        If the file exists, which is never overwritten, or cannot be written.
+    """
+    private = Ed25519PrivateKey.generate()
+    protection = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+    with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    return _public_key_hex(private.public_key())
+
+
+def _public_key_hex(key: Ed25519PublicKey) -> str:
+
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()

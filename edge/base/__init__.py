@@ -1,0 +1,29 @@
+"""What every room shares: frames, cells, names, files, paths and the board."""
+
+from edge.base import board
+from edge.base.atomic import replaced_atomically, write_atomically
+from edge.base.board import cores
+from edge.base.cell import Cell
+from edge.base.frame import FailedFrame, Frame
+from edge.base.names import frame_name, is_frame_file, natural_order
+from edge.base.notices import RESEARCH_USE
+from edge.base.paths import home
+from edge.base.schema import key
+from edge.base.units import PIXELS_UM
+
+__all__ = [
+    "PIXELS_UM",
+    "RESEARCH_USE",
+    "Cell",
+    "FailedFrame",
+    "Frame",
+    "board",
+    "cores",
+    "frame_name",
+    "home",
+    "is_frame_file",
+    "key",
+    "natural_order",
+    "replaced_atomically",
+    "write_atomically",
+]

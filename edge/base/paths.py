@@ -1,0 +1,37 @@
+"""Where leuko keeps its state."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+from pathlib import Path
+
+
+def home() -> Path:
+    """Folder of leuko's state: ``$LEUKO_HOME``, or ``leuko`` in the user's XDG state folder.
+
+    A relative ``$XDG_STATE_HOME`` is passed over, as XDG asks, and so is a relative or empty ``$HOME``, which
+    would mean wherever a command happens to be run: the system's list of users then says where home is.
+
+    Raises
+    ------
+    OSError
+        If nothing says where it is.
+    """
+    if named := os.environ.get("LEUKO_HOME"):
+        return Path(named)
+    state = os.environ.get("XDG_STATE_HOME", "")
+    folder = Path(state) if state.startswith("/") else _users_home() / ".local" / "state"
+    return folder / "leuko"
+
+
+def _users_home() -> Path:
+    named = Path(os.environ.get("HOME", ""))
+    try:
+        home = named if named.is_absolute() else Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a container's user without a name
+        home = named
+    if not home.is_absolute():
+        raise OSError(errno.ENOENT, "no home folder: set LEUKO_HOME to the folder of leuko's state")
+    return home

@@ -1,0 +1,37 @@
+"""Calibration of the microscope: pixel size, flat field, volume, and the file that keeps them."""
+
+from edge.calibration.file import (
+    Calibration,
+    CalibrationFileError,
+    PixelCalibration,
+    VolumeCalibration,
+    default_calibration_path,
+    read_calibration,
+    write_calibration,
+)
+from edge.calibration.flat_field import (
+    FlatFieldError,
+    estimate_illumination,
+    read_flat_field_gain,
+    write_flat_field,
+)
+from edge.calibration.pixel_size import CalibrationError, estimate_pixel_size, line_spacings
+from edge.calibration.volume import field_volume
+
+__all__ = [
+    "Calibration",
+    "CalibrationError",
+    "CalibrationFileError",
+    "FlatFieldError",
+    "PixelCalibration",
+    "VolumeCalibration",
+    "default_calibration_path",
+    "estimate_illumination",
+    "estimate_pixel_size",
+    "field_volume",
+    "line_spacings",
+    "read_calibration",
+    "read_flat_field_gain",
+    "write_calibration",
+    "write_flat_field",
+]

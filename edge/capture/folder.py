@@ -1,0 +1,138 @@
+"""``watch:FOLDER``: files that another program puts into a folder, each read once, when it is complete."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.base import FailedFrame, Frame, frame_name, is_frame_file, natural_order
+from edge.capture.camera import CameraError, CameraTimeoutError
+from edge.capture.frames import read_frames
+from edge.capture.recorded import Recorded
+
+POLL_S = 0.5
+STILL_S = 1.0
+"""A file whose size and time have not changed for so long is taken to be complete."""
+PATIENCE_S = 10.0
+"""If it cannot be read then, its writer may only have paused: it is called broken after so long."""
+
+_Stamp = tuple[int, int, int]
+"""Inode, size in bytes and modification time in ns of a file: with another one, it was written to."""
+
+
+@dataclass
+class _Waiting:
+    """A file that is not known to be complete.
+
+    Attributes
+    ----------
+    stamp, since : how it was seen, unchanged since then, s
+    failed : it could not be read so far
+    given : names of its frames that were handed on already
+    """
+
+    stamp: _Stamp
+    since: float
+    failed: bool = False
+    given: set[str] = field(default_factory=set)
+
+
+class FolderCamera(Recorded):
+    """The images and videos of a folder, those there are and those to come, not those of its subfolders.
+
+    A file is read when its size and time stand still, and what was read is dropped if they changed meanwhile.
+    One that cannot be read is tried again until it has stood still for longer. A name is taken once; whoever
+    writes slowly a format without an end mark should write elsewhere and rename into the folder.
+
+    Parameters
+    ----------
+    folder : if it vanishes, that is a `CameraError`
+    done : see `edge.run.cameras.open_camera`
+    clock, wait : monotonic time in s, and a way to let some of it pass
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        done: Collection[str] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(f"watch:{folder}")
+        self._folder = folder
+        self._done = done
+        self._clock, self._wait = clock, wait
+        self._waiting: dict[Path, _Waiting] = {}
+        self._finished: set[str] = set()
+        self._ready: list[Path] = []
+        self._frames: Iterator[Frame | FailedFrame] = iter(())
+        self._poll()
+
+    def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
+        """Give the next frame of a complete file; a folder never ends."""
+        end = self._clock() + timeout_s
+        while True:
+            frame = next(self._frames, None)
+            if frame is not None:
+                return frame
+            now = self._clock()
+            if self._ready:
+                self._frames = self._read(self._ready.pop(0))
+            elif now >= self._next_poll:
+                self._poll()
+            elif now >= end:
+                raise CameraTimeoutError(f"{self._folder}: no new file")
+            else:
+                self._wait(min(self._next_poll, end) - now)
+
+    def _poll(self) -> None:
+        """See which files there are, and which have stood still."""
+        now = self._clock()
+        self._next_poll = now + POLL_S
+        seen: dict[Path, _Waiting] = {}
+        try:
+            for path in filter(is_frame_file, self._folder.iterdir()):
+                name = frame_name(path)
+                stamp = None if name in self._finished or name in self._done else _stamp(path)
+                if stamp is None:
+                    continue
+                known = self._waiting.get(path, _Waiting(stamp, now))
+                seen[path] = known if known.stamp == stamp else _Waiting(stamp, now, given=known.given)
+        except OSError as error:
+            raise CameraError(f"{self._folder}: {(error.strerror or str(error)).lower()}") from error
+        self._waiting = seen
+        still = (
+            path
+            for path, file in seen.items()
+            if now - file.since >= (PATIENCE_S if file.failed else STILL_S)
+        )
+        self._ready = sorted(still, key=natural_order)
+
+    def _read(self, path: Path) -> Iterator[Frame | FailedFrame]:
+        """Yield the frames of a file; end early, to read it anew later, if it was not complete after all."""
+        file = self._waiting[path]
+        for frame in read_frames([path]):
+            if frame.name in self._done or frame.name in file.given:
+                continue
+            if _stamp(path) != file.stamp:
+                return
+            if isinstance(frame, FailedFrame) and self._clock() - file.since < PATIENCE_S:
+                file.failed = True
+                return
+            file.given.add(frame.name)
+            yield frame
+        self._finished.add(frame_name(path))
+        del self._waiting[path]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """See `_Stamp`; None for what is no file, or no longer there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None

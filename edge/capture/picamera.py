@@ -1,0 +1,272 @@
+"""``picamera2``: the cameras of a Raspberry Pi, through libcamera and picamera2."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.base import Frame
+from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
+from edge.capture.exposure import is_steady
+
+BUFFERS = 4
+"""Frames in the camera's own memory: one is read while others are exposed."""
+
+IN_FLIGHT = BUFFERS + 4
+"""Frames that may still show the settings of before: those queued, and those the sensor is behind."""
+
+STEADY_FRAMES = 10
+STEADY = 0.01
+"""The automatics have converged when what they chose has changed by less over so many frames."""
+
+LOCKED = 0.07
+"""Relative difference to what was asked for: a sensor counts in rows, and gain in steps of 1/16 or finer."""
+
+_GREY_FIRST = ("YUV420", "YVU420", "NV12", "NV21")
+_METADATA = {
+    "ExposureTime": "exposure_us",
+    "AnalogueGain": "gain",
+    "DigitalGain": "digital_gain",
+    "FrameDuration": "frame_duration_us",
+    "SensorTemperature": "sensor_temperature_c",
+    "LensPosition": "lens_position_dioptre",
+    "Lux": "lux",
+}
+"""What is kept of libcamera's metadata, control → name with its unit."""
+
+
+class PiCamera:
+    """A Raspberry Pi's camera; see `edge.capture.camera.Camera` for the methods.
+
+    The grey plane of a YUV 4:2:0 stream is the frame: full range, not denoised (what a Pi 5 would do by
+    mixing frames). It is copied and the buffer goes back to the camera at once.
+    """
+
+    paced = True
+
+    def __init__(
+        self, number: int = 0, *, name: str = "picamera2", size: tuple[int, int] | None = None
+    ) -> None:
+        self.name = name
+        picamera2 = _picamera2()
+        try:
+            self._camera = picamera2.Picamera2(number)
+        except (RuntimeError, IndexError) as error:
+            raise CameraError(f"{name}: {_reason(error)}") from error
+        # at the interpreter's end a camera that hangs would hang it; this one is closed by whoever opened it
+        atexit.unregister(self._camera.close)
+        self._pending: Any = None
+        self._grabbed = 0
+        try:
+            self._start(size)
+        except RuntimeError as error:
+            self.close()
+            raise CameraError(f"{name}: {_reason(error)}") from error
+        # also when stopped meanwhile: the sensor must be free for the next program
+        except BaseException:
+            self.close()
+            raise
+        # libcamera's clock begins at boot, and goes on where the time of day is set meanwhile
+        self._epoch_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def _start(self, size: tuple[int, int] | None) -> None:
+        import libcamera  # type: ignore[import-not-found]  # a Raspberry Pi's system packages have it
+
+        size = size or self._camera.sensor_resolution
+        controls = {
+            "NoiseReductionMode": libcamera.controls.draft.NoiseReductionModeEnum.Off,
+            "FrameDurationLimits": (33_333, 1_000_000),
+        }
+        self._camera.configure(
+            self._camera.create_video_configuration(
+                main={"format": "YUV420", "size": size},
+                raw=None,
+                colour_space=libcamera.ColorSpace.Sycc(),
+                buffer_count=BUFFERS,
+                controls=self._supported(controls),
+                display=None,
+                encode=None,
+            )
+        )
+        stream = self._camera.camera_configuration()["main"]
+        if stream["format"] not in _GREY_FIRST:
+            raise CameraError(f"{self.name}: gives {stream['format']}, whose first plane is not grey")
+        if tuple(stream["size"]) != tuple(size):
+            width, height = stream["size"]
+            raise CameraError(f"{self.name}: gives {width} x {height} px instead of {size[0]} x {size[1]}")
+        self._camera.start()
+
+    def settle(self, timeout_s: float) -> CameraSettings:
+        """Let libcamera's automatics converge, then hold what they chose."""
+        end = time.monotonic() + timeout_s
+        history: list[CameraSettings] = []
+        while not _converged(history):
+            late = "its exposure and white balance do not settle" if history else "no frame comes"
+            history.append(_settings(self._metadata(end, late)))
+        self.apply(history[-1], end - time.monotonic())
+        return history[-1]
+
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
+        """Lock exposure, gain and white balance."""
+        end = time.monotonic() + timeout_s
+        controls: dict[str, Any] = {}
+        # with one of the two given, libcamera goes on choosing the other
+        if settings.exposure_us is not None:
+            controls["ExposureTime"] = settings.exposure_us
+        if settings.gain is not None:
+            controls["AnalogueGain"] = settings.gain
+        if len(controls) == 2:
+            controls["AeEnable"] = False
+        if settings.colour_gains is not None:
+            controls |= {"AwbEnable": False, "ColourGains": settings.colour_gains}
+        self._camera.set_controls(self._supported(controls))
+        late = "it does not take its exposure, gain or white balance"
+        for _ in range(IN_FLIGHT):
+            self._metadata(end, late)
+        while not _is_locked(self._metadata(end, late), settings):
+            pass
+
+    def grab(self, timeout_s: float) -> Frame:
+        """Give the next frame; see `edge.capture.camera.Camera`."""
+        request = self._request(timeout_s)
+        try:
+            metadata = request.get_metadata()
+            image = _grey_plane(request)
+        finally:
+            request.release()
+        time_ns = metadata.get("SensorTimestamp", time.clock_gettime_ns(time.CLOCK_BOOTTIME)) + self._epoch_ns
+        self._grabbed += 1
+        return Frame(image, f"{self.name}#{self._grabbed - 1}", self._grabbed - 1, time_ns, _said(metadata))
+
+    def close(self) -> None:
+        """Stop the camera, whatever it still owes."""
+        # closing waits in line behind a capture that may never come
+        self._camera.cancel_all_and_flush()
+        self._camera.close()
+
+    def _request(self, timeout_s: float) -> Any:
+        """Wait for a completed request; one that did not come in time is waited for the next time."""
+        if self._pending is None:
+            self._pending = self._camera.capture_request(wait=False)
+        try:
+            request = self._camera.wait(self._pending, timeout=timeout_s)
+        except TimeoutError:
+            raise CameraTimeoutError(f"{self.name}: no frame for {timeout_s:g} s") from None
+        except RuntimeError as error:
+            raise CameraError(f"{self.name}: {_reason(error)}") from error
+        self._pending = None
+        return request
+
+    def _metadata(self, end: float, otherwise: str) -> Mapping[str, Any]:
+        """Metadata of the next frame, before a moment of the monotonic clock."""
+        left_s = end - time.monotonic()
+        try:
+            if left_s <= 0:
+                raise CameraTimeoutError
+            request = self._request(left_s)
+        except CameraTimeoutError as error:
+            raise CameraTimeoutError(f"{self.name}: {otherwise}") from error
+        metadata: Mapping[str, Any] = request.get_metadata()
+        request.release()
+        return metadata
+
+    def _supported(self, controls: Mapping[str, Any]) -> dict[str, Any]:
+        """Of these controls those that the camera has: a monochrome one balances no white."""
+        return {name: value for name, value in controls.items() if name in self._camera.camera_controls}
+
+
+def _grey_plane(request: Any) -> NDArray[np.uint8]:
+    """Copy the first plane [h, w] of a request's buffer, without the bytes that pad its rows."""
+    stream = request.config["main"]
+    width, height = stream["size"]
+    with _picamera2().MappedArray(request, "main", reshape=False, write=False) as buffer:
+        plane = buffer.array[: stream["stride"] * height]
+        if plane.size < stream["stride"] * height:
+            raise CameraError(f"the camera gave {plane.size} bytes instead of {width} x {height} px")
+        return np.array(plane.reshape(height, -1)[:, :width])
+
+
+def _settings(metadata: Mapping[str, Any]) -> CameraSettings:
+    exposure_us, gain, colour = (metadata.get(k) for k in ("ExposureTime", "AnalogueGain", "ColourGains"))
+    return CameraSettings(exposure_us, gain, None if colour is None else (colour[0], colour[1]))
+
+
+def _numbers(settings: CameraSettings) -> list[float]:
+    """What must be steady: exposure times gain, and the colour gains; 1 for what the camera does not say."""
+    return [(settings.exposure_us or 1) * (settings.gain or 1), *(settings.colour_gains or (1, 1))]
+
+
+def _converged(history: list[CameraSettings]) -> bool:
+    columns = zip(*map(_numbers, history[-STEADY_FRAMES:]), strict=True)
+    return bool(history) and all(is_steady(list(c), last=STEADY_FRAMES, tolerance=STEADY) for c in columns)
+
+
+def _is_locked(metadata: Mapping[str, Any], asked: CameraSettings) -> bool:
+    said = _settings(metadata)
+    pairs = [(said.exposure_us, asked.exposure_us), (said.gain, asked.gain)]
+    pairs += zip(said.colour_gains or (), asked.colour_gains or (), strict=False)
+    return all(now is None or then is None or abs(now - then) <= LOCKED * then for now, then in pairs)
+
+
+def _said(metadata: Mapping[str, Any]) -> dict[str, float | str]:
+    said: dict[str, float | str] = {
+        name: metadata[control] for control, name in _METADATA.items() if control in metadata
+    }
+    if "ColourGains" in metadata:
+        said["colour_gain_red"], said["colour_gain_blue"] = metadata["ColourGains"][:2]
+    return said
+
+
+def list_cameras() -> list[CameraInfo]:
+    """Find what libcamera knows, but for USB cameras, which `edge.capture.v4l2` finds.
+
+    Raises
+    ------
+    CameraError
+        Picamera2 is not there.
+    """
+    known = _picamera2().Picamera2.global_camera_info()
+    return [
+        CameraInfo(f"picamera2:{number}", str(camera.get("Model", camera["Id"])))
+        for number, camera in enumerate(known)
+        if "/usb" not in camera["Id"]
+    ]
+
+
+def _picamera2() -> Any:
+    """Import picamera2. It comes from the system's packages: pip's would miss libcamera, which has none.
+
+    Raises
+    ------
+    CameraError
+        With the command that brings it.
+    """
+    try:
+        import picamera2  # type: ignore[import-not-found]
+    except ImportError as error:
+        if sys.prefix != sys.base_prefix and Path("/usr/lib/python3/dist-packages/picamera2").exists():
+            raise CameraError(
+                "picamera2 is not seen from this environment: say include-system-site-packages = true in "
+                f"{sys.prefix}/pyvenv.cfg"
+            ) from error
+        raise CameraError("picamera2 is missing: sudo apt install python3-picamera2") from error
+    except Exception as error:  # its binary parts do not fit this environment's numpy, say
+        raise CameraError(f"picamera2 cannot be imported: {_reason(error)}") from error
+    return picamera2
+
+
+def _reason(error: BaseException) -> str:
+    """What an error and what caused it say, in one line."""
+    said = []
+    cause: BaseException | None = error
+    while cause is not None:
+        said.append(" ".join(str(cause).split()).rstrip("."))
+        cause = cause.__cause__
+    return ": ".join(said)

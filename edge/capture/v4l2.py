@@ -1,0 +1,197 @@
+"""``v4l2:N``: USB cameras and whatever else is ``/dev/videoN``, through OpenCV."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.base import Frame
+from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
+from edge.capture.exposure import clear_field, converge
+from edge.capture.frames import to_grey
+
+DEVICES = Path("/dev")
+
+WAIT_S = 1
+"""How long OpenCV waits for a frame; it takes whole seconds only, 10 if it is not told."""
+
+IN_FLIGHT = 5
+"""Frames that may still have been exposed with the settings of before: OpenCV's four buffers, and one."""
+
+MANUAL = 1
+"""V4L2_EXPOSURE_MANUAL: the camera leaves its exposure alone."""
+
+_EXPOSURE_UNIT_US = 100  # of V4L2_CID_EXPOSURE_ABSOLUTE
+_LARGEST = (10_000, 10_000)  # drivers answer with the nearest size that they have
+
+_VIDIOC_QUERYCAP = 0x80685600
+_CAPABILITY = struct.Struct("16s32s32sIII12x")  # struct v4l2_capability
+_VIDEO_CAPTURE = 0x1
+_HAS_DEVICE_CAPS = 0x80000000
+# nodes of a Raspberry Pi's own cameras: raw sensor data, which libcamera turns into pictures
+_RAW_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "pispbe")
+
+
+class V4l2Camera:
+    """A V4L2 camera; see `edge.capture.camera.Camera` for the methods.
+
+    Gain is the driver's own number, and stays as it is unless it is set. White balance is locked as it is.
+    """
+
+    paced = True
+
+    def __init__(self, number: int, *, size: tuple[int, int] | None = None) -> None:
+        self.name = f"v4l2:{number}"
+        self._device = DEVICES / f"video{number}"
+        # read by OpenCV when it first waits
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(WAIT_S))
+        self._capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
+        if not self._capture.isOpened():
+            raise CameraError(f"{self.name}: {self._device} is not there, in use, or not a camera")
+        width, height = size or _LARGEST
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        given = tuple(
+            int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if size is not None and given != size:
+            self.close()
+            raise CameraError(f"{self.name}: gives {given[0]} x {given[1]} px instead of {width} x {height}")
+        self._exposure_given = False
+        self._grabbed = 0
+        self._epoch_ns = time.time_ns() - time.monotonic_ns()
+
+    def settle(self, timeout_s: float) -> CameraSettings:
+        """Expose the clear field to its grey level, and lock exposure and white balance."""
+        end = time.monotonic() + timeout_s
+
+        def measure(exposure_us: float) -> tuple[float, float]:
+            self._set_exposure(exposure_us)
+            self._skip(IN_FLIGHT, end)
+            return self._exposure_us() or exposure_us, clear_field(self._retrieve())
+
+        self._capture.set(cv2.CAP_PROP_AUTO_WB, 1)
+        exposure_us = self._exposure_us()
+        if self._exposure_given or exposure_us is None:
+            self._skip(IN_FLIGHT, end)
+        else:
+            self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
+            converge(measure, exposure_us)
+        self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+        return CameraSettings(self._exposure_us(), self._get(cv2.CAP_PROP_GAIN))
+
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
+        """Lock exposure and gain; colour gains are nothing that V4L2 knows."""
+        if settings.colour_gains is not None:
+            raise CameraError(f"{self.name}: colour gains cannot be set")
+        if settings.exposure_us is not None:
+            self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, MANUAL)
+            self._set_exposure(settings.exposure_us)
+            self._exposure_given = True
+        if settings.gain is not None and not self._capture.set(cv2.CAP_PROP_GAIN, settings.gain):
+            raise CameraError(f"{self.name}: its gain cannot be set to {settings.gain:g}")
+        self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+        self._skip(IN_FLIGHT, time.monotonic() + timeout_s)
+
+    def grab(self, timeout_s: float) -> Frame:
+        """Give the next frame; a wait that has begun lasts up to `WAIT_S`, whatever the timeout."""
+        self._wait(timeout_s)
+        exposed_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)  # on the monotonic clock; 0 of a driver without
+        time_ns = self._epoch_ns + (round(exposed_ms * 1e6) if exposed_ms > 0 else time.monotonic_ns())
+        image = self._retrieve()
+        self._grabbed += 1
+        index = self._grabbed - 1
+        return Frame(image, f"{self.name}#{index}", index, time_ns, self._said())
+
+    def close(self) -> None:
+        """Give the device back."""
+        self._capture.release()
+
+    def _wait(self, timeout_s: float) -> None:
+        """Wait for a frame, not yet decoded."""
+        begun = time.monotonic()
+        end = begun + timeout_s
+        while not self._capture.grab():
+            now = time.monotonic()
+            if now - begun < WAIT_S / 2 or not self._device.exists():
+                raise CameraError(f"{self.name}: gives no more frames; unplugged?")
+            if now >= end:
+                raise CameraTimeoutError(f"{self.name}: no frame for {timeout_s:g} s")
+            begun = now
+
+    def _retrieve(self) -> NDArray[np.uint8]:
+        """Decode the frame that was waited for last, to grey."""
+        try:
+            found, image = self._capture.retrieve()
+        except cv2.error:
+            found = False
+        if not found:
+            raise CameraError(f"{self.name}: a frame was damaged on its way")
+        return to_grey(image)
+
+    def _skip(self, frames: int, end: float) -> None:
+        """Let frames pass, before a moment of the monotonic clock."""
+        for _ in range(frames):
+            if time.monotonic() >= end:
+                raise CameraTimeoutError(f"{self.name}: does not settle in time")
+            self._wait(end - time.monotonic())
+
+    def _get(self, control: int) -> float | None:
+        """Value of a control, None where the camera has no such control."""
+        value = self._capture.get(control)
+        return None if value == -1 else value
+
+    def _exposure_us(self) -> int | None:
+        value = self._get(cv2.CAP_PROP_EXPOSURE)
+        return None if value is None else round(value * _EXPOSURE_UNIT_US)
+
+    def _set_exposure(self, exposure_us: float) -> None:
+        if not self._capture.set(cv2.CAP_PROP_EXPOSURE, max(1, round(exposure_us / _EXPOSURE_UNIT_US))):
+            raise CameraError(f"{self.name}: its exposure cannot be set to {exposure_us:.0f} µs")
+
+    def _said(self) -> dict[str, float | str]:
+        said = {
+            "exposure_us": self._exposure_us(),
+            "gain": self._get(cv2.CAP_PROP_GAIN),
+            "white_balance_k": self._get(cv2.CAP_PROP_WB_TEMPERATURE),
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+
+def list_cameras() -> list[CameraInfo]:
+    """Find the V4L2 devices that capture pictures."""
+    devices = sorted(
+        (int(found[1]), path)
+        for path in DEVICES.glob("video*")
+        if (found := re.fullmatch("video([0-9]+)", path.name))
+    )
+    said = ((number, _description(path)) for number, path in devices)
+    return [
+        CameraInfo(f"v4l2:{number}", description) for number, description in said if description is not None
+    ]
+
+
+def _description(device: Path) -> str | None:
+    """What a device says of itself (VIDIOC_QUERYCAP); None unless it captures pictures."""
+    try:
+        descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        return f"{device} cannot be opened: {error.strerror}"
+    try:
+        answer = fcntl.ioctl(descriptor, _VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    driver, card, _, _, of_all, of_this = _CAPABILITY.unpack(answer)
+    captures = (of_this if of_all & _HAS_DEVICE_CAPS else of_all) & _VIDEO_CAPTURE
+    words = [text.split(b"\0")[0].decode(errors="replace") for text in (card, driver)]
+    return f"{words[0]} ({words[1]})" if captures and not words[1].startswith(_RAW_DRIVERS) else None

@@ -1,0 +1,67 @@
+"""Whether a crop looks like those that a network was trained on: cells of other kinds and instruments do not.
+
+A network's own outputs tell little of what it never saw: it is sure of spheres and of noise alike. Six
+numbers of the crop itself, how strong its detail is at four scales and how dark and bright it gets, tell more
+(`benchmarks.strangers` compares them), and cost a fraction of the network.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.find import grey_quantiles, level
+from edge.model import OCTAVES, STATISTICS, OutOfDistributionModel
+
+SIDE_PX = 100
+"""Crops are reduced to this side first: the finest detail that counts is then some four crop pixels wide."""
+
+_BACKGROUND = 128
+_FLOOR_GREY = 0.1
+"""Added to a detail before its logarithm: less is rounding."""
+
+
+def crop_statistics(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Detail at four scales and extremes of the levelled crops, float64 [n, 6].
+
+    The logarithm of the standard deviation of each level of a Laplacian pyramid (Burt and Adelson, IEEE
+    Trans. Commun. 31:532, 1983) in the middle half of the crop, where the cell is, and the 1st and 99th
+    percentile of the grey values, relative to the median.
+
+    Parameters
+    ----------
+    crops : uint8 [n, side, side]
+    """
+    rows = np.empty((len(crops), STATISTICS))
+    for row, crop in zip(rows, level(crops, _BACKGROUND), strict=True):
+        small = np.asarray(cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)
+        row[OCTAVES:] = grey_quantiles(small, (0.01, 0.99)) / _BACKGROUND
+        fine = small.astype(np.float32)
+        for octave in range(OCTAVES):
+            coarse = cv2.pyrDown(fine)
+            side = fine.shape[0]
+            detail = fine - cv2.pyrUp(coarse, dstsize=(side, side))
+            middle = slice(side // 4, side - side // 4)
+            row[octave] = np.log(detail[middle, middle].std() + _FLOOR_GREY)
+            fine = np.asarray(coarse, np.float32)
+    return rows
+
+
+def out_of_distribution_score(
+    crops: NDArray[np.uint8], typical: OutOfDistributionModel
+) -> NDArray[np.float64]:
+    """Return the Mahalanobis distance of each crop's statistics from the training crops', float64 [n].
+
+    The larger, the less like the training crops. As an out-of-distribution score it is that of Lee et al.
+    (NeurIPS 2018) with the crop's own statistics for features and one Gaussian for all classes.
+
+    Parameters
+    ----------
+    crops : uint8 [n, side, side]
+    typical : from `fit`
+    """
+    away = crop_statistics(crops) - np.array(typical.mean)
+    squared = np.einsum("ni,ij,nj->n", away, np.array(typical.precision), away)
+    distance: NDArray[np.float64] = np.sqrt(np.maximum(squared, 0))
+    return distance

@@ -1,0 +1,107 @@
+"""LiteRT and tflite-runtime behind one small interface."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# in order of preference: LiteRT runs int8 through XNNPACK, 5 times as fast on the same CPU
+RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+_DISTRIBUTIONS = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
+
+
+class RuntimeMissingError(RuntimeError):
+    """No runtime is installed, or the one asked for is not."""
+
+
+def installed_runtimes() -> list[str]:
+    """Installed runtimes, the preferred one first; nothing is imported but the parent packages."""
+    return [name for name, module in RUNTIMES.items() if importlib.util.find_spec(module.split(".")[0])]
+
+
+def runtime_version(runtime: str) -> str:
+    """Version of an installed runtime."""
+    return importlib.metadata.version(_DISTRIBUTIONS[runtime])
+
+
+class Model:
+    """A flatbuffer in an interpreter.
+
+    Parameters
+    ----------
+    flatbuffer : a checked model; an interpreter may crash the process on a damaged one
+    runtime : a key of `RUNTIMES`, by default the first that is installed
+    threads : the interpreter's own
+    dtype : of the input and the output: int8, or float32 of a network that was not quantised
+
+    Raises
+    ------
+    RuntimeMissingError
+        If there is no such runtime.
+    ValueError
+        If the interpreter refuses the model, or it is of another `dtype`.
+    """
+
+    def __init__(
+        self,
+        flatbuffer: bytes,
+        runtime: str | None = None,
+        threads: int = 1,
+        dtype: type[np.generic] = np.int8,
+    ) -> None:
+        available = installed_runtimes()
+        if not available:
+            raise RuntimeMissingError("no TFLite runtime: pip install ai-edge-litert")
+        self.runtime = runtime or available[0]
+        if self.runtime not in available:
+            raise RuntimeMissingError(f"no runtime {self.runtime}: installed is {', '.join(available)}")
+        module = importlib.import_module(RUNTIMES[self.runtime])
+        try:
+            self._interpreter: Any = module.Interpreter(model_content=flatbuffer, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"{self.runtime} refuses the model: {reason}") from error
+        (self._input,) = self._interpreter.get_input_details()
+        (self._output,) = self._interpreter.get_output_details()
+        if self._input["dtype"] is not dtype or self._output["dtype"] is not dtype:
+            raise ValueError(f"the model is not {dtype.__name__} in and out")
+        self._batch = int(self._input["shape"][0])
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch."""
+        return tuple(int(n) for n in self._input["shape"][1:])
+
+    @property
+    def labels(self) -> int:
+        """Numbers that come out for one input."""
+        return int(np.prod(self._output["shape"][1:]))
+
+    @property
+    def input_quantisation(self) -> tuple[float, int]:
+        """Scale and zero point of the input."""
+        scale, zero_point = self._input["quantization"]
+        return float(scale), int(zero_point)
+
+    @property
+    def output_quantisation(self) -> tuple[float, int]:
+        """Scale and zero point of the output."""
+        scale, zero_point = self._output["quantization"]
+        return float(scale), int(zero_point)
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Outputs [n, labels] of inputs [n, height, width, channels], both of the model's dtype."""
+        if len(batch) != self._batch:
+            self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
+            self._interpreter.allocate_tensors()
+            self._batch = len(batch)
+        self._interpreter.set_tensor(self._input["index"], batch)
+        self._interpreter.invoke()
+        output: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])
+        return output.reshape(len(batch), -1)

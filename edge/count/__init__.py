@@ -1,0 +1,31 @@
+"""Tally labels, and state intervals, corrections and concentrations."""
+
+from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVolume, estimate_concentration
+from edge.count.correction import Correction, correct_counts
+from edge.count.counted_frame import CountedFrame
+from edge.count.intervals import Estimate, clopper_pearson
+from edge.count.prevalence import estimate_prevalence
+from edge.count.result import LEUKOCYTES, CountResult
+from edge.count.stop_rule import CAMERA_CELLS, StopRule
+from edge.count.tally import Tally, tally_labels
+from edge.count.totals import Totals
+
+__all__ = [
+    "CAMERA_CELLS",
+    "CONCENTRATION_METHOD",
+    "LEUKOCYTES",
+    "MAX_RELATIVE",
+    "Correction",
+    "CountResult",
+    "CountedFrame",
+    "Estimate",
+    "FieldVolume",
+    "StopRule",
+    "Tally",
+    "Totals",
+    "clopper_pearson",
+    "correct_counts",
+    "estimate_concentration",
+    "estimate_prevalence",
+    "tally_labels",
+]

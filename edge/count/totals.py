@@ -1,0 +1,112 @@
+"""What a count adds up to, brought up to date frame by frame."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from edge.base import FailedFrame
+from edge.classify import REJECTED, most_probable_labels
+from edge.count.concentration import in_field
+from edge.count.counted_frame import CountedFrame
+from edge.count.tally import Tally, tally_labels
+from edge.model import Manifest
+from edge.track import TrackedCells
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a measure ran over the frames."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Totals:
+    """What was counted so far; memory grows by some bytes a frame, and a cell where each is counted once.
+
+    Parameters
+    ----------
+    manifest : of the bundle that counts
+    each_once : cells are followed, and each gets one label from all its detections
+    field_px : width and height of the frames, if the cells whose middle lies in a frame are to be counted
+
+    Attributes
+    ----------
+    hashes : SHA-256 of each frame read
+    failed : files and pages that could not be read
+    out : name of each frame that is beyond a limit of quality, and the limits, in words
+    detections : cells found in all frames, those seen before too
+    inside : label → cells whose middle lies in their frame
+    """
+
+    def __init__(
+        self, manifest: Manifest, *, each_once: bool = False, field_px: tuple[int, int] | None = None
+    ) -> None:
+        self._manifest = manifest
+        self._seen = TrackedCells(manifest.labels, manifest.reject_below) if each_once else None
+        self._field_px = field_px
+        self._assigned: Counter[str] = Counter()
+        self._likeliest: Counter[str] = Counter()
+        self._quality: dict[str, list[float]] = {}
+        self.hashes: list[str] = []
+        self.failed: list[FailedFrame] = []
+        self.out: list[tuple[str, tuple[str, ...]]] = []
+        self.detections = 0
+        self.inside: Counter[str] = Counter()
+
+    def add(self, result: CountedFrame | FailedFrame) -> None:
+        """Add a frame."""
+        if isinstance(result, FailedFrame):
+            self.failed.append(result)
+            return
+        self.hashes.append(result.sha256)
+        self.detections += len(result.cells)
+        if self._seen is not None and result.track_ids is not None:
+            border = [cell.border for cell in result.cells]
+            self._seen.add(result.track_ids, result.probabilities, border, self._known(result))
+        else:
+            self._assigned.update(result.assigned)
+            self._likeliest.update(most_probable_labels(result.probabilities, self._manifest.labels))
+        if self._field_px is not None:
+            middles = in_field(result.cells, *self._field_px)
+            self.inside.update(label for label, here in zip(result.assigned, middles, strict=True) if here)
+        if result.breaches:
+            self.out.append((result.frame.name, result.breaches))
+        for measure, value in asdict(result.quality).items() if result.quality else ():
+            if value is not None:
+                self._quality.setdefault(measure, []).append(value)
+
+    def _known(self, result: CountedFrame) -> list[bool]:
+        """Tell which cells were not rejected as strangers; a session's record tells no more than this."""
+        return [
+            label != REJECTED or bool(row.max() < self._manifest.reject_below)
+            for label, row in zip(result.assigned, result.probabilities, strict=True)
+        ]
+
+    @property
+    def answers(self) -> Mapping[str, int]:
+        """Label → cells whose most probable label it is, the rejected ones too."""
+        return self._likeliest if self._seen is None else self._seen.likeliest
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a camera gave and nobody could count in time."""
+        return int(sum(self._quality.get("dropped_before", ())))
+
+    def spreads(self) -> dict[str, Spread]:
+        """Tell how each measure of quality ran over the frames."""
+        return {
+            name: Spread(float(np.median(values)), min(values), max(values))
+            for name, values in self._quality.items()
+        }
+
+    def tally(self) -> Tally:
+        """State what was counted."""
+        counts = self._assigned if self._seen is None else self._seen.counts
+        manifest = self._manifest
+        return tally_labels(manifest.labels, manifest.counted, counts, len(self.hashes), self.failed)

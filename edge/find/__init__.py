@@ -1,0 +1,28 @@
+"""Find the cells of a frame, cut them out, and measure the frame's quality."""
+
+from edge.find.crops import SCALE_TOLERANCE, Normalisation, crop_cells, crop_scale, grey_quantiles, level
+from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
+from edge.find.quality import Quality, QualityLimits, breaches, focus, light, measure_quality
+from edge.find.segmentation import DEFAULT_PIXEL_UM, HALO_UM, reduced, segment
+
+__all__ = [
+    "DEFAULT_PIXEL_UM",
+    "HALO_UM",
+    "SCALE_TOLERANCE",
+    "Map",
+    "Normalisation",
+    "Quality",
+    "QualityLimits",
+    "breaches",
+    "crop_cells",
+    "crop_scale",
+    "divide_flat_field",
+    "flat_field_gain",
+    "focus",
+    "grey_quantiles",
+    "level",
+    "light",
+    "measure_quality",
+    "reduced",
+    "segment",
+]

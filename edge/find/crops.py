@@ -1,0 +1,133 @@
+"""Square crops around cells, at the scale and of the size that a network was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.base import Cell
+
+SCALE_TOLERANCE = 0.02
+"""Pixel sizes that differ by no more than this are taken as equal: cells of one kind differ by more."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How a grey crop becomes a network's input: levelled, then scale · grey + offset.
+
+    Attributes
+    ----------
+    background : grey level that the crop's median is brought to by a factor, so that neither the lamp nor the
+        fall-off towards the corners of a field matters; 0 leaves the light as it is
+    scale, offset : the network sees scale · grey + offset
+    """
+
+    background: int
+    scale: float
+    offset: float
+
+
+def level(crops: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
+    """Bring each crop's median to the grey level `background`, or leave the crops for 0.
+
+    Parameters
+    ----------
+    crops : uint8 [n, side, side]
+
+    Returns
+    -------
+    uint8 [n, side, side]
+    """
+    if not background:
+        return crops
+    levelled = np.empty_like(crops)
+    for crop, out in zip(crops, levelled, strict=True):
+        factor = background / max(1.0, float(grey_quantiles(crop, (0.5,))[0]))
+        table = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
+        out[:] = cv2.LUT(crop, table)
+    return levelled
+
+
+def grey_quantiles(image: NDArray[np.uint8], shares: Sequence[float]) -> NDArray[np.float64]:
+    """Quantiles of the grey levels of an image uint8 [h, w], interpolated as NumPy does, float64 [shares].
+
+    From the histogram, ten times as fast as from the pixels.
+    """
+    below = np.cumsum(cv2.calcHist([image], [0], None, [256], [0, 256]))
+    places = np.asarray(shares) * (image.size - 1)
+    low, high = (np.searchsorted(below, end(places), side="right") for end in (np.floor, np.ceil))
+    return np.asarray(low + (high - low) * (places % 1), np.float64)
+
+
+def crop_scale(frame_pixel_um: float, bundle_pixel_um: float) -> float:
+    """Frame pixels that one crop pixel spans; 1.0 when the two pixel sizes differ by at most 2 %.
+
+    Raises
+    ------
+    ValueError
+        If a pixel size is not a positive finite number.
+    """
+    for name, value in (("frame", frame_pixel_um), ("bundle", bundle_pixel_um)):
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"the {name}'s pixel size must be positive, not {value} µm")
+    scale = bundle_pixel_um / frame_pixel_um
+    return 1.0 if abs(scale - 1) <= SCALE_TOLERANCE else scale
+
+
+def crop_cells(
+    image: NDArray[np.uint8], cells: Sequence[Cell], *, size_px: int = 200, scale: float = 1.0
+) -> NDArray[np.uint8]:
+    """Cut a square around the centre of each cell's box.
+
+    Parameters
+    ----------
+    image : uint8 [h, w], grey
+    cells : boxes in pixels of the image
+    size_px : side of a crop
+    scale : image pixels that one crop pixel spans: above 1 the crop is an area mean, below 1 interpolated
+        linearly, at 1 an exact copy
+
+    Returns
+    -------
+    uint8 [n, size_px, size_px]
+        Beyond its edges the image continues as its mirror image (the edge pixel is not repeated).
+
+    Raises
+    ------
+    ValueError
+        If the image is empty or not grey uint8, or the size or the scale is not positive.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"crops need a grey uint8 image [h, w], not {image.dtype} {list(image.shape)}")
+    if size_px < 1 or not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"crops need a positive size and scale, not {size_px} px and {scale}")
+    side = max(1, round(size_px * scale))
+    crops = np.empty((len(cells), size_px, size_px), np.uint8)
+    for crop, cell in zip(crops, cells, strict=True):
+        window = _window(image, cell.y + (cell.height - side) // 2, cell.x + (cell.width - side) // 2, side)
+        if side == size_px:
+            crop[:] = window
+        else:
+            method = cv2.INTER_AREA if side > size_px else cv2.INTER_LINEAR
+            crop[:] = cv2.resize(window, (size_px, size_px), interpolation=method)
+    return crops
+
+
+def _window(image: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:
+    """Cut a square out, mirrored where it reaches beyond the image."""
+    if 0 <= top <= image.shape[0] - side and 0 <= left <= image.shape[1] - side:
+        return image[top : top + side, left : left + side]
+    rows, columns = _mirrored(top, side, image.shape[0]), _mirrored(left, side, image.shape[1])
+    mirrored: NDArray[np.uint8] = image[rows[:, None], columns]
+    return mirrored
+
+
+def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:
+    """Indices start ... start + count - 1 folded into 0 ... length - 1."""
+    period = max(1, 2 * (length - 1))
+    phase = np.arange(start, start + count, dtype=np.intp) % period
+    return np.minimum(phase, period - phase) if length > 1 else np.zeros(count, np.intp)

@@ -1,0 +1,54 @@
+"""The bundle: one checked file that holds a network and all that is known of it."""
+
+from edge.model import signature
+from edge.model.bundle import (
+    Bundle,
+    BundleError,
+    load_bundle,
+    locate_bundle,
+    refusal_reason,
+    shipped_bundles,
+    write_bundle,
+)
+from edge.model.manifest import (
+    OCTAVES,
+    OUT_OF_DISTRIBUTION,
+    STATISTICS,
+    TEST_TIME_VIEWS,
+    Manifest,
+    OutOfDistributionModel,
+    Parity,
+    Quantisation,
+    Rejection,
+    RepresentativeSet,
+    TrainingData,
+)
+from edge.model.signature import Signature, SignatureError, signed_statement
+from edge.model.trusted_keys import TrustSettings, read_trust_settings
+
+__all__ = [
+    "OCTAVES",
+    "OUT_OF_DISTRIBUTION",
+    "STATISTICS",
+    "TEST_TIME_VIEWS",
+    "Bundle",
+    "BundleError",
+    "Manifest",
+    "OutOfDistributionModel",
+    "Parity",
+    "Quantisation",
+    "Rejection",
+    "RepresentativeSet",
+    "Signature",
+    "SignatureError",
+    "TrainingData",
+    "TrustSettings",
+    "load_bundle",
+    "locate_bundle",
+    "read_trust_settings",
+    "refusal_reason",
+    "shipped_bundles",
+    "signature",
+    "signed_statement",
+    "write_bundle",
+]

@@ -1,0 +1,229 @@
+"""A session as files that other programs read: CSV, JSON, and FCS for flow cytometry software."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import math
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from edge.base import RESEARCH_USE, replaced_atomically
+from edge.classify import REJECTED
+from edge.report.files import CELL_COLUMNS
+from edge.session import FrameRecord, StoredSession
+
+EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
+    "csv": ("cells.csv", "frames.csv"),
+    "json": ("session.json",),
+    "fcs": ("cells.fcs",),
+}
+"""Format → the files that it makes."""
+
+SESSION_CELL_COLUMNS = ("frame_index", "area_px", "border", "touching", "track_id")
+"""What ``cells.csv`` has beyond a report's, before a column ``p_LABEL`` a label."""
+
+FRAME_COLUMNS = (
+    *("frame_index", "frame", "time_ns", "sha256", "failed", "cells", "dropped_before", "breaches"),
+)
+"""Of ``frames.csv``, before a column a setting and a quality that any frame has."""
+
+UNKNOWN = -1
+"""Identity or area, in FCS, of a cell that has none."""
+
+
+def export_session(
+    session: StoredSession, folder: Path, formats: Sequence[str], *, replace: bool = False
+) -> list[Path]:
+    """Write a session in the formats named; nothing of what it holds becomes a file's name.
+
+    Parameters
+    ----------
+    session : may be unfinished, and even be written meanwhile: all files then show the same moment
+    folder : made if it does not exist
+    formats : keys of `FORMATS`
+    replace : whether earlier files give way
+
+    Returns
+    -------
+    paths of the files written, each whole or not at all
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file of one of the names and `replace` is not set; nothing is written then.
+    OSError
+        If they cannot be written.
+    edge.session.SessionError
+        If the session cannot be read on.
+    """
+    paths = [folder / name for one in formats for name in EXPORT_FORMATS[one]]
+    for path in paths:
+        if not replace and path.exists():
+            raise FileExistsError(errno.EEXIST, "exists; --force replaces it", str(path))
+    folder.mkdir(parents=True, exist_ok=True)
+    with session.snapshot():
+        for path in paths:
+            with replaced_atomically(path) as file:
+                _WRITERS[path.name](session, file)
+    return paths
+
+
+def described(session: StoredSession) -> dict[str, Any]:
+    """State a session without its records, as JSON can hold it."""
+    header, finished, totals = session.header, session.finished, session.totals()
+    return {
+        "id": session.id,
+        "state": session.state,
+        "header": asdict(header) | {"started": header.started.isoformat()},
+        "finished": None if finished is None else asdict(finished) | {"ended": finished.ended.isoformat()},
+        "totals": asdict(totals) | {"cells": totals.cells},
+        "last_hash": session.last_hash,
+        "use": RESEARCH_USE,
+    }
+
+
+def _write_cells_csv(session: StoredSession, file: BinaryIO) -> None:
+    labels = session.header.labels
+    with _as_text(file) as text:
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow((*CELL_COLUMNS, *SESSION_CELL_COLUMNS, *(f"p_{label}" for label in labels)))
+        for frame in session.frames():
+            for cell in frame.cells:
+                rows.writerow(
+                    (
+                        *(frame.name, cell.x, cell.y, cell.width, cell.height, cell.label),
+                        f"{max(cell.probabilities):.4f}",
+                        *(frame.index, cell.area_px, int(cell.border), int(cell.touching), cell.track_id),
+                        *(f"{p:.6f}" for p in cell.probabilities),
+                    )
+                )
+
+
+def _write_frames_csv(session: StoredSession, file: BinaryIO) -> None:
+    settings = sorted({name for frame in session.frames() for name in frame.settings})
+    quality = sorted({name for frame in session.frames() for name in frame.quality})
+    with _as_text(file) as text:
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(
+            (
+                *FRAME_COLUMNS,
+                *(f"settings.{name}" for name in settings),
+                *(f"quality.{name}" for name in quality),
+            )
+        )
+        for frame in session.frames():
+            rows.writerow(
+                (
+                    *(frame.index, frame.name, frame.time_ns, frame.sha256, frame.failed, len(frame.cells)),
+                    *(frame.dropped_before, "; ".join(frame.breaches)),
+                    *(frame.settings.get(name) for name in settings),
+                    *(frame.quality.get(name) for name in quality),
+                )
+            )
+
+
+def _write_json(session: StoredSession, file: BinaryIO) -> None:
+    """One object: what `described` says, and ``frames``, a line each."""
+    with _as_text(file) as text:
+        text.write(json.dumps(described(session))[:-1] + ', "frames": [')
+        separator = "\n"
+        for frame in session.frames():
+            text.write(separator + json.dumps(_said(frame)))
+            separator = ",\n"
+        text.write("\n]}\n")
+
+
+def _said(frame: FrameRecord) -> dict[str, Any]:
+    """A record without blobs."""
+    said = asdict(frame)
+    del said["tracker_state"]
+    for cell in said["cells"]:
+        del cell["crop_png"]
+    return said
+
+
+def _write_fcs(session: StoredSession, file: BinaryIO) -> None:
+    """One event a cell (FCS 3.1, Spidlen et al., Cytometry A 77:97 (2010)): 32-bit floats, list mode."""
+    import flowio  # type: ignore[import-untyped]
+
+    labels = session.header.labels
+    with_area = any(cell.area_px is not None for frame in session.frames() for cell in frame.cells)
+    channels = [
+        *("frame", "x", "y", "width", "height"),
+        *(["area_px"] if with_area else []),
+        "label",
+        *(f"p_{label}".replace(",", ";") for label in labels),  # a comma may not be in a channel's name
+        *("border", "touching", "track_id"),
+    ]
+    events = array("f")
+    for frame in session.frames():
+        for cell in frame.cells:
+            events.extend((frame.index, cell.x, cell.y, cell.width, cell.height))
+            if with_area:
+                events.append(UNKNOWN if cell.area_px is None else cell.area_px)
+            events.append(labels.index(cell.label) if cell.label in labels else len(labels))
+            events.extend(cell.probabilities)
+            track_id = UNKNOWN if cell.track_id is None else cell.track_id
+            events.extend((cell.border, cell.touching, track_id))
+    ranges = {
+        f"p{k + 1}r": str(math.ceil(max(events[k :: len(channels)], default=0)) + 1)
+        for k in range(len(channels))
+    }
+    flowio.create_fcs(file, events, channels, metadata_dict=ranges | _keywords(session))
+
+
+def _keywords(session: StoredSession) -> dict[str, str]:
+    header, finished = session.header, session.finished
+    said = {
+        "$SMNO": header.sample_id,
+        "$OP": header.operator,
+        "$CYT": header.software,
+        "$COM": RESEARCH_USE,
+        "$DATE": header.started.astimezone(UTC).strftime("%d-%b-%Y").upper(),
+        "$BTIM": _clock(header.started),
+        "$ETIM": _clock(finished.ended) if finished else "",
+        "LEUKO_SESSION": session.id,
+        "LEUKO_STATE": session.state,
+        "LEUKO_HASH": session.last_hash,
+        "LEUKO_BUNDLE": header.bundle,
+        "LEUKO_BUNDLE_SHA256": header.bundle_sha256,
+        "LEUKO_PROFILE_SHA256": header.calibration_sha256 or "",
+        "LEUKO_COUNTED": ", ".join(header.counted),
+        **{f"LEUKO_LABEL_{k}": label for k, label in enumerate((*header.labels, REJECTED))},
+    }
+    return {keyword: _value(text) for keyword, text in said.items() if text}
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def _value(text: str) -> str:
+    """A keyword's value: text, neither beginning nor ending with the delimiter, which could not be told."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return f" {text} " if text.startswith("/") or text.endswith("/") else text
+
+
+@contextmanager
+def _as_text(file: BinaryIO) -> Iterator[TextIO]:
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()
+
+
+_WRITERS: Mapping[str, Callable[[StoredSession, BinaryIO], None]] = {
+    "cells.csv": _write_cells_csv,
+    "frames.csv": _write_frames_csv,
+    "session.json": _write_json,
+    "cells.fcs": _write_fcs,
+}

@@ -1,0 +1,307 @@
+"""What stands between this device and a count: each check says what it found and what to do about it.
+
+Every check runs in a process of its own, for a bounded time: a disk that hangs or a runtime that crashes
+must not take the others along.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from edge.base import board, home, write_atomically
+from edge.calibration import CalibrationFileError, read_calibration, read_flat_field_gain
+from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
+from edge.model import BundleError, load_bundle, shipped_bundles
+from edge.run.config import odd_pixel
+
+TIMEOUT_S = 60.0
+"""Longest wait for all checks, of which each takes a second on a processor that has nothing else to do."""
+
+TESTED = ((3, 11), (3, 13))
+"""First and last version of Python that the tests run on."""
+
+LITTLE_FREE, TOO_LITTLE_FREE = 1 << 30, 100 << 20
+"""Bytes of free disk below which to warn, and below which a session may not end."""
+
+WARM_C, HOT_C = 70.0, 80.0
+"""From 80 °C on a Raspberry Pi slows its processor down (Raspberry Pi's documentation)."""
+
+OLD = timedelta(days=365)
+"""Age of a calibration from which to repeat it."""
+
+NOT_CAMERAS = ("bcm2835", "rpi", "rp1", "pisp", "hevc", "unicam")
+"""First letters of video devices that are a Raspberry Pi's own codecs and parts of its camera's pipeline."""
+
+Status = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check.
+
+    Attributes
+    ----------
+    check : a key of `CHECKS`
+    status : ``problem`` if counting fails or cannot be trusted, ``warning`` if something is missing or near
+    found : in words
+    remedy : what to do; empty if ``ok``
+    """
+
+    check: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def examine_device(
+    calibration: Path, *, checks: Sequence[str] = (), timeout_s: float = TIMEOUT_S
+) -> Iterator[Finding]:
+    """Run the checks side by side and yield their findings in the order of `CHECKS`.
+
+    Parameters
+    ----------
+    calibration : of the microscope, for its check
+    checks : names, by default all
+    timeout_s : for all of them together
+    """
+    deadline = time.monotonic() + timeout_s
+    children = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", "edge.run.doctor", name, str(calibration)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in checks or CHECKS
+    }
+    for name, child in children.items():
+        yield _finding(name, child, max(0.1, deadline - time.monotonic()))
+
+
+def _finding(name: str, child: subprocess.Popen[str], timeout_s: float) -> Finding:
+    try:
+        said, words = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        with suppress(subprocess.TimeoutExpired):  # what waits for a dead disk does not even end
+            child.communicate(timeout=1)
+        remedy = "look for a disk, network share or camera that hangs, or start the device anew"
+        return Finding(name, "problem", "gave no answer in time", remedy)
+    if child.returncode == 0:
+        return Finding(**json.loads(said))
+    reason = words.strip().rpartition("\n")[2]
+    if child.returncode < 0:
+        reason = f"crashed ({signal.Signals(-child.returncode).name})"
+    return Finding(name, "problem", reason, "install leuko-edge anew; if it stays, report this line")
+
+
+def check_python() -> Finding:
+    """Interpreter, and the libraries in C that must fit it."""
+    bits = 64 if sys.maxsize > 2**32 else 32
+    found = f"Python {platform.python_version()}, {bits} bit"
+    try:
+        versions = [f"{name} {importlib.import_module(name).__version__}" for name in ("numpy", "cv2")]
+    except ImportError as error:
+        remedy = "install leuko-edge anew; beside apt's packages in a venv made with --system-site-packages"
+        return Finding("python", "problem", f"{found}: {_line(error)}", remedy)
+    found = ", ".join([found, *versions])
+    if not TESTED[0] <= sys.version_info[:2] <= TESTED[1]:
+        first, last = (".".join(map(str, version)) for version in TESTED)
+        return Finding("python", "warning", f"{found}: not tested", f"use Python {first} to {last}")
+    return Finding("python", "ok", found)
+
+
+def check_runtime() -> Finding:
+    """Interpreters of networks that are installed, and which one is used."""
+    names = installed_runtimes()
+    if not names:
+        remedy = "pip install ai-edge-litert, or on 32-bit ARM tflite-runtime"
+        return Finding("runtime", "problem", "none is installed", remedy)
+    used, *others = (f"{name} {runtime_version(name)}" for name in names)
+    found = f"{used} is used" + "".join(f", {other} installed too" for other in others)
+    try:
+        importlib.import_module(RUNTIMES[names[0]])
+    except ImportError as error:
+        return Finding("runtime", "problem", f"{used}: {_line(error)}", "install leuko-edge anew")
+    if names[0] != "litert" and sys.maxsize > 2**32:
+        return Finding("runtime", "warning", f"{found}: several times slower", "pip install ai-edge-litert")
+    return Finding("runtime", "ok", found)
+
+
+def check_threads(usable: int | None = None, load: float | None = None) -> Finding:
+    """Cores that counting may use, and what others use of them."""
+    usable = usable or board.cores()
+    load = os.getloadavg()[0] if load is None else load
+    found = f"{usable} of {max(usable, os.cpu_count() or 1)} cores, load {load:.1f}"
+    if load > 2 * usable:
+        return Finding("threads", "warning", found, "end other programs, or frames may be dropped")
+    return Finding("threads", "ok", found)
+
+
+def check_camera(devices: Path = Path("/dev"), described: Path = Path("/sys/class/video4linux")) -> Finding:
+    """Cameras through picamera2 and Video4Linux."""
+    cameras: list[str] = []
+    if importlib.util.find_spec("picamera2"):
+        try:
+            known = importlib.import_module("picamera2").Picamera2.global_camera_info()
+        except Exception as error:  # whatever a library of another package raises, it cannot be used
+            remedy = "sudo apt install --reinstall python3-picamera2; its numpy must be the venv's"
+            return Finding("camera", "problem", f"picamera2 does not work: {_line(error)}", remedy)
+        cameras += [f"picamera2:{k} {camera['Model']}" for k, camera in enumerate(known)]
+    closed = []
+    for device in sorted(devices.glob("video*")):
+        name = board.text(described / device.name / "name") or "unnamed"
+        if not name.startswith(NOT_CAMERAS):
+            cameras.append(f"v4l2:{device.name.removeprefix('video')} {name}")
+            closed += [] if os.access(device, os.R_OK | os.W_OK) else [str(device)]
+    if closed:
+        remedy = "sudo usermod -aG video $USER, then log in anew"
+        return Finding("camera", "problem", f"{', '.join(closed)} may not be opened", remedy)
+    if not cameras:
+        remedy = "connect one; for a Raspberry Pi's: sudo apt install python3-picamera2"
+        return Finding("camera", "warning", "none; files can be counted", remedy)
+    return Finding("camera", "ok", ", ".join(cameras))
+
+
+def check_disk(folder: Path | None = None) -> Finding:
+    """Room for sessions, and whether they may be written."""
+    folder = folder or home()
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    found = f"{free / (1 << 30):.1f} GiB free for {folder}"
+    try:
+        probe = there / f".doctor-{os.getpid()}"
+        write_atomically(probe, b"probe")
+        probe.unlink()
+    except OSError as error:
+        remedy = "make it writable, or set LEUKO_HOME to a folder that is"
+        return Finding("disk", "problem", f"{there} cannot be written ({error.strerror})", remedy)
+    if free < LITTLE_FREE:
+        status: Status = "problem" if free < TOO_LITTLE_FREE else "warning"
+        return Finding("disk", status, found, "export and delete old sessions")
+    return Finding("disk", "ok", found)
+
+
+def check_clock(now: datetime | None = None, synchronised: bool | None = None) -> Finding:
+    """Date, and whether the system keeps it right: sessions and calibrations are dated."""
+    now = now or datetime.now(UTC)
+    synchronised = _synchronised() if synchronised is None else synchronised
+    installed = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
+    found = f"{now:%Y-%m-%d %H:%M} UTC"
+    remedy = "connect a network and sudo timedatectl set-ntp true; without one: sudo date -s ..."
+    # a Raspberry Pi without a battery starts at the time when it was last shut down, or in 1970
+    if now < installed - timedelta(days=1):
+        return Finding("clock", "problem", f"{found}, before leuko was installed here", remedy)
+    if not synchronised:
+        return Finding("clock", "warning", f"{found}, not synchronised", remedy)
+    return Finding("clock", "ok", f"{found}, synchronised")
+
+
+def _synchronised() -> bool:
+    """Ask the kernel, whichever program keeps the time: adjtimex(2) returns TIME_ERROR until one does."""
+    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+    timex = ctypes.create_string_buffer(512)  # modes = 0: only asks; larger than the structure anywhere
+    return adjtimex is not None and adjtimex(timex) not in (-1, 5)
+
+
+def check_board() -> Finding:
+    """Heat and supply of a Raspberry Pi."""
+    name, temperature, word = board.model(), board.temperature_c(), board.throttled()
+    warmth = "" if temperature is None else f", {temperature:.0f} °C"
+    if not (name or "").startswith("Raspberry Pi"):
+        return Finding("board", "ok", f"not a Raspberry Pi{warmth}")
+    said = board.throttling(word)
+    found = "; ".join([f"{name}{warmth}", *said])
+    now = bool(int(word or "0x0", 16) & 0xF)
+    supply, heat = any("voltage" in words for words in said), (temperature or 0) >= WARM_C
+    remedies = ["use the supply made for this board, and a short cable"] * supply
+    remedies += ["give it a heat sink or fan, and air"] * (heat or (bool(said) and not supply))
+    if now or (temperature or 0) >= HOT_C:
+        return Finding("board", "problem", found, "; ".join(remedies))
+    if said or heat:
+        return Finding("board", "warning", found, "; ".join(remedies))
+    return Finding("board", "ok", found)
+
+
+def check_bundles() -> Finding:
+    """Replay the golden crops of the bundles that come with the package."""
+    found = []
+    for name in shipped_bundles():
+        try:
+            replay = Classifier(load_bundle(name)).replay
+        except (BundleError, RuntimeMissingError) as error:
+            return Finding("bundles", "problem", _line(error), "install leuko-edge anew, then leuko verify")
+        how = "exactly" if replay.exact else f"within {replay.largest_step} int8 steps"
+        found.append(f"{name}: {replay.crops} golden crops come out {how}")
+    return Finding("bundles", "ok", "; ".join(found))
+
+
+def check_calibration(path: Path, now: datetime | None = None) -> Finding:
+    """Read the microscope's calibration and the files that it names."""
+    now = now or datetime.now(UTC)
+    calibrate = "leuko calibrate pixel, volume and flatfield"
+    if not path.exists():
+        return Finding("calibration", "warning", f"{path} does not exist: no cells/µL", f"run {calibrate}")
+    try:
+        calibration = read_calibration(path)
+        flat = calibration.flat_field
+        if flat is not None:
+            read_flat_field_gain(path.parent, flat)
+    except CalibrationFileError as error:
+        found, _, remedy = _line(error).rpartition("; ")
+        return Finding("calibration", "problem", found, remedy)
+    sections = {"pixel": calibration.pixel, "flat_field": flat, "volume": calibration.volume}
+    dates = {name: section.date for name, section in sections.items() if section is not None}
+    odd = [f"{name} is missing" for name in sections if name not in dates]
+    odd += [f"{name} is {(now - date).days} days old" for name, date in dates.items() if now - date > OLD]
+    tomorrow = now + timedelta(days=1)
+    odd += [f"{name} is dated in the future" for name, date in dates.items() if date > tomorrow]
+    pixel = calibration.pixel
+    if pixel and flat and (pixel.width_px, pixel.height_px) != (flat.width_px, flat.height_px):
+        odd.append("pixel and flat_field were measured on frames of different size")
+    if pixel and all(odd_pixel(pixel.pixel_um, load_bundle(name).manifest) for name in shipped_bundles()):
+        odd.append(f"no bundle that comes with leuko is for a pixel of {pixel.pixel_um:.4g} µm")
+    size = "" if pixel is None else f"pixel {pixel.pixel_um:.4g} µm, "
+    found = f"{size}SHA-256 {calibration.sha256[:12]}, {path}"
+    if odd:
+        return Finding("calibration", "warning", f"{found}: {'; '.join(odd)}", f"run {calibrate}")
+    return Finding("calibration", "ok", found)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+CHECKS: Mapping[str, Callable[[Path], Finding]] = {
+    "python": lambda _: check_python(),
+    "runtime": lambda _: check_runtime(),
+    "threads": lambda _: check_threads(),
+    "camera": lambda _: check_camera(),
+    "disk": lambda _: check_disk(),
+    "clock": lambda _: check_clock(),
+    "board": lambda _: check_board(),
+    "bundles": lambda _: check_bundles(),
+    "calibration": check_calibration,
+}
+"""Name → check of this device and a calibration."""
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(CHECKS[sys.argv[1]](Path(sys.argv[2])))))

@@ -1,0 +1,6 @@
+"""Count each cell once: recognise it in overlapping fields or along a flow."""
+
+from edge.track.detections import TrackedCells
+from edge.track.tracker import Tracker
+
+__all__ = ["TrackedCells", "Tracker"]

@@ -1,0 +1,228 @@
+"""A calibration keeps what a person wrote into it, and is refused for anything that cannot be meant."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.calibration import file as module
+from edge.calibration.file import (
+    Calibration,
+    CalibrationFileError,
+    FlatFieldCalibration,
+    PixelCalibration,
+    VolumeCalibration,
+    default_calibration_path,
+    read_calibration,
+    write_calibration,
+)
+from edge.find.quality import QualityLimits
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+WHOLE = Calibration(
+    PixelCalibration(0.0728, 1e-4, 4908, 3264, "counting-chamber grid, pitch 50 µm", NOON),
+    FlatFieldCalibration("flatfield-0123456789ab.png", "0" * 64, 150.5, 20, 4908, 3264, NOON),
+    VolumeCalibration(100.0, 2.0, 1.0, NOON),
+    QualityLimits(),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calibration.toml"
+
+
+def test_a_written_calibration_reads_back(path: Path) -> None:
+    for written in (
+        WHOLE,
+        Calibration(),
+        replace(WHOLE, flat_field=None),
+        replace(WHOLE, quality=QualityLimits(0.4)),
+    ):
+        path.unlink(missing_ok=True)
+        write_calibration(path, written)
+        assert read_calibration(path) == written
+        assert read_calibration(path).sha256 == written.sha256
+
+
+def test_every_limit_is_in_a_new_file_with_its_meaning(path: Path) -> None:
+    write_calibration(path, Calibration())
+    lines = path.read_text().splitlines()
+    for declared in fields(QualityLimits):
+        (line,) = [line for line in lines if line.startswith(f"{declared.name} = ")]
+        assert line == f"{declared.name} = {declared.default} # {declared.metadata['comment']}"
+
+
+def test_comments_order_and_other_sections_stay(path: Path) -> None:
+    path.write_text(
+        "# our microscope, room 12\n"
+        "version = 1\n\n"
+        "[quality]\n"
+        "max_dropped = 2   # the old camera drops\n\n"
+        "# chamber 7\n"
+        "[volume]\n"
+        "date = 2026-06-01T12:00:00Z\n"
+        "dilution = 2  # in saline\n"
+        "depth_um = 20.0 # from its certificate\n"
+        "depth_uncertainty_um = 0.5\n"
+        "# end\n"
+    )
+    before = read_calibration(path)
+    assert before.volume == VolumeCalibration(20.0, 0.5, 2.0, NOON)
+    assert before.quality == QualityLimits(max_dropped=2)
+    write_calibration(path, replace(before, pixel=WHOLE.pixel, volume=replace(before.volume, depth_um=100.0)))
+    text = path.read_text()
+    for kept in (
+        "# our microscope, room 12",
+        "max_dropped = 2   # the old camera drops",
+        "# chamber 7\n[volume]\ndate",
+        "dilution = 2  # in saline",
+        "depth_um = 100.0 # from its certificate",
+        "# end",
+    ):
+        assert kept in text
+    assert "min_focus" not in text  # a default that nobody wrote down stays away
+    assert read_calibration(path).pixel == WHOLE.pixel
+    write_calibration(path, replace(read_calibration(path), volume=None))
+    assert "[volume]" not in path.read_text()
+
+
+def test_the_hash_is_of_the_content(path: Path) -> None:
+    write_calibration(path, WHOLE)
+    same = path.read_text().replace("# when", "# at noon").replace("depth_um = 100.0", "depth_um = 1e2")
+    same = same.replace("date = 2026-06-01T12:00:00Z", "date = 2026-06-01T14:00:00+02:00")
+    assert same != path.read_text()
+    path.write_text(same)
+    assert read_calibration(path).sha256 == WHOLE.sha256
+    assert replace(WHOLE, quality=QualityLimits(max_dropped=1)).sha256 != WHOLE.sha256
+    east = replace(WHOLE.volume, date=NOON.astimezone(timezone(timedelta(hours=2))))  # type: ignore[type-var]
+    assert replace(WHOLE, volume=east).sha256 == WHOLE.sha256
+    # pinned: sessions refer to it
+    assert Calibration().sha256 == "d6ef7c3d314e7a77692532b481ed667c3d05d3206802d74b4e4ce8dbdb9581d8"
+
+
+@settings(max_examples=25)
+@given(
+    pixel=st.floats(0.005, 10),
+    depth=st.floats(0.1, 10_000),
+    focus=st.floats(0, 1),
+    method=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1),
+)
+def test_any_calibration_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, pixel: float, depth: float, focus: float, method: str
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "calibration.toml"
+    calibration = Calibration(
+        PixelCalibration(pixel, 0.0, 1, 1, method, NOON),
+        None,
+        VolumeCalibration(depth, 0.0, 1.0, NOON),
+        QualityLimits(focus),
+    )
+    write_calibration(path, calibration)
+    assert read_calibration(path) == calibration
+
+
+VOLUME = "[volume]\ndepth_um = {}\ndepth_uncertainty_um = 0\ndilution = 1\ndate = 2026-06-01T12:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("version = 2", "version = 2: this leuko reads version 1; move"),
+        ("version = true", "version = True: "),
+        (
+            "",
+            "version: missing; if it is a calibration, put version = 1 at its beginning, else move it away and",
+        ),
+        ("[quality]\nversion = 1", "version: missing; "),
+        (
+            "version = 1\n[lens]",
+            "lens: no such section; known are pixel, flat_field, volume, quality; remove",
+        ),
+        (
+            "version = 1\npixel = 3",
+            "pixel: must be a section, [pixel]; correct it, or run leuko calibrate pixel",
+        ),
+        ("version = 1\n[quality]\nmin_fokus = 1", "[quality] min_fokus: no such key; known are min_focus, "),
+        ("version = 1\n[quality]\nmin_focus = nan", "[quality] min_focus = nan: must be 0 to 1; correct or"),
+        ("version = 1\n[quality]\nmin_focus = -0.1", "[quality] min_focus = -0.1: must be 0 to 1; correct"),
+        ("version = 1\n[quality]\nmin_focus = true", "[quality] min_focus = True: must be a number; correct"),
+        ("version = 1\n[quality]\nmin_focus = '1'", "[quality] min_focus = '1': must be a number; correct"),
+        ("version = 1\n[quality]\nmax_dropped = 1.0", "max_dropped = 1.0: must be a whole number; correct"),
+        (
+            "version = 1\n" + VOLUME.format("inf"),
+            "[volume] depth_um = inf: must be 0.1 to 10000; correct it, or",
+        ),
+        (
+            "version = 1\n[volume]\ndilution = 1",
+            "[volume] depth_um: missing; correct it, or run leuko calibrate",
+        ),
+        (
+            "version = 1\n" + VOLUME.format(9).replace("T12:00:00Z", ""),
+            "[volume] date = datetime.date(2026, 6, 1): must be a date and time with its offset, like",
+        ),
+        ("version = 1\n[volume\n", "not TOML (Expected ']'"),
+        ("a" * 5 + " = " + "[" * 5000, "not TOML"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(path: Path, text: str, said: str) -> None:
+    path.write_text(text)
+    with pytest.raises(CalibrationFileError) as error:
+        read_calibration(path)
+    line = str(error.value)
+    assert line.startswith(f"{path}: ")
+    assert said in line
+    assert "\n" not in line
+    with pytest.raises(CalibrationFileError):  # nor is it written over
+        write_calibration(path, WHOLE)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("file", '"../a.png"'), ("file", '"/a"'), ("file", '".a"'), ("sha256", '"0"'), ("file", '""')],
+)
+def test_a_flat_field_is_named_by_a_plain_name_and_its_hash(path: Path, key: str, value: str) -> None:
+    write_calibration(path, WHOLE)
+    lines = [
+        f"{key} = {value}" if line.startswith(f"{key} = ") else line for line in path.read_text().split("\n")
+    ]
+    path.write_text("\n".join(lines))
+    with pytest.raises(
+        CalibrationFileError, match=rf"\[flat_field\] {key} = .*run leuko calibrate flatfield"
+    ):
+        read_calibration(path)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationFileError, match="no such calibration; leuko calibrate pixel writes one"):
+        read_calibration(tmp_path / "absent.toml")
+    with pytest.raises(CalibrationFileError, match="cannot be read"):
+        read_calibration(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"# \xb5m\nversion = 1\n")
+    with pytest.raises(CalibrationFileError, match="not UTF-8"):
+        read_calibration(tmp_path / "latin.toml")
+
+
+def test_a_write_that_fails_leaves_the_old_calibration(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_calibration(path, WHOLE)
+    old = path.read_bytes()
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        write_calibration(path, Calibration())
+    assert path.read_bytes() == old
+
+
+def test_the_default_path_is_in_the_folder_of_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path))
+    assert default_calibration_path() == tmp_path / "calibration.toml"

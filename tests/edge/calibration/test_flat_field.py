@@ -1,0 +1,235 @@
+"""Flat field: the lamp is found whatever lies in some frames, and frames that do not show it are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edge.base.frame import FailedFrame, Frame
+from edge.calibration.file import CalibrationFileError, read_calibration
+from edge.calibration.flat_field import (
+    FlatFieldError,
+    estimate_illumination,
+    read_flat_field_gain,
+    write_flat_field,
+)
+from edge.capture.frames import read_frames
+from edge.cli import main
+from edge.find.flat_field import divide_flat_field, flat_field_gain
+from edge.simulate.scene import Scene, simulate_frame
+
+Image = NDArray[np.uint8]
+HSC = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "hsc"
+HEIGHT, WIDTH = 480, 640
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+LAMP = np.fromfunction(
+    lambda y, x: 1.1 - ((x / WIDTH - 0.4) ** 2 + (y / HEIGHT - 0.55) ** 2), (HEIGHT, WIDTH)
+)
+
+
+def blank(seed: int, *, lamp: NDArray[np.float64] = LAMP, level: float = 150, cells: int = 0) -> Image:
+    """A field lit by the lamp, with some dark or bright cells."""
+    rng = np.random.default_rng(seed)
+    field = np.ones((HEIGHT, WIDTH))
+    for _ in range(cells):
+        place = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
+        cv2.circle(field, place, 9, (float(rng.choice([0.6, 1.3])),), -1)
+    grey = level * field * lamp * (1 + 0.01 * rng.standard_normal()) + rng.normal(0, 2, field.shape)
+    return np.clip(grey, 0, 255).round().astype(np.uint8)
+
+
+def frames(*images: Image) -> Iterator[Frame]:
+    return (Frame(image, f"frame {k}", k, 0) for k, image in enumerate(images))
+
+
+def flatness(image: Image) -> float:
+    """Standard deviation of the light, noise averaged out, relative to its mean."""
+    light = cv2.resize(image.astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)
+    return float(light.std() / light.mean())
+
+
+@pytest.mark.parametrize("cells", [0, 4])
+def test_the_lamp_is_found_whatever_lies_in_some_frames(cells: int) -> None:
+    estimate = estimate_illumination(frames(*(blank(k, cells=cells) for k in range(9))))
+    assert estimate.frames == 9
+    assert estimate.refused == ()
+    whole = 1 / flat_field_gain(estimate.light, WIDTH, HEIGHT)
+    assert np.abs(whole / (LAMP / LAMP.mean()) - 1).max() < 0.015
+    other = blank(99)
+    assert flatness(other) > 0.09
+    assert flatness(divide_flat_field(other, flat_field_gain(estimate.light, WIDTH, HEIGHT))) < 0.002
+
+
+@settings(max_examples=6)
+@given(depth=st.floats(0, 0.8), x=st.floats(0.2, 0.8), y=st.floats(0.2, 0.8), level=st.floats(60, 200))
+def test_a_corrected_frame_keeps_its_mean_level(depth: float, x: float, y: float, level: float) -> None:
+    lamp = np.fromfunction(
+        lambda v, u: 1 - depth * ((u / WIDTH - x) ** 2 + (v / HEIGHT - y) ** 2) / 2, (HEIGHT, WIDTH)
+    )
+    estimate = estimate_illumination(frames(*(blank(k, lamp=lamp, level=level) for k in range(5))))
+    factors = flat_field_gain(estimate.light, WIDTH, HEIGHT)
+    for seed in (7, 8):
+        image = blank(seed, lamp=lamp, level=level, cells=5)
+        corrected = divide_flat_field(image, factors)
+        assert corrected.mean() == pytest.approx(image.mean(), rel=0.01)
+        assert flatness(corrected) < flatness(image) + 0.001
+    assert estimate.brightness == pytest.approx(level * lamp.mean(), rel=0.02)
+
+
+def test_simulated_vignettes_with_dust_are_undone() -> None:
+    scene = Scene(width_px=656, height_px=492, leukocytes=0, erythrocytes=0, debris=0, falloff=0.5)
+    estimate = estimate_illumination(frames(*(simulate_frame(5, k, scene=scene).image for k in range(6))))
+    filled = replace(scene, leukocytes=4, erythrocytes=2)
+    image = simulate_frame(5, 20, scene=filled).image
+    corrected = divide_flat_field(image, flat_field_gain(estimate.light, 656, 492))
+    background = [
+        np.median(part) for part in (corrected[:80, :80], corrected[-80:, -80:], corrected[200:280, 280:360])
+    ]
+    before = [np.median(part) for part in (image[:80, :80], image[-80:, -80:], image[200:280, 280:360])]
+    assert np.ptp(before) > 25
+    assert np.ptp(background) <= 2
+
+
+def test_each_frame_that_does_not_fit_is_named() -> None:
+    images = [blank(k) for k in range(6)]
+    bright = blank(10, level=250)
+    images += [bright, blank(11, level=15), blank(12)[:, :-2], blank(13, level=105), blank(14, cells=120)]
+    estimate = estimate_illumination([*frames(*images), FailedFrame("frame 11", 11, "truncated")])
+    assert estimate.frames == 6
+    reasons = {frame.name: frame.reason for frame in estimate.refused}
+    assert list(reasons) == [f"frame {k}" for k in range(6, 12)]
+    for name, said in {
+        "frame 6": "saturated: ",
+        "frame 7": "too dark: grey level",
+        "frame 8": "638×480 px, and the first frame has 640×480",
+        "frame 9": "29% darker than the others",
+        "frame 10": "not blank: ",
+        "frame 11": "truncated",
+    }.items():
+        assert reasons[name].startswith(said)
+
+
+def test_too_few_frames_say_why() -> None:
+    with pytest.raises(FlatFieldError, match=r"4 blank frames, and a flat field takes 5 \(0 refused\)"):
+        estimate_illumination(frames(*(blank(k) for k in range(4))))
+    with pytest.raises(FlatFieldError, match=r"4 blank .*\(3 refused; frame 4: saturated"):
+        estimate_illumination(frames(*(blank(k) for k in range(4)), *(blank(k, level=255) for k in range(3))))
+    with pytest.raises(FlatFieldError, match="0 blank"):
+        estimate_illumination([])
+
+
+def test_frames_too_small_to_say_anything_are_refused() -> None:
+    said = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: at least 64 px a side\)$"
+    with pytest.raises(FlatFieldError, match=said):
+        estimate_illumination(frames(*(blank(k)[:2, :3] for k in range(6))))
+    assert estimate_illumination(frames(*(blank(k)[:64, :64] for k in range(6)))).frames == 6
+
+
+def test_what_all_frames_show_is_no_lamp() -> None:
+    with pytest.raises(FlatFieldError, match="not blank: all frames show the same on"):
+        estimate_illumination(frames(*[blank(3, cells=60)] * 6))
+    grid = LAMP.copy()
+    grid[:, ::60] *= 1.5
+    grid[:, 1::60] *= 1.5
+    with pytest.raises(FlatFieldError, match="not blank: all frames show the same on"):
+        estimate_illumination(frames(*(blank(k, lamp=grid, level=100) for k in range(6))))
+
+
+def test_a_field_with_a_dark_part_is_refused() -> None:
+    shade = np.clip(np.linspace(1.4, -0.1, WIDTH), 0.06, 1)[None].repeat(HEIGHT, 0)
+    with pytest.raises(FlatFieldError, match="almost dark"):
+        estimate_illumination(frames(*(blank(k, lamp=shade) for k in range(6))))
+
+
+def test_a_frame_of_another_size_is_not_corrected() -> None:
+    with pytest.raises(ValueError, match="640×480 px, and a flat field of 320×240"):
+        divide_flat_field(blank(0), np.ones((240, 320), np.float32))
+
+
+def test_correction_rounds_and_saturates() -> None:
+    image = np.array([[0, 10, 200, 255]], np.uint8)
+    factors = np.array([[5.0, 1.26, 1.5, 0.5]], np.float32)
+    assert divide_flat_field(image, factors).tolist() == [[0, 13, 255, 128]]
+
+
+def test_the_file_is_read_back_and_checked(tmp_path: Path) -> None:
+    estimate = estimate_illumination(frames(*(blank(k) for k in range(5))))
+    section = write_flat_field(tmp_path, estimate, NOON)
+    assert (section.width_px, section.height_px, section.frames) == (WIDTH, HEIGHT, 5)
+    factors = read_flat_field_gain(tmp_path, section)
+    np.testing.assert_allclose(factors, flat_field_gain(estimate.light, WIDTH, HEIGHT), rtol=1e-4)
+    file = tmp_path / section.file
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(CalibrationFileError, match="damaged or replaced; run leuko calibrate flatfield"):
+        read_flat_field_gain(tmp_path, section)
+    file.unlink()
+    with pytest.raises(CalibrationFileError, match=r"cannot be read .*; run leuko calibrate flatfield"):
+        read_flat_field_gain(tmp_path, section)
+
+
+def test_the_command_keeps_the_map_beside_the_calibration(tmp_path: Path) -> None:
+    folder = tmp_path / "blank"
+    folder.mkdir()
+    for k in range(6):
+        cv2.imwrite(str(folder / f"{k}.png"), blank(k, cells=k))
+    calibration = tmp_path / "calibration.toml"
+    done = CliRunner().invoke(
+        main, ["calibrate", "flatfield", str(folder), "--calibration", str(calibration)]
+    )
+    assert done.exit_code == 0, done.output
+    assert "from 6 blank frames of 640×480 px" in done.stdout
+    section = read_calibration(calibration).flat_field
+    assert section is not None
+    image = blank(77)
+    assert flatness(divide_flat_field(image, read_flat_field_gain(tmp_path, section))) < 0.002
+    # another one: the file of the calibration that was there stays, under its own name
+    again = CliRunner().invoke(
+        main,
+        ["calibrate", "flatfield", str(folder / "[0-4].png"), "--calibration", str(calibration), "--json"],
+    )
+    said = json.loads(again.stdout)
+    assert said["file"] != section.file
+    assert (tmp_path / section.file).exists()
+    assert said["frames"] == 5
+    refused = CliRunner().invoke(
+        main, ["calibrate", "flatfield", str(folder / "0.png"), "--calibration", str(calibration)]
+    )
+    assert refused.exit_code == 1
+    assert refused.stderr == "Error: 1 blank frames, and a flat field takes 5 (0 refused)\n"
+
+
+@pytest.mark.skipif(not HSC.exists(), reason="real frames (../shared/data) are not here")
+def test_a_real_half_shadow_is_found_behind_its_cells() -> None:
+    """There are no blank frames of that microscope: cells of a sample that is moved stand in for specks."""
+    images = [frame.image for frame in read_frames([HSC]) if isinstance(frame, Frame)]
+    with pytest.raises(FlatFieldError, match=r"0 blank frames.*not blank: [56]% of it shows something"):
+        estimate_illumination(frames(*images))
+    rng = np.random.default_rng(0)
+    # what is left of one frame without its cells, and each time a few of them
+    light = cv2.medianBlur(images[0], 151).astype(np.float64)
+    relief = images[0] / np.maximum(light, 1)
+    few = []
+    for _ in range(9):
+        mask = np.zeros(light.shape, bool)
+        for _ in range(6):
+            y, x = (int(rng.integers(0, side - 60)) for side in mask.shape)
+            mask[y : y + 60, x : x + 60] = True
+        few.append(np.clip(light * np.where(mask, relief, 1), 0, 254).round().astype(np.uint8))
+    estimate = estimate_illumination(frames(*few))
+    factors = flat_field_gain(estimate.light, light.shape[1], light.shape[0])
+    assert light.max() / light.min() > 3
+    even = cv2.medianBlur(divide_flat_field(images[0], factors), 151)[100:-100, 100:-100]
+    assert even.max() / even.min() < 1.1

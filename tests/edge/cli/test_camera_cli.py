@@ -1,0 +1,231 @@
+"""``leuko camera``: what it prints, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.base.frame import Frame
+from edge.calibration.file import Calibration, PixelCalibration, write_calibration
+from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
+from edge.cli import main
+from edge.find.flat_field import divide_flat_field
+from edge.find.quality import QualityLimits, focus
+from edge.simulate.camera import SimulatedCamera
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZE = ("--size", "160x120")
+
+
+def leuko(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def run(*words: str | Path) -> Result:
+    return leuko("camera", *words)
+
+
+def test_the_list_names_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    text, data = run("list"), run("list", "--json")
+    assert text.stdout.splitlines()[-1] == "simulate  simulated blood cells"
+    assert "picamera2" in text.stderr
+    assert text.stderr.count("\n") == 1
+    said = json.loads(data.stdout)
+    assert said["cameras"][-1] == {"name": "simulate", "description": "simulated blood cells"}
+    assert said["notes"] == [text.stderr.strip()]
+    assert data.stderr == ""
+
+
+def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
+    out = tmp_path / "p.png"
+    result = run("preview", "simulate:6", "--out", out, *SIZE, "--json")
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)
+    image = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    reference = SimulatedCamera(6, size=(160, 120))
+    settled = reference.settle(1)
+    np.testing.assert_array_equal(image, reference.grab(1).image)
+    assert said["settings"] == {"exposure_us": settled.exposure_us, "gain": 1.0}
+    assert (said["width"], said["height"], said["file"]) == (160, 120, str(out))
+    assert said["brightness"] == pytest.approx(np.median(image), abs=4)
+    assert said["saturated"] == pytest.approx((image == 255).mean())
+
+    assert (said["focus"], said["min_focus"]) == (None, 0.25)
+
+    line = run("preview", "simulate:6", "--out", out, *SIZE)
+    assert line.stdout == (
+        f"160 x 120 px, brightness {said['brightness']:.1f}, saturated {said['saturated']:.2%}, "
+        "focus not known: the frame shows no fine detail to judge it by\n"
+    )
+    assert line.stderr == f"preview: {out}\n"
+
+
+def test_exposure_and_gain_can_be_given(tmp_path: Path) -> None:
+    words = ("preview", "simulate", "--out", tmp_path / "p.png", *SIZE, "--json")
+    dark, bright = (
+        json.loads(run(*words, "--exposure-us", "2000", "--gain", gain).stdout) for gain in ("1", "3")
+    )
+    assert bright["settings"] == {"exposure_us": 2000, "gain": 3.0}
+    assert bright["brightness"] == pytest.approx(3 * dark["brightness"], rel=0.05)
+
+
+def test_the_focus_is_the_one_that_counting_measures(tmp_path: Path) -> None:
+    frame = SimulatedCamera(3, size=(640, 480)).grab(1)
+    assert isinstance(frame, Frame)
+    for blur_px in (0.01, 8.0):
+        file = tmp_path / f"{blur_px}.tif"
+        cv2.imwrite(str(file), cv2.GaussianBlur(frame.image, (0, 0), blur_px))
+        image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        assert image is not None
+        for um, pixel in ((("--pixel-um", "0.1"), 0.1), ((), 0.125)):
+            words = ("preview", f"video:{file}", "--out", tmp_path / "p.png", *um)
+            said = json.loads(run(*words, "--json").stdout)
+            assert said["focus"] == focus(np.asarray(image, np.uint8), pixel)
+            assert run(*words).stdout.endswith(f", focus {said['focus']:.3f}, at least 0.25\n")
+            counted = leuko("count", file, *um, "--json")
+            assert json.loads(counted.stdout)["quality"]["measures"]["focus"]["median"] == said["focus"]
+
+
+def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    shade = np.linspace(0.5, 1, 640, dtype=np.float32)[None].repeat(480, axis=0)
+    blank = np.rint(200 * shade).astype(np.uint8)
+    section = write_flat_field(
+        tmp_path, estimate_illumination(Frame(blank, str(k), k, 0) for k in range(5)), now
+    )
+    calibration = tmp_path / "calibration.toml"
+    calibrated = PixelCalibration(0.2, 0.001, 640, 480, "simulated", now)
+    write_calibration(calibration, Calibration(calibrated, section, quality=QualityLimits(min_focus=0.4)))
+    out = ("--out", tmp_path / "p.png", "--calibration", calibration, "--json")
+    said = json.loads(run("preview", "simulate:3", *out, "--size", "640x480").stdout)
+    image = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    corrected = divide_flat_field(np.asarray(image, np.uint8), read_flat_field_gain(tmp_path, section))
+    assert (said["focus"], said["min_focus"]) == (focus(corrected, 0.2), 0.4)
+    other = run("preview", "simulate:3", *out[:-1], "--size", "800x600")
+    assert other.stdout.endswith(", focus not known: the calibration is for frames of 640 x 480 px\n")
+    write_calibration(calibration, Calibration(replace(calibrated, width_px=800, height_px=600), section))
+    odd = run("preview", "simulate:3", *out, "--size", "800x600")
+    assert (odd.exit_code, odd.stderr.count("\n")) == (1, 1)
+    assert "a frame of 800×600 px, and a flat field of 640×480: calibrate it anew" in odd.stderr
+    broken = run(
+        "preview", "simulate:3", "--out", tmp_path / "q.png", "--calibration", tmp_path / "absent.toml"
+    )
+    assert broken.stderr.startswith(f"Error: {tmp_path / 'absent.toml'}: no such calibration")
+    assert not (tmp_path / "q.png").exists()
+
+
+def test_an_empty_folder_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.cli.camera.FRAME_S", 0.01)
+    result = run("preview", f"watch:{tmp_path}", "--out", tmp_path / "p.png", "--timeout", "0.01")
+    assert (result.exit_code, result.stderr) == (1, f"Error: watch:{tmp_path}: gave no frame\n")
+
+
+def test_settle_prints_what_it_locked() -> None:
+    settled = SimulatedCamera(2, size=(160, 120)).settle(1)
+    text = run("settle", "simulate:2", *SIZE)
+    assert text.stdout == f"exposure_us {settled.exposure_us}\ngain 1.0\n"
+    said = json.loads(run("settle", "simulate:2", *SIZE, "--json").stdout)
+    assert said == {"camera": "simulate:2", "settings": {"exposure_us": settled.exposure_us, "gain": 1.0}}
+
+
+def test_files_have_nothing_to_settle(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((40, 40), 100, np.uint8))
+    result = run("settle", f"video:{tmp_path}/a.png")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "nothing to settle" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("settle", "NAME"), ("preview", "NAME", "--out", "p.png")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("picture", "no kind of camera"),
+        ("v4l2:77", "/dev/video77"),
+        ("watch:/nowhere", "no such file"),
+        ("video:broken.avi", "cannot be decoded"),
+    ],
+)
+def test_a_camera_that_cannot_be_used_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.avi").write_bytes(b"RIFF\x10\0\0\0AVI LIST")
+    result = run(*(name if word == "NAME" else word for word in words))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert reason in result.stderr
+    assert not Path("p.png").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("preview", "simulate"),
+        ("preview", "simulate", "--out", ""),
+        ("preview", "simulate", "--out", "p.png", "--size", "160"),
+        ("preview", "simulate", "--out", "p.png", "--size", "axb"),
+        ("preview", "simulate", "--out", "p.png", "--exposure-us", "0"),
+        ("preview", "simulate", "--out", "p.png", "--gain", "nan"),
+        ("settle", "simulate", "--timeout", "0"),
+        ("settle",),
+    ],
+)
+def test_usage_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words).exit_code == 2
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    result = run("preview", "simulate", *SIZE, "--out", tmp_path / "no" / "p.png")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+
+
+BUSY = """
+    import sys
+    import cv2, numpy as np
+    from edge.simulate import camera as simulated
+    from edge.cli import main
+
+    picture = np.zeros((4000, 4000), np.float32)
+
+    class Busy(simulated.SimulatedCamera):
+        def grab(self, timeout_s):
+            if self._index:  # inside OpenCV whenever the program ends
+                while True:
+                    cv2.GaussianBlur(picture, (0, 0), 3)
+            return super().grab(timeout_s)
+
+    simulated.SimulatedCamera = Busy
+    sys.argv = ["leuko", *sys.argv[1:]]
+    main(prog_name="leuko")
+"""
+
+
+def test_a_program_whose_camera_does_not_come_back_ends_as_it_should(tmp_path: Path) -> None:
+    words = ("camera", "preview", "simulate", "--out", str(tmp_path / "p.png"), *SIZE)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(BUSY), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout[:10]) == (0, "160 x 120 "), done.stderr

@@ -1,0 +1,79 @@
+"""When a count ends, and what ending by an interval's width does to it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.count.stop_rule import StopRule, halfwidth
+from edge.count.tally import Tally, tally_labels
+
+LABELS = ("a", "b", "dust")
+
+
+def counted(a: int, b: int, dust: int = 0) -> Tally:
+    return tally_labels(LABELS, LABELS[:2], ["a"] * a + ["b"] * b + ["dust"] * dust, 1, ())
+
+
+def test_without_a_plan_nothing_ends_a_count() -> None:
+    assert StopRule().reached(counted(10_000, 10_000), 1e9) is None
+    assert StopRule().stated() == {}
+
+
+def test_cells_are_those_of_counted_labels() -> None:
+    plan = StopRule(until_cells=10)
+    assert plan.reached(counted(5, 4, dust=50), 0) is None
+    assert plan.reached(counted(6, 7), 0) == "13 leukocytes of 10 asked for"
+
+
+def test_the_widest_interval_decides() -> None:
+    plan = StopRule(until_halfwidth=0.05)
+    assert halfwidth(counted(0, 0)) == 0.5
+    assert plan.reached(counted(200, 180), 0) is None
+    assert plan.reached(counted(210, 200), 0) == "fractions within ±4.9 points, ±5 asked for"
+
+
+def test_time() -> None:
+    plan = StopRule(until_seconds=2.5)
+    assert plan.reached(counted(1, 1), 2.4) is None
+    assert plan.reached(counted(1, 1), 2.5) == "2.5 s asked for"
+
+
+@given(
+    st.builds(
+        StopRule,
+        st.none() | st.integers(1, 1000),
+        st.none() | st.floats(0.001, 0.5),
+        st.none() | st.floats(0, 1e6),
+    )
+)
+def test_what_is_stated_makes_the_plan_again(plan: StopRule) -> None:
+    assert StopRule(**plan.stated()) == plan  # type: ignore[arg-type]
+
+
+def test_ending_by_the_width_makes_small_fractions_smaller() -> None:
+    """The numbers of `Plan`'s notes: the exact distribution of the end, looked for after every cell."""
+    plan, truth = StopRule(until_halfwidth=0.1), 0.1
+    running = {0: 1.0}  # cells of the small class so far → probability of being there, still counting
+    mean = covered = ended = 0.0
+    for n in range(1, 110):
+        following: dict[int, float] = {}
+        for k, weight in running.items():
+            following[k] = following.get(k, 0) + weight * (1 - truth)
+            following[k + 1] = following.get(k + 1, 0) + weight * truth
+        running = {}
+        for k, weight in following.items():
+            if weight < 1e-6:
+                continue
+            result = counted(k, n - k)
+            if plan.reached(result, 0) is None:
+                running[k] = weight
+                continue
+            ended += weight
+            mean += weight * k / n
+            covered += weight * (result.fractions["a"].low <= truth <= result.fractions["a"].high)
+    assert ended == pytest.approx(1, abs=1e-4)
+    assert mean == pytest.approx(0.081, abs=0.001)
+    assert covered == pytest.approx(0.988, abs=0.001)
+    assert mean < truth

@@ -1,0 +1,104 @@
+"""Counting: intervals against SciPy's, coverage, and the arithmetic of a tally."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from edge.base.frame import FailedFrame
+from edge.classify.decision import REJECTED, decide_labels, most_probable_labels
+from edge.count.correction import correct_counts
+from edge.count.intervals import clopper_pearson
+from edge.count.tally import tally_labels
+
+
+@given(st.integers(0, 5000), st.integers(0, 5000), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
+def test_interval_is_scipys(a: int, b: int, level: float) -> None:
+    k, n = a, a + b
+    low, high = clopper_pearson(k, n, level)
+    if n:
+        exact = stats.binomtest(k, n).proportion_ci(level, method="exact")
+        assert (low, high) == pytest.approx((exact.low, exact.high), rel=1e-9, abs=1e-12)
+    else:
+        assert (low, high) == (0.0, 1.0)
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_interval_is_mirrored_and_holds_the_estimate(a: int, b: int) -> None:
+    k, n = a, a + b
+    low, high = clopper_pearson(k, n)
+    assert 0 <= low <= k / n <= high <= 1
+    assert clopper_pearson(n - k, n) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+
+
+def test_interval_covers_at_least_as_often_as_it_says() -> None:
+    n = 40
+    for p in np.linspace(0.01, 0.99, 33):
+        inside = [low <= p <= high for low, high in (clopper_pearson(k, n) for k in range(n + 1))]
+        assert stats.binom.pmf(np.flatnonzero(inside), n, p).sum() >= 0.95
+
+
+@pytest.mark.parametrize(("k", "n", "level"), [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 0.0), (1, 3, 1.0)])
+def test_no_interval_without_a_proportion(k: int, n: int, level: float) -> None:
+    with pytest.raises(ValueError, match=r"proportion|level"):
+        clopper_pearson(k, n, level)
+
+
+def test_low_confidence_is_rejected_and_stays_out_of_the_differential() -> None:
+    labels = ("granulocyte", "lymphocyte", "debris")
+    probabilities = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.1, 0.6, 0.3], [0, 0, 1]], np.float32)
+    assigned = decide_labels(probabilities, labels, 0.6)
+    assert assigned == ["granulocyte", REJECTED, "lymphocyte", "debris"]
+    total = tally_labels(labels, labels[:2], assigned, 3, [FailedFrame("a.png", 1, "empty file")])
+    assert dict(total.counts) == {"granulocyte": 1, "lymphocyte": 1, "debris": 1}
+    assert (total.rejected, total.cells, total.leukocytes) == (1, 4, 2)
+    share = total.fractions["granulocyte"]
+    assert share.value == 0.5
+    assert (share.low, share.high) == pytest.approx(clopper_pearson(1, 2))
+    assert set(total.fractions) == {"granulocyte", "lymphocyte"}
+
+
+def test_nothing_counted_is_said_as_such() -> None:
+    empty = tally_labels(
+        ("leukocyte",),
+        ("leukocyte",),
+        decide_labels(np.zeros((0, 1), np.float32), ("leukocyte",), 0.5),
+        1,
+        [],
+    )
+    share = empty.fractions["leukocyte"]
+    assert (share.value, share.low, share.high) == (None, 0.0, 1.0)
+
+
+def test_answers_below_the_threshold_are_corrected_too() -> None:
+    labels = ("debris", "granulocyte", "lymphocyte")
+    probabilities = np.array([[0.1, 0.5, 0.4], [0.2, 0.2, 0.6]], np.float32)
+    assert most_probable_labels(probabilities, labels) == ["granulocyte", "lymphocyte"]
+    assert most_probable_labels(probabilities[:0], labels) == []
+    corrected = correct_counts(
+        labels,
+        ("lymphocyte", "granulocyte"),
+        {"granulocyte": 70, "lymphocyte": 30},
+        [[100, 0, 0], [0, 100, 0], [0, 0, 100]],
+    )
+    assert list(corrected.fractions) == list(corrected.counts) == ["lymphocyte", "granulocyte"]
+    assert corrected.fractions["lymphocyte"].value == pytest.approx(0.3)
+    assert corrected.counts["granulocyte"].value == pytest.approx(70)
+    assert corrected.leukocytes is not None
+    assert corrected.leukocytes.value == pytest.approx(100)
+    assert corrected.unvalidated == ()
+
+
+def test_without_validation_cells_of_a_label_nothing_is_corrected() -> None:
+    corrected = correct_counts(("a", "b", "c"), ("a", "b"), {"a": 5}, [[5, 0, 0], [0, 0, 0], [0, 0, 0]])
+    assert corrected.unvalidated == ("b", "c")
+    assert (corrected.fractions, corrected.counts, corrected.leukocytes) == ({}, {}, None)
+
+
+def test_corrected_shares_of_no_cell_have_no_value() -> None:
+    corrected = correct_counts(("a", "b"), ("a", "b"), {}, [[50, 1], [0, 50]])
+    share = corrected.fractions["a"]
+    assert (share.value, share.low, share.high) == (None, 0.0, 1.0)

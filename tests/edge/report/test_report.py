@@ -1,0 +1,538 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import resource
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from edge.base.cell import Cell
+from edge.base.frame import FailedFrame, Frame
+from edge.base.notices import RESEARCH_USE
+from edge.classify.decision import REJECTED, decide_labels, most_probable_labels
+from edge.count.concentration import FieldVolume, estimate_concentration
+from edge.count.correction import correct_counts
+from edge.count.counted_frame import CountedFrame
+from edge.count.intervals import Estimate
+from edge.count.result import CountResult
+from edge.count.tally import tally_labels
+from edge.count.totals import Spread
+from edge.find.crops import Normalisation
+from edge.model.manifest import Manifest, Quantisation, TrainingData
+from edge.report.annotated import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
+from edge.report.files import CELL_COLUMNS, result_summary
+from edge.report.page import CORRECTED_IF, FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES, per_ul
+from edge.report.table import print_result
+from edge.report.writer import ReportWriter
+
+LABELS = ("granulocyte", "lymphocyte", "monocyte", "erythrocyte", "debris")
+HOSTILE = '</title><script>alert("1")</script>&amp;\'\n\x1b[31m[red]\ud7ff.png'
+MANIFEST = Manifest(
+    name="phantom3",
+    version="1.0",
+    labels=LABELS,
+    counted=LABELS[:3],
+    crop_px=200,
+    crop_um=25.0,
+    normalisation=Normalisation(0, 1 / 255, 0.0),
+    input=Quantisation(1 / 255, -128),
+    output=Quantisation(0.1, 0),
+    sha256="ab" * 32,
+    test_time_views=8,
+    margin=1.5,
+    temperature=1.0,
+    reject_below=0.5,
+    confusion=((9, 1, 0, 0, 0), (0, 7, 1, 0, 0), (0, 0, 6, 0, 0), (0, 0, 0, 5, 0), (0, 0, 0, 0, 0)),
+    training=TrainingData("simulated <cells>", "cd" * 32),
+    intended_use="Demonstration.",
+    licence="Apache-2.0",
+    notice="demonstration model, simulated cells",
+)
+
+VALIDATED = replace(MANIFEST, confusion=tuple(tuple(map(int, row)) for row in 90 * np.eye(5) + 2))
+
+
+def counted_frame(
+    index: int = 0, cells: int = 6, name: str | None = None, shape: tuple[int, int] = (300, 400)
+) -> CountedFrame:
+    rng = np.random.default_rng(index)
+    image = rng.integers(90, 160, shape, dtype=np.uint8)
+    boxes = [
+        Cell(int(x), int(y), 40, 30, 900.0, border=False, touching=False)
+        for x, y in zip(
+            rng.integers(0, shape[1] - 40, cells), rng.integers(0, shape[0] - 30, cells), strict=True
+        )
+    ]
+    probabilities = rng.dirichlet([0.4] * len(LABELS), cells).astype(np.float32)
+    crops = rng.integers(120, 136, (cells, 200, 200), dtype=np.uint8)
+    frame = Frame(image, name or f"plate/f{index}.png", index, 0)
+    assigned = decide_labels(probabilities, LABELS, MANIFEST.reject_below)
+    return CountedFrame(frame, f"{index * 7919:064x}", boxes, crops, probabilities, assigned)
+
+
+def run_of(
+    frames: Sequence[CountedFrame],
+    failed: Sequence[FailedFrame] = (),
+    sources: str = "plate",
+    manifest: Manifest = MANIFEST,
+) -> CountResult:
+    assigned = [label for counted in frames for label in counted.assigned]
+    answers = Counter(
+        label for counted in frames for label in most_probable_labels(counted.probabilities, LABELS)
+    )
+    return CountResult(
+        tally=tally_labels(LABELS, manifest.counted, assigned, len(frames), failed),
+        corrected=correct_counts(LABELS, manifest.counted, answers, manifest.confusion),
+        manifest=manifest,
+        bundle_sha256="12" * 32,
+        identifier="0123456789abcdef",
+        parameters={"pixel_um": 0.125, "segmentation": {"min_area_um2": 20.0}},
+        sources=(sources,),
+        seconds=1.25,
+        finished=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
+    )
+
+
+def write_report(folder: Path, frames: Sequence[CountedFrame], run: CountResult) -> str:
+    with ReportWriter(folder, MANIFEST) as writer:
+        for counted in frames:
+            writer.add(counted, writer.draw(counted))
+        return writer.finish(run).read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Checks nesting, and collects tags and text."""
+
+    VOID = frozenset({"meta", "img", "line", "rect", "path", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+# ---- page ----------------------------------------------------------------------------------------------
+
+
+def test_page_is_well_formed_self_contained_and_states_the_tally(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(12)]
+    run = run_of(frames, [FailedFrame("bad.png", 3, "the file is empty")])
+    page = Page(write_report(tmp_path, frames, run))
+    fetched = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href")]
+    local = [value for value in fetched if value and not value.startswith("data:image/jpeg;base64,")]
+    assert len(local) == PAGE_FRAMES
+    assert all((tmp_path / file).is_file() for file in local)
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object"})
+    tallied = run.tally
+    for label, fraction in tallied.fractions.items():
+        assert fraction.value is not None
+        interval = f"{100 * fraction.low:.1f}–{100 * fraction.high:.1f} %"
+        assert f"{label} {tallied.counts[label]} {100 * fraction.value:.1f} % {interval}" in page.text
+    for said in (
+        f"{tallied.leukocytes} leukocytes",
+        f"erythrocyte {tallied.counts['erythrocyte']}",
+        f"{tallied.rejected} cells whose best probability lies below 0.5",
+        "bad.png the file is empty",
+        "demonstration model, simulated cells",
+        "Research use only, not for diagnosis",
+        "simulated <cells> (SHA-256 " + "cd" * 32,
+        "12" * 32,
+        "0123456789abcdef",
+        '{"min_area_um2": 20.0}',
+        "2026-05-04 03:02 UTC",
+        "90.0 %",  # recall of the first label
+    ):
+        assert said in page.text, said
+
+
+def test_bars_and_whiskers_are_as_long_as_the_numbers(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(5)]
+    run = run_of(frames)
+    page = Page(write_report(tmp_path, frames, run))
+    bars = [attrs for tag, attrs in page.tags if tag == "rect"]
+    whiskers = [attrs["d"] for tag, attrs in page.tags if tag == "path"]
+    grid = [float(attrs["x1"] or 0) for tag, attrs in page.tags if tag == "line"]
+    left, scale = grid[0], grid[-1] - grid[0]
+    for bar, whisker, fraction in zip(bars, whiskers, run.tally.fractions.values(), strict=True):
+        assert float(bar["width"] or 0) / scale == pytest.approx(fraction.value, abs=1e-3)
+        low, high = (float(x) for x in re.findall(r"M([\d.]+) \d+v", whisker or ""))
+        assert [(low - left) / scale, (high - left) / scale] == pytest.approx(
+            [fraction.low, fraction.high], abs=1e-3
+        )
+
+
+def test_hostile_names_act_nowhere(tmp_path: Path) -> None:
+    frames = [counted_frame(0, name=f"../{HOSTILE}")]
+    run = run_of(frames, [FailedFrame(HOSTILE, 1, "<b>")], sources=HOSTILE)
+    page = Page(write_report(tmp_path, frames, run))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert '<script>alert("1")</script>' in page.text
+    (annotated,) = (tmp_path / "annotated").iterdir()
+    assert re.fullmatch(r"00000-[\w.-]+\.jpg", annotated.name, re.ASCII)
+    output = io.StringIO()
+    print_result(run, Console(file=output, width=200, force_terminal=False))
+    assert "\x1b" not in output.getvalue()
+    assert "[31m[red]" in output.getvalue()
+
+
+def test_page_stays_below_five_megabytes_whatever_the_frames_hold(tmp_path: Path) -> None:
+    noise = [counted_frame(k, cells=60, shape=(900, 1200)) for k in range(PAGE_FRAMES + 2)]
+    crops = np.random.default_rng(0).integers(0, 256, (60, 200, 200), dtype=np.uint8)
+    noise = [replace(counted, crops=crops) for counted in noise]
+    failed = [
+        FailedFrame(f"{k}" * 80, k, "truncated: the PNG ends before its last chunk") for k in range(3000)
+    ]
+    html = write_report(tmp_path, noise, run_of(noise, failed))
+    assert len(html.encode()) < 5_000_000
+    assert f"{3000 - FAILED_SHOWN:,} more are in" in Page(html).text
+
+
+def test_galleries_are_bounded_and_the_same_for_the_same_cells(tmp_path: Path) -> None:
+    frames = [counted_frame(k, cells=30) for k in range(6)]
+    run = run_of(frames)
+    first = write_report(tmp_path / "1", frames, run)
+    assert write_report(tmp_path / "2", frames, run) == first
+    shown = [attrs["alt"] or "" for tag, attrs in Page(first).tags if tag == "img"]
+    assert sum(alt.startswith("cell") for alt in shown) == sum(
+        min(GALLERY_CELLS, count) for count in [*run.tally.counts.values(), run.tally.rejected]
+    )
+    origins = {attrs["title"] for tag, attrs in Page(first).tags if tag == "figure"}
+    assert {re.findall(r"plate/f\d", origin or "")[0] for origin in origins} == {
+        f"plate/f{k}" for k in range(6)
+    }
+
+
+def test_nothing_counted_is_a_report_too(tmp_path: Path) -> None:
+    frames = [counted_frame(0, cells=0)]
+    page = Page(write_report(tmp_path, frames, run_of(frames)))
+    assert "granulocyte 0 – 0.0–100.0 %" in page.text
+    assert "No cell was rejected." in page.text
+    assert json.loads((tmp_path / "summary.json").read_text())["fractions"]["monocyte"]["value"] is None
+
+
+def test_corrected_shares_stand_beside_the_raw_ones_with_what_they_assume(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(12)]
+    run = run_of(frames, manifest=VALIDATED)
+    page = Page(write_report(tmp_path, frames, run))
+    written = json.loads((tmp_path / "summary.json").read_text())["corrected"]
+    output = io.StringIO()
+    print_result(run, Console(file=output, width=80))
+    terminal = " ".join(output.getvalue().split())
+    assert max(map(len, output.getvalue().splitlines())) <= 80
+    assert "maximum likelihood" in written["method"]
+    for label, fraction in run.corrected.fractions.items():
+        count = run.corrected.counts[label]
+        assert fraction.value is not None
+        assert count.value is not None
+        interval = f"{100 * fraction.low:.1f}–{100 * fraction.high:.1f} %"
+        share = f"{100 * fraction.value:.1f} %"
+        assert f"{label} {count.value:.0f} {count.low:.0f}–{count.high:.0f} {share} {interval}" in page.text
+        assert f"{label} {count.value:.0f} {share} {interval}" in terminal
+        assert written["fractions"][label] == vars(fraction)
+        assert written["counts"][label] == vars(count)
+    for said in (page.text, terminal):
+        assert CORRECTED_IF in said
+
+
+def test_of_a_single_label_the_corrected_count_is_told(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(12)]
+    run = run_of(frames, manifest=replace(VALIDATED, counted=("monocyte",)))
+    page = Page(write_report(tmp_path, frames, run))
+    total = run.corrected.leukocytes
+    assert total is not None
+    told = f"all leukocytes {total.value:.0f} {total.low:.0f}–{total.high:.0f}"
+    output = io.StringIO()
+    print_result(run, Console(file=output, width=80))
+    assert told in " ".join(output.getvalue().split())
+    assert told in page.text
+    assert "svg" not in {tag for tag, _ in page.tags}
+
+
+def test_what_cannot_be_corrected_is_said(tmp_path: Path) -> None:
+    frames = [counted_frame(0)]
+    run = run_of(frames)
+    page = Page(write_report(tmp_path, frames, run))
+    output = io.StringIO()
+    print_result(run, Console(file=output, width=80))
+    for text in (page.text, " ".join(output.getvalue().split())):
+        assert "the bundle has no validation cells of debris" in text
+    written = json.loads((tmp_path / "summary.json").read_text())["corrected"]
+    assert written["unvalidated"] == ["debris"]
+    assert written["leukocytes"] is None
+
+
+# ---- files ---------------------------------------------------------------------------------------------
+
+
+def test_cells_csv_holds_every_cell_and_is_complete_after_each_frame(tmp_path: Path) -> None:
+    frames = [counted_frame(k, name='odd, "name"\n.png' if k else None) for k in range(3)]
+    with ReportWriter(tmp_path, MANIFEST) as writer:
+        for done, counted in enumerate(frames, 1):
+            writer.add(counted, writer.draw(counted))
+            with (tmp_path / "cells.csv").open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            assert len(rows) == sum(len(frame.cells) for frame in frames[:done])
+    assert tuple(rows[0]) == CELL_COLUMNS
+    cells = [(frame, k) for frame in frames for k in range(len(frame.cells))]
+    for row, (counted, k) in zip(rows, cells, strict=True):
+        cell = counted.cells[k]
+        assert row["frame"] == counted.frame.name
+        assert [int(row[c]) for c in ("x", "y", "width", "height")] == [
+            cell.x,
+            cell.y,
+            cell.width,
+            cell.height,
+        ]
+        assert row["label"] == counted.assigned[k]
+        assert float(row["probability"]) == pytest.approx(counted.probabilities[k].max(), abs=1e-4)
+
+
+def test_summary_is_the_json_object(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(3)]
+    run = run_of(frames, [FailedFrame("a.png", 0, "the file is empty")])
+    write_report(tmp_path, frames, run)
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert written == result_summary(run)
+    assert written["counts"] == run.tally.counts
+    assert written["frames"] == {"read": 3, "failed": [{"name": "a.png", "reason": "the file is empty"}]}
+    assert written["cells"] == 18 == sum(written["counts"].values()) + written["rejected"]
+    bundle = {"name": "phantom3", "version": "1.0", "sha256": "12" * 32, "signature": "not signed"}
+    assert written["bundle"] == bundle
+    assert set(written["fractions"]["monocyte"]) == {"value", "low", "high"}
+    assert written["use"] == RESEARCH_USE
+
+
+def test_a_count_cut_short_does_not_look_finished(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(2)]
+    write_report(tmp_path, frames, run_of(frames))
+    (tmp_path / "annotated" / "mine.jpg").write_bytes(b"")
+    with ReportWriter(tmp_path, MANIFEST, replace=True) as writer:
+        writer.add(frames[1], writer.draw(frames[1]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["annotated", "cells.csv"]
+    assert sorted(path.name for path in (tmp_path / "annotated").iterdir()) == [
+        "00001-f1.png.jpg",
+        "mine.jpg",
+    ]
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 7
+
+
+def test_an_earlier_count_gives_way_only_when_asked(tmp_path: Path) -> None:
+    frames = [counted_frame(0)]
+    write_report(tmp_path, frames, run_of(frames))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    with pytest.raises(ValueError, match="already holds a count"):
+        ReportWriter(tmp_path, MANIFEST)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+
+
+def test_a_count_of_nothing_is_not_in_the_way_of_the_next(tmp_path: Path) -> None:
+    with ReportWriter(tmp_path / "result", MANIFEST):
+        pass
+    assert not list((tmp_path / "result").iterdir())
+
+
+def test_a_disk_that_refuses_at_the_end_is_named_and_leaves_nothing_in_the_way(
+    tmp_path: Path,
+) -> None:
+    frames = [counted_frame(0)]
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ReportWriter(tmp_path / "out", MANIFEST) as writer:
+        writer.add(frames[0], writer.draw(frames[0]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+        try:
+            with pytest.raises(OSError, match="large") as error:
+                writer.finish(run_of(frames))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert error.value.filename == str(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    write_report(tmp_path / "out", frames, run_of(frames))
+
+
+def test_a_stopped_count_says_so(tmp_path: Path) -> None:
+    frames = [counted_frame(0)]
+    run = replace(run_of(frames), stopped=True)
+    write_report(tmp_path, frames, run)
+    assert json.loads((tmp_path / "summary.json").read_text())["stopped"] is True
+    assert "Stopped before the last frame" in (tmp_path / "report.html").read_text()
+
+
+def test_equal_names_in_two_folders_do_not_collide(tmp_path: Path) -> None:
+    frames = [counted_frame(0, name="a/f.png"), counted_frame(1, name="b/f.png")]
+    write_report(tmp_path, frames, run_of(frames))
+    assert len(list((tmp_path / "annotated").iterdir())) == 2
+
+
+# ---- annotated frames ----------------------------------------------------------------------------------
+
+
+def test_boxes_have_their_labels_colour_at_their_place() -> None:
+    counted = counted_frame(1, cells=0)
+    cell = Cell(100, 120, 60, 50, 2000.0, border=False, touching=False)
+    for k, label in enumerate(LABELS):
+        row = np.full((1, len(LABELS)), 0.05, np.float32)
+        row[0, k] = 0.8
+        one = CountedFrame(counted.frame, "", [cell], counted.crops, row, [label])
+        drawn = annotate(one, LABELS)
+        colour = "#{2:02x}{1:02x}{0:02x}".format(*drawn[145, 100])
+        assert colour == colours(LABELS)[label]
+        np.testing.assert_array_equal(drawn[125:165, 105:155, 0], counted.frame.image[125:165, 105:155])
+
+
+@pytest.mark.parametrize("shape", [(3264, 4908), (4000, 500), (1, 70_000), (1, 1), (40, 30)])
+def test_annotated_frames_are_reduced_whatever_their_shape(tmp_path: Path, shape: tuple[int, int]) -> None:
+    frame = Frame(np.zeros(shape, np.uint8), "f.png", 0, 0)
+    cells = [Cell(0, 0, shape[1], shape[0], 1.0, border=True, touching=False)]
+    crops = np.zeros((1, 200, 200), np.uint8)
+    row = np.full((1, len(LABELS)), 0.2, np.float32)
+    counted = CountedFrame(frame, "", cells, crops, row, [REJECTED])
+    write_report(tmp_path, [counted], run_of([counted]))
+    drawn = cv2.imread(str(next((tmp_path / "annotated").iterdir())))
+    assert drawn.shape[1] <= SIDE_PX
+    assert shape[0] * min(1, SIDE_PX / max(shape)) < drawn.shape[0]
+
+
+def test_colours_are_distinct_and_none_is_that_of_rejected_cells() -> None:
+    palette = colours([f"label {k}" for k in range(len(OKABE_ITO))])
+    assert len(set(palette.values())) == len(OKABE_ITO) + 1
+    channels = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in palette.values()])
+    distances = np.abs(channels[:, None] - channels[None]).sum(2) + 999 * np.eye(len(channels), dtype=int)
+    assert distances.min() > 60
+
+
+@given(st.lists(st.text("aAbB-é", min_size=1, max_size=4), min_size=1, max_size=6, unique_by=str.casefold))
+def test_abbreviations_begin_their_label_and_are_unique(labels: list[str]) -> None:
+    short = abbreviations(labels)
+    assert all(label.casefold().startswith(short[label].casefold()) for label in labels)
+    assert len({text.casefold() for text in short.values()}) == len(labels) + 1
+
+
+# ---- what only some counts have ---
+
+
+@pytest.fixture
+def full_run() -> CountResult:
+    """A count with a plan, a session, cells followed, a volume, and frames of poor quality."""
+    frames = [counted_frame(k) for k in range(3)]
+    return replace(
+        run_of(frames),
+        plan={"until_cells": 5},
+        ended="7 leukocytes of 5 asked for",
+        session="2026-05-04T030201Z",
+        detections=1234,
+        concentrations={"granulocyte": Estimate(5210.4, 4800.0, 5650.0)},
+        quality={"brightness": Spread(150.0, 31.0, 200.0), "dropped_before": Spread(0.0, 0.0, 2.0)},
+        out=(("<b>.png", ("too dark (grey level 31)", "2 frames dropped before it")),),
+        dropped=2,
+        remarks=("a pixel of <2> µm",),
+    )
+
+
+def test_plan_quality_volume_and_sightings_are_told(full_run: CountResult, tmp_path: Path) -> None:
+    page = Page(write_report(tmp_path, [counted_frame(0)], full_run)).text
+    file = io.StringIO()
+    print_result(full_run, Console(file=file, width=200))
+    table = " ".join(file.getvalue().split())
+    for text in (page, table):
+        assert "7 leukocytes of 5 asked for" in text
+        assert "2026-05-04T030201Z" in text
+        assert "5,210 cells/µL, 95 % interval 4,800–5,650" in text
+        assert "too dark (grey level 31), 2 frames dropped before it" in text
+        assert "2 dropped" in text
+        assert "a pixel of <2> µm" in text
+    assert "in 1,234 detections" in page
+    assert "in 1234 detections" in table
+    assert "Quality: 1 of 3 frames beyond a limit" in table
+    assert "Brightness, grey level 150 31 200" in page
+    said = result_summary(full_run)
+    assert said["plan"] == {"until_cells": 5}
+    assert said["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
+    assert said["quality"]["out"][0]["name"] == "<b>.png"
+    assert json.loads(json.dumps(said)) == said
+
+
+def test_few_cells_in_much_sample_are_not_rounded_to_none() -> None:
+    volume = FieldVolume(field_ul=0.05, relative_uncertainty=0.0, dilution=1.0)
+    # of no cell in 50 µL there may be 3.69 (the exact Poisson limit), which is 0.074 in a µL
+    assert per_ul(estimate_concentration(0, 1000, volume)) == "0.000 cells/µL, 95 % interval 0.000–0.074"
+    assert per_ul(estimate_concentration(100, 1000, volume)) == "2.0 cells/µL, 95 % interval 1.6–2.4"
+    assert per_ul(estimate_concentration(0, 1, volume)) == "0 cells/µL, 95 % interval 0–74"
+
+
+def test_why_there_is_no_concentration_is_told(tmp_path: Path) -> None:
+    run = replace(run_of([counted_frame(0)]), no_concentration="no cells/µL: nobody knows")
+    file = io.StringIO()
+    print_result(run, Console(file=file, width=200))
+    assert "No cells/µL: nobody knows" in file.getvalue()
+    assert "No cells/µL: nobody knows." in Page(write_report(tmp_path, [counted_frame(0)], run)).text
+    assert result_summary(run)["no_cells_per_ul"] == "no cells/µL: nobody knows"
+
+
+def test_identities_are_in_the_table_of_cells(tmp_path: Path) -> None:
+    counted = counted_frame(0)
+    track_ids = np.arange(7, 7 + len(counted.cells))
+    followed = replace(counted, track_ids=track_ids)
+    with ReportWriter(tmp_path, MANIFEST, each_once=True) as writer:
+        writer.add(followed, writer.draw(followed))
+    with (tmp_path / "cells.csv").open(newline="") as file:
+        assert [int(row["track_id"]) for row in csv.DictReader(file)] == track_ids.tolist()
+
+
+# ---- table ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_table_states_the_tally_on_any_terminal(encoding: str) -> None:
+    frames = [counted_frame(k) for k in range(12)]
+    failed = [FailedFrame(f"é{k}.png", k, "truncated") for k in range(13)]
+    run = run_of(frames, failed)
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    print_result(run, Console(file=file, width=80))
+    file.flush()
+    text = " ".join(raw.getvalue().decode(encoding).split())
+    dash = "–" if encoding == "utf-8" else "?"
+    for label, fraction in run.tally.fractions.items():
+        assert fraction.value is not None
+        interval = f"{100 * fraction.low:.1f}{dash}{100 * fraction.high:.1f} %"
+        assert f"{label} {run.tally.counts[label]} {100 * fraction.value:.1f} % {interval}" in text
+    assert f"debris {run.tally.counts['debris']} not a leukocyte" in text
+    assert f"rejected {run.tally.rejected} best below 0.5" in text
+    assert "Frames: 12 read, 13 not readable" in text
+    assert "9.png: truncated + 3 more" in text
+    assert "demonstration model, simulated cells" in text
+    assert RESEARCH_USE in text

@@ -1,0 +1,187 @@
+"""A session as CSV, JSON and FCS: the same cells in each, and nothing overwritten unasked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import flowio  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+
+from edge.base.cell import Cell
+from edge.base.frame import Frame
+from edge.count.counted_frame import CountedFrame
+from edge.report.files import write_cells, write_cells_header
+from edge.report.session_export import EXPORT_FORMATS, UNKNOWN, export_session
+from edge.session.errors import SessionError
+from edge.session.files import create_session, read_session
+from edge.session.record import FrameRecord, frame_record
+from tests.edge.session.test_session import LABELS, cell, files, finished, header, record
+
+__all__ = ["finished"]
+EVERYTHING = ["cells.csv", "cells.fcs", "frames.csv", "session.json"]
+
+
+def exported(path: Path, folder: Path, *formats: str) -> Path:
+    with read_session(path) as session:
+        export_session(session, folder, formats)
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def fcs(path: Path) -> tuple[dict[str, str], dict[str, list[float]]]:
+    """Keywords, and the events of each channel, as flowio reads them."""
+    read = flowio.FlowData(path)
+    events = np.reshape(read.events, (-1, read.channel_count))
+    return read.text, dict(zip(read.pnn_labels, events.T.tolist(), strict=True))
+
+
+def test_cells_csv_begins_as_a_reports_does(tmp_path: Path) -> None:
+    found = [Cell(1, 2, 30, 40, 700.5, True, False), Cell(5, 6, 31, 41, 800, False, True)]
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.3, 0.3]], np.float32)
+    frame = Frame(np.zeros((9, 9), np.uint8), 'a, "b"\n', 4, 7)
+    counted = CountedFrame(
+        frame, "cd", found, np.zeros((2, 9, 9), np.uint8), probabilities, ["granulocyte", "rejected"]
+    )
+    with create_session(header(), tmp_path) as session:
+        session.add(frame_record(counted, track_ids=[3, 8]))
+    report = io.StringIO()
+    write_cells_header(report)
+    write_cells(report, counted)
+    expected = list(csv.reader(io.StringIO(report.getvalue())))
+    with (exported(session.path, tmp_path / "out", "csv") / "cells.csv").open(newline="") as file:
+        written = list(csv.reader(file))
+    assert [row[: len(expected[0])] for row in written] == expected
+    assert written[0][7:] == ["frame_index", "area_px", "border", "touching", "track_id"] + [
+        f"p_{label}" for label in LABELS
+    ]
+    assert written[1][7:] == ["4", "700.5", "1", "0", "3", "0.700000", "0.200000", "0.100000"]
+
+
+def test_frames_csv_has_what_any_frame_has(tmp_path: Path, finished: Path) -> None:
+    frames = rows(exported(finished, tmp_path / "out", "csv") / "frames.csv")
+    assert [frame["frame_index"] for frame in frames] == ["0", "1", "2", "5"]
+    assert frames[0] | {"sha256": ""} == {
+        "frame_index": "0",
+        "frame": "camera#0",
+        "time_ns": "1700000000000000000",
+        "sha256": "",
+        "failed": "",
+        "cells": "2",
+        "dropped_before": "0",
+        "breaches": "too dark",
+        "settings.exposure_us": "900",
+        "quality.drift": "",
+        "quality.focus": "0.25",
+    }
+    assert (frames[3]["failed"], frames[3]["dropped_before"], frames[3]["quality.focus"]) == (
+        *("no such file", "2", ""),
+    )
+
+
+def test_json_is_the_session_without_pictures(tmp_path: Path, finished: Path) -> None:
+    said = json.loads((exported(finished, tmp_path / "out", "json") / "session.json").read_text())
+    with read_session(finished) as session:
+        frames = list(session.frames())
+        assert said["last_hash"] == session.last_hash
+    assert said["header"]["sample_id"] == "S/17 µ"
+    assert said["finished"]["result"] == {"counts": {"granulocyte": 6}}
+    assert said["totals"]["cells"] == 6
+    assert len(said["frames"]) == 4
+    for stored, written in zip(frames, said["frames"], strict=True):
+        assert written["name"] == stored.name
+        assert [c["probabilities"] for c in written["cells"]] == [list(c.probabilities) for c in stored.cells]
+    assert set(said["frames"][0]["cells"][0]) == {
+        *("x", "y", "width", "height", "area_px", "label", "probabilities", "border", "touching", "track_id"),
+    }
+
+
+def test_fcs_is_read_back(tmp_path: Path) -> None:
+    said = header(operator="/Ω/", labels=("a,b", "c", "d"), counted=("c",), sample_id="50 $/l")
+    with create_session(said, tmp_path) as session:
+        session.add(replace(record(0), cells=(cell(1, "c", track_id=6, area_px=12.5), cell(4, "rejected"))))
+        session.add(FrameRecord(1, "b", 0, failed="gone"))
+        session.add(replace(record(7), cells=(cell(2, "a,b"),)))
+        seal = session.finish("enough")
+    text, events = fcs(exported(session.path, tmp_path / "out", "fcs") / "cells.fcs")
+    assert (text["datatype"], text["mode"], text["tot"], text["par"]) == ("F", "L", "3", "13")
+    assert list(events) == [
+        *("frame", "x", "y", "width", "height", "area_px", "label", "p_a;b", "p_c", "p_d"),
+        *("border", "touching", "track_id"),
+    ]
+    assert events["frame"] == [0, 0, 7]
+    assert (events["x"], events["y"]) == ([1, 4, 2], [2, 8, 4])
+    assert (events["width"], events["height"]) == ([30] * 3, [40] * 3)
+    assert events["area_px"] == [12.5, UNKNOWN, UNKNOWN]
+    assert [text[f"leuko_label_{k:.0f}"] for k in events["label"]] == ["c", "rejected", "a,b"]
+    assert events["track_id"] == [6, UNKNOWN, UNKNOWN]
+    assert (events["border"], events["touching"]) == ([0, 1, 1], [0, 0, 0])
+    for name, p in (("p_a;b", 0.7), ("p_c", 0.2), ("p_d", 0.1)):
+        assert events[name] == [float(np.float32(p))] * 3
+    for k, name in enumerate(events, 1):
+        assert max(events[name]) < float(text[f"p{k}r"])
+    assert text["smno"] == "50 /l", "flowio's reader drops dollar signs"
+    assert b"50 $//l" in (tmp_path / "out" / "cells.fcs").read_bytes()
+    assert text["op"].strip() == "/Ω/"
+    assert (text["date"], text["btim"]) == ("28-JUL-2026", "14:25:30")
+    assert (text["leuko_bundle"], text["leuko_bundle_sha256"]) == (said.bundle, said.bundle_sha256)
+    assert text["leuko_hash"] == seal
+    assert "diagnosis" in text["com"]
+
+
+def test_a_session_without_cells_is_exported_too(tmp_path: Path) -> None:
+    with create_session(header(sample_id=""), tmp_path) as session:
+        pass
+    out = exported(session.path, tmp_path / "out", *EXPORT_FORMATS)
+    text, events = fcs(out / "cells.fcs")
+    assert (text["tot"], list(events.values())) == ("0", [[]] * 12)
+    assert "smno" not in text
+    assert rows(out / "cells.csv") == rows(out / "frames.csv") == []
+    assert json.loads((out / "session.json").read_text())["frames"] == []
+
+
+def test_all_files_show_one_moment(tmp_path: Path) -> None:
+    """What is counted while an export goes on is in none of its files."""
+    with create_session(header(), tmp_path) as session:
+        session.add(record(0))
+        with read_session(session.path) as stored, stored.snapshot():
+            assert stored.count_frames() == 1
+            session.add(record(1))
+            export_session(stored, tmp_path / "out", list(EXPORT_FORMATS))
+        assert session.count_frames() == 2
+    assert len(rows(tmp_path / "out" / "frames.csv")) == 1
+    assert len(rows(tmp_path / "out" / "cells.csv")) == 2
+    assert json.loads((tmp_path / "out" / "session.json").read_text())["totals"]["frames_read"] == 1
+    assert fcs(tmp_path / "out" / "cells.fcs")[0]["tot"] == "2"
+
+
+def test_earlier_files_stay_unless_told(tmp_path: Path, finished: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "session.json").write_text("mine")
+    with read_session(finished) as session:
+        with pytest.raises(FileExistsError, match="--force replaces it"):
+            export_session(session, out, list(EXPORT_FORMATS))
+        assert files(out) == ["session.json"], "nothing else was written"
+        assert (out / "session.json").read_text() == "mine"
+        paths = export_session(session, out, list(EXPORT_FORMATS), replace=True)
+    assert files(out) == EVERYTHING == sorted(path.name for path in paths)
+    assert json.loads((out / "session.json").read_text())["id"] == "2026-07-28T142530Z"
+
+
+def test_what_cannot_be_read_to_the_end_leaves_no_file(tmp_path: Path, finished: Path) -> None:
+    with closing(sqlite3.connect(finished)) as database:
+        database.executescript("UPDATE cell SET probabilities = 'no JSON' WHERE frame_index = 2")
+    with read_session(finished) as session, pytest.raises(SessionError, match="damaged"):
+        export_session(session, tmp_path / "out", ["csv"])
+    assert files(tmp_path / "out") == []

@@ -1,0 +1,430 @@
+"""A count carried out: with a calibration, with limits of quality, each cell once, and gone on with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.exceptions import Exit
+
+from edge.base.frame import FailedFrame, Frame
+from edge.calibration.file import Calibration, PixelCalibration, VolumeCalibration, write_calibration
+from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
+from edge.calibration.volume import field_volume
+from edge.capture.camera import CameraError
+from edge.cli.screen import Screen
+from edge.count.concentration import estimate_concentration, in_field
+from edge.count.counted_frame import CountedFrame
+from edge.count.result import LEUKOCYTES, CountResult
+from edge.count.stop_rule import StopRule
+from edge.count.totals import Totals
+from edge.find.quality import QualityLimits
+from edge.model.bundle import load_bundle
+from edge.report.files import result_summary
+from edge.run.config import CameraConfig, CountConfig, Instrument, job_of
+from edge.run.count_run import run_count
+from edge.run.resume import resumed
+from edge.session.errors import SessionError
+from edge.session.files import create_session, read_session
+from edge.session.listing import list_sessions
+from edge.simulate.motion import Scan, scan_frames
+from edge.simulate.optics import Optics
+from edge.simulate.scene import Scene, simulate_frame
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+PIXEL_UM = Optics().pixel_um
+SCENE = Scene(width_px=820, height_px=616, leukocytes=8, erythrocytes=2, debris=0)
+PIXEL = PixelCalibration(PIXEL_UM, PIXEL_UM / 100, 820, 616, "simulated", NOW)
+PROFILE = Calibration(PIXEL, None, VolumeCalibration(20.0, 0.4, 10.0, NOW))
+
+
+class Seen:
+    """An observer that remembers, and may do something after a frame."""
+
+    def __init__(self, then: Callable[[int], None] = lambda frames: None) -> None:
+        self.results: list[CountedFrame | FailedFrame] = []
+        self.remarks: list[str] = []
+        self._then = then
+
+    def on_start(self) -> None:
+        assert not self.results
+
+    def on_warning(self, words: str) -> None:
+        assert not self.results
+        self.remarks.append(words)
+
+    def on_session(self, session: str) -> None:
+        assert not self.results
+
+    def on_frame(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
+        self.results.append(result)
+        self._then(len(self.results))
+
+    @property
+    def frames(self) -> list[CountedFrame]:
+        return [result for result in self.results if isinstance(result, CountedFrame)]
+
+
+def job(folder: Path, **changes: Any) -> CountConfig:
+    asked = CountConfig(
+        bundle="phantom3",
+        calibration=None,
+        sources=(str(folder),),
+        camera=None,
+        pixel_um=PIXEL_UM,
+        calibrated_pixel=False,
+        reject_below=0.5,
+        segmentation={},
+        bit_depth=16,
+        max_megapixels=100,
+        each_once=None,
+        keep_crops=False,
+        plan=StopRule(),
+    )
+    return replace(asked, **changes)
+
+
+def carried_out(asked: CountConfig, seen: Seen | None = None, **options: Any) -> CountResult:
+    instrument = Instrument.load(asked.bundle, asked.calibration)
+    stop = options.pop("stop", threading.Event())
+    return run_count(asked, instrument, stop=stop, observer=seen or Seen(), **options)[0]
+
+
+def comparable(run: CountResult) -> dict[str, Any]:
+    said = result_summary(run)
+    del said["quality"]["measures"]["late_ms"]
+    return {name: value for name, value in said.items() if name not in ("seconds", "finished", "session")}
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("frames")
+    for k in range(5):
+        cv2.imwrite(str(folder / f"{k}.png"), simulate_frame(3, k, scene=SCENE).image)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """Overlapping fields, and how many particles that leave nothing to doubt they show."""
+    folder = tmp_path_factory.mktemp("scan")
+    scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=12, separate=True)
+    seen = set()
+    for k, simulated in enumerate(scan_frames(5, Scan(3, 2, 0.4), scene=scene)):
+        cv2.imwrite(str(folder / f"{k}.png"), simulated.image)
+        seen |= {cell.particle for cell in simulated.truth if not cell.border}
+    return folder, len(seen)
+
+
+def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, PROFILE)
+    asked = job(frames, calibration=str(path), calibrated_pixel=True)
+    seen = Seen()
+    run = carried_out(asked, seen)
+    inside = [
+        label
+        for result in seen.frames
+        for label, here in zip(result.assigned, in_field(result.cells, 820, 616), strict=True)
+        if here
+    ]
+    volume = field_volume(PROFILE, 820, 616)
+    assert not isinstance(volume, str)
+    manifest = load_bundle("phantom3").manifest
+    for label in manifest.counted:
+        assert run.concentrations[label] == estimate_concentration(inside.count(label), 5, volume)
+    together = sum(map(inside.count, manifest.counted))
+    assert run.concentrations[LEUKOCYTES] == estimate_concentration(together, 5, volume)
+    assert 0 < together <= run.tally.leukocytes
+    assert result_summary(run)["no_cells_per_ul"] is None
+
+
+def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_path: Path) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, replace(PROFILE, volume=None))
+    run = carried_out(job(frames, calibration=str(path), calibrated_pixel=True))
+    assert (run.concentrations, run.no_concentration) == (
+        {},
+        "no cells/µL: the chamber's depth is not known (leuko calibrate volume)",
+    )
+    write_calibration(path, replace(PROFILE, pixel=replace(PIXEL, width_px=1000, height_px=800)))
+    run = carried_out(job(scan[0], calibration=str(path), calibrated_pixel=True, each_once="scan"))
+    assert run.no_concentration == "no cells/µL: frames that overlap show an unknown volume"
+    assert "calibration" in carried_out(job(frames)).no_concentration
+
+
+def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, replace(PROFILE, pixel=replace(PIXEL, width_px=640)))
+    run = carried_out(job(frames, calibration=str(path), calibrated_pixel=True))
+    assert run.tally.frames_read == 0
+    assert {failed.reason for failed in run.tally.failed} == {
+        "820 x 616 px, and the calibration is for frames of 640 x 616"
+    }
+    assert run.no_concentration == "no cells/µL: no frame was read"
+    camera = CameraConfig("simulate")
+    with pytest.raises(
+        CameraError, match=r"simulate#0: 820 x 616 px, and calibration .* is for another size"
+    ):
+        carried_out(
+            job(frames, sources=("simulate",), camera=camera, calibration=str(path), calibrated_pixel=True)
+        )
+
+
+@pytest.mark.parametrize(("factor", "said"), [(0.5, "0.5 times"), (0.72, ""), (1.39, ""), (2.0, "2 times")])
+def test_a_pixel_far_from_the_bundles_is_remarked_upon(
+    frames: Path, tmp_path: Path, factor: float, said: str
+) -> None:
+    bundle_um = load_bundle("phantom3").manifest.pixel_um
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, Calibration(replace(PIXEL, pixel_um=factor * bundle_um)))
+    for changes in ({"calibration": str(path), "calibrated_pixel": True}, {}):
+        asked = job(frames, pixel_um=factor * bundle_um, plan=StopRule(until_cells=1), **changes)
+        seen = Seen()
+        run = carried_out(asked, seen)
+        assert list(run.remarks) == seen.remarks == result_summary(run)["remarks"]
+        assert len(run.remarks) == bool(said)
+        assert all(f" is {said} that of bundle phantom3 (0.125 µm)" in remark for remark in run.remarks)
+
+
+def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
+    light = np.linspace(0.6, 1.0, 820, dtype=np.float32)[None].repeat(616, axis=0)
+    blank = [Frame(np.rint(160 * light).astype(np.uint8), str(k), k, 0) for k in range(5)]
+    section = write_flat_field(tmp_path, estimate_illumination(blank), NOW)
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, replace(PROFILE, flat_field=section))
+    shaded = tmp_path / "shaded"
+    shaded.mkdir()
+    for file in frames.iterdir():
+        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(shaded / file.name), np.rint(image * light).astype(np.uint8))
+    seen = Seen()
+    corrected = carried_out(job(shaded, calibration=str(path), calibrated_pixel=True), seen)
+    gain = read_flat_field_gain(tmp_path, section)
+    assert gain.shape == (616, 820)
+    plain = carried_out(job(frames))
+    assert abs(corrected.tally.cells - plain.tally.cells) <= 1
+    for result in seen.frames:
+        left, right = result.frame.image[:, :80], result.frame.image[:, -80:]
+        assert abs(float(np.median(left)) - float(np.median(right))) < 12
+        assert result.quality is not None
+        assert result.quality.brightness_drift is not None
+
+
+def test_limits_of_quality_mark_frames_and_are_kept(frames: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, Calibration(quality=QualityLimits(max_brightness=100.0)))
+    asked = job(frames, calibration=str(path))
+    instrument = Instrument.load("phantom3", str(path))
+    session = create_session(asked.header(instrument, "", ""), tmp_path / "sessions")
+    seen = Seen()
+    run = carried_out(asked, seen, session=session)
+    assert [name for name, _ in run.out] == [result.frame.name for result in seen.frames]
+    assert all(words[0].startswith("too bright") for _, words in run.out)
+    measures = result_summary(run)["quality"]["measures"]
+    assert 100 < measures["brightness"]["low"] <= measures["brightness"]["median"]
+    with read_session(session.path) as stored:
+        assert stored.header.calibration_sha256 == instrument.calibration.sha256  # type: ignore[union-attr]
+        for record, result in zip(stored.frames(), seen.frames, strict=True):
+            assert record.breaches == result.breaches
+            assert record.quality["brightness"] == result.quality.brightness  # type: ignore[union-attr]
+    write_calibration(path, Calibration(quality=QualityLimits(max_brightness=101.0)))
+    other = create_session(asked.header(instrument, "", ""), tmp_path / "sessions")
+    other.close()
+    with pytest.raises(SessionError, match=r"calibration .* is not the one that it was begun with"):
+        resumed(other.path)
+
+
+def test_each_cell_once(scan: tuple[Path, int], tmp_path: Path) -> None:
+    folder, particles = scan
+    run = carried_out(job(folder, each_once="scan"), out=tmp_path / "result")
+    assert run.detections is not None
+    assert run.tally.cells < run.detections == carried_out(job(folder)).tally.cells
+    assert abs(run.tally.cells - particles) <= 0.1 * particles
+    with (tmp_path / "result" / "cells.csv").open(newline="") as file:
+        track_ids = [row["track_id"] for row in csv.DictReader(file)]
+    assert len(track_ids) == run.detections
+    assert len(set(track_ids)) == run.tally.cells
+
+
+@pytest.fixture(params=["files", "scan", "camera"])
+def asked(request: pytest.FixtureRequest, frames: Path, scan: tuple[Path, int]) -> CountConfig:
+    """Jobs of each kind."""
+    if request.param == "files":
+        return job(frames)
+    if request.param == "scan":
+        return job(scan[0], each_once="scan")
+    return job(
+        frames,
+        sources=("simulate:4",),
+        camera=CameraConfig("simulate:4", size=(640, 480)),
+        plan=StopRule(until_cells=25),
+        keep_crops=True,
+    )
+
+
+def pipeline_threads() -> int:
+    """Threads but for a camera's, which is left alone while it is busy (`edge.capture.live`)."""
+    return sum(thread.name != "camera" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
+    asked: CountConfig, tmp_path: Path, threads: int
+) -> None:
+    """Each frame is counted by a process of its own, as it were."""
+
+    class Cut(Exception):  # noqa: N818 (a power cut is no error)
+        pass
+
+    def cut(frames: int) -> None:
+        raise Cut
+
+    instrument = Instrument.load(asked.bundle, asked.calibration)
+    whole = create_session(asked.header(instrument, "s", "o"), tmp_path / "whole")
+    unbroken = carried_out(asked, session=whole, threads=threads)
+    session = create_session(asked.header(instrument, "s", "o"), tmp_path / "cut")
+    path, cuts = session.path, 0
+    running = pipeline_threads()
+    while True:
+        try:
+            with session:
+                run = carried_out(asked, Seen(cut), session=session, threads=threads)
+            break
+        except Cut:
+            cuts += 1
+        assert pipeline_threads() == running
+        again, instrument, session = resumed(path)
+        assert again == asked
+    assert cuts == unbroken.tally.frames_read
+    assert comparable(run) == comparable(unbroken)
+    with read_session(whole.path) as one, read_session(path) as other:
+        assert other.verify() == []
+        for first, second in zip(one.frames(crops=True), other.frames(crops=True), strict=True):
+            assert first.cells == second.cells
+            assert (first.index, first.name, first.sha256) == (second.index, second.name, second.sha256)
+
+
+def test_the_job_is_read_back_from_the_header(asked: CountConfig) -> None:
+    assert job_of(asked.header(Instrument.load(asked.bundle, None), "", "")) == asked
+
+
+def test_a_stop_keeps_whole_frames(frames: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def ask(frames: int) -> None:
+        if frames == 2:
+            stop.set()
+
+    before = pipeline_threads()
+    run = carried_out(job(frames), Seen(ask), stop=stop, out=tmp_path / "result")
+    assert (run.tally.frames_read, run.stopped, run.ended) == (2, True, "")
+    assert pipeline_threads() == before
+    assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_stop_among_unreadable_frames_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    for k in range(5):
+        (tmp_path / f"{k}.png").write_bytes(b"no image")
+    stop = threading.Event()
+    run = carried_out(job(tmp_path), Seen(lambda frames: stop.set() if frames == 2 else None), stop=stop)
+    with pytest.raises(Exit) as left, Screen(as_json) as screen:
+        screen.end(run, None, live=False, as_json=False)
+    assert left.value.exit_code == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    words = json.loads(line)["message"] if as_json else line
+    assert words.startswith(f"stopped after 2 frames; no frame could be read: {tmp_path / '0.png'}: ")
+    assert words.endswith(" (and 1 more)")
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """No thread outlives a count that fails."""
+    before = pipeline_threads()
+    yield
+    assert pipeline_threads() == before
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> None:
+    def fail(frames: int) -> None:
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        carried_out(job(frames), Seen(fail), out=tmp_path / "result")
+    with pytest.raises(ValueError, match="diameter"):
+        carried_out(job(frames, segmentation={"min_diameter_um": 50, "max_diameter_um": 20}))
+
+
+def test_a_session_of_another_kind_is_not_gone_on_with(frames: Path, tmp_path: Path) -> None:
+    header = job(frames).header(Instrument.load("phantom3", None), "", "")
+    create_session(replace(header, parameters={}, software="another"), tmp_path).close()
+    with pytest.raises(SessionError, match="begun with another: not to be gone on with; what it"):
+        resumed(next(tmp_path.glob("*.db")))
+    fewer = {name: value for name, value in header.parameters.items() if name != "files"}
+    older = create_session(replace(header, parameters=fewer, software="an older one"), tmp_path)
+    older.close()
+    with pytest.raises(SessionError, match="begun with an older one: not to be gone on with"):
+        resumed(older.path)
+
+
+def test_what_is_refused_leaves_no_session(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    asked = job(frames)
+    header = asked.header(Instrument.load("phantom3", None), "", "")
+    carried_out(asked, out=tmp_path / "result")
+    with pytest.raises(ValueError, match="already holds a count"):
+        carried_out(asked, session=header, out=tmp_path / "result")
+    assert list_sessions() == []
+    run = carried_out(asked, session=header)
+    assert [listed.id for listed in list_sessions()] == [run.session]
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_a_report_that_cannot_be_written_does_not_cost_the_count(
+    frames: Path, tmp_path: Path, at: int
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(frames: int) -> None:
+        if frames == at:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+
+    asked = job(frames)
+    instrument = Instrument.load(asked.bundle, None)
+    try:
+        run, page = run_count(
+            asked, instrument, stop=threading.Event(), observer=Seen(fill), out=tmp_path / "result"
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert run.tally.frames_read == 5
+    assert isinstance(page, OSError)
+    assert page.filename == str(tmp_path / "result")
+    assert list((tmp_path / "result").iterdir()) == []
+    assert comparable(carried_out(asked, out=tmp_path / "result")) == comparable(run)
+
+
+def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    asked = job(frames, plan=StopRule(until_seconds=1e-9))
+    run = carried_out(asked, session=asked.header(Instrument.load("phantom3", None), "", ""))
+    assert (run.tally.frames_read, run.session, run.ended) == (0, "", "1e-09 s asked for")
+    assert list_sessions() == []
