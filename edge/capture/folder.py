@@ -50,7 +50,7 @@ class FolderCamera(Recorded):
     Parameters
     ----------
     folder : if it vanishes, that is a `CameraError`
-    done : see `edge.run.cameras.open_camera`
+    root, done : see `edge.run.cameras.open_camera`
     clock, wait : monotonic time in s, and a way to let some of it pass
     """
 
@@ -58,12 +58,13 @@ class FolderCamera(Recorded):
         self,
         folder: Path,
         *,
+        root: Path = Path(),
         done: Collection[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(f"watch:{folder}")
-        self._folder = folder
+        self._folder, self._root = folder, root
         self._done = done
         self._clock, self._wait = clock, wait
         self._waiting: dict[Path, _Waiting] = {}
@@ -95,9 +96,10 @@ class FolderCamera(Recorded):
         self._next_poll = now + POLL_S
         seen: dict[Path, _Waiting] = {}
         try:
-            for path in filter(is_frame_file, self._folder.iterdir()):
+            for entry in filter(is_frame_file, (self._root / self._folder).iterdir()):
+                path = self._folder / entry.name
                 name = frame_name(path)
-                stamp = None if name in self._finished or name in self._done else _stamp(path)
+                stamp = None if name in self._finished or name in self._done else self._stamp(path)
                 if stamp is None:
                     continue
                 known = self._waiting.get(path, _Waiting(stamp, now))
@@ -115,10 +117,10 @@ class FolderCamera(Recorded):
     def _read(self, path: Path) -> Iterator[Frame | FailedFrame]:
         """Yield the frames of a file; end early, to read it anew later, if it was not complete after all."""
         file = self._waiting[path]
-        for frame in read_frames([path]):
+        for frame in read_frames([path], root=self._root):
             if frame.name in self._done or frame.name in file.given:
                 continue
-            if _stamp(path) != file.stamp:
+            if self._stamp(path) != file.stamp:
                 return
             if isinstance(frame, FailedFrame) and self._clock() - file.since < PATIENCE_S:
                 file.failed = True
@@ -128,11 +130,10 @@ class FolderCamera(Recorded):
         self._finished.add(frame_name(path))
         del self._waiting[path]
 
-
-def _stamp(path: Path) -> _Stamp | None:
-    """See `_Stamp`; None for what is no file, or no longer there."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    def _stamp(self, path: Path) -> _Stamp | None:
+        """See `_Stamp`; None for what is no file, or no longer there."""
+        try:
+            status = (self._root / path).stat()
+        except OSError:
+            return None
+        return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None

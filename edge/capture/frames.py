@@ -58,15 +58,23 @@ _Read = tuple[str, NDArray[np.uint8] | imagefile.Page | str, int]
 
 
 def read_frames(
-    sources: Sequence[str | Path], *, max_megapixels: float = MAX_MEGAPIXELS, bit_depth: int = 16
+    sources: Sequence[str | Path],
+    *,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    bit_depth: int = 16,
+    root: Path = Path(),
 ) -> Iterator[Frame | FailedFrame]:
     """Read and decode every image of the sources, one at a time; see `read_encoded`."""
-    encoded = read_encoded(sources, max_megapixels=max_megapixels, bit_depth=bit_depth)
+    encoded = read_encoded(sources, max_megapixels=max_megapixels, bit_depth=bit_depth, root=root)
     return (item.decode() if isinstance(item, Encoded) else item for item in encoded)
 
 
 def read_encoded(
-    sources: Sequence[str | Path], *, max_megapixels: float = MAX_MEGAPIXELS, bit_depth: int = 16
+    sources: Sequence[str | Path],
+    *,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    bit_depth: int = 16,
+    root: Path = Path(),
 ) -> Iterator[Encoded | Frame | FailedFrame]:
     """Read every image of the sources, one at a time, in order; what cannot be read is yielded too.
 
@@ -86,6 +94,7 @@ def read_encoded(
     sources : files, folders (see `list_files`), globs
     max_megapixels : declared size above which an image is refused before it is decoded
     bit_depth : bits in use of a 16-bit sample, 9 to 16
+    root : folder that relative sources start from; frames keep their relative names
 
     Raises
     ------
@@ -102,49 +111,52 @@ def read_encoded(
         else Encoded(read, name, index, time_ns, bit_depth)
         if isinstance(read, imagefile.Page)
         else Frame(read, name, index, time_ns)
-        for index, (name, read, time_ns) in enumerate(_read_files(sources, max_megapixels))
+        for index, (name, read, time_ns) in enumerate(_read_files(sources, max_megapixels, root))
     )
 
 
-def list_files(sources: Sequence[str | Path]) -> list[Path]:
+def list_files(sources: Sequence[str | Path], root: Path = Path()) -> list[Path]:
     """Turn files, folders and globs into the files to read, in reading order, each once.
 
     A folder gives its images and videos in natural order (``f2`` before ``f10``), not those of its
     subfolders, and neither hidden files nor other suffixes (a folder may hold a ``boxes.csv`` too). A glob
     gives its matches in natural order, each like a source of its own; ``**`` crosses folders. A source that
     gives nothing (missing, empty, unreadable) stays in the list, for `read_frames` to report.
+
+    Relative sources start from the folder `root`, and give paths relative to it.
     """
     files: dict[str, Path] = {}
     for source in sources:
-        for path in _expand_glob(source):
-            for file in _expand_folder(path):
-                files.setdefault(os.path.realpath(file), file)
+        for path in _expand_glob(source, root):
+            for file in _expand_folder(path, root):
+                files.setdefault(os.path.realpath(root / file), file)
     return list(files.values())
 
 
-def _expand_glob(source: str | Path) -> list[Path]:
+def _expand_glob(source: str | Path, root: Path) -> list[Path]:
     text = os.fspath(source)
-    if os.path.lexists(text) or not glob.has_magic(text):
+    if os.path.lexists(root / text) or not glob.has_magic(text):
         return [Path(text)]
-    matches = [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207 (absolute patterns too)
+    # absolute patterns too
+    matches = [Path(match) for match in glob.glob(text, root_dir=root, recursive=True)]  # noqa: PTH207
     return sorted(matches, key=natural_order) or [Path(text)]
 
 
-def _expand_folder(path: Path) -> list[Path]:
-    if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises where the parent may not be entered)
+def _expand_folder(path: Path, root: Path) -> list[Path]:
+    if not os.path.isdir(root / path):  # noqa: PTH112 (Path.is_dir raises where the parent may not be entered)
         return [path]
     try:
-        entries = list(path.iterdir())
+        entries = [path / entry.name for entry in (root / path).iterdir()]
     except OSError:
         return [path]
     return sorted(filter(is_frame_file, entries), key=natural_order) or [path]
 
 
-def _read_files(sources: Sequence[str | Path], max_megapixels: float) -> Iterator[_Read]:
-    for path in list_files(sources):
+def _read_files(sources: Sequence[str | Path], max_megapixels: float, root: Path) -> Iterator[_Read]:
+    for path in list_files(sources, root):
         name = frame_name(path)
         try:
-            yield from _read_file(path, name, max_megapixels)
+            yield from _read_file(root / path, name, max_megapixels)
         except OSError as error:
             yield name, (error.strerror or str(error)).lower(), 0
         except imagefile.ImageFileError as error:

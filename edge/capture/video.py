@@ -12,13 +12,18 @@ from edge.capture.recorded import Recorded
 
 
 class VideoCamera(Recorded):
-    """The frames of a video or a TIFF stack, as fast as they are asked for."""
+    """The frames of a video or a TIFF stack, as fast as they are asked for.
 
-    def __init__(self, file: Path, *, done: Collection[str] = frozenset()) -> None:
+    Parameters
+    ----------
+    root, done : see `edge.run.cameras.open_camera`
+    """
+
+    def __init__(self, file: Path, *, root: Path = Path(), done: Collection[str] = frozenset()) -> None:
         super().__init__(f"video:{file}")
-        if not file.is_file():
+        if not (root / file).is_file():
             raise CameraError(f"{file}: no such file")
-        self._frames = read_frames([file])
+        self._frames = read_frames([file], root=root)
         self._done = done
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:

@@ -22,7 +22,11 @@ KINDS = "picamera2, picamera2:N, v4l2:N, watch:FOLDER, video:FILE, simulate or s
 
 
 def open_camera(
-    name: str, *, size: tuple[int, int] | None = None, done: Collection[str] = frozenset()
+    name: str,
+    *,
+    size: tuple[int, int] | None = None,
+    done: Collection[str] = frozenset(),
+    root: Path = Path(),
 ) -> Camera:
     """Open the camera of that name.
 
@@ -32,6 +36,7 @@ def open_camera(
     size : width and height in px; by default the largest of a device
     done : names of frames that were taken before: files and the simulator pass over them. It is looked at
         whenever a frame is due, so that it may grow
+    root : folder that a relative FOLDER or FILE starts from
 
     Raises
     ------
@@ -54,9 +59,8 @@ def open_camera(
         if size is not None:
             raise CameraError(f"{name}: files have the size that they have")
         if kind == "watch":
-            return FolderCamera(Path(which), done=done)
-
-        return VideoCamera(Path(which), done=done)
+            return FolderCamera(Path(which), root=root, done=done)
+        return VideoCamera(Path(which), root=root, done=done)
     raise CameraError(f"no kind of camera is called {kind!r}; say {KINDS}")
 
 

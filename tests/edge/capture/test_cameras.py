@@ -163,8 +163,8 @@ def test_a_file_that_is_written_to_while_it_is_read_is_read_anew(
     camera, _ = watch(tmp_path)
     writes = [png(200)]
 
-    def reading(sources: list[Path]) -> Iterator[Frame | FailedFrame]:
-        for frame in read_frames(sources):
+    def reading(sources: list[Path], root: Path) -> Iterator[Frame | FailedFrame]:
+        for frame in read_frames(sources, root=root):
             if writes:
                 path.write_bytes(writes.pop())
             yield frame
@@ -403,3 +403,13 @@ def test_steady_is_what_does_not_move(values: list[float]) -> None:
     last = values[-4:]
     steady = len(last) == 4 and max(last) - min(last) <= 0.01 * max(last)
     assert is_steady(values, last=4, tolerance=0.01) == steady
+
+
+def test_relative_files_start_from_the_root(tmp_path: Path, video: Path) -> None:
+    (tmp_path / "watched").mkdir()
+    (tmp_path / "watched" / "a.png").write_bytes(png(100))
+    time = Time()
+    folder = FolderCamera(Path("watched"), root=tmp_path, clock=time.clock, wait=time.wait)
+    assert (folder.name, frame_of(folder).name) == ("watch:watched", "watched/a.png")
+    camera = open_camera(f"video:{video.name}", root=video.parent)
+    assert (camera.name, frame_of(camera).name) == (f"video:{video.name}", f"{video.name}#0")

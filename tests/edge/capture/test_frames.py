@@ -531,3 +531,14 @@ def test_every_truncation_of_a_jpeg_is_noticed(tmp_path: Path) -> None:
     for k, length in enumerate(range(1, len(photo), 23)):
         (tmp_path / f"{k}.jpg").write_bytes(photo[:length])
     assert all(isinstance(read, FailedFrame) for read in read_frames([tmp_path]))
+
+
+def test_a_root_stands_for_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/2.png", "a/10.png", "b/3.png", "c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), GREY)
+    sources = ("a", "[ab]/*.png", "./c.png", "../gone.png", str(tmp_path / "b"), "a/../b")
+    read = [(frame.name, frame.index) for frame in read_frames(sources, root=tmp_path)]
+    assert [name for name, _ in read] == ["a/2.png", "a/10.png", "b/3.png", "c.png", "../gone.png"]
+    monkeypatch.chdir(tmp_path)
+    assert [(frame.name, frame.index) for frame in read_frames(sources)] == read
