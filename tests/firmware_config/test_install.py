@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,7 +189,7 @@ def hook(event, arguments):
         if left[0] < 0:
             os._exit(9)
 
-planned = t.plan(Path(sys.argv[1]), t.TREE)
+planned = t.plan_installation(Path(sys.argv[1]), t.TREE)
 sys.addaudithook(hook)
 t.carry_out(planned)
 """
@@ -474,7 +476,8 @@ def test_a_wrong_profile_is_not_installed(system: Path) -> None:
 
 def test_only_root_may_install(system: Path) -> None:
     assert leuko("install", system / "device.toml", "--root", system).exit_code == 0
-    for folder in (system, *system.parents[:3]):
+    temporary = Path(tempfile.gettempdir())
+    for folder in (system, *itertools.takewhile(lambda parent: parent != temporary, system.parents)):
         folder.chmod(0o755)
     before = snapshot(system)
     words = ["firmware", "install", str(system / "device.toml"), "--root", str(system), "--yes"]

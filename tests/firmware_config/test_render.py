@@ -107,12 +107,12 @@ def test_what_is_left_out_is_not_said() -> None:
     assert (taken["until_seconds"], taken["until_halfwidth"], taken["gain"]) == (60, 0.05, 2.5)
     assert taken["keep_crops"]
     assert (taken["each_once"], taken["give_up_seconds"]) == ("flow", 33)
-    assert taken["profile"] == "/var/lib/leuko/profile.toml"
+    assert taken["calibration"] == "/var/lib/leuko/profile.toml"
     assert taken["pixel_um"] is None
     plain = count.make_context("count", words(profile())).params
     assert plain["pixel_um"] == pytest.approx(1.55 / 21.3, rel=1e-5)
     assert not plain["keep_crops"]
-    for name in ("until_seconds", "until_halfwidth", "gain", "exposure_us", "profile", "each_once"):
+    for name in ("until_seconds", "until_halfwidth", "gain", "exposure_us", "calibration", "each_once"):
         assert plain[name] is None
 
 
