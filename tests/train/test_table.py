@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.table import Box, LabelledCrop, Row, SuggestedLabel, Verdict, read_table, scan_table, write_table
+
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1).filter(lambda s: s == s.strip())
+PIXEL_UM = st.none() | st.floats(0.005, 10).map(lambda value: float(f"{value:.9g}"))
+
+
+@given(
+    st.lists(
+        st.builds(
+            LabelledCrop,
+            path=TEXT,
+            label=TEXT,
+            group=TEXT | st.just(""),
+            pixel_um=PIXEL_UM,
+            others=st.fixed_dictionaries({"lobes": TEXT, "notes, mine": TEXT | st.just("")}),
+        )
+    )
+)
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
+    path = tmp_path_factory.mktemp("table") / "cells.csv"
+    write_table(path, LabelledCrop, rows)
+    assert list(read_table(path, LabelledCrop).values()) == rows
+
+
+@given(
+    st.integers(-50, 5000),
+    st.integers(-50, 5000),
+    st.integers(1, 900),
+    st.integers(1, 900),
+    PIXEL_UM,
+    st.none() | st.booleans(),
+)
+def test_a_box_is_the_same_in_either_convention(
+    tmp_path_factory: pytest.TempPathFactory,
+    x: int,
+    y: int,
+    width: int,
+    height: int,
+    pixel_um: float | None,
+    touching: bool | None,
+) -> None:
+    folder = tmp_path_factory.mktemp("boxes")
+    box = Box(
+        frame="f.png", label="a", x=x, y=y, width=width, height=height, pixel_um=pixel_um, touching=touching
+    )
+    write_table(folder / "cells.csv", Box, [box])
+    cells = box.cells()
+    corners = (
+        f"frame,label,xmin,ymin,xmax,ymax,pixel_um,touching\n"
+        f"some/f.png,a,{x},{y}.0,{x + width},{y + height},{cells['pixel_um']},{cells['touching']}\n"
+    )
+    (folder / "boxes.csv").write_text(corners)
+    assert read_table(folder / "cells.csv", Box) == {2: box}
+    assert read_table(folder / "boxes.csv", Box) == {2: box}
+    assert (box.cell.x, box.cell.y, box.cell.width, box.cell.height) == (x, y, width, height)
+
+
+def test_a_pixel_of_a_crop_is_that_of_its_frame_times_the_scale(tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text(
+        "path,label,group,pixel_um,frame,x,y,width,height,crop_scale\na/1.png,a,f.png,0.2,f.png,1,2,3,4,2\n"
+    )
+    (box,) = read_table(tmp_path / "cells.csv", Box).values()
+    assert box.pixel_um == pytest.approx(0.1)
+    (crop,) = read_table(tmp_path / "cells.csv", LabelledCrop).values()
+    assert crop.pixel_um == 0.2
+
+
+HEADER = "path,label,suggestion,group,pixel_um,touching,border,out_of_focus"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (LabelledCrop, "file,label\n", r"cells\.csv: column path is missing"),
+        (LabelledCrop, "path;label\n1.png;a\n", "uses ';' instead of ','"),
+        (LabelledCrop, "path,label\n\n,\n1.png,\n", r"cells\.csv, line 4: label is empty"),
+        (LabelledCrop, "path,label\n1.png, a\n", "line 2: ' a' has control characters, or spaces at an end"),
+        (LabelledCrop, 'path,label\n1.png,"a\nb"\n', "line 3: 'a.nb' has control characters"),
+        (LabelledCrop, "path,label,pixel_um\n1.png,a,-1\n", "line 2: pixel_um is -1: it must be greater"),
+        (
+            LabelledCrop,
+            "path,label,pixel_um\n1.png,a,inf\n",
+            "line 2: pixel_um is 'inf': it must be a number",
+        ),
+        (Verdict, "rank,path\nfirst,1.png\n", "line 2: rank is 'first': it must be a number"),
+        (Box, "frame,label,xmin,ymin,xmax\n", "column ymax is missing"),
+        (Box, "frame,label,x,y,width\n", "column height is missing"),
+        (Box, "frame,label,box\n", "column x, y, width, height is missing"),
+        (Box, "frame,label,x,y,width,height\nf,a,1,1,0,5\n", "line 2: not a box: x 1 to 1, y 1 to 6"),
+        (Box, "frame,label,xmin,ymin,xmax,ymax\nf,a,1,1,1e9,5\n", "line 2: not a box"),
+        (Box, "frame,label,x,y,width,height\nf,a,1,,5,5\n", "line 2: y is '': it must be a number"),
+        (SuggestedLabel, f"{HEADER}\n1.png,,unsure,f,0.1,yes,0,0\n", "touching is 'yes': it must be 0 or 1"),
+        (SuggestedLabel, f"{HEADER}\n1.png,,unsure,f,,0,0,0\n", "pixel_um is '': it must be a number"),
+    ],
+)
+def test_a_table_that_is_wrong_gets_one_line(
+    tmp_path: Path, kind: type[Row], text: str, message: str
+) -> None:
+    path = tmp_path / "cells.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_table(path, kind)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_problem_is_listed_and_the_other_rows_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+    path.write_text("\ufeffpath,label\n1.png,a\n,b\n3.png,\n4.png,c\n", encoding="utf-8")
+    rows, problems = scan_table(path, LabelledCrop)
+    assert {line: row.path for line, row in rows.items()} == {2: "1.png", 5: "4.png"}
+    assert problems == ["line 3: path is empty", "line 4: label is empty"]
+
+
+def test_a_table_cut_short_is_refused_where_it_must_be_whole(tmp_path: Path) -> None:
+    path = tmp_path / "doubts.csv"
+    path.write_text("path,verdict,label\n1.png,wrong,a\n2.png,wro")
+    assert len(read_table(path, Verdict)) == 2
+    with pytest.raises(ValueError, match="line 3: fewer fields than the header"):
+        read_table(path, Verdict, whole=True)
+    path.write_text("path,verdict\n1.png,wrong,\n")
+    with pytest.raises(ValueError, match="line 2: more fields than the header"):
+        read_table(path, Verdict, whole=True)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", "path,label\n1.png,ä\n".encode("latin-1")])
+def test_another_encoding_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "cells.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"cells\.csv is not a CSV file in UTF-8: save it as UTF-8"):
+        read_table(tmp_path / "cells.csv", LabelledCrop)
+
+
+def test_a_folder_is_not_a_table(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a regular file"):
+        read_table(tmp_path, Box)

@@ -1,0 +1,338 @@
+"""The CSV tables that training reads and writes: each kind of row is a dataclass, its fields are the columns.
+
+A table is UTF-8 with commas. A column whose field has no default must be there; an empty field takes the
+default. Columns that the kind does not name are kept as text in `Row.others` and written after its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any, Self, TypeVar
+
+from edge.base import Cell, write_atomically
+
+LARGEST_PX = 100_000
+"""Coordinates beyond this lie in no frame."""
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+"""Columns in which annotation tools write a box, max exclusive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a table; `others` holds the columns that its kind does not name."""
+
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Return the names of the kind's own columns."""
+        return [one.name for one in fields(cls) if one.name != "others"]
+
+    @classmethod
+    def missing(cls, columns: Sequence[str]) -> list[str]:
+        """Return the columns that a table of this kind lacks."""
+        needed = {one.name for one in fields(cls) if one.default is MISSING}
+        return [name for name in cls.columns() if name in needed and name not in columns]
+
+    @classmethod
+    def parse(cls, record: Mapping[str, str]) -> Self:
+        """Return the row with these fields.
+
+        Raises
+        ------
+        ValueError
+            If a field is not of its type or range.
+        """
+        types = {one.name: str(one.type).removesuffix(" | None") for one in fields(cls)}
+        del types["others"]
+        needed = cls.missing(())
+        own = {
+            name: _parsed(name, text, types[name])
+            for name, text in record.items()
+            if name in types and (text or name in needed)
+        }
+        return cls(**own, others={name: text for name, text in record.items() if name not in types})
+
+    def cells(self) -> dict[str, str]:
+        """Return the text of each field by its column."""
+        return {name: _written(getattr(self, name)) for name in self.columns()} | dict(self.others)
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledCrop(Row):
+    """One labelled crop of a data set.
+
+    Attributes
+    ----------
+    path : str
+        Its file, relative to the table.
+    group : str
+        What must stay in one part of a split, such as its frame or patient; empty if unknown.
+    pixel_um : float or None
+        Side of the file's pixel in the specimen; None if unknown.
+    """
+
+    path: str
+    label: str
+    group: str = ""
+    pixel_um: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("path", "label"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty")
+        for text in (self.path, self.label, self.group):
+            check_name(text)
+        _check_pixel_um(self.pixel_um)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuggestedLabel(Row):
+    """One cell of ``labels.csv``; `label` is empty until a person confirms one. See `train.label.write`."""
+
+    path: str
+    label: str
+    suggestion: str
+    reason: str = ""
+    group: str
+    pixel_um: float
+    touching: bool
+    border: bool
+    out_of_focus: bool
+
+    def __post_init__(self) -> None:
+        _check_pixel_um(self.pixel_um)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box(Row):
+    """One labelled box, in full-frame pixels; x, y is its upper left pixel.
+
+    Attributes
+    ----------
+    frame : str
+        File name of the frame, without folders.
+    pixel_um : float or None
+        Side of the frame's pixel in the specimen; None if unknown.
+    touching, border : bool or None
+        Whether the cell touches another one, or the frame's edge cuts it; None if unknown.
+    """
+
+    frame: str
+    label: str
+    x: int
+    y: int
+    width: int
+    height: int
+    pixel_um: float | None = None
+    touching: bool | None = None
+    border: bool | None = None
+
+    def __post_init__(self) -> None:
+        right, bottom = self.x + self.width, self.y + self.height
+        if min(self.width, self.height) <= 0 or max(map(abs, (self.x, self.y, right, bottom))) > LARGEST_PX:
+            raise ValueError(f"not a box: x {self.x} to {right}, y {self.y} to {bottom}")
+        _check_pixel_um(self.pixel_um)
+
+    @classmethod
+    def missing(cls, columns: Sequence[str]) -> list[str]:
+        """Return the columns that are missing of either convention."""
+        if "x" in columns or not set(CORNERS) & set(columns):
+            return super().missing(columns)
+        return [name for name in ("frame", "label", *CORNERS) if name not in columns]
+
+    @classmethod
+    def parse(cls, record: Mapping[str, str]) -> Self:
+        """Return the box of a row with x, y, width and height, or with `CORNERS`.
+
+        In a list of crops, ``pixel_um`` is the crop's: ``crop_scale`` frame pixels.
+        """
+        record = {**record, "frame": PurePosixPath(record["frame"]).name}
+        if scale := record.pop("crop_scale", ""):
+            pixel_um = _parsed("pixel_um", record["pixel_um"], "float") / _parsed(
+                "crop_scale", scale, "float"
+            )
+            record["pixel_um"] = f"{pixel_um:.9g}"
+        if "x" not in record:
+            left, top, right, bottom = (_parsed(name, record.pop(name), "int") for name in CORNERS)
+            box = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+            record |= {name: str(value) for name, value in box.items()}
+        return super().parse(record)
+
+    @property
+    def cell(self) -> Cell:
+        """The box as a cell whose area was not measured."""
+        return Cell(
+            *(self.x, self.y, self.width, self.height),
+            area_px=0.0,
+            border=bool(self.border),
+            touching=bool(self.touching),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Row):
+    """A person's verdict on one label that networks may have doubted; see `train.check.doubts`."""
+
+    rank: int | None = None
+    path: str
+    label: str = ""
+    suggested: str = ""
+    label_probability: float | None = None
+    suggested_probability: float | None = None
+    verdict: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitCrop(Row):
+    """One crop of a training run; `part` is ``training`` or ``validation``."""
+
+    path: str
+    label: str = ""
+    group: str = ""
+    part: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldCrop(Row):
+    """One crop predicted by a network that never saw it; `others` holds a probability per label."""
+
+    path: str
+    label: str
+    fold: str
+
+
+def read_table(path: Path, kind: type[AnyRow], *, whole: bool = False) -> dict[int, AnyRow]:
+    """Return the rows of a table by their line.
+
+    Parameters
+    ----------
+    whole : bool
+        Refuse a row with more or fewer fields than the header, as in a file that was cut short.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a table; one line that names the file and the line.
+    OSError
+        If it cannot be read.
+    """
+    rows, problems = scan_table(path, kind, whole=whole)
+    if problems:
+        raise ValueError(f"{path}, {problems[0]}")
+    return rows
+
+
+def scan_table(path: Path, kind: type[AnyRow], *, whole: bool = False) -> tuple[dict[int, AnyRow], list[str]]:
+    """Return the valid rows of a table by their line, and one problem per invalid row; see `read_table`."""
+    rows: dict[int, AnyRow] = {}
+    problems: list[str] = []
+    for line, record in _records(path, kind):
+        try:
+            if whole and None in record:
+                raise ValueError("more fields than the header")
+            if whole and None in record.values():
+                raise ValueError("fewer fields than the header")
+            rows[line] = kind.parse({name: text or "" for name, text in record.items() if name is not None})
+        except ValueError as error:
+            problems.append(f"line {line}: {error}")
+    return rows, problems
+
+
+def write_table(path: Path, kind: type[AnyRow], rows: Sequence[AnyRow]) -> None:
+    """Write a table atomically.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; an earlier file is then untouched.
+    """
+    cells = [row.cells() for row in rows]
+    header = list(dict.fromkeys([*kind.columns(), *(name for row in cells for name in row)]))
+    text = table_text(header, ([row.get(name, "") for name in header] for row in cells))
+    write_atomically(path, text.encode())
+
+
+def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a CSV of any rows."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def check_name(text: str) -> None:
+    """Refuse what a name must not hold: control characters, bytes that are not text, spaces at an end.
+
+    Raises
+    ------
+    ValueError
+        If it holds one.
+    """
+    if text != text.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        raise ValueError(f"{text!r} has control characters, or spaces at an end")
+
+
+def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str | None, str | None]]]:
+    """Yield line and fields of each row that is not empty."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: not a regular file")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            missing = kind.missing(columns)
+            if missing and ";" in "".join(columns):  # as spreadsheets write it where the comma is decimal
+                raise ValueError(f"{path} uses ';' instead of ',': save it with commas between the columns")
+            if missing:
+                raise ValueError(f"{path}: column {', '.join(missing)} is missing")
+            for record in reader:
+                if any(record.values()):
+                    yield reader.line_num, record
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a CSV file in UTF-8: save it as UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a CSV file ({error})") from error
+
+
+def _parsed(name: str, text: str, kind: str) -> Any:
+    """Return a field as its type: str, int (rounded), float (finite) or bool (0 or 1)."""
+    if kind == "str":
+        return text
+    if kind == "bool":
+        if text not in ("0", "1"):
+            raise ValueError(f"{name} is {text!r}: it must be 0 or 1")
+        return text == "1"
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {text!r}: it must be a number")
+    return round(number) if kind == "int" else number
+
+
+def _written(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(int(value))
+        case float():
+            return f"{value:.9g}"  # tells every float32 from its neighbours
+        case _:
+            return str(value)
+
+
+def _check_pixel_um(pixel_um: float | None) -> None:
+    if pixel_um is not None and pixel_um <= 0:
+        raise ValueError(f"pixel_um is {pixel_um:g}: it must be greater than 0")
