@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.base import Frame
 from edge.classify import Classifier
-from edge.count import CountedFrame, Tally, tally_labels
+from edge.count import CountedFrame, Tally, tally_decisions
 from edge.model import load_bundle
 from edge.run import count_frames
 from edge.simulate import Optics, Scene, simulate_frame
@@ -44,8 +44,8 @@ def sample(classifier: Classifier, seed: int, cells: int) -> tuple[Tally, Counte
         segmentation={},
     )
     counted = [result for result in results if isinstance(result, CountedFrame)]
-    assigned = [label for result in counted for label in result.assigned]
-    return tally_labels(manifest.labels, manifest.counted, assigned, len(counted), []), truth
+    decisions = [decision for result in counted for decision in result.decisions]
+    return tally_decisions(manifest.labels, manifest.counted, decisions, len(counted), []), truth
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

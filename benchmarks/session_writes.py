@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.base import Frame
+from edge.classify import Decision
 from edge.count import CountedFrame
 from edge.find import crop_cells, segment
 from edge.session import Header, create_session, frame_record
@@ -35,7 +36,9 @@ def counted_frame(cells: int) -> CountedFrame:
     found = (found * (cells // len(found) + 1))[:cells]
     probabilities = np.random.default_rng(1).dirichlet(np.ones(len(LABELS)), cells).astype(np.float32)
     frame = Frame(image, "camera#0", 0, 0)
-    return CountedFrame(frame, "ab" * 32, found, crop_cells(image, found), probabilities, [LABELS[0]] * cells)
+    return CountedFrame(
+        frame, "ab" * 32, found, crop_cells(image, found), probabilities, [Decision(LABELS[0])] * cells
+    )
 
 
 def seconds_a_frame(folder: Path, counted: CountedFrame, frames: int, **options: bool | bytes) -> list[float]:

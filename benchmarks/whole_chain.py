@@ -46,9 +46,9 @@ def chain(
         labels = [rename.get(label, label) for label, _ in rows]
         corners = [box for _, box in rows]
         pairs = match_boxes(_corners(result), np.reshape(corners, (-1, 4)), iou)
-        found.update(result.assigned)
+        found.update(decision.label for decision in result.decisions)
         annotated.update(labels)
-        right.update(labels[j] for i, j in pairs if result.assigned[i] == labels[j])
+        right.update(labels[j] for i, j in pairs if result.decisions[i].label == labels[j])
     return {
         label: {
             "annotated": annotated[label],

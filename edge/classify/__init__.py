@@ -1,16 +1,18 @@
 """Run the network on crops and decide each cell's label."""
 
 from edge.classify.classifier import BATCH, Classifier, softmax
-from edge.classify.decision import REJECTED, decide_labels, most_probable_labels
+from edge.classify.decision import REASONS, REJECTED, Decision, decide_labels
 from edge.classify.out_of_distribution import crop_statistics, out_of_distribution_score
 from edge.classify.runtime import RUNTIMES, Model, RuntimeMissingError, installed_runtimes, runtime_version
 from edge.classify.test_time_augmentation import average_logits, average_probabilities, margin
 
 __all__ = [
     "BATCH",
+    "REASONS",
     "REJECTED",
     "RUNTIMES",
     "Classifier",
+    "Decision",
     "Model",
     "RuntimeMissingError",
     "average_logits",
@@ -19,7 +21,6 @@ __all__ = [
     "decide_labels",
     "installed_runtimes",
     "margin",
-    "most_probable_labels",
     "out_of_distribution_score",
     "runtime_version",
     "softmax",

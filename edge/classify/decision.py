@@ -1,32 +1,63 @@
-"""The label of a cell, or its rejection."""
+"""The decision about each cell: its label, or why it is rejected. Nothing else rejects a cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 REJECTED = "rejected"
+"""Label of a cell that is counted under none of the bundle's labels."""
+
+Reason = Literal["low_confidence", "out_of_distribution"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
-def most_probable_labels(probabilities: NDArray[np.float32], labels: Sequence[str]) -> list[str]:
-    """Name the most probable label of each cell, however small its probability; float32 [n, labels]."""
-    return [labels[k] for k in probabilities.argmax(axis=1)] if len(probabilities) else []
+@dataclass(frozen=True)
+class Decision:
+    """The decision about one cell.
+
+    Attributes
+    ----------
+    likeliest : str
+        Most probable label, however small its probability.
+    rejected_by : str
+        Why the cell is rejected; empty if it is counted.
+    """
+
+    likeliest: str
+    rejected_by: Literal["", Reason] = ""
+
+    @property
+    def label(self) -> str:
+        """The most probable label, or ``rejected``."""
+        return REJECTED if self.rejected_by else self.likeliest
 
 
 def decide_labels(
-    probabilities: NDArray[np.float32], labels: Sequence[str], reject_below: float
-) -> list[str]:
-    """Name the most probable label of each cell, or ``rejected``.
+    probabilities: NDArray[np.float32],
+    in_distribution: NDArray[np.bool_],
+    labels: Sequence[str],
+    reject_below: float,
+) -> list[Decision]:
+    """Decide about each of n cells.
+
+    A cell may be rejected for both reasons. It is then out of distribution: its probabilities mean nothing.
 
     Parameters
     ----------
     probabilities : float32 [n, labels]
+    in_distribution : bool [n]
+        Whether the crop resembles the training crops.
     labels : in output order
-    reject_below : a cell whose best probability is smaller is rejected
+    reject_below : float
+        A smaller best probability is low confidence.
     """
+    reasons = np.where(in_distribution, np.where(probabilities.max(axis=1) < reject_below, 1, 0), 2)
     return [
-        label if row.max() >= reject_below else REJECTED
-        for row, label in zip(probabilities, most_probable_labels(probabilities, labels), strict=True)
+        Decision(labels[best], ("", *REASONS)[reason])
+        for best, reason in zip(probabilities.argmax(axis=1), reasons, strict=True)
     ]

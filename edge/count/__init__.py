@@ -7,7 +7,7 @@ from edge.count.intervals import Estimate, clopper_pearson
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
 from edge.count.stop_rule import CAMERA_CELLS, StopRule
-from edge.count.tally import Tally, tally_labels
+from edge.count.tally import Tally, tally_decisions
 from edge.count.totals import Totals
 
 __all__ = [
@@ -27,5 +27,5 @@ __all__ = [
     "correct_counts",
     "estimate_concentration",
     "estimate_prevalence",
-    "tally_labels",
+    "tally_decisions",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge.count.intervals import Estimate
 from edge.count.prevalence import METHOD, estimate_prevalence
+from edge.count.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,22 @@ class Correction:
     unvalidated: tuple[str, ...]
 
 
-def correct_counts(
-    labels: Sequence[str],
-    counted: Sequence[str],
-    answers: Mapping[str, int],
-    confusion: Sequence[Sequence[int]],
-) -> Correction:
+def correct_counts(tally: Tally, confusion: Sequence[Sequence[int]]) -> Correction:
     """Correct counts for misclassification; see `edge.count.prevalence`.
+
+    Rejected cells take part with their most probable label, as they do in the matrix.
 
     Parameters
     ----------
-    labels : in output order
-    counted : the labels that make the differential
-    answers : label → cells whose most probable label it is, the rejected ones too: so the matrix was counted
+    tally : what was counted
     confusion : validation cells, rows are the truth, in label order
     """
+    labels, counted = tally.labels, tally.counted
     unvalidated = tuple(label for label, row in zip(labels, confusion, strict=True) if not any(row))
     if unvalidated:
         return Correction(METHOD, {}, {}, None, unvalidated)
     found = estimate_prevalence(
-        np.array([answers.get(label, 0) for label in labels]),
+        np.array([tally.likeliest[label] for label in labels]),
         np.array(confusion),
         np.array([label in counted for label in labels]),
     )

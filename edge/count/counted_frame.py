@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell, Frame
+from edge.classify import Decision
 from edge.find import Quality
 
 
@@ -22,7 +23,7 @@ class CountedFrame:
     cells : found in it, n of them
     crops : uint8 [n, side, side], what the network saw
     probabilities : float32 [n, labels]
-    assigned : label of each cell, or ``rejected``
+    decisions : about each cell
     quality : of the frame, if it was measured
     breaches : limits of quality that it is beyond, in words
     track_ids : int64 [n], the same for all detections of one cell; None where cells are not followed
@@ -34,7 +35,7 @@ class CountedFrame:
     cells: list[Cell]
     crops: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
-    assigned: list[str]
+    decisions: list[Decision]
     quality: Quality | None = None
     breaches: tuple[str, ...] = ()
     track_ids: NDArray[np.int64] | None = None

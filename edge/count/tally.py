@@ -1,4 +1,4 @@
-"""From class probabilities to a differential count with honest uncertainty."""
+"""The differential count of some decisions, with its exact intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.base import FailedFrame
-from edge.classify import REJECTED
+from edge.classify import REASONS, Decision
 from edge.count.intervals import Estimate, clopper_pearson
 
 
@@ -18,35 +18,42 @@ class Tally:
     Attributes
     ----------
     labels : every label of the bundle, in its order
-    counted : the labels that make the differential; the others are not leukocytes
+    counted : the labels of the differential; the others are not leukocytes
     counts : label → cells, for every label
-    rejected : cells whose best probability lies below the bundle's threshold, and strangers
+    likeliest : label → cells whose most probable label it is, rejected cells included
+    rejected_by : reason → cells, for every reason
     frames_read : frames that were decoded and searched
-    failed : files and pages that could not be read, with their reasons
+    failed : files and pages that could not be read
     """
 
     labels: tuple[str, ...]
     counted: tuple[str, ...]
     counts: Mapping[str, int]
-    rejected: int
+    likeliest: Mapping[str, int]
+    rejected_by: Mapping[str, int]
     frames_read: int
     failed: tuple[FailedFrame, ...]
 
     @property
+    def rejected(self) -> int:
+        """Rejected cells, whatever the reason."""
+        return sum(self.rejected_by.values())
+
+    @property
     def cells(self) -> int:
-        """All cells found, the rejected ones too."""
-        return sum(self.counts.values()) + self.rejected
+        """All cells found, the rejected ones included."""
+        return sum(self.likeliest.values())
 
     @property
     def leukocytes(self) -> int:
-        """The differential's denominator: cells with a counted label."""
+        """Cells with a counted label: the differential's denominator."""
         return sum(self.counts[label] for label in self.counted)
 
     @property
     def fractions(self) -> dict[str, Estimate]:
-        """Share of each counted label among the counted cells, with its Clopper–Pearson interval.
+        """Share of each counted label among the leukocytes, with its Clopper–Pearson interval.
 
-        Of a single counted label it is all of them: reports leave that out.
+        A single counted label always has all of them; reports leave that out.
         """
         n = self.leukocytes
         return {
@@ -55,20 +62,25 @@ class Tally:
         }
 
 
-def tally_labels(
+def tally_decisions(
     labels: Sequence[str],
     counted: Sequence[str],
-    assigned: Iterable[str] | Mapping[str, int],
+    decisions: Iterable[Decision] | Mapping[Decision, int],
     frames_read: int,
     failed: Iterable[FailedFrame],
 ) -> Tally:
-    """Count assigned labels, or take them counted; see `Tally` for the other parameters."""
-    found = Counter(assigned)
+    """Count decisions, or take a mapping from decision to cells; see `Tally` for the other parameters."""
+    by_label, likeliest, by_reason = Counter[str](), Counter[str](), Counter[str]()
+    for decision, cells in Counter(decisions).items():
+        by_label[decision.label] += cells
+        likeliest[decision.likeliest] += cells
+        by_reason[decision.rejected_by] += cells
     return Tally(
         labels=tuple(labels),
         counted=tuple(counted),
-        counts={label: found[label] for label in labels},
-        rejected=found[REJECTED],
+        counts={label: by_label[label] for label in labels},
+        likeliest={label: likeliest[label] for label in labels},
+        rejected_by={reason: by_reason[reason] for reason in REASONS},
         frames_read=frames_read,
         failed=tuple(failed),
     )

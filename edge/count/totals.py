@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from edge.base import FailedFrame
-from edge.classify import REJECTED, most_probable_labels
+from edge.classify import Decision
 from edge.count.concentration import in_field
 from edge.count.counted_frame import CountedFrame
-from edge.count.tally import Tally, tally_labels
+from edge.count.tally import Tally, tally_decisions
 from edge.model import Manifest
 from edge.track import TrackedCells
 
@@ -50,8 +49,7 @@ class Totals:
         self._manifest = manifest
         self._seen = TrackedCells(manifest.labels, manifest.reject_below) if each_once else None
         self._field_px = field_px
-        self._assigned: Counter[str] = Counter()
-        self._likeliest: Counter[str] = Counter()
+        self._decisions: Counter[Decision] = Counter()
         self._quality: dict[str, list[float]] = {}
         self.hashes: list[str] = []
         self.failed: list[FailedFrame] = []
@@ -68,30 +66,18 @@ class Totals:
         self.detections += len(result.cells)
         if self._seen is not None and result.track_ids is not None:
             border = [cell.border for cell in result.cells]
-            self._seen.add(result.track_ids, result.probabilities, border, self._known(result))
+            in_distribution = [one.rejected_by != "out_of_distribution" for one in result.decisions]
+            self._seen.add(result.track_ids, result.probabilities, border, in_distribution)
         else:
-            self._assigned.update(result.assigned)
-            self._likeliest.update(most_probable_labels(result.probabilities, self._manifest.labels))
+            self._decisions.update(result.decisions)
         if self._field_px is not None:
             middles = in_field(result.cells, *self._field_px)
-            self.inside.update(label for label, here in zip(result.assigned, middles, strict=True) if here)
+            self.inside.update(one.label for one, here in zip(result.decisions, middles, strict=True) if here)
         if result.breaches:
             self.out.append((result.frame.name, result.breaches))
         for measure, value in asdict(result.quality).items() if result.quality else ():
             if value is not None:
                 self._quality.setdefault(measure, []).append(value)
-
-    def _known(self, result: CountedFrame) -> list[bool]:
-        """Tell which cells were not rejected as strangers; a session's record tells no more than this."""
-        return [
-            label != REJECTED or bool(row.max() < self._manifest.reject_below)
-            for label, row in zip(result.assigned, result.probabilities, strict=True)
-        ]
-
-    @property
-    def answers(self) -> Mapping[str, int]:
-        """Label → cells whose most probable label it is, the rejected ones too."""
-        return self._likeliest if self._seen is None else self._seen.likeliest
 
     @property
     def dropped(self) -> int:
@@ -107,6 +93,6 @@ class Totals:
 
     def tally(self) -> Tally:
         """State what was counted."""
-        counts = self._assigned if self._seen is None else self._seen.counts
+        decisions = self._decisions if self._seen is None else self._seen.counts
         manifest = self._manifest
-        return tally_labels(manifest.labels, manifest.counted, counts, len(self.hashes), self.failed)
+        return tally_decisions(manifest.labels, manifest.counted, decisions, len(self.hashes), self.failed)

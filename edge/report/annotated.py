@@ -68,7 +68,8 @@ def annotate(counted: CountedFrame, labels: Sequence[str], side_px: int = SIDE_P
     canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     palette = {label: _bgr(colour) for label, colour in colours(labels).items()}
     short = abbreviations(labels)
-    for cell, label, row in zip(counted.cells, counted.assigned, counted.probabilities, strict=True):
+    for cell, decision, row in zip(counted.cells, counted.decisions, counted.probabilities, strict=True):
+        label = decision.label
         first = round(cell.x * scale), round(cell.y * scale)
         last = round((cell.x + cell.width) * scale) - 1, round((cell.y + cell.height) * scale) - 1
         _draw_box(canvas, first, last, palette[label], dashed=label == REJECTED)

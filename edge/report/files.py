@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from edge import __version__
-from edge.base import RESEARCH_USE, write_atomically
+from edge.base import RESEARCH_USE, Cell, write_atomically
+from edge.classify import Decision
 from edge.count import CountedFrame, CountResult
 
-CELL_COLUMNS = ("frame", "x", "y", "width", "height", "label", "probability")
+CELL_COLUMNS = ("frame", "x", "y", "width", "height", "label", "probability", "likeliest", "rejected_by")
 
 
 def result_summary(run: CountResult) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def result_summary(run: CountResult) -> dict[str, Any]:
         "fractions": {label: asdict(fraction) for label, fraction in tally.fractions.items()},
         "corrected": asdict(run.corrected) | {"unvalidated": list(run.corrected.unvalidated)},
         "rejected": tally.rejected,
+        "rejected_by": dict(tally.rejected_by),
         "frames": {
             "read": tally.frames_read,
             "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
@@ -70,17 +72,23 @@ def write_cells_header(file: TextIO, *, each_once: bool = False) -> None:
     file.flush()
 
 
-def write_cells(file: TextIO, counted: CountedFrame) -> None:
-    """Add a row a cell, in full-frame pixels, and hand them to the operating system at once.
+def cell_columns(frame: str, cell: Cell, decision: Decision, probability: float) -> tuple[object, ...]:
+    """Return the values of `CELL_COLUMNS`."""
+    box = (cell.x, cell.y, cell.width, cell.height)
+    return (frame, *box, decision.label, f"{probability:.4f}", decision.likeliest, decision.rejected_by)
 
-    ``label`` is the assigned one, ``rejected`` for a cell of low confidence; ``probability`` is that of the
-    most probable label either way; ``track_id`` is the same in all rows of one cell.
+
+def write_cells(file: TextIO, counted: CountedFrame) -> None:
+    """Add one row per cell, in full-frame pixels, and pass the rows to the operating system at once.
+
+    ``label`` is ``rejected`` for a rejected cell, and ``rejected_by`` then states why; ``likeliest`` and
+    ``probability`` are those of the most probable label; ``track_id`` is the same in all rows of one cell.
     """
     writer = csv.writer(file, lineterminator="\n")
     track_ids = [()] * len(counted.cells) if counted.track_ids is None else counted.track_ids[:, None]
-    for cell, label, row, track_id in zip(
-        counted.cells, counted.assigned, counted.probabilities, track_ids, strict=True
+    for cell, decision, row, track_id in zip(
+        counted.cells, counted.decisions, counted.probabilities, track_ids, strict=True
     ):
-        box = (cell.x, cell.y, cell.width, cell.height)
-        writer.writerow((counted.frame.name, *box, label, f"{row.max():.4f}", *track_id))
+        columns = cell_columns(counted.frame.name, cell, decision, row.max())
+        writer.writerow((*columns, *track_id))
     file.flush()

@@ -132,6 +132,12 @@ def per_ul(amount: Estimate) -> str:
     return f"{value} cells/µL, 95 % interval {low}–{high}"
 
 
+def rejected_by(tally: Tally, reject_below: float) -> str:
+    """How many cells were rejected for which reason."""
+    low, out = tally.rejected_by["low_confidence"], tally.rejected_by["out_of_distribution"]
+    return f"{low:,} low confidence (best probability below {reject_below:g}), {out:,} out of distribution"
+
+
 def not_corrected(corrected: Correction) -> str:
     """Why nothing was corrected."""
     return f"the bundle has no validation cells of {', '.join(corrected.unvalidated)}"
@@ -252,11 +258,10 @@ def _outside(tally: Tally, others: Iterable[str]) -> str:
 def _rejected(tally: Tally, manifest: Manifest, pictures: Sequence[Picture]) -> str:
     if not tally.rejected:
         return "<p>No cell was rejected.</p>"
-    strange = ", or that look unlike the training cells," if manifest.out_of_distribution else ""
+    reasons = escape(rejected_by(tally, manifest.reject_below))
     return (
-        f"<p>{tally.rejected:,} cells whose best probability lies below {manifest.reject_below:g}{strange} "
-        "are counted under no label. Each is shown with the label that came closest.</p>\n"
-        + _gallery(tally.rejected, pictures)
+        f"<p>{tally.rejected:,} cells are counted under no label: {reasons}. Each is shown with its most "
+        "probable label and the reason.</p>\n" + _gallery(tally.rejected, pictures)
     )
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from edge.base import RESEARCH_USE, replaced_atomically
-from edge.classify import REJECTED
-from edge.report.files import CELL_COLUMNS
+from edge.classify import REASONS, REJECTED
+from edge.report.files import CELL_COLUMNS, cell_columns
 from edge.session import FrameRecord, StoredSession
 
 EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -36,7 +36,7 @@ FRAME_COLUMNS = (
 """Of ``frames.csv``, before a column a setting and a quality that any frame has."""
 
 UNKNOWN = -1
-"""Identity or area, in FCS, of a cell that has none."""
+"""Track id, in FCS, of a cell that has none."""
 
 
 def export_session(
@@ -96,13 +96,13 @@ def _write_cells_csv(session: StoredSession, file: BinaryIO) -> None:
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow((*CELL_COLUMNS, *SESSION_CELL_COLUMNS, *(f"p_{label}" for label in labels)))
         for frame in session.frames():
-            for cell in frame.cells:
+            for one in frame.cells:
+                cell = one.cell
                 rows.writerow(
                     (
-                        *(frame.name, cell.x, cell.y, cell.width, cell.height, cell.label),
-                        f"{max(cell.probabilities):.4f}",
-                        *(frame.index, cell.area_px, int(cell.border), int(cell.touching), cell.track_id),
-                        *(f"{p:.6f}" for p in cell.probabilities),
+                        *cell_columns(frame.name, one.cell, one.decision, max(one.probabilities)),
+                        *(frame.index, cell.area_px, int(cell.border), int(cell.touching), one.track_id),
+                        *(f"{p:.6f}" for p in one.probabilities),
                     )
                 )
 
@@ -147,6 +147,8 @@ def _said(frame: FrameRecord) -> dict[str, Any]:
     del said["tracker_state"]
     for cell in said["cells"]:
         del cell["crop_png"]
+        cell |= cell.pop("cell") | cell.pop("decision")
+        cell["label"] = REJECTED if cell["rejected_by"] else cell["likeliest"]
     return said
 
 
@@ -155,24 +157,21 @@ def _write_fcs(session: StoredSession, file: BinaryIO) -> None:
     import flowio  # type: ignore[import-untyped]
 
     labels = session.header.labels
-    with_area = any(cell.area_px is not None for frame in session.frames() for cell in frame.cells)
     channels = [
-        *("frame", "x", "y", "width", "height"),
-        *(["area_px"] if with_area else []),
-        "label",
+        *("frame", "x", "y", "width", "height", "area_px", "label"),
         *(f"p_{label}".replace(",", ";") for label in labels),  # a comma may not be in a channel's name
-        *("border", "touching", "track_id"),
+        *("border", "touching", "track_id", "likeliest", "rejected_by"),
     ]
     events = array("f")
     for frame in session.frames():
-        for cell in frame.cells:
-            events.extend((frame.index, cell.x, cell.y, cell.width, cell.height))
-            if with_area:
-                events.append(UNKNOWN if cell.area_px is None else cell.area_px)
-            events.append(labels.index(cell.label) if cell.label in labels else len(labels))
-            events.extend(cell.probabilities)
-            track_id = UNKNOWN if cell.track_id is None else cell.track_id
-            events.extend((cell.border, cell.touching, track_id))
+        for one in frame.cells:
+            cell, likeliest = one.cell, labels.index(one.decision.likeliest)
+            label = len(labels) if one.decision.rejected_by else likeliest
+            events.extend((frame.index, cell.x, cell.y, cell.width, cell.height, cell.area_px, label))
+            events.extend(one.probabilities)
+            track_id = UNKNOWN if one.track_id is None else one.track_id
+            reason = ("", *REASONS).index(one.decision.rejected_by)
+            events.extend((cell.border, cell.touching, track_id, likeliest, reason))
     ranges = {
         f"p{k + 1}r": str(math.ceil(max(events[k :: len(channels)], default=0)) + 1)
         for k in range(len(channels))
@@ -198,6 +197,7 @@ def _keywords(session: StoredSession) -> dict[str, str]:
         "LEUKO_PROFILE_SHA256": header.calibration_sha256 or "",
         "LEUKO_COUNTED": ", ".join(header.counted),
         **{f"LEUKO_LABEL_{k}": label for k, label in enumerate((*header.labels, REJECTED))},
+        **{f"LEUKO_REASON_{k}": reason for k, reason in enumerate(REASONS, 1)},
     }
     return {keyword: _value(text) for keyword, text in said.items() if text}
 

@@ -15,6 +15,7 @@ from edge.report.page import (
     per_ul,
     percent,
     percent_interval,
+    rejected_by,
     whole,
     whole_interval,
 )
@@ -69,11 +70,10 @@ def print_result(run: CountResult, console: Console) -> None:
     for label in manifest.labels:
         if label not in manifest.counted:
             table.add_row(plain(label), str(tally.counts[label]), *gap, "not a leukocyte", style="dim")
-    below = f"best below {manifest.reject_below:g}" + (
-        ", or a stranger" if manifest.out_of_distribution else ""
-    )
-    table.add_row(REJECTED, str(tally.rejected), *gap, below, style="dim")
+    table.add_row(REJECTED, str(tally.rejected), *gap, "not counted", style="dim")
     console.print(table)
+    if tally.rejected:
+        console.print(plain(f"Rejected: {rejected_by(tally, manifest.reject_below)}"))
     console.print()
     corrected = run.corrected
     if corrected.leukocytes is None:

@@ -143,10 +143,10 @@ class ReportWriter:
             frame.index,
             lambda: _thumbnail(counted, self._labels, file),
         )
-        for k, (cell, label) in enumerate(zip(counted.cells, counted.assigned, strict=True)):
+        for k, (cell, decision) in enumerate(zip(counted.cells, counted.decisions, strict=True)):
             key = hashlib.sha256(f"{counted.sha256} {cell.x} {cell.y} {cell.width} {cell.height}".encode())
             _offer(
-                self._galleries[label],
+                self._galleries[decision.label],
                 GALLERY_CELLS,
                 key.hexdigest(),
                 self._cells + k,
@@ -180,8 +180,8 @@ def _cell_picture(counted: CountedFrame, k: int, labels: tuple[str, ...]) -> Pic
     row = counted.probabilities[k]
     best = int(row.argmax())
     caption = f"{row[best]:.2f}"
-    if counted.assigned[k] == REJECTED:
-        caption = f"{labels[best]}? {caption}"
+    if reason := counted.decisions[k].rejected_by:
+        caption = f"{labels[best]}? {caption}, {reason.replace('_', ' ')}"
     cell = counted.cells[k]
     return Picture(
         _jpeg(counted.crops[k], quality=80), caption, f"{counted.frame.name}, x {cell.x}, y {cell.y}"

@@ -320,7 +320,7 @@ def _results(
     concentrations, no_concentration = _concentrations(job, calibration, totals)
     return CountResult(
         tally=tally,
-        corrected=correct_counts(manifest.labels, manifest.counted, totals.answers, manifest.confusion),
+        corrected=correct_counts(tally, manifest.confusion),
         manifest=manifest,
         bundle_sha256=bundle.sha256,
         signed=bundle.signed,

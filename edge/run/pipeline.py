@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame, Frame
 from edge.capture import Encoded
-from edge.classify import REJECTED, Classifier, decide_labels
+from edge.classify import Classifier, decide_labels
 from edge.count import CountedFrame
 from edge.find import (
     Quality,
@@ -208,10 +208,7 @@ def count_frames(
                 yield item
                 continue
             probabilities = next(answers)
-            named = decide_labels(probabilities, manifest.labels, reject_below)
-            assigned = [
-                label if known else REJECTED for label, known in zip(named, item.in_distribution, strict=True)
-            ]
+            decisions = decide_labels(probabilities, item.in_distribution, manifest.labels, reject_below)
             frame, track_ids, state = item.frame, None, None
             if tracker is not None:
                 # a still file's own time is when it was written or copied: equal steps are nearer the truth
@@ -224,7 +221,7 @@ def count_frames(
                 item.cells,
                 item.crops,
                 probabilities,
-                assigned,
+                decisions,
                 item.quality,
                 breaches(item.quality, limits),
                 track_ids,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.base import Cell, FailedFrame, Frame
+from edge.base import FailedFrame, Frame
 from edge.capture import CameraSettings, Encoded
 from edge.count import CountedFrame, Totals
 from edge.find import Quality
@@ -97,10 +97,10 @@ def recalled(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
     return CountedFrame(
         frame,
         record.sha256 or "",
-        [Cell(c.x, c.y, c.width, c.height, c.area_px or 0.0, c.border, c.touching) for c in record.cells],
+        [one.cell for one in record.cells],
         gone[None],
         probabilities.reshape(-1, labels),
-        [cell.label for cell in record.cells],
+        [one.decision for one in record.cells],
         Quality(**record.quality) if record.quality else None,
         record.breaches,
         None if None in track_ids else np.array(track_ids, np.int64),

@@ -9,7 +9,8 @@ from typing import Any
 
 import cv2
 
-from edge.base import FailedFrame
+from edge.base import Cell, FailedFrame
+from edge.classify import Decision
 from edge.count import CountedFrame
 
 PNG_LEVEL = 1
@@ -54,24 +55,16 @@ class CellRecord:
 
     Attributes
     ----------
-    x, y, width, height : its box in full-frame pixels
-    label : as assigned; one that is not the bundle's, ``rejected``, for a cell set aside
+    cell : where it is
+    decision : its label, or why it is rejected
     probabilities : of each label, in the bundle's order
-    border, touching : as in `edge.base.cell.Cell`
-    area_px : foreground area, if known
-    track_id : the same for all detections of one cell; None where cells are not followed
-    crop_png : what the network saw, grey; None if it was not kept
+    track_id : the same for all detections of one cell; None where cells are not tracked
+    crop_png : grey, what the network saw; None if it was not kept
     """
 
-    x: int
-    y: int
-    width: int
-    height: int
-    label: str
+    cell: Cell
+    decision: Decision
     probabilities: tuple[float, ...]
-    border: bool
-    touching: bool
-    area_px: float | None = None
     track_id: int | None = None
     crop_png: bytes | None = None
 
@@ -136,20 +129,25 @@ class SessionTotals:
     Attributes
     ----------
     counts : label → cells, for every label of the bundle
-    rejected : cells set aside
+    rejected_by : reason → cells, for every reason
     frames_read, frames_failed, frames_dropped : frames counted, not readable, and dropped unseen
     frames_out : frames of which a quality limit was out
-    track_ids : different cells among them; None where cells were not followed. `counts` and `rejected`
-        are detections then
+    track_ids : different cells among them; None where cells were not followed. `counts` and
+        `rejected_by` are detections then
     """
 
     counts: Mapping[str, int]
-    rejected: int
+    rejected_by: Mapping[str, int]
     frames_read: int
     frames_failed: int
     frames_dropped: int
     frames_out: int
     track_ids: int | None
+
+    @property
+    def rejected(self) -> int:
+        """Rejected cells, whatever the reason."""
+        return sum(self.rejected_by.values())
 
     @property
     def cells(self) -> int:
@@ -188,20 +186,14 @@ def frame_record(
         return FrameRecord(result.index, result.name, 0, failed=result.reason, **beside)
     cells = tuple(
         CellRecord(
-            cell.x,
-            cell.y,
-            cell.width,
-            cell.height,
-            label,
+            cell,
+            decision,
             tuple(map(float, row)),
-            cell.border,
-            cell.touching,
-            cell.area_px,
             None if track_ids is None else int(track_ids[k]),
             _png(result.crops[k]) if keep_crops else None,
         )
-        for k, (cell, label, row) in enumerate(
-            zip(result.cells, result.assigned, result.probabilities, strict=True)
+        for k, (cell, decision, row) in enumerate(
+            zip(result.cells, result.decisions, result.probabilities, strict=True)
         )
     )
     frame = result.frame

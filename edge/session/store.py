@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from edge.classify import Decision
+from edge.count import tally_decisions
 from edge.session import chain, lock
 from edge.session.chain import Row
 from edge.session.errors import SessionError, disk_errors
@@ -137,15 +139,16 @@ class StoredSession:
     def totals(self) -> SessionTotals:
         """Add up the records."""
         with self._reading(), self.snapshot():
-            found = dict(self._db.execute("SELECT label, count(*) FROM cell GROUP BY label"))
+            rows = self._db.execute("SELECT likeliest, rejected_by, count(*) FROM cell GROUP BY 1, 2")
+            found = {Decision(likeliest, reason): cells for likeliest, reason, cells in rows}
             read, failed, dropped, out = one(
                 self._db,
                 "SELECT count(sha256), count(failed), coalesce(sum(dropped_before), 0),"
                 " count(nullif(breaches, '[]')) FROM frame",
             )
             track_ids = one(self._db, "SELECT count(DISTINCT track_id) FROM cell")[0]
-        counts = {label: found.pop(label, 0) for label in self.header.labels}
-        return SessionTotals(counts, sum(found.values()), read, failed, dropped, out, track_ids or None)
+        tally = tally_decisions(self.header.labels, self.header.counted, found, read, ())
+        return SessionTotals(tally.counts, tally.rejected_by, read, failed, dropped, out, track_ids or None)
 
     def verify(self) -> list[str]:
         """Check the file, the chain of hashes and the seal: a line a problem, none if nothing was changed.

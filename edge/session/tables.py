@@ -6,13 +6,15 @@ import json
 import sqlite3
 from typing import Any
 
+from edge.base import Cell
+from edge.classify import Decision
 from edge.session.chain import Row, canonical, sha256_hex
 from edge.session.record import CellRecord, FrameRecord
 
 APPLICATION_ID = 0x4C455553
 """Marks the file as a session, "LEUS" (SQLite's ``application_id``)."""
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the tables (SQLite's ``user_version``)."""
 
 TABLES = (
@@ -22,9 +24,10 @@ TABLES = (
     " sha256 TEXT, failed TEXT, settings TEXT NOT NULL, quality TEXT NOT NULL, breaches TEXT NOT NULL,"
     " dropped_before INTEGER NOT NULL, tracker_sha256 TEXT, hash BLOB NOT NULL) STRICT",
     "CREATE TABLE cell (frame_index INTEGER NOT NULL REFERENCES frame, cell_index INTEGER NOT NULL,"
-    " x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, area_px REAL,"
-    " label TEXT NOT NULL, probabilities TEXT NOT NULL, border INTEGER NOT NULL, touching INTEGER NOT NULL,"
-    " track_id INTEGER, crop_png BLOB, PRIMARY KEY (frame_index, cell_index)) STRICT",
+    " x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,"
+    " area_px REAL NOT NULL, likeliest TEXT NOT NULL, rejected_by TEXT NOT NULL, probabilities TEXT NOT NULL,"
+    " border INTEGER NOT NULL, touching INTEGER NOT NULL, track_id INTEGER, crop_png BLOB,"
+    " PRIMARY KEY (frame_index, cell_index)) STRICT",
     "CREATE TABLE tracker (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT",
     "CREATE TABLE finish (id INTEGER PRIMARY KEY CHECK (id = 0), content TEXT NOT NULL, hash BLOB NOT NULL)"
     " STRICT",
@@ -35,12 +38,13 @@ FRAME_COLUMNS = (
     "frame_index, name, time_ns, sha256, failed, settings, quality, breaches, dropped_before, tracker_sha256"
 )
 CELL_COLUMNS = (
-    "cell_index, x, y, width, height, area_px, label, probabilities, border, touching, track_id, crop_png"
+    "cell_index, x, y, width, height, area_px, likeliest, rejected_by, probabilities, border, touching,"
+    " track_id, crop_png"
 )
 """What the chain's hashes cover, in this order."""
 
 INSERT_FRAME = f"INSERT INTO frame ({FRAME_COLUMNS}, hash) VALUES ({'?, ' * 10}?)"
-INSERT_CELL = f"INSERT INTO cell (frame_index, {CELL_COLUMNS}) VALUES ({'?, ' * 12}?)"
+INSERT_CELL = f"INSERT INTO cell (frame_index, {CELL_COLUMNS}) VALUES ({'?, ' * 13}?)"
 
 
 def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
@@ -66,16 +70,17 @@ def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
     )
     cells: list[Row] = [
         (
-            *map(int, (number, cell.x, cell.y, cell.width, cell.height)),
-            None if cell.area_px is None else float(cell.area_px) + 0.0,  # SQLite would make 0.0 of -0.0
-            cell.label,
-            canonical([float(p) for p in cell.probabilities]),
-            int(cell.border),
-            int(cell.touching),
-            None if cell.track_id is None else int(cell.track_id),
-            cell.crop_png,
+            *map(int, (number, one.cell.x, one.cell.y, one.cell.width, one.cell.height)),
+            float(one.cell.area_px) + 0.0,  # SQLite would make 0.0 of -0.0
+            one.decision.likeliest,
+            one.decision.rejected_by,
+            canonical([float(p) for p in one.probabilities]),
+            int(one.cell.border),
+            int(one.cell.touching),
+            None if one.track_id is None else int(one.track_id),
+            one.crop_png,
         )
-        for number, cell in enumerate(record.cells)
+        for number, one in enumerate(record.cells)
     ]
     return frame, cells
 
@@ -95,18 +100,17 @@ def to_record(frame: Any, cells: Any) -> FrameRecord:
         dropped_before,
         tuple(
             CellRecord(
-                *(x, y, width, height, label),
+                Cell(x, y, width, height, area_px, bool(border), bool(touching)),
+                Decision(likeliest, rejected_by),
                 tuple(json.loads(probabilities)),
-                bool(border),
-                bool(touching),
-                area_px,
                 track_id,
                 crop_png,
             )
             for (
                 *(_, x, y, width, height),
                 area_px,
-                label,
+                likeliest,
+                rejected_by,
                 probabilities,
                 border,
                 touching,

@@ -69,5 +69,6 @@ def test_a_count_sets_strangers_apart(classifier: Classifier) -> None:
     frame = Frame(simulate_frame(3, scene=scene).image, "simulated", 0, 0)
     (result,) = count_frames([frame], classifier, pixel_um=Optics().pixel_um, reject_below=0, segmentation={})
     known = classifier.in_distribution(result.crops)  # type: ignore[union-attr]
-    assert [label != "rejected" for label in result.assigned] == known.tolist()  # type: ignore[union-attr]
+    reasons = [decision.rejected_by for decision in result.decisions]  # type: ignore[union-attr]
+    assert reasons == ["" if one else "out_of_distribution" for one in known]
     assert not known.all()

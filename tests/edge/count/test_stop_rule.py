@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.classify.decision import Decision
 from edge.count.stop_rule import StopRule, halfwidth
-from edge.count.tally import Tally, tally_labels
+from edge.count.tally import Tally, tally_decisions
 
 LABELS = ("a", "b", "dust")
 
 
 def counted(a: int, b: int, dust: int = 0) -> Tally:
-    return tally_labels(LABELS, LABELS[:2], ["a"] * a + ["b"] * b + ["dust"] * dust, 1, ())
+    return tally_decisions(
+        LABELS, LABELS[:2], {Decision("a"): a, Decision("b"): b, Decision("dust"): dust}, 1, ()
+    )
 
 
 def test_without_a_plan_nothing_ends_a_count() -> None:

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edge.base.frame import FailedFrame
-from edge.classify.decision import REJECTED, decide_labels, most_probable_labels
+from edge.classify.decision import Decision, decide_labels
 from edge.count.correction import correct_counts
 from edge.count.intervals import clopper_pearson
-from edge.count.tally import tally_labels
+from edge.count.tally import Tally, tally_decisions
+
+
+def tally_of(labels: tuple[str, ...], counts: dict[str, int]) -> Tally:
+    """A tally without rejected cells; the first two labels are counted."""
+    decisions = {Decision(label): cells for label, cells in counts.items()}
+    return tally_decisions(labels, labels[:2], decisions, 1, ())
 
 
 @given(st.integers(0, 5000), st.integers(0, 5000), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
@@ -50,9 +56,9 @@ def test_no_interval_without_a_proportion(k: int, n: int, level: float) -> None:
 def test_low_confidence_is_rejected_and_stays_out_of_the_differential() -> None:
     labels = ("granulocyte", "lymphocyte", "debris")
     probabilities = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.1, 0.6, 0.3], [0, 0, 1]], np.float32)
-    assigned = decide_labels(probabilities, labels, 0.6)
-    assert assigned == ["granulocyte", REJECTED, "lymphocyte", "debris"]
-    total = tally_labels(labels, labels[:2], assigned, 3, [FailedFrame("a.png", 1, "empty file")])
+    decisions = decide_labels(probabilities, np.full(4, True), labels, 0.6)
+    assert [one.label for one in decisions] == ["granulocyte", "rejected", "lymphocyte", "debris"]
+    total = tally_decisions(labels, labels[:2], decisions, 3, [FailedFrame("a.png", 1, "empty file")])
     assert dict(total.counts) == {"granulocyte": 1, "lymphocyte": 1, "debris": 1}
     assert (total.rejected, total.cells, total.leukocytes) == (1, 4, 2)
     share = total.fractions["granulocyte"]
@@ -62,28 +68,22 @@ def test_low_confidence_is_rejected_and_stays_out_of_the_differential() -> None:
 
 
 def test_nothing_counted_is_said_as_such() -> None:
-    empty = tally_labels(
-        ("leukocyte",),
-        ("leukocyte",),
-        decide_labels(np.zeros((0, 1), np.float32), ("leukocyte",), 0.5),
-        1,
-        [],
-    )
+    decisions = decide_labels(np.zeros((0, 1), np.float32), np.zeros(0, bool), ("leukocyte",), 0.5)
+    empty = tally_decisions(("leukocyte",), ("leukocyte",), decisions, 1, [])
     share = empty.fractions["leukocyte"]
     assert (share.value, share.low, share.high) == (None, 0.0, 1.0)
 
 
 def test_answers_below_the_threshold_are_corrected_too() -> None:
     labels = ("debris", "granulocyte", "lymphocyte")
-    probabilities = np.array([[0.1, 0.5, 0.4], [0.2, 0.2, 0.6]], np.float32)
-    assert most_probable_labels(probabilities, labels) == ["granulocyte", "lymphocyte"]
-    assert most_probable_labels(probabilities[:0], labels) == []
-    corrected = correct_counts(
-        labels,
-        ("lymphocyte", "granulocyte"),
-        {"granulocyte": 70, "lymphocyte": 30},
-        [[100, 0, 0], [0, 100, 0], [0, 0, 100]],
-    )
+    decisions = {
+        Decision("granulocyte"): 50,
+        Decision("granulocyte", "low_confidence"): 20,
+        Decision("lymphocyte"): 29,
+        Decision("lymphocyte", "out_of_distribution"): 1,
+    }
+    tally = tally_decisions(labels, ("lymphocyte", "granulocyte"), decisions, 1, ())
+    corrected = correct_counts(tally, [[100, 0, 0], [0, 100, 0], [0, 0, 100]])
     assert list(corrected.fractions) == list(corrected.counts) == ["lymphocyte", "granulocyte"]
     assert corrected.fractions["lymphocyte"].value == pytest.approx(0.3)
     assert corrected.counts["granulocyte"].value == pytest.approx(70)
@@ -93,12 +93,12 @@ def test_answers_below_the_threshold_are_corrected_too() -> None:
 
 
 def test_without_validation_cells_of_a_label_nothing_is_corrected() -> None:
-    corrected = correct_counts(("a", "b", "c"), ("a", "b"), {"a": 5}, [[5, 0, 0], [0, 0, 0], [0, 0, 0]])
+    corrected = correct_counts(tally_of(("a", "b", "c"), {"a": 5}), [[5, 0, 0], [0, 0, 0], [0, 0, 0]])
     assert corrected.unvalidated == ("b", "c")
     assert (corrected.fractions, corrected.counts, corrected.leukocytes) == ({}, {}, None)
 
 
 def test_corrected_shares_of_no_cell_have_no_value() -> None:
-    corrected = correct_counts(("a", "b"), ("a", "b"), {}, [[50, 1], [0, 50]])
+    corrected = correct_counts(tally_of(("a", "b"), {}), [[50, 1], [0, 50]])
     share = corrected.fractions["a"]
     assert (share.value, share.low, share.high) == (None, 0.0, 1.0)

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import resource
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,13 +21,13 @@ from rich.console import Console
 from edge.base.cell import Cell
 from edge.base.frame import FailedFrame, Frame
 from edge.base.notices import RESEARCH_USE
-from edge.classify.decision import REJECTED, decide_labels, most_probable_labels
+from edge.classify.decision import Decision, decide_labels
 from edge.count.concentration import FieldVolume, estimate_concentration
 from edge.count.correction import correct_counts
 from edge.count.counted_frame import CountedFrame
 from edge.count.intervals import Estimate
 from edge.count.result import CountResult
-from edge.count.tally import tally_labels
+from edge.count.tally import tally_decisions
 from edge.count.totals import Spread
 from edge.find.crops import Normalisation
 from edge.model.manifest import Manifest, Quantisation, TrainingData
@@ -79,8 +78,9 @@ def counted_frame(
     probabilities = rng.dirichlet([0.4] * len(LABELS), cells).astype(np.float32)
     crops = rng.integers(120, 136, (cells, 200, 200), dtype=np.uint8)
     frame = Frame(image, name or f"plate/f{index}.png", index, 0)
-    assigned = decide_labels(probabilities, LABELS, MANIFEST.reject_below)
-    return CountedFrame(frame, f"{index * 7919:064x}", boxes, crops, probabilities, assigned)
+    in_distribution = rng.random(cells) < 0.8
+    decisions = decide_labels(probabilities, in_distribution, LABELS, MANIFEST.reject_below)
+    return CountedFrame(frame, f"{index * 7919:064x}", boxes, crops, probabilities, decisions)
 
 
 def run_of(
@@ -89,13 +89,11 @@ def run_of(
     sources: str = "plate",
     manifest: Manifest = MANIFEST,
 ) -> CountResult:
-    assigned = [label for counted in frames for label in counted.assigned]
-    answers = Counter(
-        label for counted in frames for label in most_probable_labels(counted.probabilities, LABELS)
-    )
+    decisions = [decision for counted in frames for decision in counted.decisions]
+    tally = tally_decisions(LABELS, manifest.counted, decisions, len(frames), failed)
     return CountResult(
-        tally=tally_labels(LABELS, manifest.counted, assigned, len(frames), failed),
-        corrected=correct_counts(LABELS, manifest.counted, answers, manifest.confusion),
+        tally=tally,
+        corrected=correct_counts(tally, manifest.confusion),
         manifest=manifest,
         bundle_sha256="12" * 32,
         identifier="0123456789abcdef",
@@ -165,7 +163,9 @@ def test_page_is_well_formed_self_contained_and_states_the_tally(tmp_path: Path)
     for said in (
         f"{tallied.leukocytes} leukocytes",
         f"erythrocyte {tallied.counts['erythrocyte']}",
-        f"{tallied.rejected} cells whose best probability lies below 0.5",
+        f"{tallied.rejected} cells are counted under no label: {tallied.rejected_by['low_confidence']} low "
+        f"confidence (best probability below 0.5), {tallied.rejected_by['out_of_distribution']} out of "
+        "distribution",
         "bad.png the file is empty",
         "demonstration model, simulated cells",
         "Research use only, not for diagnosis",
@@ -317,7 +317,10 @@ def test_cells_csv_holds_every_cell_and_is_complete_after_each_frame(tmp_path: P
             cell.width,
             cell.height,
         ]
-        assert row["label"] == counted.assigned[k]
+        decision = counted.decisions[k]
+        assert (row["label"], row["likeliest"], row["rejected_by"]) == (
+            *(decision.label, decision.likeliest, decision.rejected_by),
+        )
         assert float(row["probability"]) == pytest.approx(counted.probabilities[k].max(), abs=1e-4)
 
 
@@ -330,6 +333,8 @@ def test_summary_is_the_json_object(tmp_path: Path) -> None:
     assert written["counts"] == run.tally.counts
     assert written["frames"] == {"read": 3, "failed": [{"name": "a.png", "reason": "the file is empty"}]}
     assert written["cells"] == 18 == sum(written["counts"].values()) + written["rejected"]
+    assert written["rejected_by"] == run.tally.rejected_by
+    assert written["rejected"] == sum(written["rejected_by"].values()) > 0
     bundle = {"name": "phantom3", "version": "1.0", "sha256": "12" * 32, "signature": "not signed"}
     assert written["bundle"] == bundle
     assert set(written["fractions"]["monocyte"]) == {"value", "low", "high"}
@@ -406,7 +411,7 @@ def test_boxes_have_their_labels_colour_at_their_place() -> None:
     for k, label in enumerate(LABELS):
         row = np.full((1, len(LABELS)), 0.05, np.float32)
         row[0, k] = 0.8
-        one = CountedFrame(counted.frame, "", [cell], counted.crops, row, [label])
+        one = CountedFrame(counted.frame, "", [cell], counted.crops, row, [Decision(label)])
         drawn = annotate(one, LABELS)
         colour = "#{2:02x}{1:02x}{0:02x}".format(*drawn[145, 100])
         assert colour == colours(LABELS)[label]
@@ -419,7 +424,7 @@ def test_annotated_frames_are_reduced_whatever_their_shape(tmp_path: Path, shape
     cells = [Cell(0, 0, shape[1], shape[0], 1.0, border=True, touching=False)]
     crops = np.zeros((1, 200, 200), np.uint8)
     row = np.full((1, len(LABELS)), 0.2, np.float32)
-    counted = CountedFrame(frame, "", cells, crops, row, [REJECTED])
+    counted = CountedFrame(frame, "", cells, crops, row, [Decision(LABELS[0], "low_confidence")])
     write_report(tmp_path, [counted], run_of([counted]))
     drawn = cv2.imread(str(next((tmp_path / "annotated").iterdir())))
     assert drawn.shape[1] <= SIDE_PX
@@ -531,7 +536,10 @@ def test_table_states_the_tally_on_any_terminal(encoding: str) -> None:
         interval = f"{100 * fraction.low:.1f}{dash}{100 * fraction.high:.1f} %"
         assert f"{label} {run.tally.counts[label]} {100 * fraction.value:.1f} % {interval}" in text
     assert f"debris {run.tally.counts['debris']} not a leukocyte" in text
-    assert f"rejected {run.tally.rejected} best below 0.5" in text
+    low, out = run.tally.rejected_by.values()
+    assert low > 0
+    assert out > 0
+    assert f"Rejected: {low} low confidence (best probability below 0.5), {out} out of distribution" in text
     assert "Frames: 12 read, 13 not readable" in text
     assert "9.png: truncated + 3 more" in text
     assert "demonstration model, simulated cells" in text

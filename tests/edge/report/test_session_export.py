@@ -16,6 +16,7 @@ import pytest
 
 from edge.base.cell import Cell
 from edge.base.frame import Frame
+from edge.classify.decision import Decision
 from edge.count.counted_frame import CountedFrame
 from edge.report.files import write_cells, write_cells_header
 from edge.report.session_export import EXPORT_FORMATS, UNKNOWN, export_session
@@ -50,9 +51,8 @@ def test_cells_csv_begins_as_a_reports_does(tmp_path: Path) -> None:
     found = [Cell(1, 2, 30, 40, 700.5, True, False), Cell(5, 6, 31, 41, 800, False, True)]
     probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.3, 0.3]], np.float32)
     frame = Frame(np.zeros((9, 9), np.uint8), 'a, "b"\n', 4, 7)
-    counted = CountedFrame(
-        frame, "cd", found, np.zeros((2, 9, 9), np.uint8), probabilities, ["granulocyte", "rejected"]
-    )
+    decisions = [Decision("granulocyte"), Decision("granulocyte", "low_confidence")]
+    counted = CountedFrame(frame, "cd", found, np.zeros((2, 9, 9), np.uint8), probabilities, decisions)
     with create_session(header(), tmp_path) as session:
         session.add(frame_record(counted, track_ids=[3, 8]))
     report = io.StringIO()
@@ -62,10 +62,14 @@ def test_cells_csv_begins_as_a_reports_does(tmp_path: Path) -> None:
     with (exported(session.path, tmp_path / "out", "csv") / "cells.csv").open(newline="") as file:
         written = list(csv.reader(file))
     assert [row[: len(expected[0])] for row in written] == expected
-    assert written[0][7:] == ["frame_index", "area_px", "border", "touching", "track_id"] + [
+    assert written[0][9:] == ["frame_index", "area_px", "border", "touching", "track_id"] + [
         f"p_{label}" for label in LABELS
     ]
-    assert written[1][7:] == ["4", "700.5", "1", "0", "3", "0.700000", "0.200000", "0.100000"]
+    assert [row[5:9] for row in written[1:]] == [
+        ["granulocyte", "0.7000", "granulocyte", ""],
+        ["rejected", "0.4000", "granulocyte", "low_confidence"],
+    ]
+    assert written[1][9:] == ["4", "700.5", "1", "0", "3", "0.700000", "0.200000", "0.100000"]
 
 
 def test_frames_csv_has_what_any_frame_has(tmp_path: Path, finished: Path) -> None:
@@ -103,27 +107,31 @@ def test_json_is_the_session_without_pictures(tmp_path: Path, finished: Path) ->
         assert [c["probabilities"] for c in written["cells"]] == [list(c.probabilities) for c in stored.cells]
     assert set(said["frames"][0]["cells"][0]) == {
         *("x", "y", "width", "height", "area_px", "label", "probabilities", "border", "touching", "track_id"),
+        *("likeliest", "rejected_by"),
     }
 
 
 def test_fcs_is_read_back(tmp_path: Path) -> None:
     said = header(operator="/Ω/", labels=("a,b", "c", "d"), counted=("c",), sample_id="50 $/l")
     with create_session(said, tmp_path) as session:
-        session.add(replace(record(0), cells=(cell(1, "c", track_id=6, area_px=12.5), cell(4, "rejected"))))
+        session.add(replace(record(0), cells=(cell(1, "c", track_id=6), cell(4, "c", "out_of_distribution"))))
         session.add(FrameRecord(1, "b", 0, failed="gone"))
         session.add(replace(record(7), cells=(cell(2, "a,b"),)))
         seal = session.finish("enough")
     text, events = fcs(exported(session.path, tmp_path / "out", "fcs") / "cells.fcs")
-    assert (text["datatype"], text["mode"], text["tot"], text["par"]) == ("F", "L", "3", "13")
+    assert (text["datatype"], text["mode"], text["tot"], text["par"]) == ("F", "L", "3", "15")
     assert list(events) == [
         *("frame", "x", "y", "width", "height", "area_px", "label", "p_a;b", "p_c", "p_d"),
-        *("border", "touching", "track_id"),
+        *("border", "touching", "track_id", "likeliest", "rejected_by"),
     ]
     assert events["frame"] == [0, 0, 7]
     assert (events["x"], events["y"]) == ([1, 4, 2], [2, 8, 4])
     assert (events["width"], events["height"]) == ([30] * 3, [40] * 3)
-    assert events["area_px"] == [12.5, UNKNOWN, UNKNOWN]
+    assert events["area_px"] == [99.5] * 3
     assert [text[f"leuko_label_{k:.0f}"] for k in events["label"]] == ["c", "rejected", "a,b"]
+    assert [text[f"leuko_label_{k:.0f}"] for k in events["likeliest"]] == ["c", "c", "a,b"]
+    assert events["rejected_by"] == [0, 2, 0]
+    assert (text["leuko_reason_1"], text["leuko_reason_2"]) == ("low_confidence", "out_of_distribution")
     assert events["track_id"] == [6, UNKNOWN, UNKNOWN]
     assert (events["border"], events["touching"]) == ([0, 1, 1], [0, 0, 0])
     for name, p in (("p_a;b", 0.7), ("p_c", 0.2), ("p_d", 0.1)):
@@ -144,7 +152,7 @@ def test_a_session_without_cells_is_exported_too(tmp_path: Path) -> None:
         pass
     out = exported(session.path, tmp_path / "out", *EXPORT_FORMATS)
     text, events = fcs(out / "cells.fcs")
-    assert (text["tot"], list(events.values())) == ("0", [[]] * 12)
+    assert (text["tot"], list(events.values())) == ("0", [[]] * 15)
     assert "smno" not in text
     assert rows(out / "cells.csv") == rows(out / "frames.csv") == []
     assert json.loads((out / "session.json").read_text())["frames"] == []

@@ -133,9 +133,9 @@ def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_p
     seen = Seen()
     run = carried_out(asked, seen)
     inside = [
-        label
+        decision.label
         for result in seen.frames
-        for label, here in zip(result.assigned, in_field(result.cells, 820, 616), strict=True)
+        for decision, here in zip(result.decisions, in_field(result.cells, 820, 616), strict=True)
         if here
     ]
     volume = field_volume(PROFILE, 820, 616)

@@ -211,13 +211,14 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
     assert isinstance(first, CountedFrame)
     assert isinstance(second, CountedFrame)
     assert first.sha256 == second.sha256
-    assert first.assigned == second.assigned
+    assert first.decisions == second.decisions
     assert first.crops.shape == (len(first.cells), 200, 200)
     np.testing.assert_allclose(first.probabilities.sum(axis=1), 1, atol=1e-5)
     truth = [cell.label for cell in simulated.truth if not cell.border]
+    labels = [decision.label for decision in first.decisions]
     for label in classifier.bundle.manifest.counted:
-        assert abs(first.assigned.count(label) - truth.count(label)) <= 2
-    assert REJECTED not in first.assigned
+        assert abs(labels.count(label) - truth.count(label)) <= 2
+    assert REJECTED not in labels
 
 
 def test_an_empty_frame_has_no_cells() -> None:
@@ -226,7 +227,7 @@ def test_an_empty_frame_has_no_cells() -> None:
         [blank], Classifier(load_bundle("phantom3")), pixel_um=0.125, reject_below=0.5, segmentation={}
     )
     assert isinstance(result, CountedFrame)
-    assert (result.cells, result.assigned, result.probabilities.shape) == ([], [], (0, 5))
+    assert (result.cells, result.decisions, result.probabilities.shape) == ([], [], (0, 5))
 
 
 def test_a_flat_field_does_not_hide_what_was_overexposed() -> None:
@@ -265,7 +266,7 @@ def test_neither_threads_nor_batches_change_a_result(tmp_path: Path) -> None:
             threads=threads,
         )
         return [
-            [r.sha256, r.cells, r.crops.tobytes(), r.probabilities.tobytes(), r.assigned]
+            [r.sha256, r.cells, r.crops.tobytes(), r.probabilities.tobytes(), r.decisions]
             if isinstance(r, CountedFrame)
             else [r.name, r.index, r.reason]
             for r in results

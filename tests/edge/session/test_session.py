@@ -12,17 +12,19 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.base.cell import Cell
 from edge.base.frame import FailedFrame, Frame
 from edge.classify.classifier import Classifier
+from edge.classify.decision import REASONS, Decision, Reason
 from edge.count.counted_frame import CountedFrame
-from edge.count.tally import tally_labels
+from edge.count.tally import tally_decisions
 from edge.model.bundle import load_bundle
 from edge.run.pipeline import count_frames
 from edge.session.errors import SessionError
@@ -57,13 +59,16 @@ def header(**changes: Any) -> Header:
     return replace(said, **changes)
 
 
-def cell(k: int, label: str = "granulocyte", **more: Any) -> CellRecord:
+def cell(
+    k: int, likeliest: str = "granulocyte", rejected_by: Literal["", Reason] = "", **more: Any
+) -> CellRecord:
     probabilities = (0.7, float(np.float32(0.2)), 0.1)
-    return CellRecord(k, 2 * k, 30, 40, label, probabilities, k % 2 == 0, k % 3 == 0, **more)
+    box = Cell(k, 2 * k, 30, 40, 99.5, k % 2 == 0, k % 3 == 0)
+    return CellRecord(box, Decision(likeliest, rejected_by), probabilities, **more)
 
 
 def record(index: int, cells: int = 2, **more: Any) -> FrameRecord:
-    found = tuple(cell(k, track_id=10 * index + k, area_px=99.5, crop_png=b"png%d" % k) for k in range(cells))
+    found = tuple(cell(k, track_id=10 * index + k, crop_png=b"png%d" % k) for k in range(cells))
     return FrameRecord(
         index,
         f"camera#{index}",
@@ -114,12 +119,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 finite = st.floats(allow_nan=False, allow_infinity=False)
 cells = st.builds(
     CellRecord,
-    *[int64] * 4,
-    texts,
+    st.builds(Cell, *[int64] * 4, finite, st.booleans(), st.booleans()),
+    st.builds(Decision, texts, st.sampled_from(["", *REASONS])),
     st.tuples(finite, finite, finite),
-    st.booleans(),
-    st.booleans(),
-    st.none() | finite,
     st.none() | int64,
     st.none() | st.binary(),
 )
@@ -252,10 +254,10 @@ def test_real_frames_give_the_counts_that_were_counted(tmp_path: Path) -> None:
             session.add(frame_record(result, keep_crops=True))
         stored = list(session.frames(crops=True))
         totals = session.totals()
-    assigned = [label for result in counted for label in result.assigned]
-    expected = tally_labels(manifest.labels, manifest.counted, assigned, 2, [])
+    decisions = [decision for result in counted for decision in result.decisions]
+    expected = tally_decisions(manifest.labels, manifest.counted, decisions, 2, [])
     assert totals.counts == expected.counts
-    assert totals.rejected == expected.rejected
+    assert totals.rejected_by == expected.rejected_by
     assert totals.cells == expected.cells > 8
     assert (totals.frames_read, totals.frames_failed, totals.track_ids) == (2, 1, None)
     assert stored[1] == FrameRecord(1, "b", 0, failed="gone")
@@ -277,7 +279,12 @@ def test_a_record_that_cannot_be_is_refused_and_the_next_is_taken(tmp_path: Path
             (record(0), "cannot follow"),
             (replace(record(2), quality={"focus": float("nan")}), "not JSON compliant"),
             (replace(record(2), cells=(replace(cell(0), probabilities=(0.5, 0.5)),)), "probabilities"),
-            (replace(record(2), cells=(replace(cell(0), area_px=float("inf")),)), "not JSON compliant"),
+            (
+                replace(
+                    record(2), cells=(replace(cell(0), cell=replace(cell(0).cell, area_px=float("inf"))),)
+                ),
+                "not JSON compliant",
+            ),
         ):
             with pytest.raises(ValueError, match=why):
                 session.add(bad)
@@ -402,7 +409,7 @@ def test_tampering_shows(finished: Path, statements: str) -> None:
 def test_one_change_is_one_line(finished: Path) -> None:
     with closing(sqlite3.connect(finished)) as database:
         database.executescript(
-            "UPDATE cell SET label = 'lymphocyte' WHERE frame_index = 1 AND cell_index = 0"
+            "UPDATE cell SET likeliest = 'lymphocyte' WHERE frame_index = 1 AND cell_index = 0"
         )
     with read_session(finished) as session:
         (problem,) = session.verify()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.base.cell import Cell
-from edge.classify.decision import REJECTED
+from edge.classify.decision import Decision, Reason
 from edge.find.segmentation import segment
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene, simulate_frame
@@ -407,26 +408,26 @@ def probabilities(*rows: tuple[float, float]) -> NDArray[np.float32]:
 def test_the_mean_over_whole_sightings_is_a_cells_label() -> None:
     cells = TrackedCells(("a", "b"), reject_below=0.6)
     cells.add(np.array([0, 1]), probabilities((0.9, 0.1), (0.45, 0.55)), [False, True], [True, True])
-    assert cells.counts == {"a": 1, REJECTED: 1}
+    low: Reason = "low_confidence"
+    assert cells.decisions == {0: Decision("a"), 1: Decision("b", low)}
     # a cut detection does not outweigh a whole one; one that was only seen cut gains from the second look
     cells.add(np.array([1, 0]), probabilities((0.05, 0.95), (0.0, 1.0)), [True, True], [True, True])
-    assert cells.assigned == {0: "a", 1: "b"}
+    assert cells.decisions == {0: Decision("a"), 1: Decision("b")}
     cells.add(np.array([0]), probabilities((0.5, 0.5)), [False], [True])
-    assert cells.assigned[0] == "a"
+    assert cells.decisions[0] == Decision("a")
     cells.add(np.array([0]), probabilities((0.2, 0.8)), [False], [True])
-    assert cells.assigned[0] == REJECTED
-    assert +cells.counts == {"b": 1, REJECTED: 1}
-    assert +cells.likeliest == {"a": 1, "b": 1}
+    assert cells.decisions[0] == Decision("a", low)
+    assert +cells.counts == {Decision("b"): 1, Decision("a", low): 1}
 
 
 def test_a_stranger_in_half_of_its_sightings_is_rejected() -> None:
     cells = TrackedCells(("a", "b"), reject_below=0.5)
     cells.add(np.array([0]), probabilities((1.0, 0.0)), [False], [False])
-    assert +cells.counts == {REJECTED: 1}
+    assert +cells.counts == {Decision("a", "out_of_distribution"): 1}
     cells.add(np.array([0]), probabilities((1.0, 0.0)), [False], [True])
-    assert +cells.counts == {REJECTED: 1}
+    assert +cells.counts == {Decision("a", "out_of_distribution"): 1}
     cells.add(np.array([0]), probabilities((1.0, 0.0)), [False], [True])
-    assert +cells.counts == {"a": 1}
+    assert +cells.counts == {Decision("a"): 1}
 
 
 @settings(max_examples=20)
@@ -441,9 +442,7 @@ def test_counts_are_those_of_the_labels(frames: list[list[tuple[int, float, bool
         cells.add(
             np.array(list(rows), np.int64), shares, [cut for _, cut in rows.values()], [True] * len(rows)
         )
-    labels = list(cells.assigned.values())
-    assert +cells.counts == {label: labels.count(label) for label in set(labels)}
-    assert sum(cells.likeliest.values()) == len(labels)
+    assert +cells.counts == Counter(cells.decisions.values())
 
 
 # --- real frames
