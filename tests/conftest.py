@@ -1,4 +1,6 @@
-"""Settings that hold for every test."""
+"""Settings for every test: tiers by length, groups that share what is costly to build, and a home."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 
@@ -12,6 +14,51 @@ settings.load_profile("leuko")
 settings.register_profile(
     "emulated", deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow]
 )
+
+MINUTES = (
+    "tests/system/test_arm.py",
+    "tests/system/test_firmware_arm.py",
+    "tests/system/test_firmware_service.py",
+    "tests/system/test_virtual_camera.py",
+    "tests/system/test_packaging.py::test_wheel",
+    "tests/train/test_kill.py::test_killed",
+)
+"""Tests that build a foreign system, boot one, or train for minutes; left out unless asked for."""
+
+SECONDS = (
+    "tests/convert",
+    "tests/system",
+    "tests/train/test_backends.py",
+    "tests/train/test_cli.py",
+    "tests/train/test_evaluate.py",
+    "tests/train/test_fit.py",
+    "tests/train/test_folds.py",
+    "tests/train/test_kill.py",
+    "tests/train/test_networks.py",
+    "tests/train/test_study.py",
+    "tests/firmware_config/test_install.py",
+)
+"""Tests that load Keras, train, or run whole programs; left out of the fast run."""
+
+GROUPS = {
+    "tests/convert": "converted run",
+    "tests/system/test_arm.py": "aarch64",
+    "tests/system/test_firmware_arm.py": "aarch64",
+}
+"""Tests that share what is built once for a whole run, and so go to one worker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its length; those of one slow file stay together, for their fixtures."""
+    for item in items:
+        if item.nodeid.startswith(MINUTES):
+            item.add_marker("minutes")
+        if item.nodeid.startswith(SECONDS):
+            item.add_marker("seconds")
+            file = item.nodeid.partition("::")[0]
+            group = next((group for start, group in GROUPS.items() if file.startswith(start)), file)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ command -v mmdebstrap >/dev/null || { apt-get -qq update && apt-get -qqy install
 mkdir -p "$dir"
 # Debian 12's emulator (qemu 7.2) computes LiteRT's int8 kernels wrongly; Debian 13's is right
 mmdebstrap -q --variant=extract --include=qemu-user trixie "$dir/qemu"
-mmdebstrap -q --variant=extract --architectures=arm64 --include=python3,libstdc++6,libatomic1,zlib1g \
+mmdebstrap -q --variant=extract --architectures=arm64 --include=base-files,base-passwd,libatomic1,libstdc++6,python3-venv,zlib1g \
     bookworm "$dir/root"
 for link in lib bin sbin; do [ -e "$dir/root/$link" ] || ln -s "usr/$link" "$dir/root/$link"; done
 # install FOLDER WORD ...: wheels for the userland's Python, none that the words do not name
@@ -25,9 +25,10 @@ install() {
         --only-binary=:all: --no-deps "$@"
 }
 PYTHONPATH=$checkout "$python" -m edge.cli firmware bundle-wheels --release bookworm --out "$dir/wheels" >/dev/null
-rm "$dir"/wheels/leuko_edge-*.whl # the checkout itself is tested
+mkdir "$dir/leuko"
+mv "$dir"/wheels/leuko_edge-*.whl "$dir/leuko" # the checkout itself is tested
 install "$dir/site" --no-index "$dir"/wheels/*.whl
-rm -r "$dir/wheels"
+mv "$dir"/leuko/*.whl "$dir/wheels" # for an instrument that is installed whole
 install "$dir/tests" tflite-runtime==2.14.0 'pytest>=8.3' iniconfig 'pluggy<2' packaging 'hypothesis>=6.100' \
     'sortedcontainers<3' 'scipy>=1.13'
 absolute=$(cd "$dir" && pwd)

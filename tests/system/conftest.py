@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 INSTALL_LIMIT_S = 400
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -42,3 +44,33 @@ def _installed() -> Path | None:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return None
     return _find()
+
+
+@pytest.fixture(scope="session")
+def userland(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an aarch64 userland: the one at $LEUKO_ARM_USERLAND, or one that is built now."""
+    folder = Path(os.environ.get("LEUKO_ARM_USERLAND") or tmp_path_factory.mktemp("arm")).absolute()
+    if (folder / "ready").exists():
+        return folder
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        # a Debian root is made by root with Debian's tools; CI has both
+        pytest.skip("building the aarch64 userland needs root and apt-get")
+    script = ROOT / "tests" / "system" / "arm_userland.sh"
+    environment = {**os.environ, "PYTHON": sys.executable}
+    try:
+        done = subprocess.run(
+            [script, folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            timeout=INSTALL_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        # a mirror that hangs is no fault of the project
+        pytest.skip(f"the aarch64 userland was not built within {INSTALL_LIMIT_S} s")
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        # no mirror, no package registry, or a container that forbids chroot: the reason is the script's own
+        pytest.skip(f"the aarch64 userland cannot be built here: {reason}")
+    return folder

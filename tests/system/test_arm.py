@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,41 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "tests" / "edge"
-BUILD_LIMIT_S = 400
 FEW = ("test_bundle.py", "test_crop.py", "test_count.py", "test_classify.py")
 """Of the runtime's test files those nearest to the arithmetic; a minute."""
-
-pytestmark = pytest.mark.arm
-
-
-@pytest.fixture(scope="session")
-def userland(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an aarch64 userland: the one at $LEUKO_ARM_USERLAND, or one that is built now."""
-    folder = Path(os.environ.get("LEUKO_ARM_USERLAND") or tmp_path_factory.mktemp("arm")).absolute()
-    if (folder / "ready").exists():
-        return folder
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        # a Debian root is made by root with Debian's tools; CI has both
-        pytest.skip("building the aarch64 userland needs root and apt-get")
-    script = ROOT / "tests" / "system" / "arm_userland.sh"
-    environment = {**os.environ, "PYTHON": sys.executable}
-    try:
-        done = subprocess.run(
-            [script, folder],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-            timeout=BUILD_LIMIT_S,
-        )
-    except subprocess.TimeoutExpired:
-        # a mirror that hangs is no fault of the project
-        pytest.skip(f"the aarch64 userland was not built within {BUILD_LIMIT_S} s")
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        # no mirror, no package registry, or a container that forbids chroot: the reason is the script's own
-        pytest.skip(f"the aarch64 userland cannot be built here: {reason}")
-    return folder
 
 
 def environment(*folders: Path) -> dict[str, str]:
@@ -109,7 +75,6 @@ def test_the_tests_of_the_arithmetic_pass(userland: Path) -> None:
     assert passes(userland, *(SUITE / name for name in FEW), limit_s=600)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     "LEUKO_ARM_SUITE" not in os.environ, reason="about an hour: LEUKO_ARM_SUITE=1 asks for it"
 )

@@ -16,15 +16,12 @@ from click.testing import CliRunner
 
 from edge.cli import main
 from firmware_config.render import PROGRAM, UNITS
-from tests.firmware_config.root import bootstrapped, wheels
 from tests.firmware_config.test_install import snapshot
 from tests.firmware_config.test_profile import profile
 
 QEMU = "usr/bin/qemu-aarch64"
 CONFIG = b"dtparam=audio=on\r\n[cm4]\r\notg_mode=1\r\n"
 SITE = "opt/leuko/lib/python3.11/site-packages"
-
-pytestmark = [pytest.mark.arm, pytest.mark.slow]
 
 
 @dataclass(frozen=True)
@@ -67,19 +64,14 @@ class Device:
 
 
 @pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+def device(userland: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """A Debian 12 for ARM with leuko in /opt/leuko, a Pi's boot folder, and a profile."""
-    folder = tmp_path_factory.mktemp("arm")
-    # Debian 12's own emulator computes LiteRT's int8 kernels wrongly; Debian 13's is right
-    emulator = bootstrapped(folder / "qemu", "--variant=extract", "--include=qemu-user", suite="trixie")
-    packages = "--include=base-files,base-passwd,libatomic1,libstdc++6,python3-venv,zlib1g"
-    root = bootstrapped(folder / "root", "--variant=extract", "--architectures=arm64", packages)
-    for name in ("lib", "bin", "sbin"):
-        if not (root / name).exists():
-            (root / name).symlink_to(f"usr/{name}")
+    folder = tmp_path_factory.mktemp("device")
+    root = folder / "root"
+    subprocess.run(["cp", "--archive", "--reflink=auto", userland / "root", root], check=True)
     for name in ("passwd", "group"):  # what its installation would have copied
         shutil.copy(root / f"usr/share/base-passwd/{name}.master", root / "etc" / name)
-    shutil.copy(emulator / QEMU, root / QEMU)
+    shutil.copy(userland / "qemu" / QEMU, root / QEMU)
     (root / "boot/firmware").mkdir(parents=True)
     (root / "boot/firmware/config.txt").write_bytes(CONFIG)
     (root / "boot/firmware/cmdline.txt").write_bytes(b"console=tty1 root=PARTUUID=1-2 rootwait\n")
@@ -91,9 +83,8 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     (root / "opt/leuko/bin/python").symlink_to("/usr/bin/python3.11")
     done = made.run(*venv, user="root")
     assert done.returncode == 0, done.stderr
-    collected = wheels(root / "mnt/wheels", "aarch64")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
-    for wheel in collected.glob("*.whl"):
+    for wheel in (userland / "wheels").glob("*.whl"):
         platform = re.split("[-.]", wheel.stem)[-1] if wheel.stem.endswith("aarch64") else "any"
         words = ["--platform", platform, "--python-version", "3.11", "--implementation", "cp"]
         words += [word for abi in ("cp311", "abi3", "none") for word in ("--abi", abi)]

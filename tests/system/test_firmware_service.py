@@ -25,8 +25,6 @@ QUICK = {
 READ_ONLY = {**QUICK, "storage__read_only_root": "true", "storage__data_partition": '"LABEL=leuko-data"'}
 CONFIG = b"dtparam=audio=on\n"
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

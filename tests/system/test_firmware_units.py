@@ -122,7 +122,6 @@ def test_users_and_folders_are_understood(system: Callable[[str], Path], case: s
     assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (999, 999, 0o750)
 
 
-@pytest.mark.slow
 def test_debian_13_agrees(tmp_path: Path) -> None:
     root = bootstrapped(
         tmp_path / "root", "--variant=minbase", "--include=systemd,systemd-sysv,udev", suite="trixie"

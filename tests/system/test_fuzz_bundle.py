@@ -1,9 +1,8 @@
 """Five thousand mutations of a bundle: nothing crashes, hangs or is taken for the real one.
 
-The law: a device that asks for signatures accepts the signed file and no mutation of it, whatever hashes the
-forger recomputed. A device that does not ask accepts a mutation only if it is exactly the file that
-`edge.model.bundle.write` makes of some content, which is by nature another bundle with another SHA-256; damage
-never is.
+The law: a device that requires signatures accepts the signed file and no mutation of it, whatever hashes the
+forger recomputed. A device that does not require them accepts a mutation only if it is exactly the file that
+`edge.model.write_bundle` makes of some content, which is another bundle with another SHA-256; damage never is.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_no_mutation_is_accepted(folder: Path) -> None:
     words = [sys.executable, "-m", "tests.system.fuzz_bundle", folder, "0", str(MUTATIONS)]
     done = subprocess.run([*map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False)

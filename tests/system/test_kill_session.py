@@ -15,7 +15,6 @@ KILLS = 20
 """``python -m benchmarks.power_cuts`` makes two hundred."""
 
 
-@pytest.mark.slow
 def test_no_frame_that_was_reported_is_lost(tmp_path: Path) -> None:
     make_frames(tmp_path / "frames")
     moments = random.Random(20)

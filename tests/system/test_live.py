@@ -497,7 +497,6 @@ def test_a_disk_that_is_read_only_is_one_line(small_disk: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_power_cuts_and_kills_at_random_moments_change_no_result(tmp_path: Path) -> None:
     """``python -m benchmarks.interrupted_counts`` makes three hundred."""
     need_mounts(tmp_path)

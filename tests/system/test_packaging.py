@@ -8,8 +8,6 @@ import venv
 import zipfile
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,7 +28,6 @@ def test_help_imports_neither_numpy_nor_opencv() -> None:
     assert "count" in out
 
 
-@pytest.mark.slow
 def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) -> None:
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=ROOT)
     (wheel,) = tmp_path.glob("*.whl")

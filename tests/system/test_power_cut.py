@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
-
 from benchmarks.power_cuts import CHECK, LONGEST_S, WRITER, kill, make_frames, power_cut
 from tests.system.disks import need_mounts
 
@@ -17,7 +15,6 @@ NEVER_SYNCED = 'while :; do n=$((n + 1)); echo $n >> "$PLACE/log"; echo $n; done
 LAST_LINE = 'test "$(tail -n 1 "$REPORTED")" -le "$(tail -n 1 "$PLACE/log")"'
 
 
-@pytest.mark.slow
 def test_no_frame_that_was_reported_is_lost(tmp_path: Path) -> None:
     need_mounts(tmp_path)
     make_frames(tmp_path / "frames")

@@ -21,8 +21,6 @@ HERE = ROOT / "tests" / "system" / "virtual_camera"
 BUILD_LIMIT_S = 600
 SHAPE = (1080, 1920)
 
-pytestmark = pytest.mark.virtual_camera
-
 
 @dataclass(frozen=True)
 class Inside:

@@ -46,7 +46,6 @@ def weights(run: Path) -> list[NDArray[np.float32]]:
     return [np.asarray(value) for value in load_run(run)[0].get_weights()]
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_unbroken_runs_weights(tmp_path: Path) -> None:
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
     with start(unbroken) as process:
@@ -70,7 +69,6 @@ def test_killed_at_any_moment_it_ends_with_the_unbroken_runs_weights(tmp_path: P
     assert without_seconds[0] == without_seconds[1]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounting a small disk needs root")
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path: Path) -> None:
     disk = tmp_path / "disk"

@@ -279,7 +279,6 @@ def test_boxes_are_paired_once_and_the_best_first() -> None:
     assert match_boxes(np.empty((0, 4)), truth, 0.3) == []
 
 
-@pytest.mark.slow
 def test_real_frames_with_grid_lines() -> None:
     if not HEMOCYTOMETER.is_dir():
         pytest.skip(f"needs the hemocytometer frames in {HEMOCYTOMETER}")
