@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection import match_boxes
+from benchmarks.detection import corners, match_boxes
 from edge.base import Frame
 from edge.classify import Classifier
 from edge.count import CountedFrame, clopper_pearson, estimate_prevalence
@@ -75,8 +75,8 @@ def draw(task: tuple[str, str, int, int]) -> Sample:
         real = [manifest.labels.index(cell.label) for cell in frame.truth]
         best = result.probabilities.argmax(1) if len(result.cells) else np.zeros(0, int)
         pairs = match_boxes(
-            _boxes((c.x, c.y, c.x + c.width, c.y + c.height) for c in result.cells),
-            _boxes((c.xmin, c.ymin, c.xmax, c.ymax) for c in frame.truth),
+            corners(result.cells),
+            corners(particle.cell for particle in frame.truth),
             0.3,
         )
         matched = {i: real[j] for i, j in pairs}
@@ -92,10 +92,6 @@ def draw(task: tuple[str, str, int, int]) -> Sample:
         "answer": answer,
         "probability": probability,
     }
-
-
-def _boxes(corners: Iterable[tuple[int, int, int, int]]) -> NDArray[np.float64]:
-    return np.array(list(corners), np.float64).reshape(-1, 4)
 
 
 def samples(bundle: str, count: int, frames: int, processes: int, cache: Path | None) -> Iterator[Sample]:

@@ -6,20 +6,20 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Frame
+from edge.base import Cell, Frame
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, segment
+from train.table import Box, read_table
 
 Boxes = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def match_boxes(found: Boxes, truth: Boxes, iou: float) -> list[tuple[int, int]]
     Parameters
     ----------
     found : float [n, 4], xmin, ymin, xmax, ymax; max exclusive
-    truth : float [m, 4], alike
+    truth : float [m, 4], in the same form
     iou : least intersection over union of a pair, above 0
 
     Returns
@@ -85,14 +85,18 @@ def _ratio(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else float("nan")
 
 
-def read_boxes(path: Path) -> dict[str, list[tuple[str, list[float]]]]:
-    """Label and box of every annotation, by frame name."""
-    boxes = defaultdict(list)
-    with path.open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            box = [float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")]
-            boxes[row["frame"]].append((row["label"], box))
+def read_boxes(path: Path) -> dict[str, list[Box]]:
+    """Return the annotated boxes of each frame by its file name."""
+    boxes: dict[str, list[Box]] = defaultdict(list)
+    for box in read_table(path, Box).values():
+        boxes[box.frame].append(box)
     return boxes
+
+
+def corners(cells: Iterable[Cell]) -> Boxes:
+    """Return xmin, ymin, xmax, ymax of each cell, float [n, 4]."""
+    boxes = [(cell.x, cell.y, cell.x + cell.width, cell.y + cell.height) for cell in cells]
+    return np.array(boxes, np.float64).reshape(-1, 4)
 
 
 def block_of(name: str) -> str:
@@ -110,11 +114,10 @@ def score(frames: Path, boxes: Path, iou: float, pixel_um: float) -> dict[str, S
         if not isinstance(frame, Frame):
             raise SystemExit(f"{frame.name}: {frame.reason}")
         name = Path(frame.name).name
-        cells = segment(frame.image, pixel_um=pixel_um)
-        found = [[cell.x, cell.y, cell.x + cell.width, cell.y + cell.height] for cell in cells]
-        labels = [label for label, _ in truth.get(name, [])]
-        annotated = [box for _, box in truth.get(name, [])]
-        pairs = match_boxes(np.reshape(found, (-1, 4)), np.reshape(annotated, (-1, 4)), iou)
+        found = segment(frame.image, pixel_um=pixel_um)
+        annotated = truth.get(name, [])
+        labels = [box.label for box in annotated]
+        pairs = match_boxes(corners(found), corners(box.cell for box in annotated), iou)
         for one in (scores["all"], scores[block_of(name)]):
             one.found += len(found)
             one.annotated.update(labels)
@@ -125,7 +128,7 @@ def score(frames: Path, boxes: Path, iou: float, pixel_um: float) -> dict[str, S
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
     parser.add_argument("frames", type=Path, help="folder of frames")
-    parser.add_argument("boxes", type=Path, help="CSV: frame,label,xmin,ymin,xmax,ymax")
+    parser.add_argument("boxes", type=Path, help="CSV that leuko crops reads")
     parser.add_argument("--iou", type=float, default=0.3)
     parser.add_argument("--pixel-um", type=float, default=DEFAULT_PIXEL_UM)
     parser.add_argument("--json", action="store_true")

@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection import match_boxes
-from edge.base import Cell
+from benchmarks.detection import corners, match_boxes
 from edge.simulate import Optics, Scene, simulate_frame
 from train.label.field import MismatchError, label_field
 from train.label.focus import BLURRED, sharpness
@@ -90,12 +89,10 @@ def score(seeds: Sequence[int], frames: int, shares: Sequence[float]) -> Score:
             total.fields += 1
             measured = np.array([found.shift.x_px, found.shift.y_px])
             total.error_um.append(float(np.linalg.norm(measured - shift)) * pixel_um)
-            cells = [one.cell for one in found.cells]
-            boxes = np.array([(c.x, c.y, c.x + c.width, c.y + c.height) for c in cells], float)
-            truth = np.array([(t.xmin, t.ymin, t.xmax, t.ymax) for t in frame.truth], float)
-            for k, j in match_boxes(boxes.reshape(-1, 4), truth.reshape(-1, 4), 0.3):
+            boxes = corners(one.cell for one in found.cells)
+            for k, j in match_boxes(boxes, corners(particle.cell for particle in frame.truth), 0.3):
                 known, answer = frame.truth[j], found.cells[k].suggestion
-                if known.touching or known.border:
+                if known.cell.touching or known.cell.border:
                     continue
                 if known.label in SUGGESTED:
                     total.answers[known.label, answer.label] += 1
@@ -120,10 +117,8 @@ def blurred(seeds: Sequence[int]) -> dict[str, float]:
             scene = Scene(focus_um=(Scene().focus_um[0] + offset, 0.3), separate=True)
             frame = simulate_frame(seed, 0, scene=scene)
             for t in frame.truth:
-                if t.label in SUGGESTED and not t.border:
-                    box = (t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin)
-                    cell = Cell(*box, area_px=0.0, border=False, touching=False)
-                    found.append(sharpness(frame.image, cell, Optics().pixel_um))
+                if t.label in SUGGESTED and not t.cell.border:
+                    found.append(sharpness(frame.image, t.cell, Optics().pixel_um))
     usual = np.median(values[0.0])
     return {
         f"{offset:+g}": float(np.mean(np.array(found) < BLURRED * usual)) for offset, found in values.items()

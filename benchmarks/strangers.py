@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from convert.out_of_distribution import fit
 from convert.strangers import auroc, spheres
-from edge.base import Cell, Frame
+from edge.base import Frame
 from edge.capture import read_frames
 from edge.classify import Classifier, out_of_distribution_score
 from edge.find import crop_cells, crop_scale, segment
@@ -46,11 +46,7 @@ def simulated(crop_um: float, size_px: int, scene: Scene, frames: int, seed: int
     parts = []
     for index in range(frames):
         frame = simulate_frame(seed, index, scene=scene)
-        cells = [
-            Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, False, False)
-            for t in frame.truth
-            if not t.border
-        ]
+        cells = [particle.cell for particle in frame.truth if not particle.cell.border]
         parts.append(crop_cells(frame.image, cells, size_px=size_px, scale=scale))
     return np.concatenate(parts)
 

@@ -11,13 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.detection import match_boxes, read_boxes
+from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.base import FailedFrame
 from edge.capture import read_frames
 from edge.classify import Classifier
-from edge.count import CountedFrame
 from edge.model import load_bundle
 from edge.run import count_frames
 
@@ -43,9 +40,8 @@ def chain(
         if isinstance(result, FailedFrame):
             raise SystemExit(f"{result.name}: {result.reason}")
         rows = truth.get(Path(result.frame.name).name, [])
-        labels = [rename.get(label, label) for label, _ in rows]
-        corners = [box for _, box in rows]
-        pairs = match_boxes(_corners(result), np.reshape(corners, (-1, 4)), iou)
+        labels = [rename.get(box.label, box.label) for box in rows]
+        pairs = match_boxes(corners(result.cells), corners(box.cell for box in rows), iou)
         found.update(decision.label for decision in result.decisions)
         annotated.update(labels)
         right.update(labels[j] for i, j in pairs if result.decisions[i].label == labels[j])
@@ -63,15 +59,10 @@ def chain(
     }
 
 
-def _corners(counted: CountedFrame) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    rows = [(c.x, c.y, c.x + c.width, c.y + c.height) for c in counted.cells]
-    return np.array(rows, np.float64).reshape(-1, 4)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.whole_chain", description=__doc__)
     parser.add_argument("frames", nargs="+", help="files, folders or globs")
-    parser.add_argument("--boxes", type=Path, required=True, help="CSV: frame,label,xmin,ymin,xmax,ymax")
+    parser.add_argument("--boxes", type=Path, required=True, help="CSV that leuko crops reads")
     parser.add_argument("--bundle", required=True)
     parser.add_argument("--rename", default="", help="box label to bundle label, as WBC=leukocyte,RBC=...")
     parser.add_argument("--iou", type=float, default=0.3)

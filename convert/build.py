@@ -26,7 +26,7 @@ from convert.parity import (
 )
 from convert.quantise import in_float, quantise
 from convert.strangers import auroc, spheres
-from edge.base import PIXELS_UM, Cell, write_atomically
+from edge.base import PIXELS_UM, write_atomically
 from edge.classify import Classifier, Model, average_logits, margin, out_of_distribution_score, softmax
 from edge.find import DEFAULT_PIXEL_UM, crop_cells
 from edge.model import (
@@ -225,10 +225,7 @@ def stated_pixel_um(run: Path) -> float | None:
 def _simulated(side: int) -> NDArray[np.uint8]:
     """Crops uint8 [n, side, side] of one simulated frame: a bundle must not carry its training images."""
     frame = simulate_frame(0)
-    cells = [
-        Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, t.border, t.touching) for t in frame.truth
-    ]
-    return crop_cells(frame.image, cells, size_px=side)
+    return crop_cells(frame.image, [particle.cell for particle in frame.truth], size_px=side)
 
 
 def _clearest(model: Model, inputs: NDArray[np.float32]) -> NDArray[np.int8]:

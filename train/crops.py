@@ -33,7 +33,8 @@ CANDIDATES = 4
 """Empty places drawn for each background that is kept. Those with most structure are: the lines of a counting
 chamber cross about a third of them (measured), and a flat one teaches nothing."""
 
-_BOX = ("xmin", "ymin", "xmax", "ymax")
+_SIDES, _CORNERS = ("x", "y", "width", "height"), ("xmin", "ymin", "xmax", "ymax")
+"""Columns of a box: those of ``cells.csv`` and ``truth.csv``, or its corners, the maximum exclusive."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def read_boxes(path: Path, *, separate: bool = False) -> dict[str, list[Box]]:
     Parameters
     ----------
     path
-        CSV with the columns ``frame,label,xmin,ymin,xmax,ymax``, full-frame px, max exclusive; more are kept.
+        CSV with the columns ``frame,label,x,y,width,height`` or ``frame,label,xmin,ymin,xmax,ymax`` (max
+        exclusive), in full-frame px; further columns are kept.
     separate
         Leave out cells whose ``touching`` or ``border`` column is 1.
 
@@ -83,27 +85,31 @@ def read_boxes(path: Path, *, separate: bool = False) -> dict[str, list[Box]]:
         raise ValueError(f"{path}: not a regular file")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in ("frame", "label", *_BOX) if name not in (reader.fieldnames or ())]
+        columns = set(reader.fieldnames or ())
+        box = _SIDES if columns & {"width", "height"} else _CORNERS
+        missing = [name for name in ("frame", "label", *box) if name not in columns]
         if missing:
             raise ValueError(f"{path}: column {', '.join(missing)} is missing; columns are parted by commas")
         for row in reader:
             if not (separate and "1" in (row.get("touching"), row.get("border"))):
                 frame = Path(row["frame"] or "").name
-                boxes[frame].append(Box(reader.line_num, row, _cell(row, f"{path}, line {reader.line_num}")))
+                boxes[frame].append(
+                    Box(reader.line_num, row, _cell(row, box, f"{path}, line {reader.line_num}"))
+                )
     return dict(boxes)
 
 
-def _cell(row: Mapping[str, str], where: str) -> Cell:
-    """Return the box as a cell, whose area nobody measured."""
+def _cell(row: Mapping[str, str], columns: Sequence[str], where: str) -> Cell:
+    """Return the box in these columns as a cell whose area is unknown."""
     try:
-        left, top, right, bottom = (round(float(row[key])) for key in _BOX)
+        x, y, width, height = (round(float(row[key])) for key in columns)
     except (TypeError, ValueError, OverflowError):
-        left, top, right, bottom = 0, 0, 0, 0
-    if right <= left or bottom <= top or max(map(abs, (left, top, right, bottom))) > LARGEST_PX:
-        raise ValueError(f"{where}: no box: {', '.join(f'{key}={row[key]}' for key in _BOX)}")
-    return Cell(
-        x=left, y=top, width=right - left, height=bottom - top, area_px=0.0, border=False, touching=False
-    )
+        x, y, width, height = 0, 0, 0, 0
+    if columns is _CORNERS:
+        width, height = width - x, height - y
+    if width <= 0 or height <= 0 or max(map(abs, (x, y, x + width, y + height))) > LARGEST_PX:
+        raise ValueError(f"{where}: no box: {', '.join(f'{key}={row[key]}' for key in columns)}")
+    return Cell(x=x, y=y, width=width, height=height, area_px=0.0, border=False, touching=False)
 
 
 def empty_places(

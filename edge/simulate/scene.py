@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base import Cell
 from edge.simulate.cells import LEUKOCYTES, SLAB_DEPTHS_UM, Particle, debris, erythrocyte, leukocyte
 from edge.simulate.optics import Optics, image
 
@@ -80,20 +81,21 @@ class Scene:
 
 @dataclass(frozen=True)
 class Truth:
-    """One particle of a frame: class, box in px (max exclusive), flags.
+    """One particle of a frame.
 
-    The box holds the particle and its first diffraction ring, cut at the frame's edge. `touching`: it
-    overlaps another particle's box; `border`: the frame's edge cuts it. `particle`: the same number in every
-    frame that shows this particle, where frames belong together (`edge.simulate.motion`).
+    Attributes
+    ----------
+    label : str
+        Class of the particle.
+    cell : Cell
+        Its box with the first diffraction ring, cut at the frame's edge, and the area of its shadow.
+        ``touching``: the box overlaps another particle's box.
+    particle : int or None
+        The same number in every frame of a scan or flow that shows this particle; None in single frames.
     """
 
     label: str
-    xmin: int
-    ymin: int
-    xmax: int
-    ymax: int
-    touching: bool
-    border: bool
+    cell: Cell
     particle: int | None = None
 
 
@@ -333,13 +335,13 @@ def _annotate(
     """
     ring = round(_RING_UM / optics.pixel_um)
     labels = np.zeros((scene.height_px, scene.width_px), np.uint16)
-    boxes, seen = [], []
+    boxes, areas = [], []
     for item in placed:
         footprint = item.particle.footprint
         target, source = _overlap(labels.shape, footprint.shape, item.x, item.y)
-        seen.append(bool(footprint[source].any()))
+        areas.append(int(footprint[source].sum()))
         view = labels[target]
-        view[footprint[source] & (view == 0)] = sum(seen)
+        view[footprint[source] & (view == 0)] = np.count_nonzero(areas)
         rows, columns = np.flatnonzero(footprint.any(axis=1)), np.flatnonzero(footprint.any(axis=0))
         low = np.array([item.x + columns[0], item.y + rows[0]]) - item.half_px - ring
         high = np.array([item.x + columns[-1], item.y + rows[-1]]) - item.half_px + 1 + ring
@@ -349,12 +351,17 @@ def _annotate(
     touching = meet.sum(axis=1) > 1  # each box meets itself
     cut = np.clip(box, 0, np.array([scene.width_px, scene.height_px] * 2))
     border = (cut != box).any(axis=1)
-    truth = [
-        Truth(item.particle.label, xmin, ymin, xmax, ymax, near, clipped, item.number)
-        for item, (xmin, ymin, xmax, ymax), near, clipped, shown in zip(
-            placed, cut.tolist(), touching.tolist(), border.tolist(), seen, strict=True
+    cut[:, 2:] -= cut[:, :2]  # width and height
+    cells = (
+        Cell(x, y, width, height, float(area), clipped, meets)
+        for (x, y, width, height), area, clipped, meets in zip(
+            cut.tolist(), areas, border.tolist(), touching.tolist(), strict=True
         )
-        if shown
+    )
+    truth = [
+        Truth(item.particle.label, cell, item.number)
+        for item, cell in zip(placed, cells, strict=True)
+        if cell.area_px
     ]
     return truth, labels
 

@@ -21,9 +21,9 @@ from edge.simulate.motion import Flow, Scan, moving_frames
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
 
-COLUMNS = ("frame", "label", "xmin", "ymin", "xmax", "ymax", "touching", "border", "pixel_um")
-"""Header of ``truth.csv``: boxes in full-frame px, max exclusive; flags 0 or 1; the frame's pixel. Where
-frames belong together, a column ``particle`` follows: the same number wherever a particle is shown."""
+COLUMNS = ("frame", "label", "x", "y", "width", "height", "touching", "border", "pixel_um")
+"""Header of ``truth.csv``: boxes in full-frame px as in ``cells.csv``, flags 0 or 1, and the pixel size. A
+scan or flow adds a column ``particle``: the same number in every frame that shows the particle."""
 
 PARAMETERS = "simulation.json"
 """The file that tells a simulation's folder from any other."""
@@ -140,9 +140,10 @@ def _write(
         if isinstance(motion, Flow):
             os.utime(directory / "frames" / name, (started + index / motion.fps,) * 2)
         for t in frame.truth:
-            box = (t.xmin, t.ymin, t.xmax, t.ymax)
-            track_id = () if t.particle is None else (t.particle,)
-            rows.append((name, t.label, *box, int(t.touching), int(t.border), optics.pixel_um, *track_id))
+            box = (t.cell.x, t.cell.y, t.cell.width, t.cell.height)
+            flags = (int(t.cell.touching), int(t.cell.border))
+            particle = () if t.particle is None else (t.particle,)
+            rows.append((name, t.label, *box, *flags, optics.pixel_um, *particle))
         yield directory / "frames" / name
     with (directory / "truth.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

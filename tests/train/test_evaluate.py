@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge.base.cell import Cell
 from edge.cli import main
 from edge.find.crops import crop_cells
 from edge.model.bundle import load_bundle
@@ -48,8 +47,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Crops of one simulated frame in class folders, of two "patients"; no monocyte, and one wrong label."""
     folder = tmp_path_factory.mktemp("data")
     frame = simulate_frame(0)
-    truth = [t for t in frame.truth if not (t.touching or t.border) and t.label != "monocyte"]
-    boxes = [Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, False, False) for t in truth]
+    truth = [t for t in frame.truth if not (t.cell.touching or t.cell.border) and t.label != "monocyte"]
+    boxes = [t.cell for t in truth]
     rows = ["path,label,group"]
     for k, (t, crop) in enumerate(zip(truth, crop_cells(frame.image, boxes), strict=True)):
         label = "erythrocyte" if k == 0 else t.label

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from benchmarks.detection import match_boxes
+from benchmarks.detection import corners, match_boxes
 from benchmarks.label_suggestions import MIXES, score
 from edge.base.cell import Cell
 from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
@@ -164,19 +164,16 @@ def test_cells_out_of_focus_are_told_from_the_others() -> None:
         for height in (6.6, 10.6)
     )
     assert sharp.truth == blurred.truth
-    whole = [t for t in sharp.truth if not t.border and t.label != "debris"]
+    whole = [t for t in sharp.truth if not t.cell.border and t.label != "debris"]
     whole.sort(key=lambda t: t.label == "erythrocyte")
     image, expected = sharp.image.copy(), []
     for k, t in enumerate(whole):
         expected.append(t.label in SUGGESTED and k % 3 == 0)
         if expected[-1]:
-            box = slice(t.ymin, t.ymax), slice(t.xmin, t.xmax)
+            cell = t.cell
+            box = slice(cell.y, cell.y + cell.height), slice(cell.x, cell.x + cell.width)
             image[box] = blurred.image[box]
-    cells = [
-        Cell(t.xmin, t.ymin, t.xmax - t.xmin, t.ymax - t.ymin, 0.0, border=False, touching=False)
-        for t in whole
-    ]
-    values = np.array([sharpness(image, cell, PIXEL_UM) for cell in cells])
+    values = np.array([sharpness(image, t.cell, PIXEL_UM) for t in whole])
     found = out_of_focus(values, np.array([t.label in SUGGESTED for t in whole]))
     assert sum(expected) >= 4
     np.testing.assert_array_equal(found, expected)
@@ -207,13 +204,12 @@ def test_crops_and_table(sample: Path, labelled: Path, frame: SimulatedFrame) ->
         assert nucleus.shape == (200, 200)
     first = [row for row in rows if row["group"] == "frame_0001.png"]
     found = np.array([[float(row[k]) for k in ("xmin", "ymin", "xmax", "ymax")] for row in first])
-    truth = np.array([[t.xmin, t.ymin, t.xmax, t.ymax] for t in frame.truth], float)
-    for k, j in match_boxes(found, truth, 0.3):
+    for k, j in match_boxes(found, corners(t.cell for t in frame.truth), 0.3):
         known, row = frame.truth[j], first[k]
-        if known.label in SUGGESTED and not known.touching and not known.border:
+        if known.label in SUGGESTED and not known.cell.touching and not known.cell.border:
             assert row["suggestion"] in (known.label, "unsure")
             assert float(row["area_ratio"]) > 0.2
-        elif known.label == "erythrocyte" and not known.touching:
+        elif known.label == "erythrocyte" and not known.cell.touching:
             assert (row["suggestion"], row["reason"], row["lobes"]) == ("unsure", "no nucleus", "")
     assert any(row["border"] == "1" for row in rows) or any(row["touching"] == "1" for row in rows)
     parameters = json.loads((labelled / "labelling.json").read_text())

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.detection import match_boxes, read_boxes
-from edge.base.cell import Cell
+from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.find.segmentation import reduced, segment
 from edge.simulate.optics import Optics
 from edge.simulate.scene import simulate_frame
@@ -60,10 +59,6 @@ def expose(
     grain = np.random.default_rng(seed).normal(0, noise, field.shape)
     image = np.clip(level * field * (1 - vignette * away) + grain, 0, 255).round()
     return np.asarray(image, np.uint8)
-
-
-def corners(cells: Sequence[Cell]) -> NDArray[np.float64]:
-    return np.reshape([[c.x, c.y, c.x + c.width, c.y + c.height] for c in cells], (-1, 4)).astype(float)
 
 
 def discs(places: Sequence[tuple[float, float]], radius: float = RADIUS) -> NDArray[np.float64]:
@@ -287,7 +282,7 @@ def test_real_frames_with_grid_lines() -> None:
     for number in (349, 371, 420, 427, 465, 480):
         name = f"frame_{number:04}.jpg"
         image = cv2.imread(str(HEMOCYTOMETER / "frames" / name), cv2.IMREAD_GRAYSCALE)
-        boxes = np.reshape([box for _, box in truth[name]], (-1, 4))
+        boxes = corners(box.cell for box in truth[name])
         cells = corners(segment(np.asarray(image, np.uint8)))
         found, annotated = found + len(cells), annotated + len(boxes)
         matched += len(match_boxes(cells, boxes, 0.3))

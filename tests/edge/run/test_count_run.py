@@ -122,7 +122,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     seen = set()
     for k, simulated in enumerate(scan_frames(5, Scan(3, 2, 0.4), scene=scene)):
         cv2.imwrite(str(folder / f"{k}.png"), simulated.image)
-        seen |= {cell.particle for cell in simulated.truth if not cell.border}
+        seen |= {t.particle for t in simulated.truth if not t.cell.border}
     return folder, len(seen)
 
 

@@ -214,7 +214,7 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
     assert first.decisions == second.decisions
     assert first.crops.shape == (len(first.cells), 200, 200)
     np.testing.assert_allclose(first.probabilities.sum(axis=1), 1, atol=1e-5)
-    truth = [cell.label for cell in simulated.truth if not cell.border]
+    truth = [particle.label for particle in simulated.truth if not particle.cell.border]
     labels = [decision.label for decision in first.decisions]
     for label in classifier.bundle.manifest.counted:
         assert abs(labels.count(label) - truth.count(label)) <= 2

@@ -173,10 +173,10 @@ def test_granules_make_granulocytes_grainier() -> None:
     frame = simulate_frame(3, scene=scene)
     fine = frame.image - cv2.GaussianBlur(frame.image.astype(np.float32), (0, 0), 1.5)
     grain: dict[str, list[float]] = {label: [] for label in LABELS}
-    for number, cell in enumerate(frame.truth, 1):
+    for number, particle in enumerate(frame.truth, 1):
         inside = cv2.erode((frame.labels == number).astype(np.uint8), np.ones((29, 29), np.uint8)) > 0
-        if not cell.border:
-            grain[cell.label].append(float(fine[inside].std()))
+        if not particle.cell.border:
+            grain[particle.label].append(float(fine[inside].std()))
     granulocyte, lymphocyte, monocyte = (float(np.median(grain[model.label])) for model in LEUKOCYTES)
     assert granulocyte > 1.3 * max(lymphocyte, monocyte)
 
@@ -209,29 +209,31 @@ def test_boxes_hold_their_masks(seed: int, separate: bool) -> None:
     scene = Scene(width_px=640, height_px=480, leukocytes=6, erythrocytes=3, debris=2, separate=separate)
     frame = simulate_frame(seed, scene=scene)
     assert set(np.unique(frame.labels)) <= set(range(len(frame.truth) + 1))
-    for number, cell in enumerate(frame.truth, 1):
-        assert 0 <= cell.xmin < cell.xmax <= 640
-        assert 0 <= cell.ymin < cell.ymax <= 480
+    for number, cell in enumerate((particle.cell for particle in frame.truth), 1):
+        right, bottom = cell.x + cell.width, cell.y + cell.height
+        assert 0 <= cell.x < right <= 640
+        assert 0 <= cell.y < bottom <= 480
         rows, columns = np.nonzero(frame.labels == number)
-        assert len(rows) > 0
-        assert cell.xmin <= columns.min() <= columns.max() < cell.xmax
-        assert cell.ymin <= rows.min() <= rows.max() < cell.ymax
+        assert 0 < len(rows) <= cell.area_px <= cell.width * cell.height
+        assert cell.x <= columns.min() <= columns.max() < right
+        assert cell.y <= rows.min() <= rows.max() < bottom
         # a ring of 0.6 µm is in the box, and no more
         if not (cell.border or cell.touching):
-            assert columns.min() - cell.xmin == 5
-            assert cell.ymax - 1 - rows.max() == 5
+            assert columns.min() - cell.x == 5
+            assert bottom - 1 - rows.max() == 5
         assert not (separate and cell.touching)
 
 
 def test_close_boxes_are_marked_as_touching() -> None:
     frame = simulate_frame(0, scene=Scene(width_px=640, height_px=480, leukocytes=12, erythrocytes=8))
-    for cell in frame.truth:
+    cells = [particle.cell for particle in frame.truth]
+    for cell in cells:
         meets = [
             other
-            for other in frame.truth
+            for other in cells
             if other is not cell
-            and max(cell.xmin, other.xmin) < min(cell.xmax, other.xmax)
-            and max(cell.ymin, other.ymin) < min(cell.ymax, other.ymax)
+            and max(cell.x, other.x) < min(cell.x + cell.width, other.x + other.width)
+            and max(cell.y, other.y) < min(cell.y + cell.height, other.y + other.height)
         ]
         assert cell.touching or not meets
         assert meets or not cell.touching or cell.border  # the meeting may lie outside the frame
@@ -299,7 +301,7 @@ def test_a_written_sample_is_complete_and_repeatable(tmp_path: Path) -> None:
     assert not (tmp_path / "longer" / "fluorescence").exists()
 
     with (tmp_path / "longer" / "truth.csv").open(newline="") as file:
-        assert file.readline() == "frame,label,xmin,ymin,xmax,ymax,touching,border,pixel_um\n"
+        assert file.readline() == "frame,label,x,y,width,height,touching,border,pixel_um\n"
         rows = list(csv.reader(file))
     for path in longer:
         shown = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -309,8 +311,8 @@ def test_a_written_sample_is_complete_and_repeatable(tmp_path: Path) -> None:
         assert shown.shape == mask.shape == (360, 480)
         boxes = [list(map(int, row[2:6])) for row in rows if row[0] == path.name]
         assert mask.max() == len(boxes)
-        for number, (xmin, ymin, xmax, ymax) in enumerate(boxes, 1):
-            inside = (mask[ymin:ymax, xmin:xmax] == number).sum()
+        for number, (x, y, width, height) in enumerate(boxes, 1):
+            inside = (mask[y : y + height, x : x + width] == number).sum()
             assert inside == (mask == number).sum() > 0
 
     parameters = json.loads((tmp_path / "longer" / "simulation.json").read_text())

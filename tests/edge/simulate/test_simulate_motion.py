@@ -26,7 +26,9 @@ PIXEL_UM = Optics().pixel_um
 
 def whole_places(frame: SimulatedFrame) -> dict[int, tuple[int, int]]:
     """Upper left corner of every particle that no edge cuts."""
-    return {t.particle: (t.xmin, t.ymin) for t in frame.truth if t.particle is not None and not t.border}
+    return {
+        t.particle: (t.cell.x, t.cell.y) for t in frame.truth if t.particle is not None and not t.cell.border
+    }
 
 
 def ways(frames: Sequence[SimulatedFrame], first: int, second: int) -> set[tuple[int, int]]:
@@ -86,7 +88,7 @@ def test_cells_flow_each_at_its_own_speed() -> None:
     for frame in frames[1:]:
         for t in frame.truth:
             if t.particle not in known and t.label != "debris":
-                assert t.xmin < 130 / PIXEL_UM / flow.fps
+                assert t.cell.x < 130 / PIXEL_UM / flow.fps
         known |= {t.particle for t in frame.truth}
 
 

@@ -1,13 +1,13 @@
-"""Is each cell counted once? In simulated scans and flows, and in a folder of real frames.
+"""How many cells does the tracker count twice or lose? On simulated scans and flows, and on real frames.
 
-``python -m benchmarks.once simulated [--seeds 3] [--first 31] [--json]``
-``python -m benchmarks.once frames FRAMES [--mode scan] [--boxes BOXES] [--pixel-um P] [--min-diameter-um D]``
+``python -m benchmarks.track simulated [--seeds 3] [--first 31] [--json]``
+``python -m benchmarks.track frames FRAMES [--mode scan] [--boxes BOXES] [--pixel-um P] [...]``
 
-A simulated particle is to be counted if segmentation finds it (intersection over union of at least 0.3) in at
-least one frame, be it cell or debris; whatever the tracker takes for one cell is counted. An track_id is that
-of the particle that it was given to most often: `extra` are others of the same particle, and those of none;
-`lost` are particles that no track_id is left for. With the truth's own boxes as input the tracker is judged
-by itself: leukocytes and erythrocytes of which 4 µm are visible.
+A simulated particle, cell or debris, should be counted if segmentation finds it in at least one frame
+(intersection over union of at least 0.3). Each track belongs to the particle that received its id most often.
+`extra` counts further tracks of the same particle and tracks of no particle; `lost` counts particles without
+a track. With the truth's boxes as input the tracker is judged alone, on leukocytes and erythrocytes of which
+at least 4 µm are visible.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.detection import match_boxes, read_boxes
+from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.base import Cell, Frame
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, segment
 from edge.simulate import Flow, Optics, Scan, SimulatedFrame, Truth, moving_frames
 from edge.track import Tracker
+from train.table import Box
 
 MOTIONS: dict[str, tuple[Scan | Flow, int]] = {
     "scan, overlap 0.2": (Scan(5, 4, overlap=0.2), 20),
@@ -49,7 +48,7 @@ IOU = 0.3
 
 @dataclass(frozen=True)
 class Count:
-    """Detections; cells that there are; of them counted more than once, and not at all."""
+    """Detections, true cells, and the tracks in excess and the cells without one."""
 
     detections: int
     true: int
@@ -58,64 +57,48 @@ class Count:
 
     @property
     def counted(self) -> int:
-        """Identities given."""
+        """Tracks."""
         return self.true + self.extra - self.lost
 
     @property
     def error(self) -> float:
-        """In per cent of the true cells."""
+        """Error of the count as a percentage of the true cells."""
         return 100 * (self.counted - self.true) / self.true
 
 
-class Ledger:
-    """Which track_id was given to which particle, detection by detection."""
+class Matches:
+    """How often each particle received each track id."""
 
     def __init__(self) -> None:
-        self.given: dict[int, Counter[int | None]] = defaultdict(Counter)
+        self.by_track: dict[int, Counter[int | None]] = defaultdict(Counter)
         self.particles: set[int | None] = set()
         self.detections = 0
 
     def add(self, track_ids: Sequence[int], particles: Sequence[int | None]) -> None:
-        """Take in a frame; None stands for a cell of no particle."""
+        """Add the cells of one frame; None stands for a cell that matches no particle."""
         for track_id, particle in zip(track_ids, particles, strict=True):
-            self.given[track_id][particle] += particle is not None
+            self.by_track[track_id][particle] += particle is not None
         self.particles |= set(particles) - {None}
         self.detections += len(track_ids)
 
     def count(self) -> Count:
-        """Settle whose each track_id is."""
-        owners = Counter(seen.most_common(1)[0][0] for seen in self.given.values())
+        """Assign each track to its particle and count."""
+        owners = Counter(particles.most_common(1)[0][0] for particles in self.by_track.values())
         none = owners.pop(None, 0)
         extra = none + owners.total() - len(owners)
         return Count(self.detections, len(self.particles), extra, len(self.particles) - len(owners))
 
 
-def box_array(boxes: Iterable[Sequence[float]]) -> NDArray[np.float64]:
-    return np.array(list(boxes), np.float64).reshape(-1, 4)
-
-
-def corners(cell: Cell) -> tuple[int, int, int, int]:
-    return cell.x, cell.y, cell.x + cell.width, cell.y + cell.height
-
-
-def visible_cells(truth: Sequence[Truth], pixel_um: float) -> list[tuple[Cell, int | None]]:
-    """Cells with the truth's boxes, and their particles."""
-    cells = []
-    for t in truth:
-        width, height = t.xmax - t.xmin, t.ymax - t.ymin
-        if t.label != "debris" and min(width, height) * pixel_um >= VISIBLE_UM:
-            cell = Cell(t.xmin, t.ymin, width, height, float(width * height), t.border, t.touching)
-            cells.append((cell, t.particle))
-    return cells
+def visible_cells(truth: Sequence[Truth], pixel_um: float) -> list[Truth]:
+    """Return the cells of which enough is visible."""
+    return [
+        t for t in truth if t.label != "debris" and min(t.cell.width, t.cell.height) * pixel_um >= VISIBLE_UM
+    ]
 
 
 def particles_of(cells: Sequence[Cell], truth: Sequence[Truth]) -> list[int | None]:
-    """Particle that each cell was found for, or None."""
-    pairs = match_boxes(
-        box_array(corners(cell) for cell in cells),
-        box_array((t.xmin, t.ymin, t.xmax, t.ymax) for t in truth),
-        IOU,
-    )
+    """Return the particle that each cell matches, or None."""
+    pairs = match_boxes(corners(cells), corners(t.cell for t in truth), IOU)
     found = {cell: truth[k].particle for cell, k in pairs}
     return [found.get(k) for k in range(len(cells))]
 
@@ -123,20 +106,20 @@ def particles_of(cells: Sequence[Cell], truth: Sequence[Truth]) -> list[int | No
 def simulated_count(
     frames: Iterable[SimulatedFrame], mode: Literal["scan", "flow"], fps: float, pixel_um: float
 ) -> tuple[Count, Count]:
-    """Count with what segmentation finds, and with the truth's boxes."""
+    """Count once with segmented cells and once with the truth's boxes."""
     trackers = [Tracker(mode, pixel_um=pixel_um) for _ in range(2)]
-    ledgers = [Ledger(), Ledger()]
+    matches = [Matches(), Matches()]
     for index, frame in enumerate(frames):
         segmented = segment(frame.image, pixel_um=pixel_um)
         visible = visible_cells(frame.truth, pixel_um)
         inputs = [
             (segmented, particles_of(segmented, frame.truth)),
-            ([cell for cell, _ in visible], [particle for _, particle in visible]),
+            ([t.cell for t in visible], [t.particle for t in visible]),
         ]
-        for tracker, ledger, (cells, particles) in zip(trackers, ledgers, inputs, strict=True):
+        for tracker, one, (cells, particles) in zip(trackers, matches, inputs, strict=True):
             track_ids = tracker.update(frame.image, cells, round((1 + index / fps) * 1e9))
-            ledger.add(track_ids.tolist(), particles)
-    return ledgers[0].count(), ledgers[1].count()
+            one.add(track_ids.tolist(), particles)
+    return matches[0].count(), matches[1].count()
 
 
 def simulated(seeds: Sequence[int]) -> Iterator[tuple[str, int, Count, Count]]:
@@ -150,10 +133,16 @@ def simulated(seeds: Sequence[int]) -> Iterator[tuple[str, int, Count, Count]]:
             yield name, seed, *counts
 
 
+def with_border(box: Box, shape: tuple[int, ...]) -> Cell:
+    """Return an annotated box as a cell that knows whether the edge of its frame [h, w] cuts it."""
+    low, high = corners([box.cell])[0].reshape(2, 2)
+    return replace(box.cell, border=bool((low <= 0).any() or (high >= shape[1::-1]).any()))
+
+
 def real(
     frames: Path, boxes: Path | None, mode: Literal["scan", "flow"], pixel_um: float, min_diameter_um: float
 ) -> dict[str, object]:
-    """Detections and distinct cells, found and annotated, and the tracker's processor time a frame."""
+    """Return detections and distinct cells, found and annotated, and the tracker's CPU time per frame."""
     annotated = read_boxes(boxes) if boxes else {}
     trackers = {
         name: Tracker(mode, pixel_um=pixel_um) for name in ("found", *(["annotated"] if boxes else []))
@@ -164,22 +153,10 @@ def real(
     for index, frame in enumerate(read_frames([frames])):
         if not isinstance(frame, Frame):
             raise SystemExit(f"{frame.name}: {frame.reason}")
-        height, width = frame.image.shape
         cells = {"found": segment(frame.image, pixel_um=pixel_um, min_diameter_um=min_diameter_um)}
         if boxes:
-            cells["annotated"] = [
-                Cell(
-                    x,
-                    y,
-                    r - x,
-                    b - y,
-                    float((r - x) * (b - y)),
-                    x <= 0 or y <= 0 or r >= width or b >= height,
-                    False,
-                )
-                for _, box in annotated.get(Path(frame.name).name, [])
-                for x, y, r, b in [tuple(map(round, box))]
-            ]
+            in_frame = annotated.get(Path(frame.name).name, [])
+            cells["annotated"] = [with_border(box, frame.image.shape) for box in in_frame]
         for name, tracker in trackers.items():
             started = time.process_time()
             track_ids = tracker.update(frame.image, cells[name], (1 + index) * 10**9)
@@ -198,15 +175,15 @@ def real(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.once", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.track", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("simulated")
-    one.add_argument("--seeds", type=int, default=3, help="how many")
-    one.add_argument("--first", type=int, default=31, help="the first of them")
+    one.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    one.add_argument("--first", type=int, default=31, help="first seed")
     two = commands.add_parser("frames")
     two.add_argument("frames", type=Path, help="folder of frames")
     two.add_argument("--mode", choices=("scan", "flow"), default="scan")
-    two.add_argument("--boxes", type=Path, help="CSV: frame,label,xmin,ymin,xmax,ymax")
+    two.add_argument("--boxes", type=Path, help="CSV that leuko crops reads")
     two.add_argument("--pixel-um", type=float, default=DEFAULT_PIXEL_UM)
     two.add_argument("--min-diameter-um", type=float, default=7.5)
     for command in (one, two):
@@ -219,14 +196,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows = []
     if not options.json:
-        print(f"{'':24}{'what segmentation finds':>43}   {'the truth itself':>39}")
+        print(f"{'':24}{'segmented cells':>43}   {'boxes of the truth':>39}")
         columns = f"{'cells':>8}{'counted':>9}{'extra':>7}{'lost':>6}{'error':>9}"
         print(f"{'':18}{'seed':>5} detections{columns}   {columns}")
     for name, seed, found, given in simulated(range(options.first, options.first + options.seeds)):
         rows.append({"motion": name, "seed": seed, "found": asdict(found), "given": asdict(given)})
         if not options.json:
-            said = [f"{c.true:8}{c.counted:9}{c.extra:7}{c.lost:6}{c.error:+7.2f} %" for c in (found, given)]
-            print(f"{name:18}{seed:5}{found.detections:10}{said[0]}   {said[1]}", flush=True)
+            results = "   ".join(
+                f"{c.true:8}{c.counted:9}{c.extra:7}{c.lost:6}{c.error:+7.2f} %" for c in (found, given)
+            )
+            print(f"{name:18}{seed:5}{found.detections:10}{results}", flush=True)
     if options.json:
         print(json.dumps(rows))
 
