@@ -8,22 +8,28 @@ from edge.base.frame import FailedFrame, Frame
 from edge.base.names import frame_name, is_frame_file, natural_order
 from edge.base.notices import RESEARCH_USE
 from edge.base.paths import home
-from edge.base.schema import key
+from edge.base.schema import ANY_CHARACTER, SchemaError, collect, declare, keys, read, shown
 from edge.base.units import PIXELS_UM
 
 __all__ = [
+    "ANY_CHARACTER",
     "PIXELS_UM",
     "RESEARCH_USE",
     "Cell",
     "FailedFrame",
     "Frame",
+    "SchemaError",
     "board",
+    "collect",
     "cores",
+    "declare",
     "frame_name",
     "home",
     "is_frame_file",
-    "key",
+    "keys",
     "natural_order",
+    "read",
     "replaced_atomically",
+    "shown",
     "write_atomically",
 ]

@@ -1,22 +1,291 @@
-"""Fields with a description and a range."""
+"""Validation: the keys of a file or of a configuration are the fields of a frozen dataclass, declared once.
+
+`declare` states a field's description, unit, range, choices and form. From it come the strict reader (`read`,
+`collect`) and whatever shows the key to a person (`keys`: help, comments in a new file, documentation).
+`dataclasses.asdict` gives the mapping that `read` takes back.
+
+A field is a bool, int, float, str, datetime (aware; kept in UTC), Literal, another dataclass, a tuple or a
+Mapping with text keys of these, or any of them ``| None``. What is declared of a tuple or a Mapping holds for
+each value in it. A dataclass that the mapping leaves out reads as an empty one: each required key is named.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import field
-from typing import Any
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
+from types import NoneType
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+ANY_CHARACTER = "(?s:.)"
+"""For `declare(characters=…)`: texts such as paths, which need not be printable."""
+
+_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    datetime: "a date and time with its offset, like 2026-01-31T09:30:00Z",
+}
 
 
-def key(
-    comment: str, low: float = -math.inf, high: float = math.inf, *, pattern: str = "", **options: Any
-) -> Any:
-    """Declare a key.
+def declare(description: str, low: float = -math.inf, high: float = math.inf, **options: Any) -> Any:
+    """Return a dataclass field that carries the attributes of `Key`.
 
     Parameters
     ----------
-    comment : beside it in a new file
-    low, high : range of a number
-    pattern : regular expression of a text
-    options : ``default`` if it may be left out
+    options : Any
+        Other attributes of `Key`, and ``default`` or ``default_factory``, without which the key is required.
     """
-    return field(metadata={"comment": comment, "low": low, "high": high, "pattern": pattern}, **options)
+    defaults = {name: options.pop(name) for name in ("default", "default_factory") if name in options}
+    return field(metadata={"description": description, "low": low, "high": high, **options}, **defaults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """A key: what it is called, what it means and what it may hold.
+
+    Attributes
+    ----------
+    type : Any
+        Without ``| None``, which `optional` states.
+    default : Any
+        `dataclasses.MISSING` for a required key. A text may be blank only if its default is.
+    low, high : float
+        Range of a number, both ends included unless `low_open` or `high_open`.
+    choices : tuple of str
+        The only texts allowed; empty for any.
+    pattern : str
+        Regular expression of the whole text.
+    characters : str
+        Regular expression of each character; by default any printable one.
+    form : str
+        What pattern and characters ask for, in words.
+    option : str
+        Command-line option, where it is not the key's name with hyphens.
+    """
+
+    name: str = ""
+    type: Any = str
+    optional: bool = False
+    default: Any = field(default_factory=lambda: MISSING)  # as its own default, MISSING would mean "none"
+    description: str = ""
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    characters: str = ""
+    max_length: int = 4000
+    form: str = ""
+    option: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """What the key may hold, in words."""
+        return _allowed(self, self.type)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a mapping.
+
+    Attributes
+    ----------
+    path : tuple of str or int
+        Keys, and positions in lists from 0, that lead to it; empty for the mapping itself.
+    why : str
+        What is wrong; reads on from the key's name.
+    allowed : str
+        What the key may hold; for an unknown key, the known ones.
+    """
+
+    path: tuple[str | int, ...]
+    why: str
+    allowed: str
+
+    @property
+    def name(self) -> str:
+        """The path with dots, in printable characters."""
+        return _printable(".".join(map(str, self.path)))
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.why}; expected {self.allowed}".lstrip()
+
+
+class SchemaError(ValueError):
+    """A mapping that cannot be read; the message is one line and names the first of its `problems`."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"{problems[0]}{others}")
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Reading(Generic[T]):
+    """A mapping read as far as possible; a value with a problem is at its default, or None."""
+
+    value: T
+    problems: tuple[Problem, ...]
+
+
+def read(kind: type[T], raw: Mapping[str, Any]) -> T:
+    """Read a mapping into a dataclass.
+
+    Raises
+    ------
+    SchemaError
+        If a key is unknown, missing, of another type (a bool is no number), out of range or not finite.
+    """
+    reading = collect(kind, raw)
+    if reading.problems:
+        raise SchemaError(reading.problems)
+    return reading.value
+
+
+def collect(kind: type[T], raw: Mapping[str, Any]) -> Reading[T]:
+    """Read a mapping into a dataclass and list every problem, for a report that names them all."""
+    problems: list[Problem] = []
+    value = _group(kind, raw, (), problems)
+    return Reading(value, tuple(problems))
+
+
+def keys(kind: type[Any]) -> tuple[Key, ...]:
+    """Return the declared keys of a dataclass, in order."""
+    found, hints = [], get_type_hints(kind)
+    for declared in fields(kind):
+        hint, factory = hints[declared.name], declared.default_factory
+        optional = NoneType in get_args(hint)
+        if optional:
+            (hint,) = (kind for kind in get_args(hint) if kind is not NoneType)
+        default = declared.default if factory is MISSING else factory()
+        key = Key(name=declared.name, type=hint, optional=optional, default=default, **declared.metadata)
+        found.append(key)
+    return tuple(found)
+
+
+def shown(value: Any) -> str:
+    """Spell a value in at most 60 printable characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        text = type(value).__name__
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _group(kind: Any, raw: Any, path: tuple[str | int, ...], problems: list[Problem]) -> Any:
+    """Read a dataclass; what is wrong goes to `problems`."""
+    known, values = {key.name: key for key in keys(kind)}, {}
+    if not isinstance(raw, Mapping):
+        problems.append(Problem(path, f"is {shown(raw)}", _allowed(Key(), kind)))
+        raw = {}
+    for name in raw:
+        if name not in known:
+            problems.append(Problem((*path, name), "is not a known key", f"one of {', '.join(known)}"))
+    for name, key in known.items():
+        earlier, place = len(problems), (*path, name)
+        if name in raw:
+            absent = key.optional and raw[name] is None
+            values[name] = None if absent else _value(key, key.type, raw[name], place, problems)
+        elif key.default is MISSING and is_dataclass(key.type) and not key.optional:
+            values[name] = _group(key.type, {}, place, problems)
+        elif key.default is MISSING:
+            problems.append(Problem(place, "is missing", key.allowed))
+        if len(problems) > earlier and not is_dataclass(key.type):
+            values[name] = None if key.default is MISSING else key.default
+    return kind(**values)
+
+
+def _value(key: Key, kind: Any, raw: Any, path: tuple[str | int, ...], problems: list[Problem]) -> Any:
+    """Read a value of a key, or one within it, as a `kind`."""
+    if is_dataclass(kind):
+        return _group(kind, raw, path, problems)
+    origin, inner = get_origin(kind), get_args(kind)
+    try:
+        if origin is tuple:
+            if not isinstance(raw, list | tuple) or (inner[-1] is not ... and len(raw) != len(inner)):
+                raise ValueError(f"is {shown(raw)}")
+            kinds = inner[:1] * len(raw) if inner[-1] is ... else inner
+            return tuple(_value(key, kinds[i], raw[i], (*path, i), problems) for i in range(len(raw)))
+        if origin in (dict, Mapping):
+            if not isinstance(raw, Mapping):
+                raise ValueError(f"is {shown(raw)}")
+            for name in raw:
+                _value(Key(), str, name, (*path, name), problems)
+            return {n: _value(key, inner[1], raw[n], (*path, n), problems) for n in raw}
+        return _scalar(key, kind, raw)
+    except (ValueError, OverflowError) as error:
+        problems.append(Problem(path, str(error), _allowed(key, kind)))
+        return None
+
+
+def _scalar(key: Key, kind: Any, raw: Any) -> Any:
+    if get_origin(kind) is Literal:
+        if not any(raw == choice and type(raw) is type(choice) for choice in get_args(kind)):
+            raise ValueError(f"is {shown(raw)}")
+        return raw
+    accepted: Any = (int, float) if kind is float else kind
+    if not isinstance(raw, accepted) or isinstance(raw, bool) != (kind is bool):
+        raise ValueError(f"is {shown(raw)}, not {_NAMES[kind]}")
+    if kind is datetime:
+        if raw.utcoffset() is None:
+            raise ValueError("has no offset from UTC")
+        return raw.astimezone(UTC)
+    if kind is str:
+        _check_text(key, raw)
+    elif kind is not bool:
+        above = raw > key.low if key.low_open else raw >= key.low
+        below = raw < key.high if key.high_open else raw <= key.high
+        if not (above and below and math.isfinite(raw)):
+            raise ValueError(f"is {shown(raw)}, out of its range")
+    return kind(raw)
+
+
+def _check_text(key: Key, raw: str) -> None:
+    characters = re.compile(key.characters).fullmatch if key.characters else str.isprintable
+    if wrong := [one for one in raw if not characters(one)]:
+        raise ValueError(f"contains {shown(wrong[0])}, which is not allowed")
+    if not raw.strip() and raw != key.default:
+        raise ValueError("is blank")
+    if len(raw) > key.max_length:
+        raise ValueError(f"has {len(raw)} characters, more than {key.max_length}")
+    if (key.choices and raw not in key.choices) or (key.pattern and not re.fullmatch(key.pattern, raw)):
+        raise ValueError(f"is {shown(raw)}")
+
+
+def _allowed(key: Key, kind: Any) -> str:
+    """Say in words what a value may be."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return f"a group of the keys {', '.join(field.name for field in fields(kind))}"
+    if origin is tuple:
+        count = "" if inner[-1] is ... else f" of {len(inner)}"
+        return f"a list{count}, each {_allowed(key, inner[0])}"
+    if origin in (dict, Mapping):
+        return f"names, each with {_allowed(key, inner[1])}"
+    if choices := inner if origin is Literal else key.choices:
+        return ", ".join(json.dumps(choice) for choice in choices)
+    if key.form or key.pattern:
+        return key.form or f"a text that matches {key.pattern}"
+    limits = (("from", key.low, key.low_open), ("to", key.high, key.high_open))
+    ends = [
+        f" {word} {_number(end)}{' (excluded)' * open_}" for word, end, open_ in limits if math.isfinite(end)
+    ]
+    return f"{_NAMES[kind]}{''.join(ends)}{key.unit and ' ' + key.unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}".replace(",", "_") if isinstance(value, int) else f"{value:g}"

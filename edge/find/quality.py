@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell, Frame, key
+from edge.base import Cell, Frame, declare
 from edge.find.segmentation import reduced
 
 
@@ -22,16 +22,16 @@ from edge.find.segmentation import reduced
 class QualityLimits:
     """Section ``[quality]``: what a frame may be like before the operator is told; see `edge.find.quality`."""
 
-    min_focus: float = key("share of fine detail in all edges, 0 to 1", 0, 1, default=0.25)
-    min_brightness: float = key("median grey level", 0, 255, default=50.0)
-    max_brightness: float = key("median grey level", 0, 255, default=230.0)
-    max_brightness_drift: float = key("relative, since the flat field", 0, 10, default=0.1)
-    max_saturated_share: float = key("pixels at 255", 0, 1, default=0.01)
-    max_density_per_mm2: float = key("cells, on the area of the frame", 0, 1e6, default=4000.0)
-    max_border_share: float = key("cells that the frame's edge cuts", 0, 1, default=0.5)
-    max_touching_share: float = key("cells that touch another one", 0, 1, default=0.5)
-    max_dropped: int = key("frames dropped before this one", 0, 1_000_000, default=0)
-    max_late_ms: float = key("wait between camera and counting", 0, 1e9, default=2000.0)
+    min_focus: float = declare("share of fine detail in all edges, 0 to 1", 0, 1, default=0.25)
+    min_brightness: float = declare("median grey level", 0, 255, default=50.0)
+    max_brightness: float = declare("median grey level", 0, 255, default=230.0)
+    max_brightness_drift: float = declare("relative, since the flat field", 0, 10, default=0.1)
+    max_saturated_share: float = declare("pixels at 255", 0, 1, default=0.01)
+    max_density_per_mm2: float = declare("cells, on the area of the frame", 0, 1e6, default=4000.0)
+    max_border_share: float = declare("cells that the frame's edge cuts", 0, 1, default=0.5)
+    max_touching_share: float = declare("cells that touch another one", 0, 1, default=0.5)
+    max_dropped: int = declare("frames dropped before this one", 0, 1_000_000, default=0)
+    max_late_ms: float = declare("wait between camera and counting", 0, 1e9, default=2000.0)
 
 
 Map = NDArray[np.float32]

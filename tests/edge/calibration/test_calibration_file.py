@@ -56,7 +56,7 @@ def test_every_limit_is_in_a_new_file_with_its_meaning(path: Path) -> None:
     lines = path.read_text().splitlines()
     for declared in fields(QualityLimits):
         (line,) = [line for line in lines if line.startswith(f"{declared.name} = ")]
-        assert line == f"{declared.name} = {declared.default} # {declared.metadata['comment']}"
+        assert line == f"{declared.name} = {declared.default} # {declared.metadata['description']}"
 
 
 def test_comments_order_and_other_sections_stay(path: Path) -> None:
@@ -134,38 +134,40 @@ VOLUME = "[volume]\ndepth_um = {}\ndepth_uncertainty_um = 0\ndilution = 1\ndate 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("version = 2", "version = 2: this leuko reads version 1; move"),
-        ("version = true", "version = True: "),
+        ("version = 2", "version is 2; this leuko reads version 1: move"),
+        ("version = true", "version is true; "),
         (
             "",
-            "version: missing; if it is a calibration, put version = 1 at its beginning, else move it away and",
+            "version is missing; if it is a calibration, put version = 1 at its beginning, else move",
         ),
-        ("[quality]\nversion = 1", "version: missing; "),
+        ("[quality]\nversion = 1", "version is missing; "),
         (
             "version = 1\n[lens]",
-            "lens: no such section; known are pixel, flat_field, volume, quality; remove",
+            "lens is not a known key; expected one of pixel, flat_field, volume, quality",
+        ),
+        ("version = 1\npixel = 3", "pixel is 3; expected a group of the keys pixel_um, "),
+        ("version = 1\npixel = 3", "; correct it, or run leuko calibrate pixel"),
+        (
+            "version = 1\n[quality]\nmin_fokus = 1",
+            "quality.min_fokus is not a known key; expected one of min_focus, ",
         ),
         (
-            "version = 1\npixel = 3",
-            "pixel: must be a section, [pixel]; correct it, or run leuko calibrate pixel",
+            "version = 1\n[quality]\nmin_focus = nan",
+            "quality.min_focus is NaN, out of its range; expected a number from 0 to 1; correct or remove it",
         ),
-        ("version = 1\n[quality]\nmin_fokus = 1", "[quality] min_fokus: no such key; known are min_focus, "),
-        ("version = 1\n[quality]\nmin_focus = nan", "[quality] min_focus = nan: must be 0 to 1; correct or"),
-        ("version = 1\n[quality]\nmin_focus = -0.1", "[quality] min_focus = -0.1: must be 0 to 1; correct"),
-        ("version = 1\n[quality]\nmin_focus = true", "[quality] min_focus = True: must be a number; correct"),
-        ("version = 1\n[quality]\nmin_focus = '1'", "[quality] min_focus = '1': must be a number; correct"),
-        ("version = 1\n[quality]\nmax_dropped = 1.0", "max_dropped = 1.0: must be a whole number; correct"),
+        ("version = 1\n[quality]\nmin_focus = -0.1", "quality.min_focus is -0.1, out of its range; expected"),
+        ("version = 1\n[quality]\nmin_focus = true", "quality.min_focus is true, not a number; expected"),
+        ("version = 1\n[quality]\nmin_focus = '1'", 'quality.min_focus is "1", not a number; expected'),
+        ("version = 1\n[quality]\nmax_dropped = 1.0", "max_dropped is 1.0, not a whole number; expected"),
         (
             "version = 1\n" + VOLUME.format("inf"),
-            "[volume] depth_um = inf: must be 0.1 to 10000; correct it, or",
+            "volume.depth_um is Infinity, out of its range; expected a number from 0.1 to 10_000",
         ),
-        (
-            "version = 1\n[volume]\ndilution = 1",
-            "[volume] depth_um: missing; correct it, or run leuko calibrate",
-        ),
+        ("version = 1\n[volume]\ndilution = 1", "volume.depth_um is missing; expected a number from 0.1"),
+        ("version = 1\n[volume]\ndilution = 1", "; correct it, or run leuko calibrate volume"),
         (
             "version = 1\n" + VOLUME.format(9).replace("T12:00:00Z", ""),
-            "[volume] date = datetime.date(2026, 6, 1): must be a date and time with its offset, like",
+            'volume.date is "2026-06-01", not a date and time with its offset, like',
         ),
         ("version = 1\n[volume\n", "not TOML (Expected ']'"),
         ("a" * 5 + " = " + "[" * 5000, "not TOML"),
@@ -194,9 +196,7 @@ def test_a_flat_field_is_named_by_a_plain_name_and_its_hash(path: Path, key: str
         f"{key} = {value}" if line.startswith(f"{key} = ") else line for line in path.read_text().split("\n")
     ]
     path.write_text("\n".join(lines))
-    with pytest.raises(
-        CalibrationFileError, match=rf"\[flat_field\] {key} = .*run leuko calibrate flatfield"
-    ):
+    with pytest.raises(CalibrationFileError, match=rf"flat_field\.{key} is .*run leuko calibrate flatfield"):
         read_calibration(path)
 
 
