@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores |= of_vectors(lambda crops: classifier.logits(crops).astype(np.float64), training, "logits")
     if options.run is not None:
         scores |= of_vectors(hidden(options.run), training, "hidden layer")
-    scores["typicality"] = partial(out_of_distribution_score, typical=fit(training.crops))
+    scores["typicality"] = partial(out_of_distribution_score, model=fit(training.crops))
     right = classifier.probabilities(known.crops).argmax(axis=1) == known.truth
     table = compare(scores, known, right, dict(strangers(*place)))
     if options.json:

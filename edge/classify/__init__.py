@@ -1,8 +1,9 @@
 """Run the network on crops and decide each cell's label."""
 
-from edge.classify.classifier import BATCH, Classifier, softmax
-from edge.classify.decision import REASONS, REJECTED, Decision, decide_labels
+from edge.classify.classifier import BATCH, Classifier
+from edge.classify.decision import REASONS, REJECTED, Decision, decide_labels, softmax
 from edge.classify.out_of_distribution import crop_statistics, out_of_distribution_score
+from edge.classify.quantisation import dequantise, int8_to_grey
 from edge.classify.runtime import RUNTIMES, Model, RuntimeMissingError, installed_runtimes, runtime_version
 from edge.classify.test_time_augmentation import average_logits, average_probabilities, margin
 
@@ -19,7 +20,9 @@ __all__ = [
     "average_probabilities",
     "crop_statistics",
     "decide_labels",
+    "dequantise",
     "installed_runtimes",
+    "int8_to_grey",
     "margin",
     "out_of_distribution_score",
     "runtime_version",

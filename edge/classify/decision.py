@@ -1,4 +1,4 @@
-"""The decision about each cell: its label, or why it is rejected. Nothing else rejects a cell."""
+"""From logits to decisions: each cell's label, or why it is rejected. Nothing else rejects a cell."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ class Decision:
     def label(self) -> str:
         """The most probable label, or ``rejected``."""
         return REJECTED if self.rejected_by else self.likeliest
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities, float32 [n, labels], of logits float32 [n, labels]."""
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def decide_labels(

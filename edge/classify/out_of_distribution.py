@@ -1,8 +1,8 @@
-"""Whether a crop looks like those that a network was trained on: cells of other kinds and instruments do not.
+"""How far a crop is from the training crops: cells of other kinds and other instruments are far away.
 
-A network's own outputs tell little of what it never saw: it is sure of spheres and of noise alike. Six
-numbers of the crop itself, how strong its detail is at four scales and how dark and bright it gets, tell more
-(`benchmarks.strangers` compares them), and cost a fraction of the network.
+A network's outputs say little about what it was never trained on: it is as sure of spheres and of noise. Six
+statistics of the crop, the strength of its detail at four scales and how dark and bright it gets, say more
+(`benchmarks.strangers` compares them) and cost a fraction of the network.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from edge.find import grey_quantiles, level
 from edge.model import OCTAVES, STATISTICS, OutOfDistributionModel
 
 SIDE_PX = 100
-"""Crops are reduced to this side first: the finest detail that counts is then some four crop pixels wide."""
+"""Crops are first reduced to this side: the finest detail that counts is about four crop pixels wide."""
 
 _BACKGROUND = 128
 _FLOOR_GREY = 0.1
-"""Added to a detail before its logarithm: less is rounding."""
+"""Added to a detail before its logarithm; smaller detail is rounding."""
 
 
 def crop_statistics(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Detail at four scales and extremes of the levelled crops, float64 [n, 6].
+    """Return detail at four scales and the extremes of the levelled crops, float64 [n, 6].
 
     The logarithm of the standard deviation of each level of a Laplacian pyramid (Burt and Adelson, IEEE
     Trans. Commun. 31:532, 1983) in the middle half of the crop, where the cell is, and the 1st and 99th
-    percentile of the grey values, relative to the median.
+    percentile of the grey values relative to the median.
 
     Parameters
     ----------
@@ -48,20 +48,18 @@ def crop_statistics(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     return rows
 
 
-def out_of_distribution_score(
-    crops: NDArray[np.uint8], typical: OutOfDistributionModel
-) -> NDArray[np.float64]:
+def out_of_distribution_score(crops: NDArray[np.uint8], model: OutOfDistributionModel) -> NDArray[np.float64]:
     """Return the Mahalanobis distance of each crop's statistics from the training crops', float64 [n].
 
-    The larger, the less like the training crops. As an out-of-distribution score it is that of Lee et al.
-    (NeurIPS 2018) with the crop's own statistics for features and one Gaussian for all classes.
+    This is the score of Lee et al. (NeurIPS 2018), with the crop's statistics for features and one Gaussian
+    for all classes.
 
     Parameters
     ----------
     crops : uint8 [n, side, side]
-    typical : from `fit`
+    model : from the manifest
     """
-    away = crop_statistics(crops) - np.array(typical.mean)
-    squared = np.einsum("ni,ij,nj->n", away, np.array(typical.precision), away)
+    away = crop_statistics(crops) - np.array(model.mean)
+    squared = np.einsum("ni,ij,nj->n", away, np.array(model.precision), away)
     distance: NDArray[np.float64] = np.sqrt(np.maximum(squared, 0))
     return distance

@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# in order of preference: LiteRT runs int8 through XNNPACK, 5 times as fast on the same CPU
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+"""Runtime → module, preferred first: LiteRT runs int8 through XNNPACK, 5 times as fast on the same CPU."""
+
 _DISTRIBUTIONS = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
 
 
 class RuntimeMissingError(RuntimeError):
-    """No runtime is installed, or the one asked for is not."""
+    """No runtime is installed, or not the requested one."""
 
 
 def installed_runtimes() -> list[str]:
-    """Installed runtimes, the preferred one first; nothing is imported but the parent packages."""
+    """Return the installed runtimes, preferred first; only their parent packages are imported."""
     return [name for name, module in RUNTIMES.items() if importlib.util.find_spec(module.split(".")[0])]
 
 
 def runtime_version(runtime: str) -> str:
-    """Version of an installed runtime."""
+    """Return the version of an installed runtime."""
     return importlib.metadata.version(_DISTRIBUTIONS[runtime])
 
 
@@ -34,17 +35,20 @@ class Model:
 
     Parameters
     ----------
-    flatbuffer : a checked model; an interpreter may crash the process on a damaged one
-    runtime : a key of `RUNTIMES`, by default the first that is installed
-    threads : the interpreter's own
-    dtype : of the input and the output: int8, or float32 of a network that was not quantised
+    flatbuffer : bytes
+        A checked model: an interpreter may crash the process on a damaged one.
+    runtime : str, optional
+        A key of `RUNTIMES`, by default the first that is installed.
+    threads : of the interpreter
+    dtype : int8 or float32
+        Of input and output; float32 for a network that was not quantised.
 
     Raises
     ------
     RuntimeMissingError
-        If there is no such runtime.
+        If the runtime is not installed.
     ValueError
-        If the interpreter refuses the model, or it is of another `dtype`.
+        If the interpreter refuses the model, or the model has another `dtype`.
     """
 
     def __init__(
@@ -96,7 +100,7 @@ class Model:
         return float(scale), int(zero_point)
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Outputs [n, labels] of inputs [n, height, width, channels], both of the model's dtype."""
+        """Return outputs [n, labels] of inputs [n, height, width, channels], both of the model's dtype."""
         if len(batch) != self._batch:
             self._interpreter.resize_tensor_input(self._input["index"], batch.shape)
             self._interpreter.allocate_tensors()

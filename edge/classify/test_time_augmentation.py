@@ -1,4 +1,4 @@
-"""A cell has no up: what a network says of a crop, averaged over its mirrored and turned views."""
+"""Answers averaged over mirrored and rotated views of a crop: a cell has no up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.classify.decision import softmax
 from edge.model import TEST_TIME_VIEWS
 
 
@@ -15,46 +16,43 @@ def average_logits(
     answer: Callable[[NDArray[Any]], NDArray[np.float32]],
     crops: NDArray[Any],
     views: int,
-    doubt: float | None = None,
+    margin_below: float | None = None,
 ) -> NDArray[np.float32]:
-    """Average logits of crops over their views, of those in doubt alone if a limit of doubt is given.
+    """Return the mean logits of crops over their views, float32 [n, labels].
 
-    The mean of logits is that of the logarithms of the probabilities, up to a constant a crop: the softmax of
-    mean logits is the normalised geometric mean of the views' probabilities.
+    The softmax of mean logits is the normalised geometric mean of the views' probabilities.
 
     Parameters
     ----------
     answer : from crops [n, s, s] or [n, s, s, channels] to float32 [n, labels]
     crops : of any dtype
-    views : one of `VIEWS`
-    doubt : a crop whose best logit leads by this much or more in the first view, the crop as it is, keeps
-        that answer: most crops do, and cost one view. None to see every crop from all sides
-
-    Returns
-    -------
-    float32 [n, labels]
+    views : one of `TEST_TIME_VIEWS`
+    margin_below : float, optional
+        Only crops whose `margin` in the first view, the crop as it is, is smaller get the other views. Most
+        crops then cost one view. None gives every crop all views.
     """
     if views not in TEST_TIME_VIEWS:
         raise ValueError(f"a crop has {' or '.join(map(str, TEST_TIME_VIEWS))} views, not {views}")
     first = answer(crops)
     if views == 1:
         return first
-    doubted = np.full(len(crops), True) if doubt is None else margin(first) < doubt
-    if not doubted.any():
+    unsure = np.full(len(crops), True) if margin_below is None else margin(first) < margin_below
+    if not unsure.any():
         return first
-    seen = crops[doubted]
     others = [(mirrored, turns) for mirrored in (False, True) for turns in range(4)][1:]
     turned = (
-        np.ascontiguousarray(np.rot90(seen[:, :, ::-1] if mirrored else seen, turns, axes=(1, 2)))
+        np.ascontiguousarray(
+            np.rot90(crops[unsure][:, :, ::-1] if mirrored else crops[unsure], turns, axes=(1, 2))
+        )
         for mirrored, turns in others
     )
     mean = first.copy()
-    mean[doubted] = np.mean([first[doubted], *map(answer, turned)], axis=0, dtype=np.float32)
+    mean[unsure] = np.mean([first[unsure], *map(answer, turned)], axis=0, dtype=np.float32)
     return mean
 
 
 def margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the best logit is ahead of the second: float32 [n] of float32 [n, labels]."""
+    """Return the difference between the best logit and the second, float32 [n], of float32 [n, labels]."""
     ordered = np.sort(logits, axis=1)
     ahead: NDArray[np.float32] = ordered[:, -1] - ordered[:, -2]
     return ahead
@@ -63,18 +61,15 @@ def margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def average_probabilities(
     classify: Callable[[NDArray[np.uint8]], NDArray[np.float32]], crops: NDArray[np.uint8], views: int
 ) -> NDArray[np.float32]:
-    """Normalised geometric mean of a classifier's probabilities over a crop's views.
+    """Return the normalised geometric mean of a classifier's probabilities over a crop's views.
 
     Parameters
     ----------
     classify : from crops uint8 [n, s, s] to probabilities float32 [n, labels]
     crops : uint8 [n, s, s]
-    views : one of `VIEWS`
+    views : one of `TEST_TIME_VIEWS`
     """
     if views == 1:
         return classify(crops)
     tiny = np.finfo(np.float32).tiny
-    logits = average_logits(lambda view: np.log(np.maximum(classify(view), tiny)), crops, views)
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    mean: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
-    return mean
+    return softmax(average_logits(lambda view: np.log(np.maximum(classify(view), tiny)), crops, views))

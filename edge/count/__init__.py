@@ -4,6 +4,7 @@ from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVo
 from edge.count.correction import Correction, correct_counts
 from edge.count.counted_frame import CountedFrame
 from edge.count.intervals import Estimate, clopper_pearson
+from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
 from edge.count.stop_rule import CAMERA_CELLS, StopRule
@@ -23,7 +24,9 @@ __all__ = [
     "StopRule",
     "Tally",
     "Totals",
+    "area_under_roc",
     "clopper_pearson",
+    "confusion_accuracy",
     "correct_counts",
     "estimate_concentration",
     "estimate_prevalence",

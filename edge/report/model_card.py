@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 
 import cv2
-import numpy as np
 
-from edge.count import clopper_pearson
+from edge.classify import int8_to_grey
+from edge.count import confusion_accuracy
 from edge.model import Bundle, Manifest
 from edge.report.page import confusion
 from edge.report.shell import data_uri, definitions, page_shell, section
@@ -20,12 +20,11 @@ UNKNOWN = "not recorded"
 
 def validation_accuracy(manifest: Manifest) -> str:
     """State the share of the validation cells named right, with its exact 95 % interval."""
-    cells = sum(map(sum, manifest.confusion))
-    right = sum(row[k] for k, row in enumerate(manifest.confusion))
-    if not cells:
+    share = confusion_accuracy(manifest.confusion)
+    if share.value is None:
         return UNKNOWN
-    low, high = (100 * end for end in clopper_pearson(right, cells))
-    return f"{100 * right / cells:.1f} % of {cells:,} cells ({low:.1f}–{high:.1f} %)"
+    cells = sum(map(sum, manifest.confusion))
+    return f"{100 * share.value:.1f} % of {cells:,} cells ({100 * share.low:.1f}–{100 * share.high:.1f} %)"
 
 
 def model_facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
@@ -166,10 +165,7 @@ def _verify(bundle: Bundle, file_name: str) -> str:
 def _golden(bundle: Bundle) -> str:
     """Golden crops as the network sees them, with the label that it gives them."""
     manifest = bundle.manifest
-    shown = bundle.golden_crops[:GOLDEN_SHOWN, ..., 0].astype(np.float64)
-    seen = manifest.input.scale * (shown - manifest.input.zero_point)
-    grey = (seen - manifest.normalisation.offset) / manifest.normalisation.scale
-    images = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    images = int8_to_grey(bundle.golden_crops[:GOLDEN_SHOWN, ..., 0], manifest)
     figures = []
     for image, answer in zip(images, bundle.golden_outputs, strict=False):
         jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()

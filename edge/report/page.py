@@ -10,7 +10,7 @@ from html import escape
 
 from edge import __version__
 from edge.classify import REJECTED
-from edge.count import CONCENTRATION_METHOD, Correction, CountResult, Estimate, Tally
+from edge.count import CONCENTRATION_METHOD, Correction, CountResult, Estimate, Tally, confusion_accuracy
 from edge.model import Manifest
 from edge.report.annotated import colours
 from edge.report.shell import confusion_table, data_uri, definitions, page_shell, section
@@ -358,9 +358,9 @@ def _bundle(run: CountResult) -> str:
 
 def confusion(manifest: Manifest) -> str:
     """Set the validation confusion matrix."""
+    share = confusion_accuracy(manifest.confusion)
     total = sum(map(sum, manifest.confusion))
-    correct = sum(row[k] for k, row in enumerate(manifest.confusion))
-    accuracy = f"; {100 * correct / total:.1f} % of {total:,} correct" if total else ""
+    accuracy = f"; {100 * share.value:.1f} % of {total:,} correct" if share.value is not None else ""
     return f"<p class=small>Cells, rows are the truth{accuracy}.</p>\n" + confusion_table(
         manifest.labels, manifest.confusion
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import board
-from edge.classify import Classifier, Model, runtime_version
+from edge.classify import Classifier, Model, dequantise, int8_to_grey, runtime_version
 from edge.find import segment
 from edge.model import Bundle
 from edge.simulate import Optics, simulate_frame
@@ -90,10 +90,8 @@ def time_bundle(
     """
     manifest = bundle.manifest
     runtime = Model(bundle.flatbuffer, runtime).runtime
-    real = (bundle.golden_crops.astype(np.float32) - manifest.input.zero_point) * manifest.input.scale
-    real = real.astype(np.float32)
-    grey = (real[..., 0] - manifest.normalisation.offset) / manifest.normalisation.scale
-    grey = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    real = dequantise(bundle.golden_crops, manifest.input)
+    grey = int8_to_grey(bundle.golden_crops[..., 0], manifest)
     jobs: list[tuple[tuple[str, str, int, int], Callable[[], object]]] = []
     for n in threads:
         for batch in BATCHES:

@@ -1,0 +1,37 @@
+"""Measures of a classifier: accuracy of a confusion matrix, area under the ROC curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.count.intervals import Estimate, clopper_pearson
+
+
+def confusion_accuracy(confusion: Sequence[Sequence[int]]) -> Estimate:
+    """Return the share of cells on the diagonal, with its Clopper–Pearson interval.
+
+    Parameters
+    ----------
+    confusion : cells, rows are the truth
+    """
+    cells = sum(map(sum, confusion))
+    right = sum(row[k] for k, row in enumerate(confusion))
+    return Estimate(right / cells if cells else None, *clopper_pearson(right, cells))
+
+
+def area_under_roc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+    """Return the probability that a positive scores higher than a negative; ties count half.
+
+    Mann and Whitney, Ann. Math. Statist. 18:50 (1947). Time grows as n log n, memory as n.
+
+    Parameters
+    ----------
+    positive, negative : float [n] and float [m]
+        Scores; neither may be empty.
+    """
+    order = np.sort(negative)
+    below = np.searchsorted(order, positive, "left") + np.searchsorted(order, positive, "right")
+    return float(below.mean() / 2 / len(negative))
