@@ -2,7 +2,7 @@
 
 A network's outputs say little about what it was never trained on: it is as sure of spheres and of noise. Six
 statistics of the crop, the strength of its detail at four scales and how dark and bright it gets, say more
-(`benchmarks.strangers` compares them) and cost a fraction of the network.
+(`benchmarks.out_of_distribution` compares them) and cost a fraction of the network.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ HIDDEN = 512
 
 LITE, LITE_HIDDEN = 5 / 16, 256
 """Width of ``fusion-lite``, and its hidden units at width 1: over 8 times fewer multiply-accumulates, and a
-bundle below 1.5 MB. What that costs: ``docs/compact.md``."""
+bundle below 1.5 MB. What that costs: ``docs/history.md``."""
 
 
 def _conv(channels: int, kernel: int, name: str) -> layers.Layer:

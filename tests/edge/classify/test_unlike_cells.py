@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.strangers import BEADS_UM, HSC_UM, photographs, segmented, simulated
+from benchmarks.out_of_distribution import BEADS_UM, HSC_UM, photographs, segmented, simulated
 from convert.strangers import spheres
 from edge.base.frame import Frame
 from edge.classify.classifier import Classifier

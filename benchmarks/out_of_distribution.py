@@ -1,11 +1,12 @@
-"""Cells of a kind that a bundle never saw: which score tells them from those that it knows.
+"""Out-of-distribution cells: which score separates them from cells of the trained kinds?
 
-``python -m benchmarks.strangers KNOWN --training DATA [--bundle B] [--shared S] [--backgrounds C] [--run R]``
+``python -m benchmarks.out_of_distribution KNOWN --training DATA [--bundle B] [--shared S] [--backgrounds C]
+[--run R]``
 
 KNOWN and DATA hold labelled crops of the bundle's kinds: a part never trained on, and what it was trained on.
-S holds real images of other things (hsc, beads, pbc) and C crops of empty places; without them the strangers
-are simulated. With a run R, scores of its last hidden layer are measured too. Each score has
-the area under its ROC curve and, after it, the share of strangers that pass where 95 % of KNOWN do.
+S holds real images of other things (hsc, beads, pbc) and C crops of empty places; without them the foreign
+crops are simulated. With a run R, scores of its last hidden layer are measured too. Each score has the area
+under its ROC curve and, after it, the share of foreign crops that pass where 95 % of KNOWN do.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def photographs(folder: Path, size_px: int, limit: int) -> Crops:
     return np.asarray(crops, np.uint8)
 
 
-def strangers(
+def foreign_crops(
     crop_um: float, size_px: int, shared: Path | None, backgrounds: Path | None, limit: int
 ) -> Iterator[tuple[str, Crops]]:
     """Kinds of crops that no hemocytometer training set holds, by name."""
@@ -172,7 +173,7 @@ def hidden(run: Path) -> Callable[[Crops], Reals]:
 
 
 def passing(known: Reals, strange: Reals, kept: float = 0.95) -> float:
-    """Share of strangers that score at least what a share `kept` of the known cells reaches."""
+    """Share of foreign crops that score at least what a share `kept` of the known cells reaches."""
     return float((strange >= np.quantile(known, 1 - kept)).mean())
 
 
@@ -192,7 +193,7 @@ def compare(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.strangers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.out_of_distribution", description=__doc__)
     parser.add_argument("known", type=Path)
     parser.add_argument("--training", type=Path, required=True)
     parser.add_argument("--bundle", default="hemocytometer")
@@ -213,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scores |= of_vectors(hidden(options.run), training, "hidden layer")
     scores["typicality"] = partial(out_of_distribution_score, model=fit(training.crops))
     right = classifier.probabilities(known.crops).argmax(axis=1) == known.truth
-    table = compare(scores, known, right, dict(strangers(*place)))
+    table = compare(scores, known, right, dict(foreign_crops(*place)))
     if options.json:
         print(json.dumps(table))
         return
