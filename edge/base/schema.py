@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -227,43 +228,43 @@ def _value(key: Key, kind: Any, raw: Any, path: tuple[str | int, ...], problems:
                 _value(Key(), str, name, (*path, name), problems)
             return {n: _value(key, inner[1], raw[n], (*path, n), problems) for n in raw}
         return _scalar(key, kind, raw)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         problems.append(Problem(path, str(error), _allowed(key, kind)))
         return None
 
 
 def _scalar(key: Key, kind: Any, raw: Any) -> Any:
+    """Return a single value as a `kind`; a ValueError says why it cannot be one."""
     if get_origin(kind) is Literal:
-        if not any(raw == choice and type(raw) is type(choice) for choice in get_args(kind)):
-            raise ValueError(f"is {shown(raw)}")
-        return raw
-    accepted: Any = (int, float) if kind is float else kind
-    if not isinstance(raw, accepted) or isinstance(raw, bool) != (kind is bool):
-        raise ValueError(f"is {shown(raw)}, not {_NAMES[kind]}")
-    if kind is datetime:
-        if raw.utcoffset() is None:
-            raise ValueError("has no offset from UTC")
-        return raw.astimezone(UTC)
-    if kind is str:
-        _check_text(key, raw)
-    elif kind is not bool:
+        right = any(raw == choice and type(raw) is type(choice) for choice in get_args(kind))
+    else:
+        accepted: Any = (int, float) if kind is float else kind
+        right = isinstance(raw, accepted) and isinstance(raw, bool) == (kind is bool)
+    if right and kind is str:
+        _check_characters(key, raw)
+        right = not key.choices or raw in key.choices
+        right = right and (not key.pattern or re.fullmatch(key.pattern, raw) is not None)
+    elif right and kind in (int, float):
         above = raw > key.low if key.low_open else raw >= key.low
         below = raw < key.high if key.high_open else raw <= key.high
-        if not (above and below and math.isfinite(raw)):
-            raise ValueError(f"is {shown(raw)}, out of its range")
-    return kind(raw)
+        right = above and below and (kind is int or abs(raw) <= sys.float_info.max)
+    elif right and kind is datetime:
+        right = raw.utcoffset() is not None and 1 < raw.year < 9999  # so it has a time in UTC
+    if not right:
+        raise ValueError(f"is {shown(raw)}")
+    if kind is datetime:
+        return raw.astimezone(UTC)
+    return kind(raw) if kind is float else raw
 
 
-def _check_text(key: Key, raw: str) -> None:
-    characters = re.compile(key.characters).fullmatch if key.characters else str.isprintable
-    if wrong := [one for one in raw if not characters(one)]:
+def _check_characters(key: Key, raw: str) -> None:
+    allowed = re.compile(key.characters).fullmatch if key.characters else str.isprintable
+    if wrong := [one for one in raw if not allowed(one)]:
         raise ValueError(f"contains {shown(wrong[0])}, which is not allowed")
     if not raw.strip() and raw != key.default:
         raise ValueError("is blank")
     if len(raw) > key.max_length:
         raise ValueError(f"has {len(raw)} characters, more than {key.max_length}")
-    if (key.choices and raw not in key.choices) or (key.pattern and not re.fullmatch(key.pattern, raw)):
-        raise ValueError(f"is {shown(raw)}")
 
 
 def _allowed(key: Key, kind: Any) -> str:
