@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.base import FailedFrame, Frame, write_atomically
 from edge.calibration import Calibration, default_calibration_path
-from edge.capture import CameraError, CameraSettings, clear_field, live_frames
+from edge.capture import CameraError, CameraSettings, LiveSettings, clear_field, live_frames
 from edge.cli.errors import one_line_errors
 from edge.cli.options import (
     FiniteRange,
@@ -193,7 +193,8 @@ def _one_frame(
         stack.callback(limit.cancel)
         limit.start()
         open_ = partial(open_camera, name, size=size)
-        frame = next(live_frames(open_, stop=stop, settings=settings, open_timeout_s=timeout_s), None)
+        live = LiveSettings(lock=settings or CameraSettings(), open_timeout_s=timeout_s)
+        frame = next(live_frames(open_, stop=stop, settings=live), None)
         if frame is None:
             raise CameraError(f"{name}: gave no frame")
         if isinstance(frame, FailedFrame):

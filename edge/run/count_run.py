@@ -17,7 +17,7 @@ import cv2
 
 from edge.base import FailedFrame, Frame, cores
 from edge.calibration import Calibration, field_volume
-from edge.capture import CameraError, Encoded, live_frames, read_encoded
+from edge.capture import CameraError, CameraSettings, Encoded, LiveSettings, live_frames, read_encoded
 from edge.classify import Classifier
 from edge.count import (
     LEUKOCYTES,
@@ -242,10 +242,12 @@ def _frames(
     for frame in live_frames(
         partial(open_camera, camera.name, size=camera.size, done=done),
         stop=stop,
-        settings=known.settings or camera.settings,
-        when_behind=camera.when_behind,
-        buffer_frames=camera.buffer_frames,
-        give_up_s=camera.give_up_s,
+        settings=LiveSettings(
+            lock=known.settings or camera.settings or CameraSettings(),
+            when_behind=camera.when_behind,
+            buffer_frames=camera.buffer_frames,
+            give_up_s=camera.give_up_s,
+        ),
         first_index=known.last_index + 1,
         done=done,
     ):

@@ -21,8 +21,9 @@ PROLOGUE = """
     import json, sys
     from pathlib import Path
     import numpy as np
-    from edge.capture import CameraError, CameraSettings, CameraTimeoutError, v4l2
-from edge.run import open_camera
+    from edge.capture import CameraError, CameraSettings, v4l2
+    from edge.capture.camera import CameraTimeoutError
+    from edge.run import open_camera
     v4l2.DEVICES = Path(sys.argv[1])
 
     def error(function, *words, **options):
@@ -170,13 +171,11 @@ def test_live_frames_survive_an_unplugging(library: Path, devices: Path) -> None
         import threading
         from functools import partial
         from itertools import islice
-        from edge.capture.live import live_frames
+        from edge.capture import LiveSettings, live_frames
         frames = live_frames(
             partial(open_camera, "v4l2:9", size=(640, 480)),
             stop=threading.Event(),
-            settings=CameraSettings(exposure_us=4000),
-            when_behind="wait",
-            back_off_s=(0.01, 0.01),
+            settings=LiveSettings(CameraSettings(exposure_us=4000), "wait", back_off_s=(0.01, 0.01)),
         )
         items = list(islice(frames, 8))
         frames.close()

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from edge.base.frame import FailedFrame, Frame
 from edge.capture.camera import Camera, CameraError, CameraSettings, CameraTimeoutError
 from edge.capture.folder import FolderCamera
-from edge.capture.live import CLOSE_S, MOST_HANGING, SLICE_S, Policy, live_frames
+from edge.capture.grabber import CLOSE_S, SLICE_S, Clock, LiveSettings, Policy
+from edge.capture.live import MOST_HANGING, live_frames
 from edge.run.cameras import open_camera
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,14 +122,14 @@ class Bench:
         self, when_behind: Policy | None = "wait", **options: Any
     ) -> Generator[Frame | FailedFrame, None, None]:
         # a camera's opening and grabbing take real time, however short, in which the clock may run
-        options = {"open_timeout_s": 1e5, "grab_timeout_s": 1e4, "give_up_s": 1e6, **options}
+        limits = {"open_timeout_s": 1e5, "grab_timeout_s": 1e4, "give_up_s": 1e6}
+        limits |= {name: value for name, value in options.items() if name not in ("done", "first_index")}
         return live_frames(
             self.open,
             stop=self.stop,
-            when_behind=when_behind,
-            clock=self.clock,
-            wait_for=self.clock.wait_for,
-            **options,
+            settings=LiveSettings(when_behind=when_behind, **limits),
+            clock=Clock(self.clock, self.clock.wait_for),
+            **{name: value for name, value in options.items() if name not in limits},
         )
 
     def release(self) -> None:
@@ -194,7 +195,7 @@ def test_the_camera_settles_once_and_is_locked_alike_when_it_is_opened_anew() ->
 def test_given_settings_are_locked_before_the_rest_settles() -> None:
     bench = Bench([picture(1)])
     wanted = CameraSettings(exposure_us=700)
-    list(bench.frames(settings=wanted))
+    list(bench.frames(lock=wanted))
     assert bench.cameras[0].calls == [wanted, "settle"]
 
 
@@ -293,9 +294,9 @@ def test_files_that_do_not_come_are_no_stall() -> None:
         (CameraError("the camera is unplugged"), "unplugged"),
         (RuntimeError("a driver's own"), "RuntimeError: a driver's own"),
         (picture(9, (8, 6)), "6 x 8 px instead of 8 x 6 px"),
-        (Frame(np.zeros((6, 8, 3), np.uint8), "", 0, 0), "no grey image"),
-        (Frame(np.zeros((6, 8)), "", 0, 0), "no grey image"),  # type: ignore[arg-type]
-        (Frame(np.zeros((0, 8), np.uint8), "", 0, 0), "no grey image"),
+        (Frame(np.zeros((6, 8, 3), np.uint8), "", 0, 0), "not a grey image"),
+        (Frame(np.zeros((6, 8)), "", 0, 0), "not a grey image"),  # type: ignore[arg-type]
+        (Frame(np.zeros((0, 8), np.uint8), "", 0, 0), "not a grey image"),
         (FailedFrame("", 0, "a frame was damaged"), "damaged"),
     ],
 )
@@ -327,11 +328,8 @@ def test_attempts_back_off_and_are_given_up() -> None:
     frames = live_frames(
         open_,
         stop=bench.stop,
-        back_off_s=(1.0, 8.0),
-        give_up_s=60.0,
-        open_timeout_s=1e5,
-        clock=bench.clock,
-        wait_for=bench.clock.wait_for,
+        settings=LiveSettings(back_off_s=(1.0, 8.0), give_up_s=60.0, open_timeout_s=1e5),
+        clock=Clock(bench.clock, bench.clock.wait_for),
     )
     assert greys(list(islice(frames, 2))) == [1, None]
     with pytest.raises(CameraError, match="it is gone; given up after 60 s"):
@@ -361,7 +359,10 @@ def test_a_camera_that_hangs_while_it_opens_is_an_error() -> None:
         raise CameraError("never")
 
     frames = live_frames(
-        hang, stop=bench.stop, open_timeout_s=30.0, clock=bench.clock, wait_for=bench.clock.wait_for
+        hang,
+        stop=bench.stop,
+        settings=LiveSettings(open_timeout_s=30.0),
+        clock=Clock(bench.clock, bench.clock.wait_for),
     )
     with pytest.raises(CameraTimeoutError, match="did not open and settle for 35 s"):
         next(frames)
@@ -408,7 +409,9 @@ def test_a_folder_that_goes_and_comes_back_loses_nothing_and_gives_nothing_twice
             folder, done=done, clock=lambda: now[0], wait=lambda s: now.__setitem__(0, now[0] + s)
         )
 
-    frames = live_frames(open_, stop=threading.Event(), done=done, back_off_s=(0.001, 0.001))
+    frames = live_frames(
+        open_, stop=threading.Event(), settings=LiveSettings(back_off_s=(0.001, 0.001)), done=done
+    )
     items = [next(frames), next(frames)]
     folder.rename(away)
     items.append(next(frames))
@@ -468,9 +471,8 @@ def test_a_buffer_of_nothing_is_refused() -> None:
 
 PROGRAM = """
     import threading
-    from edge.capture import CameraSettings
+    from edge.capture import CameraSettings, LiveSettings, live_frames
     from edge.cli.options import stop_requests
-    from edge.capture.live import live_frames
 
     class Hanging:
         name, paced = "hanging", True
@@ -480,7 +482,7 @@ PROGRAM = """
             threading.Event().wait()
 
     with stop_requests() as stop:
-        frames = list(live_frames(Hanging, stop=stop, grab_timeout_s=1e6))
+        frames = list(live_frames(Hanging, stop=stop, settings=LiveSettings(grab_timeout_s=1e6)))
         print("stopped with", len(frames), flush=True)
 """
 

@@ -10,8 +10,7 @@ import cv2
 import virtual_picamera2  # type: ignore[import-not-found]  # noqa: F401
 
 from edge.base.frame import Frame
-from edge.capture.camera import CameraError
-from edge.capture.live import live_frames
+from edge.capture import CameraError, LiveSettings, live_frames
 from edge.capture.picamera import PiCamera
 from edge.run.cameras import list_cameras, open_camera
 
@@ -56,7 +55,8 @@ for k in range(3):
     cv2.imwrite(f"/t/out/again{k}.png", first.image)
     again.close()
 
-live = live_frames(partial(open_camera, "picamera2"), stop=threading.Event(), when_behind="drop-oldest")
+settings = LiveSettings(when_behind="drop-oldest")
+live = live_frames(partial(open_camera, "picamera2"), stop=threading.Event(), settings=settings)
 taken = [item for item in islice(live, 8) if isinstance(item, Frame)]
 live.close()
 answer["live"] = [[frame.name, list(frame.image.shape), frame.dropped_before] for frame in taken]
