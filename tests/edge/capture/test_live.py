@@ -122,7 +122,7 @@ class Bench:
         self, when_behind: Policy | None = "wait", **options: Any
     ) -> Generator[Frame | FailedFrame, None, None]:
         # a camera's opening and grabbing take real time, however short, in which the clock may run
-        limits = {"open_timeout_s": 1e5, "grab_timeout_s": 1e4, "give_up_s": 1e6}
+        limits: dict[str, Any] = {"open_timeout_s": 1e5, "grab_timeout_s": 1e4, "give_up_s": 1e6}
         limits |= {name: value for name, value in options.items() if name not in ("done", "first_index")}
         return live_frames(
             self.open,
