@@ -26,6 +26,7 @@ T = TypeVar("T")
 ANY_CHARACTER = "(?s:.)"
 """For `declare(characters=…)`: texts such as paths, which need not be printable."""
 
+_FIRST, _LAST = (end.replace(tzinfo=UTC) for end in (datetime.min, datetime.max))
 _NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -249,7 +250,7 @@ def _scalar(key: Key, kind: Any, raw: Any) -> Any:
         below = raw < key.high if key.high_open else raw <= key.high
         right = above and below and (kind is int or abs(raw) <= sys.float_info.max)
     elif right and kind is datetime:
-        right = raw.utcoffset() is not None and 1 < raw.year < 9999  # so it has a time in UTC
+        right = raw.utcoffset() is not None and _FIRST <= raw <= _LAST
     if not right:
         raise ValueError(f"is {shown(raw)}")
     if kind is datetime:

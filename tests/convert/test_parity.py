@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from edge.cli.verify import verify
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from convert.fold import folded
 from convert.operators import ALLOWED, operators, refuse_others
 from convert.parity import compare, costs, loses_more, loss_points, paired_interval, words
 from edge.classify.runtime import RUNTIMES, installed_runtimes
-from edge.cli.verify import verify
 from edge.model.bundle import load_bundle, shipped_bundles
 from edge.model.manifest import Parity
 from tests.convert.conftest import discs_and_rings

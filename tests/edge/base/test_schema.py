@@ -73,7 +73,9 @@ anything = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from([10**400, "a", datetime(2026, 1, 1), datetime.min.replace(tzinfo=UTC), b"a"]),
+    | st.sampled_from(
+        [10**400, "a", datetime(2026, 1, 1), datetime.min.replace(tzinfo=timezone(timedelta(hours=2))), b"a"]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )
