@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell
+from edge.base import Cell, declare
 
 SCALE_TOLERANCE = 0.02
 """Pixel sizes that differ by no more than this are taken as equal: cells of one kind differ by more."""
@@ -19,16 +19,12 @@ SCALE_TOLERANCE = 0.02
 class Normalisation:
     """How a grey crop becomes a network's input: levelled, then scale · grey + offset.
 
-    Attributes
-    ----------
-    background : grey level that the crop's median is brought to by a factor, so that neither the lamp nor the
-        fall-off towards the corners of a field matters; 0 leaves the light as it is
-    scale, offset : the network sees scale · grey + offset
+    Levelling makes the result independent of the lamp and of the fall-off towards the corners of a field.
     """
 
-    background: int
-    scale: float
-    offset: float
+    background: int = declare("grey level to which the crop's median is scaled; 0: not levelled", 0, 255)
+    scale: float = declare("factor from grey level to input", 0, 1e9, low_open=True)
+    offset: float = declare("input for grey level 0", -1e9, 1e9)
 
 
 def level(crops: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:

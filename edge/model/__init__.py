@@ -1,4 +1,4 @@
-"""The bundle: one checked file that holds a network and all that is known of it."""
+"""The bundle: one checked file that holds a network and everything known about it."""
 
 from edge.model import signature
 from edge.model.bundle import (
@@ -8,6 +8,7 @@ from edge.model.bundle import (
     locate_bundle,
     refusal_reason,
     shipped_bundles,
+    split_bundle,
     write_bundle,
 )
 from edge.model.manifest import (
@@ -50,5 +51,6 @@ __all__ = [
     "shipped_bundles",
     "signature",
     "signed_statement",
+    "split_bundle",
     "write_bundle",
 ]

@@ -1,7 +1,7 @@
 """Stored ZIP archives with one encoding: the same members give the same bytes, and only those are read.
 
 The standard library's writer may change from one Python to the next, and its reader is lenient by design;
-here the bytes are part of what a bundle's hash and signature stand for.
+here the bytes are part of what a bundle's hash and signature cover.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def pack(members: Mapping[str, bytes], start: int = 0) -> bytes:
 
     Parameters
     ----------
-    members
-        ASCII name → content.
-    start
-        Offset in the file at which the archive will lie.
+    members : Mapping of str to bytes
+        Content by ASCII name.
+    start : int
+        Offset of the archive in the file.
     """
     body, directory = bytearray(), bytearray()
     for name, data in members.items():
@@ -45,18 +45,14 @@ def pack(members: Mapping[str, bytes], start: int = 0) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[int, dict[str, bytes]]:
-    """Decode the archive at the end of a file.
+    """Decode the archive at the end of a file: its offset, and its members.
 
-    Only what locates the members is looked at: whoever needs the rest to be right compares with `pack`.
-
-    Returns
-    -------
-    the offset at which the archive begins, and its members
+    Only what locates the members is read: to check the rest, compare with what `pack` makes of them.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is no archive.
     """
     members: dict[str, bytes] = {}
     try:

@@ -2,8 +2,8 @@
 
 The ZIP follows the flatbuffer in the same file (the TFLite Metadata convention), so that every TFLite tool
 still loads it: the flatbuffer's own offsets count from the file's start, the ZIP's directory from its end.
-A file is a bundle if it is, byte for byte, what `write` makes of the content read from it; whatever else a
-reader of ZIP, JSON or NumPy's format would forgive is refused.
+A file is a bundle if it is, byte for byte, what `write_bundle` makes of the content read from it; whatever
+else a reader of ZIP, JSON or NumPy's format would forgive is refused.
 """
 
 from __future__ import annotations
@@ -40,14 +40,17 @@ class Bundle:
 
     Attributes
     ----------
-    manifest : see `Manifest`
-    flatbuffer : the model, whose SHA-256 is the manifest's
+    flatbuffer : bytes
+        The model, whose SHA-256 is the manifest's.
     golden_crops : int8 [k, crop_px, crop_px, 1]
-    golden_outputs : int8 [k, labels], what the converter's runtime answered
-    sha256 : of the whole file, which identifies the bundle in reports
-    unsigned_sha256 : of the file without its signature, which is what gets signed
-    signature : None for an unsigned bundle
-    signer : the name that this device gives the signature's key; None for a key that it does not trust
+    golden_outputs : int8 [k, labels]
+        Outputs of the converter's runtime.
+    sha256 : str
+        SHA-256 of the whole file, which identifies the bundle in reports.
+    unsigned_sha256 : str
+        SHA-256 of the file without its signature, which is what gets signed.
+    signer : str or None
+        Name of the signature's key on this device; None for a key that it does not trust.
     """
 
     manifest: Manifest
@@ -64,17 +67,16 @@ class Bundle:
         """Who signed, in words."""
         if self.signature is None:
             return "not signed"
-        stranger = f"a key not trusted here, {self.signature.public_key[:16]}"
-        return f"signed by {self.signer or stranger}"
+        return f"signed by {self.signer or f'a key not trusted here, {self.signature.public_key[:16]}'}"
 
 
 def shipped_bundles() -> list[str]:
-    """Names of the bundles that come with the package."""
+    """Return the names of the bundles that come with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.tflite"))
 
 
 def locate_bundle(name_or_path: str | Path) -> Path:
-    """Path of a bundle given by a shipped name or by a path.
+    """Return the path of a bundle given by a shipped name or by a path.
 
     Raises
     ------
@@ -98,8 +100,8 @@ def load_bundle(name_or_path: str | Path, settings: TrustSettings | None = None)
 
     Parameters
     ----------
-    settings
-        Which keys are trusted, and whether one must have signed; by default what this device's settings say.
+    settings : TrustSettings, optional
+        By default this device's own, see `read_trust_settings`.
 
     Raises
     ------
@@ -120,14 +122,14 @@ def load_bundle(name_or_path: str | Path, settings: TrustSettings | None = None)
     except ValueError as error:
         raise BundleError(f"{path}: {error}") from error
     if bundle.signature is not None:
-        bundle = replace(bundle, signer=settings.trusted.get(bundle.signature.public_key))
+        bundle = replace(bundle, signer=settings.name_of(bundle.signature.public_key))
     if reason := refusal_reason(bundle, settings):
         raise BundleError(f"{path}: {reason}")
     return bundle
 
 
 def refusal_reason(bundle: Bundle, settings: TrustSettings) -> str | None:
-    """Why a device with these settings must not use a bundle that is otherwise right; None if it may."""
+    """Return why a device with these settings must not use a valid bundle; None if it may."""
     if settings.require_signed and bundle.signer is None:
         return f"{bundle.signed}; this device takes only bundles that a trusted key signed"
     return None
@@ -147,8 +149,8 @@ def write_bundle(
 
     Parameters
     ----------
-    signature
-        Of the same bundle without it, from `convert.signing.sign` and `Bundle.unsigned_sha256`.
+    signature : Signature, optional
+        Signature of the same bundle without it, from `convert.signing.sign` and `Bundle.unsigned_sha256`.
 
     Raises
     ------
@@ -157,8 +159,8 @@ def write_bundle(
     OSError
         If the file cannot be written; an older one at `path` is then untouched.
     """
-    content = flatbuffer + _appended(len(flatbuffer), manifest, golden_crops, golden_outputs, signature)
     try:
+        content = flatbuffer + _appended(len(flatbuffer), manifest, golden_crops, golden_outputs, signature)
         bundle = _parse(content)
     except ValueError as error:
         raise BundleError(str(error)) from error
@@ -173,7 +175,7 @@ def _appended(
     golden_outputs: NDArray[np.int8],
     signed: Signature | None,
 ) -> bytes:
-    """What follows a flatbuffer of `start` bytes."""
+    """Return the bytes that follow a flatbuffer of `start` bytes."""
     members = {
         "manifest.json": manifest.encode(described),
         "labels.txt": "".join(f"{label}\n" for label in described.labels).encode(),
@@ -184,8 +186,14 @@ def _appended(
     return archive.pack(members, start)
 
 
-def _parse(content: bytes) -> Bundle:
-    """Check everything that can be checked without an interpreter and the device's settings."""
+def split_bundle(content: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """Split a file into its flatbuffer and the members behind it, whose content is not checked.
+
+    Raises
+    ------
+    BundleError
+        If it is no bundle.
+    """
     if not content:
         raise BundleError("the file is empty")
     if content[4:8] != _FLATBUFFER_IDENTIFIER:
@@ -198,17 +206,25 @@ def _parse(content: bytes) -> Bundle:
         ) from error
     if tuple(members) not in (_MEMBERS, (*_MEMBERS, _SIGNATURE)):
         raise BundleError("a TFLite model, but not a leuko bundle: convert it with `leuko convert`")
+    return content[:start], members
+
+
+def _parse(content: bytes) -> Bundle:
+    """Check everything that needs neither an interpreter nor the device's settings."""
+    flatbuffer, members = split_bundle(content)
+    start = len(flatbuffer)
     described = manifest.decode(members["manifest.json"])
-    flatbuffer = content[:start]
     digest = hashlib.sha256(flatbuffer)
     if digest.hexdigest() != described.sha256:
-        raise BundleError("the model does not match its manifest's SHA-256: damaged or altered, get it anew")
+        raise BundleError(
+            "the model does not match its manifest's SHA-256: damaged or altered, copy it again"
+        )
     crops, outputs = _golden(members["golden.npz"], described)
     signed = signature.decode(members[_SIGNATURE]) if _SIGNATURE in members else None
     appended = _appended(start, described, crops, outputs, signed)
     # no hidden members, no gaps, no comments, no other spelling
     if start + len(appended) != len(content) or not content.endswith(appended):
-        raise BundleError("bytes that `leuko convert` does not write: damaged or altered, get it anew")
+        raise BundleError("bytes that `leuko convert` does not write: damaged or altered, copy it again")
     unsigned = digest.copy()
     digest.update(appended)
     unsigned.update(appended if signed is None else _appended(start, described, crops, outputs, None))
@@ -218,7 +234,7 @@ def _parse(content: bytes) -> Bundle:
 
 
 def _golden(data: bytes, described: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """Golden crops and outputs, of the shapes that the manifest implies."""
+    """Read golden crops and outputs of the shapes that the manifest implies."""
     try:
         members = archive.unpack(data)[1]
         crops = _array(members["crops.npy"], (described.crop_px, described.crop_px, 1))
@@ -226,7 +242,7 @@ def _golden(data: bytes, described: Manifest) -> tuple[NDArray[np.int8], NDArray
     except (ValueError, KeyError) as error:
         raise BundleError("golden.npz does not fit the manifest, or is damaged") from error
     if len(crops) != len(outputs):
-        raise BundleError("golden.npz holds another number of outputs than of crops")
+        raise BundleError("golden.npz holds different numbers of crops and outputs")
     return crops, outputs
 
 

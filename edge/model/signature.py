@@ -1,15 +1,16 @@
 """Ed25519 signatures of bundles: made on a workstation, checked on the device.
 
-Signed is one line of ASCII, ``leuko-edge bundle `` and the SHA-256, in hexadecimal, of the file as it is
-without its signature. So nothing of a bundle can change under a signature, and the same line can be checked
-with other tools (``openssl pkeyutl -verify -rawin``).
+What is signed is one line of ASCII: ``leuko-edge bundle`` and the hexadecimal SHA-256 of the file without its
+signature. So nothing in a signed bundle can change, and other tools can check the same line
+(``openssl pkeyutl -verify -rawin``).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass
+
+from edge.base import declare, read
 
 
 class SignatureError(ValueError):
@@ -18,20 +19,14 @@ class SignatureError(ValueError):
 
 @dataclass(frozen=True)
 class Signature:
-    """Who signed, and what came out.
+    """A signature and the key that it belongs to."""
 
-    Attributes
-    ----------
-    public_key : 64 hexadecimal digits
-    signature : 128 hexadecimal digits
-    """
-
-    public_key: str
-    signature: str
+    public_key: str = declare("public key, in hexadecimal", pattern="[0-9a-f]{64}")
+    signature: str = declare("signature, in hexadecimal", pattern="[0-9a-f]{128}")
 
 
 def encode(signature: Signature) -> bytes:
-    """Spell a signature as JSON."""
+    """Write a signature as JSON."""
     return json.dumps(asdict(signature), indent=2).encode()
 
 
@@ -44,15 +39,9 @@ def decode(data: bytes) -> Signature:
         If it is anything else.
     """
     try:
-        raw = json.loads(data)
-        signature = Signature(raw["public_key"], raw["signature"])
-        if re.fullmatch("[0-9a-f]{64}", signature.public_key) and re.fullmatch(
-            "[0-9a-f]{128}", signature.signature
-        ):
-            return signature
-    except (ValueError, TypeError, KeyError, RecursionError):
-        pass
-    raise SignatureError("signature.json is malformed")
+        return read(Signature, json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise SignatureError("signature.json is malformed") from error
 
 
 def check(signature: Signature, sha256: str) -> None:
@@ -60,15 +49,15 @@ def check(signature: Signature, sha256: str) -> None:
 
     Parameters
     ----------
-    sha256
-        Of the bundle without its signature, in hexadecimal.
+    sha256 : str
+        SHA-256 of the bundle without its signature, in hexadecimal.
 
     Raises
     ------
     SignatureError
-        If not.
+        If the signature does not fit.
     """
-    # cryptography takes a tenth of a second to import, which only signed bundles should cost
+    # takes a tenth of a second to import, which only signed bundles should cost
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

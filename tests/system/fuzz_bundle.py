@@ -446,7 +446,7 @@ def main(folder: Path, first: int, last: int) -> None:
     os.chdir(folder)
     faulthandler.enable()
     lab = signature.decode(archive.unpack(Path("signed.tflite").read_bytes())[1]["signature.json"])
-    strict, lenient = TrustSettings(True, {lab.public_key: "lab"}), TrustSettings()
+    strict, lenient = TrustSettings(True, {"lab": lab.public_key}), TrustSettings()
     assert load_bundle("signed.tflite", strict).signer == "lab"
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY_BYTES

@@ -125,7 +125,7 @@ def as_lists(value: Any) -> Any:
     return [as_lists(one) for one in value] if isinstance(value, tuple) else value
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_every_mutation_is_refused_with_its_path_or_held(data: st.DataObject) -> None:
     raw = as_lists(asdict(data.draw(samples)))

@@ -73,9 +73,9 @@ def test_every_statistic_counts(known: OutOfDistributionModel) -> None:
     [
         ({"mean": [0.0] * 5}, "6 statistics"),
         ({"precision": [[0.0] * 6] * 5}, "6 statistics"),
-        ({"mean": [float("nan")] * 6}, "no number"),
-        ({"mean": 3}, "no list"),
-        ({"more": 1}, "lacks or adds"),
+        ({"mean": [float("nan")] * 6}, "mean.0 is NaN; expected a number"),
+        ({"mean": 3}, "mean is 3; expected a list"),
+        ({"more": 1}, "is not a known key"),
     ],
 )
 def test_a_manifest_with_an_odd_gaussian_is_refused(change: dict[str, object], reason: str) -> None:

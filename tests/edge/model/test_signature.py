@@ -181,7 +181,10 @@ def test_what_is_no_key_is_named(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("require_signed = 1", "true or false"),
-        ("require_singed = true", "no such setting"),
+        (
+            "require_singed = true",
+            "require_singed is not a known key; expected one of require_signed, trusted",
+        ),
         ("require_signed =", "not TOML"),
         (f'[trusted]\nlab = "{LAB[:-2]}"', "64 hexadecimal"),
         (f'trusted = ["{LAB}"]', "64 hexadecimal"),
@@ -202,11 +205,11 @@ def test_settings_that_cannot_be_meant_are_refused(home: Path, text: str, reason
 def test_the_devices_own_settings_win(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_trust_settings() == TrustSettings()
     (home / "device.toml").write_text(f'[trusted]\nme = "{STRANGER}"\n')
-    assert read_trust_settings() == TrustSettings(False, {STRANGER: "me"})
+    assert read_trust_settings() == TrustSettings(False, {"me": STRANGER})
     monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "device.toml")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "device.toml").write_text(f'require_signed = true\n[trusted]\nlab = "{LAB}"\n')
-    assert read_trust_settings() == TrustSettings(True, {LAB: "lab"})
+    assert read_trust_settings() == TrustSettings(True, {"lab": LAB})
 
 
 def test_state_lies_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
