@@ -26,10 +26,10 @@ MEGABYTE = 1 << 20
 WRITER = """
 import resource, sys
 from pathlib import Path
-from edge.session import SessionError, create
+from edge.session import SessionError, create_session
 from tests.edge.session.test_session import header, record
 
-session = create(header(), Path(sys.argv[1]))
+session = create_session(header(), Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))
 try:
     for k in range(1000):
