@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from edge.base import PIXELS_UM, SchemaError, declare, read, shown
 from edge.find import Normalisation
@@ -113,11 +113,11 @@ class Manifest:
     crop_um: float = declare(
         "side of the crop in the specimen", 8 * PIXELS_UM[0], 1024 * PIXELS_UM[1], unit="µm"
     )
-    normalisation: Normalisation
-    input: Quantisation
-    output: Quantisation
-    sha256: str = _sha256("SHA-256 of the flatbuffer alone; its outputs are logits")
-    test_time_views: Literal[1, 8] = declare("mirrored and turned views whose logits are averaged")
+    normalisation: Normalisation = declare("how a crop becomes the input")
+    input: Quantisation = declare("quantisation of the input")
+    output: Quantisation = declare("quantisation of the output, which holds logits")
+    sha256: str = _sha256("SHA-256 of the flatbuffer alone")
+    test_time_views: int = declare("mirrored and turned views whose logits are averaged", 1, 8)
     margin: float | None = declare(
         "lead of the best logit from which a crop's first view decides alone; null: all views always", 0, 1e9
     )
@@ -128,7 +128,7 @@ class Manifest:
     confusion: tuple[tuple[int, ...], ...] = _count(
         "validation confusion matrix in cells before rejection, rows are the truth, in label order"
     )
-    training: TrainingData
+    training: TrainingData = declare("what the network was trained on")
     intended_use: str = declare("intended use, in words")
     licence: str = declare("licence")
     notice: str = declare("notice shown with every output, or nothing", default="")
@@ -205,6 +205,9 @@ def _broken_rules(manifest: Manifest) -> list[str]:
         "some of the labels are counted, each once": 0 < len(counted) == len(set(counted) & set(labels)),
         f"a pixel measures {PIXELS_UM[0]:g} to {PIXELS_UM[1]:g} µm": (
             PIXELS_UM[0] * crop_px <= manifest.crop_um <= PIXELS_UM[1] * crop_px
+        ),
+        f"a crop has {' or '.join(map(str, TEST_TIME_VIEWS))} test-time views": (
+            manifest.test_time_views in TEST_TIME_VIEWS
         ),
         "a margin needs several test-time views": manifest.test_time_views > 1 or manifest.margin is None,
         "the confusion matrix has one row and one column per label": (

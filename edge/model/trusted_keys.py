@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.base import SchemaError, declare, home, read
 
 SYSTEM = Path("/etc/leuko/device.toml")
-"""Where it exists, it alone holds, for every user of the device; else the one in the folder of leuko's state."""
+"""Where it exists, it alone holds, for every user; otherwise the file in the folder of leuko's state."""
 
 
 class TrustSettingsError(ValueError):

@@ -134,7 +134,7 @@ def test_loading_takes_less_than_three_times_the_file(tmp_path: Path) -> None:
         ({"schema": 1}, "convert its training run again"),
         ({"schema": 4}, "leuko bundle upgrade"),
         ({"schema": 6}, "newer leuko-edge"),
-        ({"test_time_views": 3}, "malformed .test_time_views is 3; expected 1, 8"),
+        ({"test_time_views": 3}, "contradicts itself: a crop has 1 or 8 test-time views"),
         ({"margin": 0.5}, "contradicts itself"),
         ({"test_time_views": 8, "margin": -1}, "malformed"),
         ({"sha256": "0" * 64}, "SHA-256"),

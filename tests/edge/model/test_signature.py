@@ -247,7 +247,10 @@ def test_a_malformed_signature_is_refused() -> None:
 
 
 def test_an_unsigned_bundle_costs_no_cryptography(signed: Path) -> None:
-    program = "import sys; from edge.model import load_bundle; load_bundle(sys.argv[1]); print('cryptography' in sys.modules)"
+    program = (
+        "import sys; from edge.model import load_bundle; load_bundle(sys.argv[1]); "
+        "print('cryptography' in sys.modules)"
+    )
     for name, needed in (("unsigned.tflite", "False"), ("s.tflite", "True")):
         words = [sys.executable, "-c", program, str(signed.with_name(name))]
         assert subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip() == needed
