@@ -37,7 +37,7 @@ class PixelCalibration:
     width_px: int = declare("frames of another size have another pixel", 1, 100_000)
     height_px: int = declare("", 1, 100_000)
     method: str = declare("how it was measured")
-    date: datetime = declare("when")  # noqa: RUF009 (a field)
+    date: datetime = declare("when")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class FlatFieldCalibration:
     frames: int = declare("blank frames that it was made of", 1, 1_000_000)
     width_px: int = declare("of those frames", 1, 100_000)
     height_px: int = declare("", 1, 100_000)
-    date: datetime = declare("when")  # noqa: RUF009 (a field)
+    date: datetime = declare("when")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class VolumeCalibration:
     depth_um: float = declare("of the chamber", 0.1, 10_000)
     depth_uncertainty_um: float = declare("its standard uncertainty", 0, 10_000)
     dilution: float = declare("volume after dilution over volume of sample; 1: undiluted", 1, 1_000_000)
-    date: datetime = declare("when")  # noqa: RUF009 (a field)
+    date: datetime = declare("when")
 
 
 @dataclass(frozen=True)

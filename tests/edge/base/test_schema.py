@@ -29,7 +29,7 @@ class Sample:
     count: int = declare("cells counted", 0, 1000, unit="cells")
     share: float = declare("share of them", 0, 1, high_open=True)
     scale: float = declare("a factor", 0, low_open=True, high=1e9)
-    taken: datetime = declare("when")  # noqa: RUF009 (a field)
+    taken: datetime = declare("when")
     labels: tuple[str, ...] = declare("labels", choices=("a", "b", "c"))
     matrix: tuple[tuple[int, ...], ...] = declare("in cells", 0, 9)
     areas: Mapping[str, float] = declare("label and area", 0, 1)
