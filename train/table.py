@@ -202,6 +202,10 @@ class SplitCrop(Row):
     group: str = ""
     part: str
 
+    def __post_init__(self) -> None:
+        if self.part not in ("training", "validation"):
+            raise ValueError(f"part is {self.part!r}: it must be training or validation")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldCrop(Row):
@@ -228,15 +232,17 @@ def read_table(path: Path, kind: type[AnyRow], *, whole: bool = False) -> dict[i
         If it cannot be read.
     """
     rows, problems = scan_table(path, kind, whole=whole)
-    if problems:
-        raise ValueError(f"{path}, {problems[0]}")
+    for line, problem in problems.items():
+        raise ValueError(f"{path}, line {line}: {problem}")
     return rows
 
 
-def scan_table(path: Path, kind: type[AnyRow], *, whole: bool = False) -> tuple[dict[int, AnyRow], list[str]]:
-    """Return the valid rows of a table by their line, and one problem per invalid row; see `read_table`."""
+def scan_table(
+    path: Path, kind: type[AnyRow], *, whole: bool = False
+) -> tuple[dict[int, AnyRow], dict[int, str]]:
+    """Return the valid rows of a table, and what is wrong with the others, by line; see `read_table`."""
     rows: dict[int, AnyRow] = {}
-    problems: list[str] = []
+    problems: dict[int, str] = {}
     for line, record in _records(path, kind):
         try:
             if whole and None in record:
@@ -245,7 +251,7 @@ def scan_table(path: Path, kind: type[AnyRow], *, whole: bool = False) -> tuple[
                 raise ValueError("fewer fields than the header")
             rows[line] = kind.parse({name: text or "" for name, text in record.items() if name is not None})
         except ValueError as error:
-            problems.append(f"line {line}: {error}")
+            problems[line] = str(error)
     return rows, problems
 
 

@@ -5,7 +5,7 @@ from edge.base.atomic import replaced_atomically, write_atomically
 from edge.base.board import cores
 from edge.base.cell import Cell
 from edge.base.frame import FailedFrame, Frame
-from edge.base.names import frame_name, is_frame_file, natural_order
+from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
 from edge.base.notices import RESEARCH_USE
 from edge.base.paths import home
 from edge.base.schema import ANY_CHARACTER, SchemaError, collect, declare, keys, read, shown
@@ -13,6 +13,7 @@ from edge.base.units import PIXELS_UM
 
 __all__ = [
     "ANY_CHARACTER",
+    "IMAGE_SUFFIXES",
     "PIXELS_UM",
     "RESEARCH_USE",
     "Cell",

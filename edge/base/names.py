@@ -21,7 +21,7 @@ def frame_name(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def natural_order(path: Path) -> tuple[list[str | int], str]:
+def natural_order(path: Path | str) -> tuple[list[str | int], str]:
     """Key that sorts ``f2`` before ``f10``."""
     parts = re.split("([0-9]+)", str(path).casefold())
     return [int(part) if position % 2 else part for position, part in enumerate(parts)], str(path)

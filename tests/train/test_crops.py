@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.base.cell import Cell
-from train.crops import Cut, cut, empty_places
+from train.crops import CropOptions, Cut, cut, empty_places
 from train.data import read_data
 
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
@@ -37,7 +37,7 @@ def frames(tmp_path: Path) -> Path:
 
 def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
-    counts = cut([frames], tmp_path / "boxes.csv", out, rename={"WBC": "leukocyte"})
+    counts = cut([frames], tmp_path / "boxes.csv", out, CropOptions(rename={"WBC": "leukocyte"}))
     assert counts == Cut({"RBC": 1, "leukocyte": 2}, outside=0, repeated=0, elsewhere={"f3.png": 1})
     data = read_data(out)
     assert data.labels == ("RBC", "leukocyte")
@@ -50,28 +50,30 @@ def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp
         "path": "leukocyte/f1_0000.png",
         "label": "leukocyte",
         "group": "f1.png",
+        "pixel_um": "",
         "frame": "f1.png",
-        "xmin": "200",
-        "ymin": "150",
-        "xmax": "300",
-        "ymax": "250",
+        "x": "200",
+        "y": "150",
+        "width": "100",
+        "height": "100",
         "touching": "0",
         "border": "0",
+        "crop_scale": "1",
     }
 
 
 def test_only_separate_cells_of_the_chosen_frames_at_another_scale(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
-    assert cut([frames / "f1.png"], tmp_path / "boxes.csv", out, scale=2.0, separate=True).counts == {
-        "WBC": 1
-    }
+    assert cut(
+        [frames / "f1.png"], tmp_path / "boxes.csv", out, CropOptions(scale=2.0, separate=True)
+    ).counts == {"WBC": 1}
     assert read_data(out).crops.shape == (1, 200, 200)
     assert read_data(out).pixel_um is None
 
 
 def test_overlapping_frames_form_one_group(frames: Path, tmp_path: Path) -> None:
     assert cv2.imwrite(str(frames / "f3.png"), np.zeros((500, 600), np.uint8))
-    cut([frames], tmp_path / "boxes.csv", tmp_path / "data", group_frames=2)
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "data", CropOptions(group_frames=2))
     assert read_data(tmp_path / "data").groups == ("f1.png", "f1.png", "f1.png", "f3.png")
 
 
@@ -83,7 +85,7 @@ def test_backgrounds_hold_no_cell_and_are_read_with_the_crops(tmp_path: Path) ->
     cv2.circle(frame, (150, 550), 60, (60,), 3)  # not boxed, but segmented
     assert cv2.imwrite(str(frames / "f.png"), frame)
     (tmp_path / "boxes.csv").write_text("frame,label,xmin,ymin,xmax,ymax\nf.png,WBC,400,300,500,400\n")
-    counts = cut([frames], tmp_path / "boxes.csv", tmp_path / "data", backgrounds=9)
+    counts = cut([frames], tmp_path / "boxes.csv", tmp_path / "data", CropOptions(backgrounds=9))
     assert counts.counts == {"WBC": 1}
     data = read_data(tmp_path / "data")
     assert data.labels == ("WBC",)
@@ -91,13 +93,13 @@ def test_backgrounds_hold_no_cell_and_are_read_with_the_crops(tmp_path: Path) ->
     assert (data.backgrounds == 128).all()
     frame[:40] = 200
     assert cv2.imwrite(str(frames / "f.png"), frame)
-    cut([frames], tmp_path / "boxes.csv", tmp_path / "lined", backgrounds=9)
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "lined", CropOptions(backgrounds=9))
     structure = read_data(tmp_path / "lined").backgrounds.std(axis=(1, 2))
     assert structure[0] > 0  # a few of the places that were drawn reach into the line: they come first
     assert (np.diff(structure) <= 0).all()
     frame[:40] = 128
     assert cv2.imwrite(str(frames / "f.png"), frame)
-    cut([frames], tmp_path / "boxes.csv", tmp_path / "again", backgrounds=9)
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "again", CropOptions(backgrounds=9))
     assert read_data(tmp_path / "again").sha256 == data.sha256
     (tmp_path / "data" / "cells.csv").unlink()
     assert read_data(tmp_path / "data").backgrounds.shape == (9, 200, 200)
@@ -125,7 +127,7 @@ def test_empty_places_overlap_no_cell(corners: list[tuple[int, int]], side: int,
 
 
 def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> None:
-    cut([frames], tmp_path / "boxes.csv", tmp_path / "data", scale=2.0, pixel_um=0.1)
+    cut([frames], tmp_path / "boxes.csv", tmp_path / "data", CropOptions(scale=2.0, pixel_um=0.1))
     assert read_data(tmp_path / "data").pixel_um == pytest.approx(0.2)
 
 
@@ -136,19 +138,23 @@ def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> 
         (
             "frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,9,9,9,20\n",
             {},
-            "no box: xmin=9, ymin=9, xmax=9, ymax=20",
+            "line 2: not a box: x 9 to 9, y 9 to 20",
         ),
-        ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,a,,9,20\n", {}, "no box"),
+        (
+            "frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,a,,9,20\n",
+            {},
+            "line 2: xmin is 'a': it must be a number",
+        ),
         ("frame,label,xmin,ymin,xmax,ymax\nf9.png,WBC,1,1,9,20\n", {}, "no box lies in the given frames"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,1,1,9,20\n", {"RBC": "x"}, "no label RBC to rename"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,../x,1,1,9,20\n", {}, "line 2: label '../x' cannot name a"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,cells.csv,1,1,9,20\n", {}, "cannot name a folder"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,backgrounds,1,1,9,20\n", {}, "cannot name a folder"),
-        ("frame;label;xmin;ymin;xmax;ymax\nf1.png;WBC;1;1;9;20\n", {}, "columns are parted by commas"),
+        ("frame;label;xmin;ymin;xmax;ymax\nf1.png;WBC;1;1;9;20\n", {}, "uses ';' instead of"),
         (
             "frame,label,xmin,ymin,xmax,ymax,pixel_um\nf1.png,WBC,1,1,9,20,0.5\nf1.png,WBC,1,1,9,21,0.1\n",
             {},
-            "pixel_um is both 0.1 and 0.5: say --pixel-um",
+            "pixel_um is both 0.1 and 0.5: pass --pixel-um",
         ),
     ],
 )
@@ -157,7 +163,7 @@ def test_bad_boxes_get_one_line(
 ) -> None:
     (tmp_path / "boxes.csv").write_text(boxes)
     with pytest.raises(ValueError, match=message):
-        cut([frames], tmp_path / "boxes.csv", tmp_path / "data", rename=rename)
+        cut([frames], tmp_path / "boxes.csv", tmp_path / "data", CropOptions(rename=rename))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.csv", "frames"]
 
 
@@ -192,7 +198,9 @@ def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Pat
 @pytest.mark.skipif(not HEMOCYTOMETER.is_dir(), reason="needs ../shared/data/hemocytometer")
 def test_real_frames(tmp_path: Path) -> None:
     frame = HEMOCYTOMETER / "frames" / "frame_0349.jpg"
-    done = cut([frame], HEMOCYTOMETER / "boxes.csv", tmp_path / "data", rename={"S-RBC": "echinocyte"})
+    done = cut(
+        [frame], HEMOCYTOMETER / "boxes.csv", tmp_path / "data", CropOptions(rename={"S-RBC": "echinocyte"})
+    )
     assert done.counts["echinocyte"] == 2
     data = read_data(tmp_path / "data")
     assert set(data.groups) == {"frame_0349.jpg"}

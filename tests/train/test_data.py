@@ -100,7 +100,7 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         ({"a/1.png": b"image"}, ["x", "y"], "unknown label a; known are x, y"),
         ({"cells.csv": b"file,label\n1.png,a\n"}, None, "column path is missing"),
         ({"cells.csv": b"path,label\n"}, None, "no images found"),
-        ({"cells.csv": b"path,label\n1.png,\n"}, None, "line 2 lacks a path or a label"),
+        ({"cells.csv": b"path,label\n1.png,\n"}, None, "line 2: label is empty"),
         ({"cells.csv": b"path,label\ngone.png,a\n"}, None, "cannot read gone.png"),
         ({"cells.csv": b"\xff\xfe\x00"}, None, "cells.csv is not a CSV file in UTF-8: save it as UTF-8"),
         ({"cells.csv": "path,label\n1.png,ä\n".encode("latin-1")}, None, "save it as UTF-8"),
@@ -115,13 +115,21 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         (
             {"cells.csv": b"path,label\n1.png,a\n./1.png,b\n"},
             None,
-            "line 3: ./1.png is listed already in line 2",
+            "line 3: ./1.png is listed in line 2 already",
         ),
-        ({"cells.csv": b"path,label\n1.png, a\n2.png,\n"}, None, "line 2: ' a' has characters .* and 1 more"),
-        ({"cells.csv": b'path,label\n1.png,"a\nb"\n'}, None, "line 3: 'a.nb' has characters"),
-        ({"cells.csv": b"path,label,pixel_um\n1.png,a,-1\n"}, None, "pixel_um '-1' is not a positive number"),
+        (
+            {"cells.csv": b"path,label\n1.png, a\n2.png,\n"},
+            None,
+            "line 2: ' a' has control characters, or spaces at an end and 1 more",
+        ),
+        ({"cells.csv": b'path,label\n1.png,"a\nb"\n'}, None, "line 3: 'a.nb' has control characters"),
+        (
+            {"cells.csv": b"path,label,pixel_um\n1.png,a,-1\n"},
+            None,
+            "line 2: pixel_um is -1: it must be greater than 0",
+        ),
         ({"a/1.png": b"image", "a/.2.png": b"half copied"}, ["b"], "unknown label a"),
-        ({"a\x1b/1.png": b"image"}, None, "class 'a.x1b' has characters"),
+        ({"a\x1b/1.png": b"image"}, None, "class 'a.x1b' has control characters"),
     ],
 )
 def test_bad_data_gets_one_line(

@@ -116,7 +116,7 @@ def test_every_problem_is_listed_and_the_other_rows_are_read(tmp_path: Path) -> 
     path.write_text("\ufeffpath,label\n1.png,a\n,b\n3.png,\n4.png,c\n", encoding="utf-8")
     rows, problems = scan_table(path, LabelledCrop)
     assert {line: row.path for line, row in rows.items()} == {2: "1.png", 5: "4.png"}
-    assert problems == ["line 3: path is empty", "line 4: label is empty"]
+    assert problems == {3: "path is empty", 4: "label is empty"}
 
 
 def test_a_table_cut_short_is_refused_where_it_must_be_whole(tmp_path: Path) -> None:

@@ -1,43 +1,39 @@
-"""Labels that predictions by networks which never saw the crop doubt, and what a person says to them."""
+"""Labels that networks which never saw the crop doubt, and a person's verdicts on them."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from edge.base import write_atomically
 from train.check.findings import Finding, Result
 from train.check.runs import Predictions
+from train.table import Verdict, read_table, write_table
 
 DOUBTS_CSV = "doubts.csv"
-HEADER = ("rank", "path", "label", "suggested", "label_probability", "suggested_probability", "verdict")
 
 WRONG = "wrong"
 """Verdict of a person on a label that is plainly wrong."""
 
+MIN_ACCURACY = 0.7
+"""Networks with a lower accuracy are too weak to doubt a label."""
 
-LOWEST_ACCURACY = 0.7
-"""Networks that are right less often are too weak to doubt a label."""
-
-FEWER_ERRORS = 0.5
-"""So are those that err more often than this share of the errors made by always naming the largest class."""
+ERROR_RATIO = 0.5
+"""So are those with more than this share of the errors of always naming the largest class."""
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """One label that is doubted.
+    """One label in doubt; the probabilities are the networks'.
 
     Attributes
     ----------
-    rank : from 1, the least likely label first
-    path : file of the crop, relative to its set
-    label, suggested : as given, and what the networks take it for
-    label_probability, suggested_probability : theirs
+    rank : int
+        From 1, the least likely label first.
+    label, suggested : str
+        The given label, and the one that the networks find most probable.
     """
 
     rank: int
@@ -50,13 +46,16 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Doubts:
-    """What networks that never saw the crops say to their labels.
+    """The labels that networks doubt.
 
     Attributes
     ----------
-    accuracy : share of the labels that they agree with
-    largest_share : share of the largest class, the accuracy of always naming it
-    found : the labels in doubt, by rank; none from networks that are too weak
+    accuracy : float
+        Share of the labels that the networks agree with.
+    largest_share : float
+        Share of the largest class, which is the accuracy of always naming it.
+    found : tuple of Doubt
+        By rank; empty if the networks are too weak.
     """
 
     accuracy: float
@@ -65,22 +64,21 @@ class Doubts:
 
     @property
     def too_weak(self) -> bool:
-        """Whether the networks err so often that their doubts say more of them than of the labels."""
-        errors, errors_of_largest = 1 - self.accuracy, 1 - self.largest_share
-        return self.accuracy < LOWEST_ACCURACY or errors > FEWER_ERRORS * errors_of_largest
+        """Whether the networks err so often that their doubts tell more about them than about the labels."""
+        return self.accuracy < MIN_ACCURACY or 1 - self.accuracy > ERROR_RATIO * (1 - self.largest_share)
 
 
 def find_doubts(predictions: Predictions) -> Doubts:
-    """Doubt labels by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021).
+    """Find doubtful labels by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021).
 
     Raises
     ------
     ModuleNotFoundError
-        Without cleanlab, which the train extra brings.
+        Without cleanlab, which the train extra installs.
     """
-    from cleanlab.filter import find_label_issues
+    from cleanlab.filter import find_label_issues  # of the train extra, and slow to import
 
-    # cleanlab wants every class to have a crop
+    # cleanlab needs at least one crop of every class
     present, counts = np.unique(predictions.truth, return_counts=True)
     if len(present) < 2:
         return Doubts(1.0, 1.0)
@@ -94,72 +92,61 @@ def find_doubts(predictions: Predictions) -> Doubts:
     ranked = find_label_issues(truth, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     found = []
     for rank, index in enumerate(map(int, ranked), start=1):
-        suggested = int(present[probabilities[index].argmax()])
-        label = int(predictions.truth[index])
+        suggested, label = int(present[probabilities[index].argmax()]), int(predictions.truth[index])
         found.append(
             Doubt(
-                rank=rank,
-                path=predictions.names[index],
-                label=predictions.labels[label],
-                suggested=predictions.labels[suggested],
-                label_probability=float(predictions.probabilities[index, label]),
-                suggested_probability=float(predictions.probabilities[index, suggested]),
+                rank,
+                predictions.names[index],
+                predictions.labels[label],
+                predictions.labels[suggested],
+                round(float(predictions.probabilities[index, label]), 6),
+                round(float(predictions.probabilities[index, suggested]), 6),
             )
         )
     return replace(doubts, found=tuple(found))
 
 
-def check_doubts(doubts: Doubts, cells: int) -> Result:
-    """Answer how many labels are in doubt."""
-    quality = f"the networks' accuracy out of fold is {doubts.accuracy:.3f}"
+def check_doubts(doubts: Doubts, crops: int) -> Result:
+    """Check how many labels are in doubt."""
+    quality = f"the networks' out-of-fold accuracy is {doubts.accuracy:.3f}"
     if doubts.too_weak:
         message = (
             f"always naming the largest class gives {doubts.largest_share:.3f}: train better networks first"
         )
-        return Result("doubted labels", f"too weak to doubt labels: {quality}", (Finding(message),))
+        return Result("doubtful labels", f"too weak to doubt labels: {quality}", (Finding(message),))
     findings = [
         Finding(
-            f"{doubt.label}? the out-of-fold prediction says {doubt.suggested} "
+            f"{doubt.label}? the out-of-fold prediction is {doubt.suggested} "
             f"({doubt.label_probability:.2f} against {doubt.suggested_probability:.2f})",
             doubt.path,
             value=round(doubt.label_probability, 4),
         )
         for doubt in doubts.found
     ]
-    return Result("doubted labels", f"{len(findings):,} of {cells:,}; {quality}", tuple(findings))
+    return Result("doubtful labels", f"{len(findings):,} of {crops:,}; {quality}", tuple(findings))
 
 
 def write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:
     """Write the doubts as a table with a column ``verdict`` for a person to fill in.
 
-    Verdicts in a table that is there already are kept, also on labels no longer doubted.
+    Verdicts in an earlier table are kept, also those on labels no longer in doubt.
 
     Raises
     ------
     ValueError
-        If the table there is none of this kind.
+        If the earlier file is not such a table.
     OSError
         If it cannot be written.
     """
-    earlier = _read_verdicts(path) if path.exists() else {}
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(HEADER)
-    for doubt in doubts:
-        row = earlier.pop(doubt.path, {})
-        given, suggested = f"{doubt.label_probability:.6f}", f"{doubt.suggested_probability:.6f}"
-        # a verdict speaks about one label: on another one it no longer holds
-        verdict = row.get("verdict", "") if row.get("label") in (None, doubt.label) else ""
-        writer.writerow((doubt.rank, doubt.path, doubt.label, doubt.suggested, given, suggested, verdict))
-    for row in earlier.values():
-        if row.get("verdict"):
-            writer.writerow(("", *(row.get(key) or "" for key in HEADER[1:])))
-    write_atomically(path, text.getvalue().encode())
-
-
-def _read_verdicts(path: Path) -> dict[str, dict[str, str]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return {row["path"]: row for row in csv.DictReader(file)}
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a table of doubts ({error}): move it away") from error
+        earlier = {row.path: row for row in read_table(path, Verdict).values()} if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{error}; move it away: it is not a table of doubts") from error
+    rows = []
+    for doubt in doubts:
+        before = earlier.pop(doubt.path, None)
+        # a verdict is about one label: on another one it no longer holds
+        holds = before is not None and before.label in ("", doubt.label)
+        rows.append(Verdict(**asdict(doubt), verdict=before.verdict if before and holds else ""))
+    rows += [replace(row, rank=None) for row in earlier.values() if row.verdict]
+    write_table(path, Verdict, rows)

@@ -1,9 +1,9 @@
-"""Cells that a set holds more than once: copies, also turned or mirrored, and the same cell seen again.
+"""Cells that several crops of a set show: copies, also turned or mirrored, and one cell in several frames.
 
-Copies are found by their pixels. The same cell in a later frame is another matter: it has moved by some
-pixels, it may be in another focus, and two *different* round erythrocytes look more alike than two pictures
-of one leukocyte. So a pair is not judged by its similarity alone but by how far it stands out: its distance
-must be small beside the distance to the next best others (the ratio test of Lowe, IJCV 60, 2004, 7.1).
+Copies are found by their pixels. A cell in a later frame is harder: it has moved by some pixels and may be in
+another focus, and two *different* round erythrocytes look more similar than two pictures of one leukocyte. A
+pair is therefore judged by how far it stands out: its distance must be small beside the distance to the next
+best others (the ratio test of Lowe, IJCV 60, 2004, 7.1).
 
 The thresholds come from real frames of a counting chamber, in which neighbours overlap. Among 1,044 crops,
 correlation alone, from 0.95, took in 179 pairs from frames at most 6 apart and 106 from frames more than 20
@@ -11,11 +11,11 @@ apart, nearly all different round cells; from 0.98, 27 and none. Standing out fi
 12 three proved to be one cell when the frames were laid over one another: the stage had come back. A cell
 that turned, moved a limb or left its focus between two frames is missed.
 
-Round cells without an inside of their own still stand out together now and then. Two defences: a pair must
-be more alike as it lies than turned or mirrored in any way, and chance is counted by pairs that cannot be
-one cell, mirrored ones (target and decoy, Elias and Gygi, Nature Methods 4, 2007). Of 855 crops of the
-chamber 165 pairs stand out and 7 mirrored ones; of 350 independent simulated cells, three times, 5, 2 and 8,
-and 3, 2 and 4.
+Round cells without inner structure still stand out together now and then. Two defences: a pair must be more
+similar as it lies than turned or mirrored in any way, and chance is counted by pairs that cannot be one cell,
+mirrored ones (target and decoy, Elias and Gygi, Nature Methods 4, 2007). Of 855 crops of the chamber 165
+pairs stand out and 7 mirrored ones; of 350 independent simulated cells, three times, 5, 2 and 8, and 3, 2
+and 4.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from numpy.typing import NDArray
 THUMBNAIL_PX = 64
 """Side at which crops are compared."""
 
-ALIKE = 0.995
-"""Correlation from which two crops are one picture, whatever else is alike."""
+SAME_PICTURE = 0.995
+"""Correlation from which two crops are one picture, however similar other pairs are."""
 
-ALIKE_IF_DISTINCT = 0.9
+SAME_CELL = 0.9
 """Correlation from which two crops may be one cell, if the pair stands out."""
 
-DETAIL_ALIKE = 0.7
-"""Correlation that their details must have: the bright lines of a chamber alone make no pair."""
+SAME_DETAIL = 0.7
+"""Correlation that their details must have: the bright lines of a chamber alone do not make a pair."""
 
 DISTANCE_RATIO = 0.5
 """A pair stands out if its distance is at most this share of the distance to the next others."""
 
-SIGHTINGS = 4
-"""Those others begin with the fourth nearest: a cell may lie in as many overlapping frames."""
+OVERLAPPING = 4
+"""Those others begin with the fourth nearest: a cell may lie in up to four overlapping frames."""
 
 CHANCE_SHARE = 0.25
-"""Pairs that stand out are dismissed, all of them, if more than this share of them is chance."""
+"""All pairs that stand out are dismissed if more than this share of them is chance."""
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 Grey = NDArray[np.uint8] | NDArray[np.float32]
@@ -68,9 +68,12 @@ class Pair:
 
     Attributes
     ----------
-    first, second : indices, first < second
-    similarity : correlation of their grey levels after turning and shifting, 1 for equal pixels
-    copy : the pixels are equal, turned or mirrored perhaps
+    first, second : int
+        Indices, first < second.
+    similarity : float
+        Correlation of their grey levels after turning and shifting, 1 for equal pixels.
+    copy : bool
+        Whether the pixels are equal, perhaps turned or mirrored.
     """
 
     first: int
@@ -85,9 +88,12 @@ class Repeats:
 
     Attributes
     ----------
-    pairs : the pairs, copies first
-    by_chance : pairs besides copies and equal pictures to be expected among cells that are all different
-    dismissed : such pairs that were found but left out of `pairs`, since chance explains them
+    pairs : tuple of Pair
+        The most similar first.
+    by_chance : int
+        Pairs, besides copies and equal pictures, expected among cells that are all different.
+    dismissed : int
+        Such pairs that were found but left out of `pairs` because chance explains them.
     """
 
     pairs: tuple[Pair, ...]
@@ -101,18 +107,11 @@ def dihedral(image: NDArray[Pixel]) -> list[NDArray[Pixel]]:
 
 
 def pixel_digest(image: NDArray[np.uint8]) -> bytes:
-    """Digest that all turned and mirrored copies of an image uint8 [h, w] share."""
+    """Return a digest that all turned and mirrored copies of an image uint8 [h, w] share."""
     return min(
         blake2b(variant.tobytes(), digest_size=16, salt=struct.pack("<LL", *variant.shape)).digest()
         for variant in dihedral(image)
     )
-
-
-def thumbnail(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Scale a crop uint8 [s, s] to the side at which crops are compared."""
-    method = cv2.INTER_AREA if len(crop) > THUMBNAIL_PX else cv2.INTER_LINEAR
-    small = cv2.resize(crop, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=method)
-    return small.astype(np.uint8, copy=False)
 
 
 def find_pairs(
@@ -122,12 +121,12 @@ def find_pairs(
 
     Parameters
     ----------
-    digests
-        `pixel_digest` of each crop. Copies are each paired with the first of them only.
-    thumbnails
-        uint8 [n, s, s], `thumbnail` of each crop. Memory grows with n, time with n².
-    on_crop
-        Called n times as the work proceeds.
+    digests : sequence of bytes
+        `pixel_digest` of each crop. Copies are paired with the first of them only.
+    thumbnails : uint8 [n, `THUMBNAIL_PX`, `THUMBNAIL_PX`]
+        Each crop reduced. Memory grows with n, time with n².
+    on_crop : callable
+        Called n times.
     """
     members: defaultdict[bytes, list[int]] = defaultdict(list)
     for index, digest in enumerate(digests):
@@ -136,7 +135,7 @@ def find_pairs(
     for _ in copies:
         on_crop()
 
-    # a flat crop is like every other one, or like none: only its copies count
+    # a flat crop correlates with nothing: only its copies count
     varied = thumbnails.reshape(len(thumbnails), -1).std(axis=1) > 0 if len(thumbnails) else np.zeros(0, bool)
     single = np.array([first for first, *_ in members.values() if varied[first]], np.int64)
     if len(single) < 2:
@@ -149,30 +148,30 @@ def find_pairs(
         return {
             (i, j): similarity
             for (i, j), similarity in similar.items()
-            if ALIKE_IF_DISTINCT <= similarity < ALIKE
+            if SAME_CELL <= similarity < SAME_PICTURE
             and 1 - similarity <= DISTANCE_RATIO * min(others[i], others[j])
-            and _fit_only_so(dihedral(small[i])[variant], small[j], similarity)
+            and _fits_only_upright(dihedral(small[i])[variant], small[j], similarity)
         }
 
     found = {
         pair: similarity
         for similar in (compared.turned, compared.upright)
         for pair, similarity in similar.items()
-        if similarity >= ALIKE
+        if similarity >= SAME_PICTURE
     }
-    seen, by_chance = standing_out(compared.upright, 0), len(standing_out(compared.mirrored, _MIRRORED))
-    dismissed = by_chance > CHANCE_SHARE * len(seen)
+    repeated, by_chance = standing_out(compared.upright, 0), len(standing_out(compared.mirrored, _MIRRORED))
+    dismissed = by_chance > CHANCE_SHARE * len(repeated)
     if not dismissed:
-        found |= {pair: similarity for pair, similarity in seen.items() if pair not in found}
+        found = repeated | found
     pairs = copies + [  # i < j, and `single` follows the first of equal crops: it rises
         Pair(int(single[i]), int(single[j]), similarity, copy=False) for (i, j), similarity in found.items()
     ]
     pairs.sort(key=lambda pair: (-pair.similarity, pair.first, pair.second))
-    return Repeats(tuple(pairs), by_chance, len(seen) if dismissed else 0)
+    return Repeats(tuple(pairs), by_chance, len(repeated) if dismissed else 0)
 
 
 def clusters(pairs: Sequence[Pair]) -> list[list[int]]:
-    """Join pairs into the sets of crops that show one cell each, by index."""
+    """Join pairs into sets of crops that show one cell each, by index."""
     parent: dict[int, int] = {}
 
     def root(index: int) -> int:
@@ -195,7 +194,7 @@ _Similarities = dict[tuple[int, int], float]  # (i, j) with i < j → correlatio
 
 @dataclass(frozen=True)
 class _Compared:
-    """Correlations of thumbnails with the coarsely nearest ones, and with the nearest if one is turned."""
+    """Correlations of thumbnails with their nearest ones on a coarse grid, as they lie and turned."""
 
     upright: _Similarities
     turned: _Similarities
@@ -246,7 +245,7 @@ def _compare(thumbnails: NDArray[np.uint8], on_crop: Callable[[], None]) -> _Com
 
 
 def correlation(one: Grey, other: Grey) -> float:
-    """Correlate two thumbnails [s, s], the inner part of either shifted over the other; at most 1."""
+    """Return the highest correlation of two thumbnails, the inner part of either shifted over the other."""
     inner = slice(_MARGIN_PX, THUMBNAIL_PX - _MARGIN_PX)
     matches = (
         cv2.matchTemplate(whole, part[inner, inner], cv2.TM_CCOEFF_NORMED)
@@ -256,16 +255,16 @@ def correlation(one: Grey, other: Grey) -> float:
 
 
 def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Take away what is larger than a twentieth of the side."""
+    """Remove structure larger than a twentieth of the side."""
     image = thumbnail.astype(np.float32)
     detail: NDArray[np.float32] = image - cv2.GaussianBlur(image, (0, 0), THUMBNAIL_PX / 20)
     return detail
 
 
-def _fit_only_so(one: NDArray[np.uint8], other: NDArray[np.uint8], similarity: float) -> bool:
-    """Say whether the details of two thumbnails agree, and the whole less well however one is turned."""
+def _fits_only_upright(one: NDArray[np.uint8], other: NDArray[np.uint8], similarity: float) -> bool:
+    """Return whether the details of two thumbnails agree, and the whole less well however one is turned."""
     upright, *turned = map(np.ascontiguousarray, dihedral(one))
-    return correlation(_detail(upright), _detail(other)) >= DETAIL_ALIKE and all(
+    return correlation(_detail(upright), _detail(other)) >= SAME_DETAIL and all(
         correlation(variant, other) < similarity for variant in turned
     )
 
@@ -278,7 +277,7 @@ def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring each row to mean 0 and length 1: products of rows are correlations then."""
+    """Return the rows with mean 0 and length 1, so that their products are correlations."""
     centred = vectors - vectors.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     unit: NDArray[np.float32] = centred / np.maximum(length, np.float32(1e-6))
@@ -294,6 +293,6 @@ def _by_crop(similar: _Similarities, crops: int) -> list[list[float]]:
 
 
 def _distance_to_others(similarities: list[float]) -> float:
-    """Distance to the nearest crops that can hardly be the same cell; 1 where there are no such."""
+    """Return the distance to the nearest crop that can hardly be the same cell; 1 if there is none."""
     nearest = sorted(similarities, reverse=True)
-    return 1 - nearest[SIGHTINGS - 1] if len(nearest) >= SIGHTINGS else 1.0
+    return 1 - nearest[OVERLAPPING - 1] if len(nearest) >= OVERLAPPING else 1.0

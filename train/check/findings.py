@@ -1,4 +1,4 @@
-"""What a check answers: one result a question, one finding a row of ``check.csv``."""
+"""What a check answers: one result per question, one finding per row of ``check.csv``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How much a result matters: with an error no network can be trained."""
+    """How much a result matters; with an error no network can be trained."""
 
     NOT_RUN = "not run"
     OK = "ok"
@@ -22,11 +22,12 @@ class Finding:
 
     Attributes
     ----------
-    message : one line
-    path : the file, group or class that it is about
-    other : a second one, for pairs
-    value : the number behind it, as `message` explains it
-    status : how much it matters; ``ok`` for what one only wants to know
+    path, other : str
+        File, group or class that it is about, and a second one for pairs.
+    value : float or None
+        The number behind it.
+    status : Status
+        ``ok`` for what is only information.
     """
 
     message: str
@@ -35,18 +36,15 @@ class Finding:
     value: float | None = None
     status: Status = Status.WARNING
 
+    @property
+    def where(self) -> tuple[str, ...]:
+        """The files, group or class that it is about."""
+        return tuple(name for name in (self.path, self.other) if name)
+
 
 @dataclass(frozen=True)
 class Result:
-    """The answer to one question.
-
-    Attributes
-    ----------
-    question : a few words
-    answer : one line
-    findings : all that is behind it
-    ran : whether there was something to put the question to
-    """
+    """The answer to one question; `ran` is false if the set has nothing to ask it about."""
 
     question: str
     answer: str
@@ -55,17 +53,19 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """The worst of the findings."""
-        if not self.ran:
-            return Status.NOT_RUN
-        return worst([finding.status for finding in self.findings])
+        """The worst status of the findings."""
+        return worst([finding.status for finding in self.findings]) if self.ran else Status.NOT_RUN
+
+    def of_status(self, *statuses: Status) -> list[Finding]:
+        """Return the findings of these statuses, in their order."""
+        return [finding for finding in self.findings if finding.status in statuses]
 
 
 def worst(statuses: Sequence[Status]) -> Status:
-    """Return the one that matters most."""
+    """Return the status that matters most."""
     return max(statuses, key=list(Status).index, default=Status.OK)
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun: ``1 crop``, ``2 crops``."""
+    """Return a number with its noun: ``1 crop``, ``2 crops``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

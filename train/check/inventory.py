@@ -1,53 +1,61 @@
-"""Every image of a set opened once, and what later questions need to know of it."""
+"""Open every image of a set once, keep what later questions need, and check files, classes and images."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.capture import MAX_MEGAPIXELS
-from edge.capture import image_file as imagefile
-from train.check.duplicates import pixel_digest, thumbnail
+from edge.capture import MAX_MEGAPIXELS, image_file
+from train.check.duplicates import THUMBNAIL_PX, pixel_digest
 from train.check.findings import Finding, Result, Status, count
-from train.data import common_pixel_um, list_data, read_grey, sample_bits, square
-
-CROP_PX = 200
-"""Side at which crops are compared and measured, px (the paper's)."""
+from train.data import common_pixel_um, list_data
+from train.images import CROP_PX, read_grey, sample_bits, square
+from train.table import LabelledCrop
 
 SMALLEST_PX = 16
-"""An image of a shorter side can hardly show a cell."""
+"""An image with a shorter side can hardly show a cell."""
 
-ODD_SIZE_RATIO = 4.0
-"""Nor one whose side differs by more than this from the set's median: a scrap, or a whole frame."""
+SIDE_RATIO = 4.0
+"""Nor can one whose side differs by more than this from the set's median: a scrap, or a whole frame."""
 
-SIZE_RATIO = 1.2
-"""Classes whose images differ in side by more than this differ in sharpness too, once rescaled."""
+CLASS_SIDE_RATIO = 1.2
+"""Classes whose images differ in side by more than this also differ in sharpness once rescaled."""
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class Crop:
     """What is kept of one crop; its pixels are not, so that memory stays small for any set.
 
     Attributes
     ----------
-    name, label, group : see `train.data.Row`; a group of its own where none is known
-    file : where it lies
-    width_px, height_px, bits : of the image as it is stored
-    pages : images in the file, of which the first one counts
-    file_digest : SHA-256 of the file's bytes
-    pixel_digest, thumbnail : see `train.check.duplicates`
-    brightness : median grey level, 0 to 255, of the crop
-    focus : standard deviation of the crop's Laplacian (Pech-Pacheco et al., ICPR 2000) by its mean grey, to
-        be free of the lamp's brightness
+    name, label, group : str
+        See `LabelledCrop`; a crop without a group is a group of its own.
+    file : Path
+        Where it lies.
+    width_px, height_px, bits : int
+        Size and bits per sample of the image as stored.
+    pages : int
+        Images in the file, of which only the first is read.
+    file_digest : bytes
+        SHA-256 of the file.
+    pixel_digest : bytes
+        See `train.check.duplicates`.
+    thumbnail : uint8 [`THUMBNAIL_PX`, `THUMBNAIL_PX`]
+        The crop as it is compared with others.
+    brightness : float
+        Median grey level.
+    focus : float
+        Standard deviation of the Laplacian (Pech-Pacheco et al., ICPR 2000) over the mean grey level, which
+        makes it independent of the lamp.
     """
 
     name: str
@@ -64,6 +72,11 @@ class Cell:
     brightness: float
     focus: float
 
+    @property
+    def side_px(self) -> int:
+        """Short side of the image as stored."""
+        return min(self.width_px, self.height_px)
+
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
@@ -71,35 +84,46 @@ class Inventory:
 
     Attributes
     ----------
-    path : folder or table
-    cells : what can be read
-    problems : what is wrong with the list of files
-    unreadable : name and reason of each file that cannot be read
-    grouped : whether the set names groups
-    pixel_um : of the crops at `CROP_PX`; None where the set does not say, or not consistently
+    problems : tuple of str
+        What is wrong with the list of files.
+    unreadable : tuple of (str, str)
+        Name and reason of each file that cannot be read.
+    grouped : bool
+        Whether the set names groups.
+    pixel_um : float or None
+        Pixel of the crops at `CROP_PX`; None if the set does not give it, or not consistently.
     """
 
     path: Path
-    cells: tuple[Cell, ...]
+    crops: tuple[Crop, ...]
     problems: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
     grouped: bool
     pixel_um: float | None
 
     def counts(self) -> dict[str, int]:
-        """Crops a label, labels sorted."""
-        return dict(sorted(Counter(cell.label for cell in self.cells).items()))
+        """Return the number of crops per label, labels sorted."""
+        return dict(sorted(Counter(crop.label for crop in self.crops).items()))
+
+    def named_by_path(self) -> Inventory:
+        """Return the inventory with every crop named by its whole path: two sets may hold an ``a/1.png``."""
+        return replace(
+            self,
+            crops=tuple(replace(crop, name=str(crop.file)) for crop in self.crops),
+            unreadable=tuple((str(self.path / name), reason) for name, reason in self.unreadable),
+            problems=tuple(f"{self.path}: {problem}" for problem in self.problems),
+        )
 
 
-def take_inventory(path: str | Path, on_image: Callable[[int], None] = lambda total: None) -> Inventory:
+def take_inventory(path: Path, on_image: Callable[[int], None] = lambda total: None) -> Inventory:
     """Open every image of a set; what cannot be read is listed, not raised.
 
     Parameters
     ----------
-    path
+    path : Path
         See `train.data.read_data`.
-    on_image
-        Called with the number of images after each.
+    on_image : callable
+        Called after each image with the number of images.
 
     Raises
     ------
@@ -107,43 +131,35 @@ def take_inventory(path: str | Path, on_image: Callable[[int], None] = lambda to
         If `path` is neither a folder nor a table that can be read.
     """
     listing = list_data(path)
-    cells: list[Cell] = []
+    crops: list[Crop] = []
+    read: list[LabelledCrop] = []
     unreadable: list[tuple[str, str]] = []
-    read = []
     for row in listing.rows:
-        file = listing.root / row.name
-        image = read_grey(file)
-        if isinstance(image, str):
-            unreadable.append((row.name, image))
-        else:
-            cells.append(_cell(row.name, row.label, row.group or row.name, file, image))
+        try:
+            crops.append(_open(row, listing.root / row.path))
             read.append(row)
+        except ValueError as error:
+            unreadable.append((row.path, str(error)))
         on_image(len(listing.rows))
-    problems = list(listing.problems)
-    pixel_um = None
+    problems, pixel_um = list(listing.problems), None
     try:
-        sides = [min(cell.width_px, cell.height_px) for cell in cells]
-        pixel_um = common_pixel_um(read, sides, CROP_PX)
+        pixel_um = common_pixel_um(read, [crop.side_px for crop in crops], CROP_PX)
     except ValueError as error:
         problems.append(str(error))
     return Inventory(
-        path=Path(path),
-        cells=tuple(cells),
-        problems=tuple(problems),
-        unreadable=tuple(unreadable),
-        grouped=any(row.group for row in read),
-        pixel_um=pixel_um,
+        path, tuple(crops), tuple(problems), tuple(unreadable), any(row.group for row in read), pixel_um
     )
 
 
-def _cell(name: str, label: str, group: str, file: Path, image: NDArray[np.uint8]) -> Cell:
+def _open(row: LabelledCrop, file: Path) -> Crop:
+    image = read_grey(file)
     stored = file.read_bytes()
     crop = square(image, CROP_PX)
     edges = cv2.Laplacian(crop, cv2.CV_32F)
-    return Cell(
-        name=name,
-        label=label,
-        group=group,
+    return Crop(
+        name=row.path,
+        label=row.label,
+        group=row.group or row.path,
         file=file,
         width_px=image.shape[1],
         height_px=image.shape[0],
@@ -151,29 +167,29 @@ def _cell(name: str, label: str, group: str, file: Path, image: NDArray[np.uint8
         pages=_page_count(stored),
         file_digest=hashlib.sha256(stored).digest(),
         pixel_digest=pixel_digest(image),
-        thumbnail=thumbnail(crop),
+        thumbnail=square(crop, THUMBNAIL_PX),
         brightness=float(np.median(crop)),
         focus=float(edges.std() / max(1.0, float(crop.mean()))),
     )
 
 
 def _page_count(file: bytes) -> int:
-    """Count the images in a file up to the first that is damaged."""
+    """Return the number of images in a file up to the first that is damaged."""
     pages = 0
-    with suppress(imagefile.ImageFileError):
-        for _ in imagefile.pages(io.BytesIO(file), max_megapixels=MAX_MEGAPIXELS):
+    with suppress(image_file.ImageFileError):
+        for _ in image_file.pages(io.BytesIO(file), max_megapixels=MAX_MEGAPIXELS):
             pages += 1
     return pages
 
 
 def check_files(inventory: Inventory) -> Result:
-    """Answer whether every file is there, named once and readable."""
+    """Check that every file exists, is listed once and can be read."""
     findings = [Finding(problem, status=Status.ERROR) for problem in inventory.problems]
     findings += [
         Finding(f"cannot be read: {reason}", name, status=Status.ERROR)
         for name, reason in inventory.unreadable
     ]
-    answer = f"{len(inventory.cells):,} read"
+    answer = f"{len(inventory.crops):,} read"
     if inventory.unreadable:
         answer += f", {len(inventory.unreadable):,} unreadable"
     if inventory.problems:
@@ -182,17 +198,17 @@ def check_files(inventory: Inventory) -> Result:
 
 
 def check_classes(inventory: Inventory, *, trained_on: bool, split: bool) -> Result:
-    """Answer whether there is something to tell apart, and enough of each class to split the set."""
+    """Check that there are two classes or more, each with enough crops to split the set."""
     counts = inventory.counts()
     findings = []
     if trained_on and len(counts) < 2:
         message = "fewer than two classes: there is nothing to tell apart"
         findings.append(Finding(message, ", ".join(counts), status=Status.ERROR))
-    for label, n in counts.items():
-        groups = {cell.group for cell in inventory.cells if cell.label == label}
-        if split and n == 1:
+    for label, n in counts.items() if split else ():
+        groups = {crop.group for crop in inventory.crops if crop.label == label}
+        if n == 1:
             findings.append(Finding("a single image, which cannot be split", label, status=Status.ERROR))
-        elif split and inventory.grouped and len(groups) == 1:
+        elif inventory.grouped and len(groups) == 1:
             message = f"all {n} images are of one group: a split cannot validate this class"
             findings.append(Finding(message, label, other=groups.pop()))
     answer = ", ".join(f"{label} {n:,}" for label, n in counts.items())
@@ -200,46 +216,55 @@ def check_classes(inventory: Inventory, *, trained_on: bool, split: bool) -> Res
 
 
 def check_images(inventory: Inventory) -> Result:
-    """Answer of what sizes and depths the images are, and whether these give a class away."""
-    cells = inventory.cells
-    sizes = Counter((cell.width_px, cell.height_px) for cell in cells).most_common()
-    depths = sorted(Counter(cell.bits for cell in cells).items())
+    """Check sizes and depths of the images, and whether these give a class away."""
+    crops = inventory.crops
+    if not crops:
+        return Result("images", "none")
+    sizes = Counter((crop.width_px, crop.height_px) for crop in crops).most_common()
+    depths = sorted(Counter(crop.bits for crop in crops).items())
     answer = ", ".join(f"{width}×{height} px {n:,}" for (width, height), n in sizes[:3])
     if len(sizes) > 3:
         answer += f" and {count(len(sizes) - 3, 'more size')}"
     answer += "; " + ", ".join(f"{bits} bits {n:,}" for bits, n in depths)
     if inventory.pixel_um is not None:
-        answer += f"; {inventory.pixel_um:.4g} µm a pixel at {CROP_PX} px"
+        answer += f"; {inventory.pixel_um:.4g} µm per pixel at {CROP_PX} px"
     findings = [Finding(f"{width}×{height} px", value=n, status=Status.OK) for (width, height), n in sizes]
     if len(depths) > 1:
-        findings.append(Finding(f"images of {' and '.join(f'{bits}' for bits, _ in depths)} bits are mixed"))
-    usual_px = _median_side_px(cells) if cells else 0.0
-    for cell in cells:
-        side_px = min(cell.width_px, cell.height_px)
-        ratio = max(side_px / usual_px, usual_px / side_px)
-        if side_px < SMALLEST_PX or ratio > ODD_SIZE_RATIO:
-            size = f"{cell.width_px}×{cell.height_px} px"
-            message = f"{size} where a side of {usual_px:.0f} px is usual: no single cell?"
-            findings.append(Finding(message, cell.name, value=side_px))
-        if cell.thumbnail.min() == cell.thumbnail.max():
-            message = f"all one grey ({cell.brightness:.0f}): there is no cell to see"
-            findings.append(Finding(message, cell.name, value=cell.brightness))
-        if cell.pages > 1:
-            message = f"only the first of {cell.pages:,} pages is read: save each as a file of its own"
-            findings.append(Finding(message, cell.name, value=cell.pages))
-    for label in inventory.counts():
-        inside = [cell for cell in cells if cell.label == label]
-        outside = [cell for cell in cells if cell.label != label]
-        if not outside:
-            continue
-        ratio = _median_side_px(inside) / _median_side_px(outside)
-        if max(ratio, 1 / ratio) > SIZE_RATIO:
-            message = f"images are {ratio:.2f} times as large as the others': rescaled, their sharpness tells"
-            findings.append(Finding(message, label, value=round(ratio, 3)))
-        if not {cell.bits for cell in inside} & {cell.bits for cell in outside}:
-            findings.append(Finding(f"the only class of {inside[0].bits} bits: the camera may tell", label))
-    return Result("images", answer if cells else "none", tuple(findings))
+        findings.append(Finding(f"images of {' and '.join(str(bits) for bits, _ in depths)} bits are mixed"))
+    median_px = _median_side_px(crops)
+    findings += [finding for crop in crops for finding in _doubtful(crop, median_px)]
+    findings += [finding for label in inventory.counts() for finding in _given_away(crops, label)]
+    return Result("images", answer, tuple(findings))
 
 
-def _median_side_px(cells: Sequence[Cell]) -> float:
-    return float(np.median([min(cell.width_px, cell.height_px) for cell in cells]))
+def _doubtful(crop: Crop, median_px: float) -> Iterator[Finding]:
+    """Yield why one image may not be a crop of a single cell."""
+    ratio = max(crop.side_px / median_px, median_px / crop.side_px)
+    if crop.side_px < SMALLEST_PX or ratio > SIDE_RATIO:
+        size = f"{crop.width_px}×{crop.height_px} px"
+        message = f"{size} where the median side is {median_px:.0f} px: not a single cell?"
+        yield Finding(message, crop.name, value=crop.side_px)
+    if crop.thumbnail.min() == crop.thumbnail.max():
+        message = f"all one grey level ({crop.brightness:.0f}): it shows no cell"
+        yield Finding(message, crop.name, value=crop.brightness)
+    if crop.pages > 1:
+        message = f"only the first of {crop.pages:,} pages is read: save each as a file of its own"
+        yield Finding(message, crop.name, value=crop.pages)
+
+
+def _given_away(crops: Sequence[Crop], label: str) -> Iterator[Finding]:
+    """Yield what tells a class from the others before a network sees its cells."""
+    inside = [crop for crop in crops if crop.label == label]
+    outside = [crop for crop in crops if crop.label != label]
+    if not outside:
+        return
+    ratio = _median_side_px(inside) / _median_side_px(outside)
+    if max(ratio, 1 / ratio) > CLASS_SIDE_RATIO:
+        message = f"images are {ratio:.2f} times as large as the others': rescaled, they differ in sharpness"
+        yield Finding(message, label, value=round(ratio, 3))
+    if not {crop.bits for crop in inside} & {crop.bits for crop in outside}:
+        yield Finding(f"the only class of {inside[0].bits} bits: the camera may give it away", label)
+
+
+def _median_side_px(crops: Sequence[Crop]) -> float:
+    return float(np.median([crop.side_px for crop in crops]))

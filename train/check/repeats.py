@@ -1,4 +1,4 @@
-"""What repeated cells mean for a set: double weight, two labels, and leaks from training into validation."""
+"""What repeated cells do to a set: double weight, two labels, and leaks from training into validation."""
 
 from __future__ import annotations
 
@@ -7,118 +7,105 @@ from collections.abc import Sequence
 
 from train.check.duplicates import Pair, Repeats, clusters
 from train.check.findings import Finding, Result, Status, count
-from train.check.inventory import Cell
+from train.check.inventory import Crop
 
 TRAINING, VALIDATION = "training", "validation"
 
 
-def check_copies(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Result:
-    """Answer which crops are equal, as files or in their pixels."""
+def check_copies(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:
+    """Check for equal crops, as files or in their pixels."""
     findings = []
     for pair in pairs:
         if pair.copy:
-            one, other = cells[pair.first], cells[pair.second]
+            one, other = crops[pair.first], crops[pair.second]
             same_file = one.file_digest == other.file_digest
-            message = "the same file twice" if same_file else "the same pixels, turned or mirrored perhaps"
+            message = "the same file twice" if same_file else "the same pixels, perhaps turned or mirrored"
             findings.append(Finding(message, other.name, one.name, pair.similarity))
     answer = count(len(findings), "crop is a copy", "crops are copies") + " of another"
     return Result("copies", answer if findings else "none", tuple(findings))
 
 
-def check_sightings(cells: Sequence[Cell], repeats: Repeats, *, grouped: bool, split: bool) -> Result:
-    """Answer which cells are seen more than once.
+def check_repeated_cells(crops: Sequence[Crop], repeats: Repeats, *, grouped: bool, split: bool) -> Result:
+    """Check for cells that several crops show.
 
     Parameters
     ----------
-    cells, repeats
-        The crops and what `train.check.duplicates.find_pairs` found.
-    grouped
-        Whether the set names groups; if so, a random split keeps crops of one group together.
-    split
-        Whether the set may be split at random; with a validation set, `check_split` tells what matters.
+    grouped : bool
+        Whether the set names groups, whose crops a random split keeps together.
+    split : bool
+        Whether the set may be split at random; with a validation set, see `check_split`.
     """
+    pairs = [pair for pair in repeats.pairs if not pair.copy]
     findings = []
-    for pair in repeats.pairs:
-        if not pair.copy:
-            one, other = cells[pair.first], cells[pair.second]
-            parted = split and one.group != other.group
-            message = f"the same cell, as it seems (correlation {pair.similarity:.3f})"
-            if parted:
-                message += ", in two groups" if grouped else ""
-                message += ": a random split may part them"
-            status = Status.WARNING if parted else Status.OK
-            findings.append(Finding(message, one.name, other.name, round(pair.similarity, 4), status))
-    seen = clusters([pair for pair in repeats.pairs if not pair.copy])
-    chance, sure = repeats.by_chance, not repeats.dismissed
-    if findings:
-        found = count(len(findings), "pair") + (
-            f", about {chance:,} of them by chance" if sure and chance else ""
-        )
-        answer = f"{sum(map(len, seen)):,} crops show {count(len(seen), 'cell')} ({found})"
-    else:
-        answer = "none"
-    if not sure:
-        alike = f"{count(repeats.dismissed, 'pair')} of look-alikes not counted"
-        answer += f"; {alike}: about {chance:,} such would be chance"
-    return Result("seen again", answer, tuple(findings))
+    for pair in pairs:
+        one, other = crops[pair.first], crops[pair.second]
+        separable = split and one.group != other.group
+        message = f"apparently the same cell (correlation {pair.similarity:.3f})"
+        if separable:
+            message += ", in two groups" if grouped else ""
+            message += ": a random split may separate them"
+        status = Status.WARNING if separable else Status.OK
+        findings.append(Finding(message, one.name, other.name, round(pair.similarity, 4), status))
+    answer = "none"
+    if pairs:
+        found = clusters(pairs)
+        by_chance = f", about {repeats.by_chance:,} of them by chance" if repeats.by_chance else ""
+        answer = f"{sum(map(len, found)):,} crops show {count(len(found), 'cell')} "
+        answer += f"({count(len(pairs), 'pair')}{'' if repeats.dismissed else by_chance})"
+    if repeats.dismissed:
+        similar = f"{count(repeats.dismissed, 'similar pair')} not counted"
+        answer += f"; {similar}: chance would make about {repeats.by_chance:,}"
+    return Result("repeated cells", answer, tuple(findings))
 
 
-def check_labels(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Result:
-    """Answer which cells carry two labels."""
-    findings = [
-        Finding(
-            f"the same cell is {one.label} here and {other.label} there",
-            one.name,
-            other.name,
-            pair.similarity,
-        )
-        for pair in pairs
-        for one, other in [(cells[pair.first], cells[pair.second])]
-        if one.label != other.label
-    ]
+def check_labels(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:
+    """Check for cells with two labels."""
+    findings = []
+    for pair in pairs:
+        one, other = crops[pair.first], crops[pair.second]
+        if one.label != other.label:
+            message = f"the same cell is {one.label} here and {other.label} there"
+            findings.append(Finding(message, one.name, other.name, pair.similarity))
     return Result("two labels", count(len(findings), "pair") if findings else "none", tuple(findings))
 
 
-def check_split(cells: Sequence[Cell], parts: Sequence[str], pairs: Sequence[Pair]) -> Result:
-    """Answer what training and validation share.
+def check_split(crops: Sequence[Crop], parts: Sequence[str], pairs: Sequence[Pair]) -> Result:
+    """Check what training and validation share.
 
     Parameters
     ----------
-    cells
-        Both parts.
-    parts
-        ``training`` or ``validation`` for each cell.
-    pairs
-        See `train.check.duplicates.find_pairs`.
+    parts : sequence of str
+        ``training`` or ``validation`` per crop.
     """
-    findings = []
     parts_of_group: defaultdict[str, set[str]] = defaultdict(set)
     parts_of_label: defaultdict[str, set[str]] = defaultdict(set)
-    for cell, part in zip(cells, parts, strict=True):
-        parts_of_group[cell.group].add(part)
-        parts_of_label[cell.label].add(part)
-    for group, found in parts_of_group.items():
-        if len(found) > 1:
-            findings.append(Finding("a group in both training and validation", group))
-    for label, found in parts_of_label.items():
-        if len(found) == 1:
-            findings.append(Finding(f"a class in {next(iter(found))} only", label))
-    leaked = {
-        index
-        for cluster in clusters(pairs)
-        if len({parts[index] for index in cluster}) > 1
-        for index in cluster
-        if parts[index] == VALIDATION
-    }
+    for crop, part in zip(crops, parts, strict=True):
+        parts_of_group[crop.group].add(part)
+        parts_of_label[crop.label].add(part)
+    findings = [
+        Finding("a group in both training and validation", group)
+        for group, found in parts_of_group.items()
+        if len(found) > 1
+    ]
+    findings += [
+        Finding(f"a class in {next(iter(found))} only", label)
+        for label, found in parts_of_label.items()
+        if len(found) == 1
+    ]
     for pair in pairs:
         if parts[pair.first] != parts[pair.second]:
             trained, held_out = sorted((pair.first, pair.second), key=lambda index: parts[index])
-            message = f"in training, and again in validation (correlation {pair.similarity:.3f})"
-            findings.append(
-                Finding(message, cells[trained].name, cells[held_out].name, round(pair.similarity, 4))
-            )
+            message = f"in training and again in validation (correlation {pair.similarity:.3f})"
+            names = crops[trained].name, crops[held_out].name
+            findings.append(Finding(message, *names, round(pair.similarity, 4)))
+    leaked = sum(
+        parts[index] == VALIDATION
+        for cluster in clusters(pairs)
+        if len({parts[index] for index in cluster}) > 1
+        for index in cluster
+    )
     validation = sum(part == VALIDATION for part in parts)
     answer = f"{len(parts) - validation:,} to train on, {validation:,} to validate on"
     if leaked:
-        answer += f", of which {count(len(leaked), 'is', 'are')} seen in training too"
+        answer += f"; {count(leaked, 'of these is', 'of these are')} in training too"
     return Result("split", answer, tuple(findings))

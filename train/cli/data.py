@@ -5,44 +5,37 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries
+from train.check.doubts import DOUBTS_CSV, write_doubts
+from train.check.findings import Status, count
+from train.check.survey import Survey, as_object, survey, write_findings
 from train.cli.options import EXISTING, FOLDER, progress
 
-if TYPE_CHECKING:
-    from train.check.survey import Survey
-
 WARNINGS_SHOWN = 5
-"""Warnings a question on the terminal; errors are all shown."""
+"""Warnings per question on the terminal; all errors are shown."""
 
-COLOURS = {"not run": "dim", "ok": "green", "warning": "yellow", "error": "red"}
+COLOURS = {Status.NOT_RUN: "dim", Status.OK: "green", Status.WARNING: "yellow", Status.ERROR: "red"}
 
 
 def print_survey(found: Survey, written: Path | None) -> None:
-    """Print the answers as a table, each above its errors and first warnings; `written` has all."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from train.check.findings import count
-
+    """Print the answers as a table, each above its errors and first warnings; `written` holds all."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("Check", "", "Result"):
         table.add_column(heading)
     rest = 0
     for result in found.results:
-        status = result.status.value
-        table.add_row(result.question, Text(status, COLOURS[status]), Text(_printable(result.answer)))
-        errors, warnings = (
-            [finding for finding in result.findings if finding.status.value == status]
-            for status in ("error", "warning")
-        )
-        for finding in errors + warnings[:WARNINGS_SHOWN]:
-            where = ", ".join(name for name in (finding.path, finding.other) if name)
+        status = Text(result.status.value, COLOURS[result.status])
+        table.add_row(result.question, status, Text(_printable(result.answer)))
+        warnings = result.of_status(Status.WARNING)
+        for finding in result.of_status(Status.ERROR) + warnings[:WARNINGS_SHOWN]:
+            where = ", ".join(finding.where)
             line = f"{where}: {finding.message}" if where else finding.message
             table.add_row("", "", Text(_printable(line), "dim"))
         rest += max(0, len(warnings) - WARNINGS_SHOWN)
@@ -65,9 +58,11 @@ def data() -> None:
 
 @data.command()
 @click.argument("data", type=EXISTING)
-@click.option("--validation", type=EXISTING, help="Labelled crops to validate on: is a cell in both sets?")
-@click.option("--split", type=FOLDER, help="Run folder: is a cell in both parts of its split?")
-@click.option("--model", type=FOLDER, help="Run folder, made with --folds: which labels do its folds doubt?")
+@click.option("--validation", type=EXISTING, help="Second set, to validate on; search both for shared cells.")
+@click.option("--split", type=FOLDER, help="Run folder; search both parts of its split for shared cells.")
+@click.option(
+    "--model", type=FOLDER, help="Run folder made with --folds; list the labels that its folds doubt."
+)
 @click.option("--out", type=FOLDER, help="Folder for check.html, check.csv and, with --model, doubts.csv.")
 @json_option
 def check(
@@ -80,11 +75,9 @@ def check(
 ) -> None:
     """Check DATA, a folder of class folders or a CSV (path,label,group), before training on it.
 
-    Reports unreadable files, sizes and depths, copies (also turned or mirrored), cells seen more than once,
-    what a split shares, and drift of light and focus. Exit code 1 if no network can be trained on DATA.
+    Reports unreadable files, sizes and depths, copies (also turned or mirrored), repeated cells, cells that a
+    split shares, and drift of light and focus. Exit code 1 if no network can be trained on DATA.
     """
-    from train.check.survey import as_object, survey, write_findings
-
     with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
         task = bar.add_task("reading", total=None)
 
@@ -96,14 +89,7 @@ def check(
         try:
             found = survey(data, validation=validation, split=split, model=model, on_step=step)
             if out is not None:
-                from train.check.doubts import DOUBTS_CSV, write_doubts
-                from train.report.check import check_page
-
-                out.mkdir(parents=True, exist_ok=True)
-                write_findings(out / "check.csv", found.results)
-                if found.doubts is not None:
-                    write_doubts(out / DOUBTS_CSV, found.doubts.found)
-                (out / "check.html").write_text(check_page(found), encoding="utf-8")
+                _write(found, out)
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"leuko data check needs {error.name} here: pip install 'leuko-edge[train]'"
@@ -114,3 +100,13 @@ def check(
         print_survey(found, None if out is None else out / "check.csv")
     if not found.trainable:
         raise click.exceptions.Exit(1)
+
+
+def _write(found: Survey, out: Path) -> None:
+    from train.report.check import check_page  # needs matplotlib, of the train extra
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_findings(out / "check.csv", found.results)
+    if found.doubts is not None:
+        write_doubts(out / DOUBTS_CSV, found.doubts.found)
+    (out / "check.html").write_text(check_page(found), encoding="utf-8")
