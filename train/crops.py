@@ -112,7 +112,9 @@ def cut(
     by_frame = _boxes_by_frame(boxes, options)
     crops: list[LabelledCrop] = []
     left_out: Counter[str] = Counter()
-    numbers: Counter[str] = Counter()  # crops per stem, which frames of two formats may share
+    # files per stem, which frames of two formats may share
+    crop_numbers: Counter[str] = Counter()
+    background_numbers: Counter[str] = Counter()
     seen: list[str] = []
     with _appearing(out) as folder:
         for name, image in _named_frames(frames):
@@ -122,12 +124,12 @@ def cut(
             inside = _boxes_inside(by_frame.get(name, []), image.shape, left_out)
             images = crop_cells(image, [box.cell for box in inside], size_px=CROP_PX, scale=options.scale)
             for box, crop in zip(inside, images, strict=True):
-                path = f"{box.label}/{_numbered(name, numbers)}"
+                path = f"{box.label}/{_numbered(name, crop_numbers)}"
                 write_png(folder / path, crop)
                 crops.append(_listed(box, path, group, options))
             if options.backgrounds and name in by_frame:
                 for crop in _background_crops(image, by_frame[name], inside, options, seed=index):
-                    write_png(folder / BACKGROUNDS / _numbered(name, numbers), crop)
+                    write_png(folder / BACKGROUNDS / _numbered(name, background_numbers), crop)
             on_frame()
         if not crops:
             raise ValueError(f"{boxes}: no box lies in the given frames")
@@ -200,7 +202,7 @@ def _listed(box: Box, path: str, group: str, options: CropOptions) -> LabelledCr
         label=box.label,
         group=group,
         pixel_um=None if pixel_um is None else pixel_um * options.scale,
-        others={name: text for name, text in box.cells().items() if name not in own}
+        others={name: text for name, text in box.cells().items() if text and name not in own}
         | {"crop_scale": f"{options.scale:g}"},
     )
 

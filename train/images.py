@@ -80,4 +80,4 @@ def require_empty(out: Path) -> None:
         If it does.
     """
     if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty: pass another --out")
+        raise ValueError(f"{out} is not empty: take another --out")

@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.base.cell import Cell
+from edge.report.files import write_cells_header
+from edge.simulate.scene import Scene
+from edge.simulate.write import simulate
 from train.crops import CropOptions, Cut, cut, empty_places
 from train.data import read_data
 
@@ -205,3 +208,25 @@ def test_real_frames(tmp_path: Path) -> None:
     data = read_data(tmp_path / "data")
     assert set(data.groups) == {"frame_0349.jpg"}
     assert data.crops.std(axis=(1, 2)).min() > 3
+
+
+def test_crops_reads_what_a_count_a_simulation_and_it_itself_write(tmp_path: Path) -> None:
+    scene = Scene(width_px=900, height_px=700, leukocytes=6, erythrocytes=2, debris=0)
+    list(simulate(tmp_path, frames=1, seed=5, scene=scene))
+    truth = cut([tmp_path / "frames"], tmp_path / "truth.csv", tmp_path / "a", CropOptions(scale=2.0))
+    again = cut([tmp_path / "frames"], tmp_path / "a" / "cells.csv", tmp_path / "b", CropOptions(scale=2.0))
+    assert again == truth
+    first, second = read_data(tmp_path / "a"), read_data(tmp_path / "b")
+    assert first.pixel_um == 0.25
+    assert (second.pixel_um, second.sha256) == (first.pixel_um, first.sha256)
+
+    with (tmp_path / "truth.csv").open(newline="") as file:
+        boxes = list(csv.DictReader(file))
+    with (tmp_path / "cells.csv").open("w", newline="", encoding="utf-8") as file:
+        write_cells_header(file)
+        for box in boxes:
+            row = [str(tmp_path / box["frame"]), *(box[name] for name in ("x", "y", "width", "height"))]
+            csv.writer(file).writerow([*row, box["label"], "0.9", box["label"], ""])
+    counted = cut([tmp_path / "frames"], tmp_path / "cells.csv", tmp_path / "c", CropOptions(scale=2.0))
+    assert counted == truth
+    np.testing.assert_array_equal(read_data(tmp_path / "c").crops, first.crops)

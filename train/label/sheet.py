@@ -11,7 +11,7 @@ from string import Template
 
 from edge import __version__
 from edge.base import RESEARCH_USE
-from train.crops import CROP_PX
+from train.images import CROP_PX
 
 _FOLDER = Path(__file__).parent
 

@@ -21,8 +21,8 @@ from edge import __version__
 from edge.base import FailedFrame, write_atomically
 from edge.capture import list_files, read_frames
 from edge.find import crop_cells
-from train.crops import CROP_PX
 from train.data import BACKGROUNDS
+from train.images import CROP_PX
 from train.label.field import Field, LabelledCell, MismatchError, label_field
 from train.label.focus import out_of_focus
 from train.label.nuclei import cell_diameter_um

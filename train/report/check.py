@@ -117,8 +117,8 @@ def _courses(courses: Sequence[Drift]) -> str:
         axis.set_xticks(place[::step].tolist(), [_shortened(name) for name in names[::step]])
     note = (
         "Medians over the crops of a group, after each class was brought to the common level: otherwise a "
-        "group of dark cells would look like a dim lamp. Brightness is the crop's median grey level; focus is "
-        "the standard deviation of its Laplacian divided by its mean."
+        "group of dark cells would look like a dim lamp. Brightness is the crop's median grey level; focus "
+        "is the standard deviation of its Laplacian divided by its mean."
     )
     return svg(figure) + paragraph(note, small=True)
 
@@ -133,12 +133,11 @@ def _doubts(found: Survey) -> str:
     assert found.doubts is not None
     doubts = found.doubts.found
     how = (
-        "Networks that never saw a crop in training predicted it. They agree with "
-        f"{found.doubts.accuracy:.1%} of the labels; the labels below do not fit their predictions (confident "
-        "learning), the least likely first. A doubt is not an error: look at the crop. If a label is plainly "
-        "wrong, write “wrong” into the column “verdict” of doubts.csv beside this page; a later check keeps "
-        "what you wrote. “leuko evaluate … --without doubts.csv” then also gives the accuracy without those "
-        "crops, never instead."
+        f"Networks that never saw a crop in training agree with {found.doubts.accuracy:.1%} of the labels. "
+        "The labels below do not fit their predictions (confident learning), the least likely first. A doubt "
+        "is not an error: look at the crop. If a label is plainly wrong, write “wrong” into the column "
+        "“verdict” of doubts.csv beside this page; a later check keeps what you wrote. “leuko evaluate … "
+        "--without doubts.csv” then also gives the accuracy without those crops, never instead."
     )
     by_name = {crop.name: crop for crop in found.crops}
     pictures = [
