@@ -137,7 +137,7 @@ def write(frames_folder: Path, place: Path) -> None:
             counted=manifest.counted,
             calibration_sha256=None,
             parameters={},
-            plan={},
+            stop_rule={},
             sources=(str(frames_folder),),
             software="power cuts",
             started=datetime.now(UTC),
@@ -147,7 +147,8 @@ def write(frames_folder: Path, place: Path) -> None:
         for indices in (range(FRAMES_A_SESSION // 2), range(FRAMES_A_SESSION // 2, FRAMES_A_SESSION)):
             with session:
                 for result in counted(indices):
-                    session.add(frame_record(result, keep_crops=True, tracker_state=os.urandom(STATE_BYTES)))
+                    result = replace(result, tracker_state=os.urandom(STATE_BYTES))
+                    session.add(frame_record(result, keep_crops=True))
                     print(session.id, result.frame.index, len(result.cells), flush=True)
             session = open_session(session.path)
         session.finish("enough")

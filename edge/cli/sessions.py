@@ -197,7 +197,7 @@ def _facts(stored: StoredSession) -> dict[str, str]:
         "Operator": header.operator or "not said",
         "Started": f"{header.started:%Y-%m-%d %H:%M:%S %Z}",
         "State": f"{stored.state}{ended}",
-        "Plan": _words(header.plan),
+        "Stop rule": _words(header.stop_rule),
         "Sources": ", ".join(header.sources),
         "Bundle": f"{header.bundle}, SHA-256 {header.bundle_sha256}",
         "Profile": f"SHA-256 {header.calibration_sha256}" if header.calibration_sha256 else "none",

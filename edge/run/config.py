@@ -187,7 +187,7 @@ class CountConfig:
                 "folder": str(Path.cwd()),
                 "files": self.count_files(),
             },
-            plan=self.plan.stated(),
+            stop_rule=self.plan.stated(),
             sources=self.sources,
             software=f"leuko-edge {__version__}",
             started=datetime.now(UTC),
@@ -202,6 +202,6 @@ def job_of(header: Header) -> CountConfig:
     return CountConfig(
         sources=header.sources,
         camera=camera and CameraConfig(**camera | {"size": camera["size"] and tuple(camera["size"])}),
-        plan=StopRule(**header.plan),
+        plan=StopRule(**header.stop_rule),
         **said,
     )

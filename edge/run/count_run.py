@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -279,19 +279,7 @@ def _prepared(
 
 
 def _record(result: CountedFrame | FailedFrame, keep_crops: bool) -> FrameRecord:
-    if isinstance(result, FailedFrame):
-        return frame_record(result)
-    frame = result.frame
-    return frame_record(
-        result,
-        settings=frame.settings,
-        quality=asdict(result.quality) if result.quality else None,
-        breaches=result.breaches,
-        dropped_before=frame.dropped_before,
-        track_ids=None if result.track_ids is None else result.track_ids.tolist(),
-        keep_crops=keep_crops,
-        tracker_state=result.tracker_state,
-    )
+    return frame_record(result, keep_crops=keep_crops)
 
 
 @contextmanager

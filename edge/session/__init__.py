@@ -1,11 +1,10 @@
 """The durable record of a count: one SQLite file that survives a power cut."""
 
-from edge.session.errors import SessionError
-from edge.session.files import create_session, open_session, read_session
-from edge.session.listing import list_sessions, unfinished_sessions
-from edge.session.names import clock_note, find_session
+from edge.session.files import SessionError
+from edge.session.names import clock_note, find_session, list_sessions, unfinished_sessions
 from edge.session.record import FrameRecord, Header, SessionTotals, frame_record
-from edge.session.store import Session, StoredSession
+from edge.session.store import StoredSession, read_session
+from edge.session.writer import Session, create_session, open_session
 
 __all__ = [
     "FrameRecord",

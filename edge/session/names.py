@@ -1,14 +1,18 @@
-"""Where sessions are, what they are called, and which one an operator means."""
+"""Where sessions are, what they are called, which one an operator means, and a list of them."""
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from edge.base import home
-from edge.session.errors import SessionError
+from edge.session.files import SessionError
+from edge.session.record import Header
+from edge.session.store import State, read_session
 
 LATEST = "latest"
 SUFFIX = ".db"
@@ -18,13 +22,132 @@ _ID = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
 _SECOND = timedelta(seconds=1)
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A session in a list.
+
+    Attributes
+    ----------
+    header : Header or None
+        None if it cannot be read.
+    frames, cells : numbers of records, and of cells in them
+    reason : why it ended, or why it cannot be read, in words; empty if it has not ended
+    resumable : see `edge.session.StoredSession`
+    """
+
+    id: str
+    path: Path
+    state: State | Literal["unreadable"]
+    header: Header | None
+    frames: int
+    cells: int
+    reason: str
+    resumable: bool
+
+
+def list_sessions(folder: Path | None = None) -> list[Listed]:
+    """List the sessions of a folder, by default `sessions_folder`, newest first.
+
+    Raises
+    ------
+    SessionError
+        If the folder cannot be read. A file that cannot be read is listed, with the reason.
+    """
+    folder = sessions_folder() if folder is None else folder
+    return [_listed(one, path_of(one, folder)) for one in reversed(_ids(folder))]
+
+
+def unfinished_sessions(folder: Path | None = None) -> list[Path]:
+    """Return the sessions with frames that can be resumed, newest first."""
+    return [one.path for one in list_sessions(folder) if one.resumable and one.frames]
+
+
+def _listed(session_id: str, path: Path) -> Listed:
+    try:
+        with read_session(path) as session:
+            finished = session.finished
+            return Listed(
+                session_id,
+                path,
+                session.state,
+                session.header,
+                session.count_frames(),
+                session.count_cells(),
+                finished.reason if finished else "",
+                session.resumable,
+            )
+    except SessionError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return Listed(session_id, path, "unreadable", None, 0, 0, reason, False)
+
+
 def sessions_folder() -> Path:
-    """Where this user's, or this service's, sessions are."""
+    """Return the folder of this user's, or this service's, sessions."""
     return home() / "sessions"
 
 
-def ids(folder: Path) -> list[str]:
-    """Name the sessions in a folder, oldest first; other files there are passed over.
+def path_of(session_id: str, folder: Path) -> Path:
+    """Return the file of a session."""
+    return folder / f"{session_id}{SUFFIX}"
+
+
+def new_id(started: datetime, folder: Path) -> str:
+    """Return the id of a session that starts now; it sorts after those of all sessions in the folder.
+
+    It is the UTC second of the start. Where the clock is behind the newest session's, as on a device without
+    a battery, ids continue from that one's, so that their order is always that of the sessions.
+    """
+    moment = started.astimezone(UTC).replace(microsecond=0)
+    newest = _moment(known[-1]) if (known := _ids(folder)) else None
+    if newest is not None:
+        moment = max(moment, newest + _SECOND)
+    return moment.strftime(_FORMAT)
+
+
+def clock_note(session_id: str, started: datetime) -> str | None:
+    """Return a sentence if a session's id is ahead of the clock that it started by, else None."""
+    moment = _moment(session_id)
+    if moment is None or moment - started <= 2 * _SECOND:
+        return None
+    return (
+        f"the clock was behind that of an earlier session: {session_id} started at"
+        f" {started.astimezone(UTC).strftime(_FORMAT)}; set the clock"
+    )
+
+
+def find_session(name: str, folder: Path | None = None) -> Path:
+    """Return the file of the session that an operator means.
+
+    Parameters
+    ----------
+    name : an id, the beginning of one, ``latest``, or the path of a file (with a ``/`` or ending in ``.db``)
+    folder : where ids are looked up; by default `sessions_folder`
+
+    Raises
+    ------
+    SessionError
+        If there is none, or more than one.
+    """
+    if os.sep in name or name.endswith(SUFFIX):
+        return Path(name)
+    folder = sessions_folder() if folder is None else folder
+    known = _ids(folder)
+    if not known:
+        raise SessionError(f"no session in {folder}")
+    if name == LATEST:
+        return path_of(known[-1], folder)
+    meant = [one for one in known if one.startswith(name.upper())]
+    if not meant:
+        raise SessionError(f"no session {name!r}; `leuko sessions list` names all of them")
+    if len(meant) > 1:
+        raise SessionError(
+            f"{len(meant)} sessions begin with {name!r}, from {meant[0]} to {meant[-1]}: give more of the id"
+        )
+    return path_of(meant[0], folder)
+
+
+def _ids(folder: Path) -> list[str]:
+    """Return the ids of the sessions in a folder, oldest first; other files there are ignored.
 
     Raises
     ------
@@ -40,69 +163,11 @@ def ids(folder: Path) -> list[str]:
     return sorted(name for name in names if _moment(name) is not None)
 
 
-def path_of(session_id: str, folder: Path) -> Path:
-    """File of a session."""
-    return folder / f"{session_id}{SUFFIX}"
-
-
-def new_id(started: datetime, folder: Path) -> str:
-    """Name a session that starts now; the name comes after those of all sessions in the folder.
-
-    It is the UTC second of the start. Where the clock is behind the newest session's, as on a device without
-    a battery, names count on from that one's, so that their order is always that of the sessions.
-    """
-    moment = started.astimezone(UTC).replace(microsecond=0)
-    newest = _moment(known[-1]) if (known := ids(folder)) else None
-    if newest is not None:
-        moment = max(moment, newest + _SECOND)
-    return moment.strftime(_FORMAT)
-
-
-def clock_note(session_id: str, started: datetime) -> str | None:
-    """Say so if a session's id is ahead of the clock that it started by, else None."""
-    moment = _moment(session_id)
-    if moment is None or moment - started <= 2 * _SECOND:
-        return None
-    return (
-        f"the clock was behind that of an earlier session: {session_id} started at"
-        f" {started.astimezone(UTC).strftime(_FORMAT)}; set the clock"
-    )
-
-
-def find_session(name: str, folder: Path | None = None) -> Path:
-    """Find the session that an operator means.
-
-    Parameters
-    ----------
-    name : an id, the beginning of one, ``latest``, or the path of a file (with a ``/`` or ending in ``.db``)
-    folder : where ids are looked for; by default `sessions_folder`
-
-    Raises
-    ------
-    SessionError
-        If there is none, or more than one.
-    """
-    if os.sep in name or name.endswith(SUFFIX):
-        return Path(name)
-    folder = sessions_folder() if folder is None else folder
-    known = ids(folder)
-    if not known:
-        raise SessionError(f"no session in {folder}")
-    if name == LATEST:
-        return path_of(known[-1], folder)
-    meant = [one for one in known if one.startswith(name.upper())]
-    if not meant:
-        raise SessionError(f"no session {name!r}; `leuko sessions list` names those that there are")
-    if len(meant) > 1:
-        raise SessionError(f"{name!r} begins {len(meant)} sessions, from {meant[0]} to {meant[-1]}: say more")
-    return path_of(meant[0], folder)
-
-
 def _moment(session_id: str) -> datetime | None:
-    """When an id says that its session started; None for what is no id."""
+    """Return when an id says that its session started; None if it is not an id."""
     try:  # strptime alone would take one-digit months too
         return (
             datetime.strptime(session_id, _FORMAT).replace(tzinfo=UTC) if _ID.fullmatch(session_id) else None
         )
-    except ValueError:  # digits that are no date
+    except ValueError:  # digits that are not a date
         return None

@@ -1,13 +1,15 @@
-"""What a session is made of: its header, a record a frame with its cells, and how it ended."""
+"""The contents of a session: its header, one record per frame with the frame's cells, and how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame
 from edge.classify import Decision
@@ -19,20 +21,25 @@ PNG_LEVEL = 1
 
 @dataclass(frozen=True)
 class Header:
-    """What a session says of itself before its first frame.
+    """What is known of a count before its first frame.
 
     Attributes
     ----------
-    sample_id, operator : as the operator gave them; may be empty
-    bundle, bundle_sha256 : name and version of the bundle that counts, and the hash of its whole file
+    sample_id, operator : str
+        As the operator gave them; may be empty.
+    bundle, bundle_sha256 : str
+        Name and version of the bundle, and the hash of its whole file.
     labels : of the bundle, in output order
-    counted : the labels that make the differential
-    calibration_sha256 : of the calibration calibration, or None without one
-    parameters : every setting that the count depends on, as JSON can hold it
-    plan : when to stop, as JSON can hold it
+    counted : the labels of the differential
+    calibration_sha256 : str or None
+        None without a calibration.
+    parameters : mapping
+        Every setting that the count depends on, as JSON can hold it.
+    stop_rule : mapping
+        When to stop, as JSON can hold it.
     sources : what the operator named
     software : name and version
-    started : when, with its time zone
+    started : with its time zone
     """
 
     sample_id: str
@@ -43,7 +50,7 @@ class Header:
     counted: tuple[str, ...]
     calibration_sha256: str | None
     parameters: Mapping[str, Any]
-    plan: Mapping[str, Any]
+    stop_rule: Mapping[str, Any]
     sources: tuple[str, ...]
     software: str
     started: datetime
@@ -55,11 +62,11 @@ class CellRecord:
 
     Attributes
     ----------
-    cell : where it is
-    decision : its label, or why it is rejected
     probabilities : of each label, in the bundle's order
-    track_id : the same for all detections of one cell; None where cells are not tracked
-    crop_png : grey, what the network saw; None if it was not kept
+    track_id : int or None
+        The same for all detections of one cell; None where cells are not tracked.
+    crop_png : bytes or None
+        The grey crop that was classified; None if it was not kept.
     """
 
     cell: Cell
@@ -75,18 +82,26 @@ class FrameRecord:
 
     Attributes
     ----------
-    index : position in reading order; grows from record to record
-    name : as in `edge.base.frame.Frame`
-    time_ns : when it was taken; 0 if that is not known
-    sha256 : of the frame, as in `edge.count.counted_frame.CountedFrame`; None if it could not be read
-    failed : why it could not be read; None if it could
-    settings : sensor settings, as JSON can hold them
-    quality : measured quality, likewise; None for what could not be measured
-    breaches : quality limits that were out, in words
-    dropped_before : frames dropped between the one before and this one
-    cells : found in it
-    tracker_state : what following cells needs to go on after this frame. None: as before this frame.
-        A session keeps the last one only, so records read back have None
+    index : int
+        Position in reading order; grows from record to record.
+    name : as in `edge.base.Frame`
+    time_ns : int
+        When it was taken; 0 if that is not known.
+    sha256 : str or None
+        As in `edge.count.CountedFrame`; None if the frame could not be read.
+    failed : str or None
+        Why it could not be read; None if it could.
+    settings : mapping
+        Sensor settings, as JSON can hold them.
+    quality : mapping
+        Quality measures, as JSON can hold them; None for what could not be measured.
+    breaches : the quality limits that it exceeds, in words
+    dropped_before : int
+        Frames dropped between the frame before and this one.
+    cells : tuple of CellRecord
+    tracker_state : bytes or None
+        What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
+        the last one, so records that are read back have None.
     """
 
     index: int
@@ -109,10 +124,11 @@ class Finish:
     Attributes
     ----------
     reason : in words
-    ended : when, with its time zone
-    frames : records there were
-    last_hash : of the last record, or of the header without any, as hexadecimal digits
-    result : the final count, as JSON can hold it; None if none was given
+    ended : with its time zone
+    frames : number of records
+    last_hash : of the last record, or of the header if there is none; 64 hexadecimal digits
+    result : mapping or None
+        The final count, as JSON can hold it; None if none was given.
     """
 
     reason: str
@@ -124,16 +140,16 @@ class Finish:
 
 @dataclass(frozen=True)
 class SessionTotals:
-    """What a session's records add up to.
+    """Sums over a session's records.
 
     Attributes
     ----------
     counts : label → cells, for every label of the bundle
     rejected_by : reason → cells, for every reason
-    frames_read, frames_failed, frames_dropped : frames counted, not readable, and dropped unseen
-    frames_out : frames of which a quality limit was out
-    track_ids : different cells among them; None where cells were not followed. `counts` and
-        `rejected_by` are detections then
+    frames_read, frames_failed, frames_dropped : frames counted, not readable, and dropped by the camera
+    frames_out : frames beyond a quality limit
+    track_ids : int or None
+        Number of different cells; None where cells were not tracked. The other numbers are then detections.
     """
 
     counts: Mapping[str, int]
@@ -151,55 +167,38 @@ class SessionTotals:
 
     @property
     def cells(self) -> int:
-        """All cells found, the rejected ones too."""
+        """All cells found, the rejected ones included."""
         return sum(self.counts.values()) + self.rejected
 
 
-def frame_record(
-    result: CountedFrame | FailedFrame,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    quality: Mapping[str, Any] | None = None,
-    breaches: Sequence[str] = (),
-    dropped_before: int = 0,
-    track_ids: Sequence[int] | None = None,
-    keep_crops: bool = False,
-    tracker_state: bytes | None = None,
-) -> FrameRecord:
-    """Make the record of a frame that was counted, or that could not be read.
-
-    Parameters
-    ----------
-    result : from `edge.run.pipeline.count_frames`
-    settings, quality, breaches, dropped_before, tracker_state : as in `FrameRecord`
-    track_ids : of its cells, where cells are followed
-    keep_crops : store what the network saw
-    """
-    beside: dict[str, Any] = {
-        "settings": settings or {},
-        "quality": quality or {},
-        "breaches": tuple(breaches),
-        "dropped_before": dropped_before,
-        "tracker_state": tracker_state,
-    }
+def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False) -> FrameRecord:
+    """Return the record of a frame that was counted, or that could not be read."""
     if isinstance(result, FailedFrame):
-        return FrameRecord(result.index, result.name, 0, failed=result.reason, **beside)
-    cells = tuple(
-        CellRecord(
-            cell,
-            decision,
-            tuple(map(float, row)),
-            None if track_ids is None else int(track_ids[k]),
-            _png(result.crops[k]) if keep_crops else None,
-        )
-        for k, (cell, decision, row) in enumerate(
-            zip(result.cells, result.decisions, result.probabilities, strict=True)
-        )
+        return FrameRecord(result.index, result.name, 0, failed=result.reason)
+    rows = zip(result.cells, result.decisions, result.probabilities, result.crops, strict=True)
+    frame, track_ids = result.frame, result.track_ids
+    return FrameRecord(
+        frame.index,
+        frame.name,
+        frame.time_ns,
+        result.sha256,
+        settings=frame.settings,
+        quality=asdict(result.quality) if result.quality else {},
+        breaches=result.breaches,
+        dropped_before=frame.dropped_before,
+        cells=tuple(
+            CellRecord(
+                cell,
+                decision,
+                tuple(map(float, row)),
+                None if track_ids is None else int(track_ids[k]),
+                _png(crop) if keep_crops else None,
+            )
+            for k, (cell, decision, row, crop) in enumerate(rows)
+        ),
+        tracker_state=result.tracker_state,
     )
-    frame = result.frame
-    return FrameRecord(frame.index, frame.name, frame.time_ns, result.sha256, cells=cells, **beside)
 
 
-def _png(crop: Any) -> bytes:
-
+def _png(crop: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".png", crop, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()

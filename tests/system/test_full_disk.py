@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.session.errors import SessionError
-from edge.session.files import create_session, open_session, read_session
-from edge.session.listing import list_sessions
+from edge.session.files import SessionError
+from edge.session.names import list_sessions
 from edge.session.record import FrameRecord
-from edge.session.store import Session
+from edge.session.store import read_session
+from edge.session.writer import Session, create_session, open_session
 from tests.edge.session.test_session import ROOT, cell, files, header, record
 from tests.system.disks import ext4, need_mounts, tmpfs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.power_cuts import CHECK, LONGEST_S, WRITER, examine, kill, make_frames
-from edge.session.files import create_session
+from edge.session.writer import create_session
 from tests.edge.session.test_session import header, record
 
 KILLS = 20

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from benchmarks.interrupted_counts import prepare, rounds
-from edge.session.files import create_session, read_session
-from edge.session.listing import list_sessions, unfinished_sessions
+from edge.session.names import list_sessions, unfinished_sessions
+from edge.session.store import read_session
+from edge.session.writer import create_session
 from tests.system.disks import need_mounts, tmpfs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +95,7 @@ def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
     with read_session(listed.path) as session:
         assert session.verify() == []
         assert (session.header.sample_id, session.header.operator) == ("S 1", "Ann")
-        assert session.header.plan == said["plan"]
+        assert session.header.stop_rule == said["plan"]
         assert dict(session.totals().counts) == said["counts"]
         assert session.finished is not None
         assert session.finished.result == said

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge.cli import main
-from edge.session.files import create_session
 from edge.session.names import sessions_folder
+from edge.session.writer import create_session
 from tests.edge.session.test_session import ROOT, STARTED, files, finished, header, record
 
 __all__ = ["finished"]
@@ -138,7 +138,7 @@ def test_export(two: list[str], tmp_path: Path, finished: Path) -> None:
     [
         (("show", "2031"), 1, "no session '2031'"),
         (("show", "absent.db"), 1, "absent.db: no such session"),
-        (("verify", "2026"), 1, "'2026' begins 2 sessions"),
+        (("verify", "2026"), 1, "2 sessions begin with '2026'"),
         (("show", ROOT / "pyproject.toml"), 1, "no SQLite database"),
         (("export", "latest"), 2, "--out"),
         (("export", "--out", ""), 2, "empty name"),

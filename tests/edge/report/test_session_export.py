@@ -20,9 +20,10 @@ from edge.classify.decision import Decision
 from edge.count.counted_frame import CountedFrame
 from edge.report.files import write_cells, write_cells_header
 from edge.report.session_export import EXPORT_FORMATS, UNKNOWN, export_session
-from edge.session.errors import SessionError
-from edge.session.files import create_session, read_session
+from edge.session.files import SessionError
 from edge.session.record import FrameRecord, frame_record
+from edge.session.store import read_session
+from edge.session.writer import create_session
 from tests.edge.session.test_session import LABELS, cell, files, finished, header, record
 
 __all__ = ["finished"]
@@ -52,12 +53,14 @@ def test_cells_csv_begins_as_a_reports_does(tmp_path: Path) -> None:
     probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.3, 0.3]], np.float32)
     frame = Frame(np.zeros((9, 9), np.uint8), 'a, "b"\n', 4, 7)
     decisions = [Decision("granulocyte"), Decision("granulocyte", "low_confidence")]
-    counted = CountedFrame(frame, "cd", found, np.zeros((2, 9, 9), np.uint8), probabilities, decisions)
+    track_ids = np.array([3, 8])
+    crops = np.zeros((2, 9, 9), np.uint8)
+    counted = CountedFrame(frame, "cd", found, crops, probabilities, decisions, track_ids=track_ids)
     with create_session(header(), tmp_path) as session:
-        session.add(frame_record(counted, track_ids=[3, 8]))
+        session.add(frame_record(counted))
     report = io.StringIO()
-    write_cells_header(report)
-    write_cells(report, counted)
+    write_cells_header(report, each_once=False)
+    write_cells(report, replace(counted, track_ids=None))
     expected = list(csv.reader(io.StringIO(report.getvalue())))
     with (exported(session.path, tmp_path / "out", "csv") / "cells.csv").open(newline="") as file:
         written = list(csv.reader(file))

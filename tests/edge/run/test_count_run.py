@@ -34,9 +34,10 @@ from edge.report.files import result_summary
 from edge.run.config import CameraConfig, CountConfig, Instrument, job_of
 from edge.run.count_run import run_count
 from edge.run.resume import resumed
-from edge.session.errors import SessionError
-from edge.session.files import create_session, read_session
-from edge.session.listing import list_sessions
+from edge.session.files import SessionError
+from edge.session.names import list_sessions
+from edge.session.store import read_session
+from edge.session.writer import create_session
 from edge.simulate.motion import Scan, scan_frames
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene, simulate_frame

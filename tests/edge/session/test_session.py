@@ -27,13 +27,12 @@ from edge.count.counted_frame import CountedFrame
 from edge.count.tally import tally_decisions
 from edge.model.bundle import load_bundle
 from edge.run.pipeline import count_frames
-from edge.session.errors import SessionError
-from edge.session.files import CHECKPOINT_PAGES, create_session, open_session, read_session
-from edge.session.listing import list_sessions, unfinished_sessions
-from edge.session.names import clock_note, find_session
+from edge.session.files import SessionError
+from edge.session.names import clock_note, find_session, list_sessions, unfinished_sessions
 from edge.session.record import CellRecord, FrameRecord, Header, frame_record
-from edge.session.store import Session
-from edge.session.tables import SCHEMA, TABLES
+from edge.session.store import read_session
+from edge.session.tables import TABLES
+from edge.session.writer import CHECKPOINT_PAGES, Session, create_session, open_session
 from edge.simulate.scene import Scene, simulate_frame
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,7 +50,7 @@ def header(**changes: Any) -> Header:
         counted=LABELS[:2],
         calibration_sha256=None,
         parameters={"pixel_um": 0.1, "segmentation": {"min_solidity": 0.5}},
-        plan={"cells": 400, "seconds": None},
+        stop_rule={"cells": 400, "seconds": None},
         sources=("/data/a", "b\udcff"),
         software="leuko-edge 0.1",
         started=STARTED,
@@ -291,7 +290,7 @@ def test_a_record_that_cannot_be_is_refused_and_the_next_is_taken(tmp_path: Path
         session.add(record(2))
         assert [frame.index for frame in session.frames()] == [1, 2]
     with pytest.raises(ValueError, match="not JSON compliant"):
-        create_session(header(plan={"cells": float("inf")}), tmp_path)
+        create_session(header(stop_rule={"cells": float("inf")}), tmp_path)
     assert files(tmp_path) == [session.path.name], "nothing was begun"
 
 
@@ -355,7 +354,7 @@ def test_the_log_stays_small(tmp_path: Path) -> None:
 
 def columns() -> Iterator[tuple[str, str, str]]:
     with closing(sqlite3.connect(":memory:")) as database:
-        for table in TABLES:
+        for table in TABLES.statements:
             database.execute(table)
         for (table,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
             for _, name, kind, *_ in database.execute(f"PRAGMA table_info({table})"):
@@ -456,7 +455,10 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, finished: Path) -> 
     (tmp_path / "folder.db").mkdir()
     with closing(sqlite3.connect(tmp_path / "other.db")) as database:
         database.execute("CREATE TABLE frame (a)")
-    for name, pragma in (("newer", f"user_version = {SCHEMA + 1}"), ("foreign", "application_id = 7")):
+    for name, pragma in (
+        ("newer", f"user_version = {TABLES.version + 1}"),
+        ("foreign", "application_id = 7"),
+    ):
         shutil.copy(finished, tmp_path / f"{name}.db")
         with closing(sqlite3.connect(tmp_path / f"{name}.db")) as database:
             database.execute(f"PRAGMA {pragma}")
@@ -529,7 +531,7 @@ def test_an_operator_names_a_session(tmp_path: Path) -> None:
     assert find_session("2026-07-29t", tmp_path) == paths[1]
     assert find_session("./some/where", tmp_path) == Path("some/where")
     assert find_session("copy.db", tmp_path) == Path("copy.db")
-    with pytest.raises(SessionError, match="begins 2 sessions"):
+    with pytest.raises(SessionError, match="2 sessions begin with"):
         find_session("2026-07", tmp_path)
     with pytest.raises(SessionError, match="no session '2025'"):
         find_session("2025", tmp_path)

@@ -1,0 +1,223 @@
+"""A session that is being written: one transaction per frame, on the disk before the next frame is counted.
+
+SQLite with a write-ahead log and ``synchronous=FULL``: what was acknowledged is on the disk. With ``NORMAL``
+the log survives a killed process, but not a power cut.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge.session.files import (
+    SessionError,
+    connect,
+    disk_errors,
+    lock_held,
+    make_folder,
+    must_exist,
+    write_new,
+)
+from edge.session.names import SUFFIX, new_id, path_of, sessions_folder
+from edge.session.record import FrameRecord, Header
+from edge.session.store import StoredSession, read_session
+from edge.session.tables import (
+    INSERT_CELL,
+    INSERT_FRAME,
+    TABLES,
+    canonical,
+    finish_hash,
+    frame_hash,
+    header_text,
+    one,
+    to_rows,
+)
+
+CHECKPOINT_PAGES = 1000
+"""Log pages, of 4 KiB, after which a commit moves them into the database and the log starts again. If the
+disk refuses that, nothing is lost: the log keeps them, and the next commit tries again."""
+
+_TRIES = 20
+"""Ids that `create_session` tries where other processes begin sessions in the same second."""
+
+
+class Session(StoredSession):
+    """A session that is being written, by one process alone.
+
+    A context manager: leaving it without `finish` leaves a session that `open_session` resumes. After an
+    error in writing nothing more is written; what was added before stays readable.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, undo: ExitStack) -> None:
+        super().__init__(path, connection)
+        self._failed = False
+        with self._reading():
+            self._index, self._hash = self._last()
+        self._count = self.count_frames()
+        self._undo = undo.pop_all()
+
+    @property
+    def last_index(self) -> int:
+        """Index of the last record; -1 before the first."""
+        return self._index
+
+    def add(self, record: FrameRecord) -> None:
+        """Store a frame's record with its cells: complete on the disk when this returns, or not at all.
+
+        Raises
+        ------
+        ValueError
+            If its index is not above the last one's, a number is not finite, or a cell has more or fewer
+            probabilities than the bundle has labels. The session can still be written.
+        TypeError
+            If settings, quality or breaches hold what JSON cannot. The session can still be written.
+        SessionError
+            If the disk refuses it. Nothing more is written.
+        """
+        if record.index <= self._index:
+            raise ValueError(f"record {record.index} cannot follow record {self._index}")
+        labels = len(self.header.labels)
+        if any(len(cell.probabilities) != labels for cell in record.cells):
+            raise ValueError(f"record {record.index}: a cell does not have {labels} probabilities")
+        frame, cells = to_rows(record)
+        digest = frame_hash(self._hash, frame, cells)
+        with self._transaction():
+            self._db.execute(INSERT_FRAME, (*frame, digest))
+            self._db.executemany(INSERT_CELL, ((record.index, *cell) for cell in cells))
+            if record.tracker_state is not None:
+                self._db.execute("INSERT OR REPLACE INTO tracker VALUES (0, ?)", (record.tracker_state,))
+        self._index, self._hash, self._count = record.index, digest, self._count + 1
+
+    def finish(self, reason: str, result: Mapping[str, Any] | None = None) -> str:
+        """Seal the session, leave it as a single file, close it, and return the seal.
+
+        Parameters
+        ----------
+        reason : why it ends, in words
+        result : the final count, as JSON can hold it
+
+        Raises
+        ------
+        ValueError
+            If the result holds what JSON cannot.
+        SessionError
+            If the disk refuses it; the session is then as unfinished as before.
+        """
+        content = canonical(
+            {
+                "reason": reason,
+                "ended": datetime.now(UTC).isoformat(),
+                "frames": self._count,
+                "last_hash": self._hash.hex(),
+                "result": result,
+            }
+        )
+        seal = finish_hash(self._hash, content)
+        with self._transaction():
+            self._db.execute("INSERT INTO finish VALUES (0, ?, ?)", (content, seal))
+        # sealed: a reader that is still there, or a full disk, only keeps the log from being taken in
+        with suppress(sqlite3.Error):
+            self._db.execute("PRAGMA journal_mode=DELETE")
+        self.close()
+        return seal.hex()
+
+    def close(self) -> None:
+        """Release the file and the lock; an unfinished session can be resumed."""
+        self._undo.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._failed:
+            raise SessionError(f"{self.path}: nothing more is written after an error")
+        with disk_errors(self.path):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute("COMMIT")
+            # also when interrupted: no half of a frame may stay open
+            except BaseException:
+                self._failed = True
+                with suppress(sqlite3.Error):  # SQLite may have rolled back already
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+def create_session(header: Header, folder: Path | None = None) -> Session:
+    """Begin a session: its file, with the header in it, is on the disk when this returns.
+
+    Parameters
+    ----------
+    folder : made if it does not exist; by default `edge.session.names.sessions_folder`
+
+    Raises
+    ------
+    ValueError
+        If the header holds what JSON cannot.
+    SessionError
+        If it cannot be written.
+    """
+    folder = sessions_folder() if folder is None else folder
+    with disk_errors(folder):
+        make_folder(folder)
+        _tidy(folder)
+        for _ in range(_TRIES):
+            session_id = new_id(header.started, folder)
+            path = path_of(session_id, folder)
+            with ExitStack() as stack:
+                # if another process begins one in the same second, the next id is another
+                if stack.enter_context(lock_held(path)) and not path.exists():
+                    write_new(path, header_text(header, session_id))
+                    return _open(path, stack)
+    raise SessionError(f"{folder}: other processes keep beginning sessions here")
+
+
+def open_session(path: Path) -> Session:
+    """Open an unfinished session, to resume it.
+
+    Raises
+    ------
+    SessionError
+        If it is finished, another process writes it, an earlier release wrote it, it cannot be written, or it
+        is not a session.
+    """
+    with disk_errors(path), ExitStack() as stack:
+        must_exist(path)
+        if not stack.enter_context(lock_held(path)):
+            raise SessionError(f"{path}: another process is writing it")
+        with read_session(path) as stored:
+            if stored.finished is not None:
+                raise SessionError(f"{path}: finished; nothing can be added")
+            if not stored.writable:
+                raise SessionError(
+                    f"{path}: an earlier release of leuko wrote it: it can be shown, verified and exported,"
+                    " but not resumed; count again"
+                )
+        return _open(path, stack)
+
+
+def _open(path: Path, stack: ExitStack) -> Session:
+    """Open a file for writing; the session takes over the stack, which holds the lock."""
+    connection = stack.enter_context(closing(connect(path, "mode=rw")))
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={CHECKPOINT_PAGES}"):
+        connection.execute(f"PRAGMA {pragma}")
+    if one(connection, "PRAGMA journal_mode=WAL") != ("wal",):
+        raise SessionError(f"{path}: no write-ahead log is possible here; sessions need a local disk")
+    connection.execute(f"PRAGMA user_version={TABLES.version}")  # writes: a disk that refuses is noticed now
+    return Session(path, connection, stack)
+
+
+def _tidy(folder: Path) -> None:
+    """Make single files of finished sessions that a power cut, a reader or a full disk left with a log."""
+    for log in folder.glob(f"*{SUFFIX}-wal"):
+        path = log.with_name(log.name.removesuffix("-wal"))
+        # neither reading them nor beginning another one depends on this
+        with suppress(SessionError, sqlite3.Error, OSError):
+            with read_session(path) as stored:
+                sealed = stored.finished is not None
+            if sealed:
+                with closing(connect(path, "mode=rw")) as connection:
+                    connection.execute("PRAGMA journal_mode=DELETE")
