@@ -7,36 +7,32 @@ from numpy.typing import NDArray
 
 
 def linear_assignment(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Pair rows and columns one to one so that the total cost is least; only costs below 0 make pairs.
+    """Return the one-to-one pairs (row, column) of least total cost, by row.
 
-    Shortest augmenting paths (Jonker and Volgenant, Computing 38:325, 1987), in the form without their
-    initialisation. SciPy has it too, but costs 140 MB of disk.
+    Shortest augmenting paths (Jonker and Volgenant, Computing 38:325, 1987) without their initialisation.
+    SciPy has it too, but takes 140 MB of disk.
 
     Parameters
     ----------
-    cost : float64 [m, n], finite; a pair pays if its cost is negative, and one of 0 or more is never made
-
-    Returns
-    -------
-    list of (row, column), by row
+    cost : float64 [m, n]
+        Finite. Only pairs of negative cost are made.
     """
     useful = cost < 0
-    kept_rows, kept_columns = np.flatnonzero(useful.any(axis=1)), np.flatnonzero(useful.any(axis=0))
-    if not kept_rows.size:
+    rows, columns = np.flatnonzero(useful.any(axis=1)), np.flatnonzero(useful.any(axis=0))
+    if not rows.size:
         return []
-    # a column of cost 0 for each row: it may stay alone
-    own = np.minimum(cost[np.ix_(kept_rows, kept_columns)], 0)
-    padded = np.hstack([own, np.zeros((len(kept_rows), len(kept_rows)))])
-    owner = _augmented(padded)
+    # a further column of cost 0 for each row: it may stay alone
+    own = np.minimum(cost[np.ix_(rows, columns)], 0)
+    owner = _assign_all_rows(np.hstack([own, np.zeros((len(rows), len(rows)))]))
     return sorted(
-        (int(kept_rows[row]), int(kept_columns[column]))
-        for column, row in enumerate(owner[: len(kept_columns)])
+        (int(rows[row]), int(columns[column]))
+        for column, row in enumerate(owner[: len(columns)])
         if row >= 0 and own[row, column] < 0
     )
 
 
-def _augmented(cost: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Row of each column, or -1, in the least assignment of all rows; float64 [m, n], m ≤ n."""
+def _assign_all_rows(cost: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the row of each column, or -1, in the least assignment of all rows; float64 [m, n], m ≤ n."""
     rows, columns = cost.shape
     row_price, column_price = np.zeros(rows), np.zeros(columns)
     owner = np.full(columns, -1, np.intp)

@@ -1,8 +1,4 @@
-"""Where a frame lies relative to what was seen before: hypotheses, and the odds of each.
-
-Phase correlation of the foreground and the likeness of single cells propose origins. What decides is whether
-the cells that a proposed origin says are the same ones are there, look the same, and leave none out.
-"""
+"""How well two frames or cells agree: shifts that phase correlation proposes, pairs, and log odds."""
 
 from __future__ import annotations
 
@@ -18,42 +14,41 @@ PEAKS = 16
 """Highest peaks of a phase correlation that are tried."""
 
 PEAK_UM = 1.4
-"""Standard deviation of the Gaussian that a peak is smoothed by: how far boxes and light may disagree."""
+"""Standard deviation of the Gaussian that smooths a peak: how far boxes and light may disagree."""
 
 MIN_OVERLAP = 0.1
-"""Least part of a frame that two frames must share to be registered."""
+"""Least share of a frame that two frames must have in common to be registered."""
 
 MIN_IOU = 0.3
-"""Least intersection over union of two detections of a cell; neighbours that touch have some 0.1."""
+"""Least intersection over union of two detections of a cell; touching neighbours have about 0.1."""
 
 MIN_SIDE_UM = 2.0
-"""What the edge leaves of a cell is no cell if it is narrower than this."""
+"""Least width and height that the edge of a frame must leave of a cell."""
 
-LIKENESS_SLOPE, LIKENESS_ZERO, LIKENESS_LEAST, LIKENESS_MOST = 20.0, 0.75, -4.0, 2.5
-"""Logarithm of the odds that two patches show one cell, a straight line in their correlation with limits:
-simulated cells correlate by 0.84 and more with themselves in 95 % of the cases, with others in 4 %."""
+SIMILARITY_SLOPE, SIMILARITY_ZERO, SIMILARITY_LEAST, SIMILARITY_MOST = 20.0, 0.75, -4.0, 2.5
+"""Log odds that two patches show one cell: a straight line in their correlation, with limits. Simulated cells
+correlate by at least 0.84 with themselves in 95 % of the cases, with others in 4 %."""
 
-LIKENESS_REACH_UM = 1.2
-"""How far the middles of two detections' boxes may lie apart."""
+SIMILARITY_REACH_UM = 1.2
+"""Farthest that the centres of two boxes of one cell may lie apart."""
 
 BACKGROUND_LIMIT = 60
-"""Steps of the picture at which a background is cut."""
+"""Picture steps at which a background is clipped, so that grid lines do not outweigh everything else."""
 
 BACKGROUND_SLOPE, BACKGROUND_ZERO = 15.0, 0.3
-"""Logarithm of the odds that two backgrounds show one place, a straight line in their correlation, 0 at
-least: on real frames it is above 0.6 for 9 of 10 true poses, and for 1 in 100 of the wrong ones that a single
-cell proposes (by chance, or grid lines). A background of noise alone says nothing."""
+"""Log odds that two backgrounds show one place: a straight line in their correlation, at least 0. On real
+frames the correlation exceeds 0.6 for 9 of 10 true poses, and for 1 in 100 of the wrong ones that a single
+cell proposes (by chance, or because of grid lines). A background of noise alone says nothing."""
 
 BACKGROUND_ENOUGH = 0.2
-"""Part of a frame of which two backgrounds must share as much for these odds; less says less."""
+"""Share of a frame that two backgrounds must have in common for the full log odds."""
 
 
 def proposed_shifts(before: Picture, now: Picture, pixel_um: float) -> Real:
-    """Shifts at which two foregrounds may agree: now's origin less before's, float64 [k, 2] in µm.
+    """Return shifts at which two foregrounds may agree: now's origin less before's, float64 [k, 2] in µm.
 
     C. D. Kuglin and D. C. Hines, "The phase correlation image alignment method", Proc. IEEE Int. Conf.
-    Cybernetics and Society (1975) 163–165. Of the surface's highest peaks each stands for up to four shifts,
-    for it is periodic.
+    Cybernetics and Society (1975) 163–165. The surface is periodic: a peak stands for up to four shifts.
     """
     if before.shape != now.shape or not (before.any() and now.any()):
         return np.zeros((0, 2))
@@ -80,7 +75,7 @@ def proposed_shifts(before: Picture, now: Picture, pixel_um: float) -> Real:
 
 
 def _halved(picture: Picture) -> NDArray[np.float32]:
-    """Mean of 2 × 2 pixels: enough for a shift that the cells themselves will refine."""
+    """Return the exact mean of 2 × 2 pixels: enough for a shift that the cells themselves will refine."""
     even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2].astype(np.float32)
     rows = even[::2] + even[1::2]
     return np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4, np.float32)
@@ -94,7 +89,7 @@ def _spectrum(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np
 
 
 def foreground(picture: Picture, boxes: Boxes, pixel_um: float) -> Picture:
-    """The picture inside the cells' boxes (in µm), 0 elsewhere: what belongs to lamp and sensor is gone."""
+    """Return the picture inside the boxes (in µm) and 0 elsewhere, without traces of lamp and sensor."""
     mask = np.zeros(picture.shape, np.uint8)
     for left, top, right, bottom in np.rint(boxes / pixel_um).astype(int):
         mask[top:bottom, left:right] = 1
@@ -102,16 +97,20 @@ def foreground(picture: Picture, boxes: Boxes, pixel_um: float) -> Picture:
 
 
 def pairs_of(known: Boxes, windows: Boxes, boxes: Boxes, window: Real) -> list[tuple[int, int]]:
-    """Pair earlier detections with a frame's cells one to one, the greatest overlap first.
+    """Pair earlier detections with the cells of a frame one to one, the greatest overlap first.
 
-    What counts is the intersection over union of what both frames can see of two boxes.
+    The overlap is the intersection over union of the parts of two boxes that both frames show.
 
     Parameters
     ----------
-    known : [m, 4], boxes of earlier detections
-    windows : [m, 4], the frame that each is from
-    boxes : [n, 4], boxes of this frame's cells
-    window : [4], this frame
+    known : float64 [m, 4]
+        Boxes of earlier detections.
+    windows : float64 [m, 4]
+        The frame of each of them.
+    boxes : float64 [n, 4]
+        Boxes of the cells of this frame.
+    window : float64 [4]
+        This frame.
     """
     near = (known[:, None, :2] < boxes[:, 2:]).all(axis=2) & (known[:, None, 2:] > boxes[:, :2]).all(axis=2)
     rows, columns = np.nonzero(near)
@@ -132,35 +131,34 @@ def pairs_of(known: Boxes, windows: Boxes, boxes: Boxes, window: Real) -> list[t
     return sorted(pairs.items())
 
 
-def likeness_odds(before: Image, now: Image, patch_um: float) -> float:
-    """Logarithm of the odds that two patches, uint8 [PATCH_PX, PATCH_PX], show one cell and not two."""
-    reach = max(1, round(LIKENESS_REACH_UM / patch_um))
+def patch_log_odds(before: Image, now: Image, patch_um: float) -> float:
+    """Return the log odds that two patches, uint8 [PATCH_PX, PATCH_PX], show one cell and not two."""
+    reach = max(1, round(SIMILARITY_REACH_UM / patch_um))
     inner = now[reach : PATCH_PX - reach, reach : PATCH_PX - reach]
-    likeness = float(cv2.matchTemplate(before, inner, cv2.TM_CCOEFF_NORMED).max())
-    return min(max(LIKENESS_SLOPE * (likeness - LIKENESS_ZERO), LIKENESS_LEAST), LIKENESS_MOST)
+    similarity = float(cv2.matchTemplate(before, inner, cv2.TM_CCOEFF_NORMED).max())
+    return min(max(SIMILARITY_SLOPE * (similarity - SIMILARITY_ZERO), SIMILARITY_LEAST), SIMILARITY_MOST)
 
 
-def background_odds(before: Picture, now: Picture, shift_px: Real) -> float:
-    """Logarithm of the odds that two backgrounds show one place; `shift_px` is now's origin less before's."""
+def background_log_odds(before: Picture, now: Picture, shift_px: Real) -> float:
+    """Return the log odds that two backgrounds show one place; `shift_px` is now's origin less before's."""
     if before.shape != now.shape:
         return 0.0
     x, y = np.rint(shift_px).astype(int)
     height, width = now.shape
-    earlier = _limited(before[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)])
-    later = _limited(now[max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)])
+    earlier = _clipped(before[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)])
+    later = _clipped(now[max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)])
     norm = float(np.sqrt((earlier**2).sum() * (later**2).sum()))
-    alike = float((earlier * later).sum()) / norm if norm else 0.0
+    correlation = float((earlier * later).sum()) / norm if norm else 0.0
     weight = min(earlier.size / now.size / BACKGROUND_ENOUGH, 1.0)
-    return weight * max(BACKGROUND_SLOPE * (alike - BACKGROUND_ZERO), 0.0)
+    return weight * max(BACKGROUND_SLOPE * (correlation - BACKGROUND_ZERO), 0.0)
 
 
-def _limited(picture: Picture) -> NDArray[np.float32]:
-    """Lest the lines of a counting chamber be all that counts."""
+def _clipped(picture: Picture) -> NDArray[np.float32]:
     return np.clip(picture, -BACKGROUND_LIMIT, BACKGROUND_LIMIT).astype(np.float32)
 
 
 def _intersection(a: Real, b: Real) -> Real:
-    """Common part of boxes [..., 4]; its sides are negative where there is none."""
+    """Return the common part of boxes [..., 4]; its sides are negative where there is none."""
     return np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1)
 
 

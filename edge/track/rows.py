@@ -1,4 +1,4 @@
-"""Tables of cells: arrays with a row a cell."""
+"""Tables of cells: arrays with one row per cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Base of the tables: every field is an array, and all have the same number of rows."""
+    """Base of the tables: every field is an array with the same number of rows."""
 
     track_id: NDArray[np.int64]
 
@@ -19,10 +19,10 @@ class Rows:
         return len(self.track_id)
 
     def take(self, rows: NDArray[Any]) -> Self:
-        """These rows, in this order, or those of a mask."""
+        """Return these rows in this order, or the rows of a mask."""
         return type(self)(**{name: values[rows] for name, values in vars(self).items()})
 
     def followed_by(self, others: Self) -> Self:
-        """These rows and then the others."""
+        """Return these rows and then the others."""
         pairs = {name: (values, vars(others)[name]) for name, values in vars(self).items()}
         return type(self)(**{name: np.concatenate(pair) for name, pair in pairs.items()})

@@ -1,8 +1,10 @@
-"""Each cell once: track_ids in overlapping fields and in a flow, one label a cell, what is remembered."""
+"""One track id per cell in overlapping fields and in a flow, one label per cell, the tracker's state."""
 
 from __future__ import annotations
 
+import io
 import itertools
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,9 +67,7 @@ def run(fields: Sequence[Field], *, mode: str = "scan", pixel_um: float = PIXEL_
     return [tracker.update(image, cells, (k + 1) * 10**9).tolist() for k, (image, cells) in enumerate(fields)]
 
 
-def numbers_by_identity(
-    corners: Sequence[tuple[int, int]], track_ids: list[list[int]]
-) -> dict[int, set[int]]:
+def numbers_by_track(corners: Sequence[tuple[int, int]], track_ids: list[list[int]]) -> dict[int, set[int]]:
     """Which of the slide's cells each track_id was given to."""
     given: dict[int, set[int]] = {}
     for (x, y), row in zip(corners, track_ids, strict=True):
@@ -78,7 +78,7 @@ def numbers_by_identity(
 
 def assert_once(corners: Sequence[tuple[int, int]], track_ids: list[list[int]]) -> None:
     """Every cell that was seen has one track_id, and every track_id one cell."""
-    given = numbers_by_identity(corners, track_ids)
+    given = numbers_by_track(corners, track_ids)
     numbers = [number for owners in given.values() for number in owners]
     assert all(len(owners) == 1 for owners in given.values())
     assert len(set(numbers)) == len(numbers)
@@ -124,10 +124,10 @@ def test_a_serpentine_counts_each_cell_once() -> None:
 
 @settings(max_examples=8)
 @given(st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 600)), min_size=2, max_size=5))
-def test_no_identity_is_shared_by_two_cells(corners: list[tuple[int, int]]) -> None:
+def test_no_two_cells_share_a_track_id(corners: list[tuple[int, int]]) -> None:
     track_ids = run([window(x, y) for x, y in corners])
     assert all(len(set(row)) == len(row) for row in track_ids)
-    assert all(len(owners) == 1 for owners in numbers_by_identity(corners, track_ids).values())
+    assert all(len(owners) == 1 for owners in numbers_by_track(corners, track_ids).values())
 
 
 def test_a_static_pattern_does_not_hold_the_frames_together() -> None:
@@ -182,11 +182,11 @@ def test_a_cell_that_an_edge_cuts_is_the_one_seen_whole_later() -> None:
     corners = [(cell.x + 3 * cell.width // 4 - 1200, 0), (cell.x - 700, 0)]
     cut, whole = (dict(visible(x, y))[number] for x, y in corners)
     assert (cut.border, whole.border) == (True, False)
-    given = numbers_by_identity(corners, run([window(x, y) for x, y in corners]))
+    given = numbers_by_track(corners, run([window(x, y) for x, y in corners]))
     assert [owners for owners in given.values() if number in owners] == [{number}]
 
 
-def test_a_frame_lost_on_the_way_is_bridged_by_the_looks_of_the_cells() -> None:
+def test_a_lost_frame_is_bridged_by_the_appearance_of_the_cells() -> None:
     blank: Field = (np.full((900, 1200), 160, np.uint8), [])
     fields = [window(0, 0), window(500, 0)]
     lost = run([fields[0], blank, fields[1]])
@@ -250,7 +250,7 @@ BLANK = np.zeros((900, 1200), np.uint8)
 def follow(
     frames: Sequence[Sequence[tuple[int, Cell]]], times: Sequence[float] | None = None
 ) -> tuple[dict[int, list[int]], int]:
-    """Identities that each of the true cells got, and how many there are in all."""
+    """The track ids of each true cell, and the number of tracks."""
     tracker = Tracker("flow", pixel_um=PIXEL_UM)
     got: dict[int, list[int]] = {}
     for index, frame in enumerate(frames):
@@ -313,7 +313,7 @@ def test_a_cell_unseen_for_long_is_another_one() -> None:
     assert follow(seen + [[]] * (flow.MISSES + 1) + seen)[1] == 2
 
 
-def test_cells_that_touch_and_part_again_keep_their_identities() -> None:
+def test_cells_that_touch_and_part_again_keep_their_track_ids() -> None:
     frames: list[list[tuple[int, Cell]]] = []
     for index in range(16):
         slow, fast = 200 + 40 * index, 40 + 60 * index
@@ -361,7 +361,7 @@ def test_shifting_a_flow_changes_nothing(seed: int, x: int, y: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["scan", "flow"])
-def test_a_restored_tracker_goes_on_exactly(mode: str) -> None:
+def test_a_restored_tracker_continues_exactly(mode: str) -> None:
     if mode == "scan":
         fields = [window(x, y) for x, y in CORNERS]
     else:
@@ -378,6 +378,21 @@ def test_a_restored_tracker_goes_on_exactly(mode: str) -> None:
         assert resumed.state() == whole.state()
 
 
+@pytest.mark.parametrize("mode", ["scan", "flow"])
+def test_a_state_of_the_last_release_is_restored(mode: str) -> None:
+    tracker = Tracker(mode, pixel_um=PIXEL_UM)  # type: ignore[arg-type]
+    tracker.update(*window(0, 0), 1)
+    with np.load(io.BytesIO(zlib.decompress(tracker.state()))) as file:
+        arrays = dict(file)
+    old = {"track_ids": "identities", "cells.track_id": "cells.identity"}
+    renamed = {old.get(name, name): values for name, values in arrays.items()} | {"version": np.array(1)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **renamed)
+    resumed = Tracker(mode, pixel_um=PIXEL_UM)  # type: ignore[arg-type]
+    resumed.restore(zlib.compress(buffer.getvalue()))
+    assert resumed.state() == tracker.state()
+
+
 def test_a_state_of_something_else_is_refused() -> None:
     tracker = Tracker("scan", pixel_um=PIXEL_UM)
     tracker.update(*window(0, 0), 1)
@@ -385,9 +400,9 @@ def test_a_state_of_something_else_is_refused() -> None:
     damaged = bytearray(state)
     damaged[len(damaged) // 2] ^= 16
     for wrong in (b"", state[:-20], bytes(damaged), Tracker("flow", pixel_um=PIXEL_UM).state()):
-        with pytest.raises(ValueError, match="no state of such a tracker"):
+        with pytest.raises(ValueError, match="not the state of such a tracker"):
             tracker.restore(wrong)
-    with pytest.raises(ValueError, match="µm a pixel"):
+    with pytest.raises(ValueError, match="µm per pixel"):
         Tracker("scan", pixel_um=0.2).restore(state)
     assert tracker.state() == state
 
@@ -398,19 +413,19 @@ def test_trackers_of_nothing_are_refused(wrong: dict[str, object]) -> None:
         Tracker(**wrong)  # type: ignore[arg-type]
 
 
-# --- one label a cell
+# --- one label per cell
 
 
 def probabilities(*rows: tuple[float, float]) -> NDArray[np.float32]:
     return np.array(rows, np.float32).reshape(-1, 2)
 
 
-def test_the_mean_over_whole_sightings_is_a_cells_label() -> None:
+def test_the_mean_over_whole_detections_decides_a_cells_label() -> None:
     cells = TrackedCells(("a", "b"), reject_below=0.6)
     cells.add(np.array([0, 1]), probabilities((0.9, 0.1), (0.45, 0.55)), [False, True], [True, True])
     low: Reason = "low_confidence"
     assert cells.decisions == {0: Decision("a"), 1: Decision("b", low)}
-    # a cut detection does not outweigh a whole one; one that was only seen cut gains from the second look
+    # a cut detection does not outweigh a whole one; one that was only seen cut gains from the second
     cells.add(np.array([1, 0]), probabilities((0.05, 0.95), (0.0, 1.0)), [True, True], [True, True])
     assert cells.decisions == {0: Decision("a"), 1: Decision("b")}
     cells.add(np.array([0]), probabilities((0.5, 0.5)), [False], [True])
@@ -420,7 +435,7 @@ def test_the_mean_over_whole_sightings_is_a_cells_label() -> None:
     assert +cells.counts == {Decision("b"): 1, Decision("a", low): 1}
 
 
-def test_a_stranger_in_half_of_its_sightings_is_rejected() -> None:
+def test_a_cell_out_of_distribution_in_half_of_its_detections_is_rejected() -> None:
     cells = TrackedCells(("a", "b"), reject_below=0.5)
     cells.add(np.array([0]), probabilities((1.0, 0.0)), [False], [False])
     assert +cells.counts == {Decision("a", "out_of_distribution"): 1}
