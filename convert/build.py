@@ -42,7 +42,7 @@ from edge.model import (
 from edge.simulate import simulate_frame
 from train.fit import normalised
 from train.metrics import confusion_matrix
-from train.run import load_run, read_config, read_crops, views_of
+from train.run import load_run, read_config, read_crops, stored_test_time_views
 
 GOLDEN_CROPS = 12
 DOUBTED = 0.15
@@ -137,7 +137,7 @@ def build(
     refuse_others(flatbuffer)
     model = Model(flatbuffer)
     side = crops.representative.shape[1]
-    views = views_of(run) if description.views is None else description.views
+    views = stored_test_time_views(run) if description.views is None else description.views
     input_scale, input_zero = model.input_quantisation
     output_scale, output_zero = model.output_quantisation
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from convert.quantise import in_float
 from edge.classify import BATCH, Model, average_logits, softmax
 from edge.model import Parity
+from train.metrics import resampled_sums
 
 MAX_LOSS_POINTS = 0.5
 """Accuracy that int8 may lose, percentage points."""
@@ -174,10 +175,9 @@ def _parity(
 def paired_interval(
     gains: NDArray[np.int64], groups: Sequence[str] | None = None, level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of a mean gain, in points, by the paired percentile bootstrap.
+    """Return the interval of a mean gain, in points, by the paired percentile bootstrap.
 
-    Cells (or whole groups of them) are drawn with replacement, each with its pair of answers (Efron and
-    Tibshirani 1993, chapter 13).
+    Each cell keeps its pair of answers (Efron and Tibshirani 1993, chapter 13).
 
     Parameters
     ----------
@@ -185,13 +185,7 @@ def paired_interval(
     groups : of each cell; by default each cell is drawn by itself
     level : share of the resamples inside the interval
     """
-    _, group = np.unique(np.arange(len(gains)) if groups is None else np.asarray(groups), return_inverse=True)
-    sums = np.stack([np.bincount(group, gains), np.bincount(group)], axis=1)
-    # equal groups are interchangeable: draw how often each kind comes
-    kinds, number = np.unique(sums, axis=0, return_counts=True)
-    drawn = int(number.sum())
-    draws = np.random.default_rng(SEED).multinomial(drawn, number / drawn, size=RESAMPLES)
-    totals = draws @ kinds
+    totals = resampled_sums(np.stack([gains, np.ones_like(gains)], axis=1), groups, RESAMPLES, SEED)
     low, high = np.quantile(100 * totals[:, 0] / totals[:, 1], ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 

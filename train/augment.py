@@ -1,4 +1,4 @@
-"""Augmentation of crops: the paper's fixed expansion, and random transforms drawn anew every epoch."""
+"""Augmentation of crops: the paper's fixed expansion, and random variants drawn in every epoch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ FINE_ROTATIONS_DEG: dict[int, tuple[int, ...]] = {
     24: tuple(sign * angle for angle in range(3, 20, 2) for sign in (1, -1)),
     50: tuple(sign * angle for angle in range(4, 26) for sign in (1, -1)),
 }
-"""The paper's schedules, by factor of expansion: fine rotations beside the original, two flips and three
+"""The paper's schedules by expansion factor: fine rotations in addition to the original, two flips and three
 quarter turns. ×6 was for granulocytes, ×24 for lymphocytes, ×50 for monocytes. Source: Chen, Fu et al.,
 Heliyon, 2024, from the numbers of its augmentation table."""
 
 
 def expansion_factors(counts: Sequence[int]) -> list[int]:
-    """Choose one of the paper's schedules for each class by its number of crops.
+    """Choose the expansion factor of each class from its number of crops.
 
-    The largest class is expanded ×6, every other one by the factor that comes nearest (as a ratio) to the
-    same size; the paper's 1540, 444 and 211 crops give its 6, 24 and 50.
+    The largest class is expanded ×6, every other class by the factor that brings it nearest (as a ratio) to
+    the same size. The paper's 1540, 444 and 211 crops give its 6, 24 and 50.
     """
     aim = 6 * max(counts)
     return [
@@ -35,19 +35,19 @@ def expansion_factors(counts: Sequence[int]) -> list[int]:
 
 
 def expansion(truth: NDArray[np.int64], factors: Sequence[int]) -> NDArray[np.int64]:
-    """List the expanded set without making it.
+    """List the variants of the paper's expansion without computing them.
 
     Parameters
     ----------
-    truth
-        int [n], class of each crop.
-    factors
-        Factor of expansion of each class.
+    truth : int64 [n]
+        Class of each crop.
+    factors : Sequence[int]
+        Expansion factor of each class.
 
     Returns
     -------
     int64 [m, 3]
-        Rows (crop, schedule's factor, variant) for `paper_variant`.
+        Rows (crop, factor, variant) for `paper_variant`.
     """
     return np.array(
         [
@@ -60,17 +60,16 @@ def expansion(truth: NDArray[np.int64], factors: Sequence[int]) -> NDArray[np.in
 
 
 def paper_variant(crop: NDArray[np.uint8], factor: int, variant: int) -> NDArray[np.uint8]:
-    """Make one variant of a crop under the paper's schedule.
+    """Return one variant of a crop under the paper's schedule.
 
     Parameters
     ----------
-    crop
-        uint8 [s, s].
-    factor
-        6, 24 or 50.
-    variant
-        0 the original; 1, 2 mirrored left-right, top-bottom; 3, 4, 5 one, two, three quarter turns; then the
-        fine rotations of `FINE_ROTATIONS_DEG`, their missing corners reflected at the edges.
+    crop : uint8 [s, s]
+    factor : int
+        A key of `FINE_ROTATIONS_DEG`.
+    variant : int
+        0 is the original; 1 and 2 are mirrored left-right and top-bottom; 3, 4 and 5 are one, two and three
+        quarter turns; the rest are the fine rotations, their missing corners reflected at the edges.
     """
     if variant == 0:
         return crop
@@ -97,28 +96,26 @@ def random_variant(
     offset: float = 0.04,
     blur: float = 0.006,
 ) -> NDArray[np.float32]:
-    """Draw a random variant of a crop: mirrored, turned by any angle, shifted, zoomed, relit, defocused.
+    """Draw a random variant of a crop: mirrored, rotated, shifted, zoomed, relit and perhaps defocused.
 
     Parameters
     ----------
-    crop
-        uint8 [s, s].
-    rng
-        Source of randomness; the same state gives the same variant.
-    shift
+    crop : uint8 [s, s]
+    shift : float
         Largest shift along each axis, as a share of the side.
-    zoom
+    zoom : float
         Largest relative change of size.
-    gain
+    gain : float
         Largest relative change of contrast around the crop's mean.
-    offset
-        Largest change of brightness, as a fraction of full scale.
-    blur
-        Largest Gaussian sigma, as a share of the side, of the slight defocus that one crop in three gets.
+    offset : float
+        Largest change of brightness, as a share of full scale.
+    blur : float
+        Largest Gaussian sigma, as a share of the side; one crop in three is blurred.
 
     Returns
     -------
-    float32 [s, s] in [0, 1]
+    float32 [s, s]
+        From 0 to 1.
     """
     height, width = crop.shape
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
@@ -144,15 +141,14 @@ def random_variant(
 def lay_over(
     crop: NDArray[np.uint8], background: NDArray[np.uint8], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Move a crop onto another background, turned by a random number of quarter turns.
+    """Lay a crop over a background, rotated by a random number of quarter turns.
 
-    What the background lets through, relative to its median, multiplies the crop's light: cells on the lines
-    of a counting chamber are few, and the hardest to tell apart.
+    The background, relative to its median, multiplies the crop. Cells on the lines of a counting chamber are
+    rare and the hardest to classify; this makes more of them.
 
     Parameters
     ----------
-    crop, background
-        uint8 [s, s].
+    crop, background : uint8 [s, s]
 
     Returns
     -------
@@ -164,15 +160,15 @@ def lay_over(
 
 
 def balanced_order(truth: NDArray[np.int64], rng: np.random.Generator, balance: float) -> NDArray[np.int64]:
-    """Shuffle an epoch in which rare classes may appear more often.
+    """Return the crops of an epoch in random order, those of rare classes repeated.
 
-    A class of n crops appears ``n ** (1 - balance) * largest ** balance`` times: 0 keeps the classes' own
-    frequencies, 1 makes them equal. Its crops repeat evenly.
+    A class of n crops appears ``n ** (1 - balance) * largest ** balance`` times: 0 keeps the classes'
+    frequencies, 1 makes them equal. All crops of a class repeat equally often.
 
     Returns
     -------
     int64 [m]
-        Indices into `truth`; m depends on the class sizes alone.
+        Indices into `truth`; m depends only on the class sizes.
     """
     largest = int(np.bincount(truth).max())
     drawn = []

@@ -1,8 +1,7 @@
-"""Everything that is measured on a model's answers to labelled crops."""
+"""Every measure of a model's answers to labelled crops."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -12,43 +11,38 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.base import RESEARCH_USE
-from train.metrics import (
+from train.confidence import (
     BINS,
     CoverageCurve,
-    Intervals,
-    Scores,
-    bootstrap_intervals,
     brier_score,
     calibration_error,
     chance_calibration_error,
     coverage_at,
     coverage_curve,
     reliability,
-    score,
 )
+from train.metrics import Intervals, Scores, bootstrap_intervals, score
 from train.predict import Predictions
+from train.table import Verdict, read_table
 
 LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
 """Of the bootstrap intervals."""
 
 FEW_GROUPS = 20
-"""With fewer, intervals of resampled groups come out too narrow (Cameron, Gelbach and Miller 2008)."""
+"""With fewer groups, bootstrap intervals come out too narrow (Cameron, Gelbach and Miller 2008)."""
 
 ACCURACIES = (0.95, 0.98, 0.99)
 """Accuracies whose coverage is reported."""
 
 CURVE_POINTS = 100
-"""Points of the coverage curve that are kept; all of them follow from ``predictions.csv``."""
+"""Points kept of the coverage curve; ``predictions.csv`` gives the rest."""
 
 SCALE_TOLERANCE = 0.05
-"""Of the data's pixel against the model's, before it is said that they differ."""
-
-WRONG = "wrong"
-"""Verdict of a person on a label that is plainly wrong."""
+"""Relative difference between the pixels of the data and of the model from which a notice is given."""
 
 
 class Bootstrap(TypedDict):
-    """How the intervals were made: `units` groups, or single cells where each is its own group."""
+    """How the intervals were made; `unit` is ``group``, or ``cell`` if each cell is its own group."""
 
     level: float
     resamples: int
@@ -58,7 +52,7 @@ class Bootstrap(TypedDict):
 
 
 class Bin(TypedDict):
-    """A filled bin of the reliability diagram: confidences in (low, high], and means over its cells."""
+    """A filled bin of the reliability diagram: confidences in (low, high], and their means."""
 
     low: float
     high: float
@@ -68,10 +62,10 @@ class Bin(TypedDict):
 
 
 class Calibration(TypedDict):
-    """More about the calibration error.
+    """Details of the calibration error.
 
-    The number of bins, the error with bins of equal mass, what a calibrated model stays below by chance,
-    95 % of the time on as many cells, and the filled bins of equal width.
+    A calibrated model stays below `chance_error` in 95 % of all draws of as many cells. `reliability` holds
+    the filled bins of equal width.
     """
 
     bins: int
@@ -81,7 +75,7 @@ class Calibration(TypedDict):
 
 
 class CoveragePoint(TypedDict):
-    """Share of the cells whose confidence is at least `threshold`, and the accuracy on these."""
+    """The share of the cells whose confidence is at least `threshold`, and their accuracy."""
 
     threshold: float
     coverage: float
@@ -89,14 +83,14 @@ class CoveragePoint(TypedDict):
 
 
 class Coverage(TypedDict):
-    """The coverage–accuracy curve, and by wanted accuracy the point of largest coverage or None."""
+    """The coverage–accuracy curve, and per wanted accuracy its point of largest coverage, if any."""
 
     curve: list[CoveragePoint]
     at_accuracy: dict[str, CoveragePoint | None]
 
 
 class Reject(TypedDict):
-    """What the bundle's own threshold does; no accuracy where it rejects every cell."""
+    """The effect of the bundle's own threshold; `accuracy` is None if it rejects every cell."""
 
     below: float
     rejected: int
@@ -105,7 +99,7 @@ class Reject(TypedDict):
 
 
 class Measures(Scores):
-    """All that is measured on a set of cells; `reject` is None for a run, which has no threshold."""
+    """All measures of a set of cells; `reject` is None for a run, which has no threshold."""
 
     intervals: Intervals
     bootstrap: Bootstrap
@@ -117,22 +111,20 @@ class Measures(Scores):
 
 
 class Without(Measures):
-    """The same measures without the cells whose label a person called wrong, which are named."""
+    """The same measures without the cells whose label a person marked as wrong (`left_out`)."""
 
     left_out: list[str]
 
 
 class Evaluation(Measures):
-    """What ``evaluate --json`` prints and ``evaluation.json`` holds.
+    """The output of ``evaluate --json`` and content of ``evaluation.json``.
 
-    `model` says ``kind`` (run or bundle), ``name`` and ``sha256`` of the file; `data` says ``path`` and
-    ``sha256`` of the dataset; `views` how many mirrored and turned views of a crop were averaged;
-    `trained_on` how many of the cells the model is known to have been trained on; `without` is None unless
-    verdicts were given.
+    `model` and `trained_on` are those of `Predictions`; `data` holds ``path`` and ``sha256`` of the dataset.
+    `without` is None unless verdicts were given.
     """
 
     without: Without | None
-    views: int
+    test_time_views: int
     trained_on: int
     model: dict[str, str]
     data: dict[str, str]
@@ -142,19 +134,19 @@ class Evaluation(Measures):
 
 
 def read_wrong_labels(path: Path, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Read which labels a person called wrong.
+    """Read which labels a person marked as wrong.
 
     Parameters
     ----------
-    path
-        A CSV with the columns ``path,verdict``, such as ``leuko data check --model`` writes; a label is wrong
-        where the verdict is the word ``wrong``.
-    names
+    path : Path
+        A table with the columns ``path,verdict``, such as the one that ``leuko data check --model`` writes.
+    names : Sequence[str]
         The files of the dataset, n of them.
 
     Returns
     -------
-    bool [n], true where the label is wrong.
+    bool [n]
+        True where the verdict is the word ``wrong``.
 
     Raises
     ------
@@ -163,21 +155,13 @@ def read_wrong_labels(path: Path, names: Sequence[str]) -> NDArray[np.bool_]:
     OSError
         If the file cannot be read.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in ("path", "verdict") if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(f"{path}: column {', '.join(missing)} is missing; needed are path,verdict")
-            verdicts = [(row["path"] or "", (row["verdict"] or "").strip().lower()) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a CSV file ({error})") from error
+    verdicts = read_table(path, Verdict).values()
     known = set(names)
-    unknown = [name for name, _ in verdicts if name not in known]
+    unknown = [row.path for row in verdicts if row.path not in known]
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise ValueError(f"{path}: {unknown[0]!r}{more} not in the data: give the table of these cells")
-    wrong = {name for name, verdict in verdicts if verdict == WRONG}
+    wrong = {row.path for row in verdicts if row.is_wrong}
     return np.array([name in wrong for name in names], bool)
 
 
@@ -188,15 +172,17 @@ def measure(
     groups: Sequence[str],
     reject_below: float | None = None,
 ) -> Measures:
-    """Measure answers.
+    """Measure the answers that probabilities give.
 
     Parameters
     ----------
-    truth : int [n], indices into `labels`
+    truth : int64 [n]
+        Indices into `labels`.
     probabilities : float32 [n, labels]
-    labels : class names
-    groups : group of each cell
-    reject_below : threshold on the best probability, if there is one
+    groups : Sequence[str]
+        Group of each cell.
+    reject_below : float or None
+        Threshold on the best probability.
 
     Raises
     ------
@@ -227,7 +213,7 @@ def measure(
             curve=_thinned(curve),
             at_accuracy={str(wanted): _point_at(curve, wanted) for wanted in ACCURACIES},
         ),
-        reject=None if reject_below is None else _rejecting(confidence, right, reject_below),
+        reject=None if reject_below is None else _reject(confidence, right, reject_below),
     )
 
 
@@ -261,12 +247,12 @@ def _point_at(curve: CoverageCurve, accuracy: float) -> CoveragePoint | None:
 
 
 def _thinned(curve: CoverageCurve) -> list[CoveragePoint]:
-    """At most `CURVE_POINTS` points of a curve, evenly over the coverage, the last one always."""
+    """Return at most `CURVE_POINTS` points of a curve, evenly over the coverage, always with the last."""
     wanted = np.arange(1, CURVE_POINTS + 1) / CURVE_POINTS
     return [_point(curve, index) for index in np.unique(np.searchsorted(curve.coverage, wanted))]
 
 
-def _rejecting(confidence: NDArray[np.float32], right: NDArray[np.bool_], below: float) -> Reject:
+def _reject(confidence: NDArray[np.float32], right: NDArray[np.bool_], below: float) -> Reject:
     kept = confidence >= below
     return Reject(
         below=below,
@@ -279,18 +265,19 @@ def _rejecting(confidence: NDArray[np.float32], right: NDArray[np.bool_], below:
 def evaluation(
     predictions: Predictions, data: str | Path, wrong: NDArray[np.bool_] | None = None
 ) -> Evaluation:
-    """State everything that is measured on predictions.
+    """Measure predictions.
 
     Parameters
     ----------
-    predictions : see `Predictions`
-    data : where the dataset was read from
-    wrong : bool [n], labels that a person called wrong: all is measured with them, and once more without
+    data : str or Path
+        Where the dataset was read from.
+    wrong : bool [n] or None
+        Labels that a person marked as wrong: the measures are repeated without them.
 
     Raises
     ------
     ValueError
-        If every label is called wrong.
+        If every label is marked as wrong.
     """
     dataset = predictions.dataset
 
@@ -306,14 +293,14 @@ def evaluation(
     without = None
     if wrong is not None:
         if wrong.all():
-            raise ValueError("every label is called wrong: no cell is left to score")
+            raise ValueError("every label is marked as wrong: no cell is left to score")
         names = [dataset.names[k] for k in np.flatnonzero(wrong)]
         without = Without(**measured(~wrong), left_out=names)
     measures = measured(np.ones(len(dataset.truth), bool))
     return Evaluation(
         **measures,
         without=without,
-        views=predictions.views,
+        test_time_views=predictions.test_time_views,
         trained_on=predictions.trained_on,
         model=predictions.model,
         data={"path": str(data), "sha256": dataset.sha256},
@@ -324,21 +311,22 @@ def evaluation(
 
 
 def _notices(predictions: Predictions, bootstrap: Bootstrap) -> list[str]:
-    """What must be said with these measures."""
+    """Return what limits the meaning of these measures."""
     notices = [predictions.notice] if predictions.notice else []
     cells, units = len(predictions.dataset.truth), bootstrap["units"]
-    seen_um, made_for_um = predictions.dataset.pixel_um, predictions.pixel_um
-    if seen_um and made_for_um and abs(seen_um / made_for_um - 1) > SCALE_TOLERANCE:
+    here_um, model_um = predictions.dataset.pixel_um, predictions.pixel_um
+    if here_um and model_um and abs(here_um / model_um - 1) > SCALE_TOLERANCE:
         notices.append(
-            f"a pixel is {seen_um:.4g} µm wide here, {made_for_um:.4g} µm in what the model was made for: "
-            "these cells are not of the size that it knows"
+            f"a pixel is {here_um:.4g} µm wide here and {model_um:.4g} µm in the model's own crops: "
+            "the model was not made for cells of this size"
         )
     if predictions.trained_on:
         notices.append(
-            f"trained on {predictions.trained_on:,} of these {cells:,} cells: this says little of new ones"
+            f"the model was trained on {predictions.trained_on:,} of these {cells:,} cells: the scores say "
+            "little about new cells"
         )
     if units == 1:
-        notices.append("all cells are of one group: nothing tells how groups differ, so no intervals")
+        notices.append("all cells are of one group: how groups differ is unknown, so there are no intervals")
     elif bootstrap["unit"] == "group" and units < FEW_GROUPS:
         notices.append(f"only {units} groups: the intervals are likely too narrow")
     return notices

@@ -1,11 +1,11 @@
-"""Fitting a network into a run folder, from its last whole epoch where it was begun before."""
+"""Fit a network into a run folder, or resume a fit there from its last whole epoch."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,225 +15,186 @@ from numpy.typing import NDArray
 
 from edge.classify import average_probabilities
 from edge.find import Normalisation, level
-from train import augment
+from train.batches import Batches
 from train.data import Dataset
-from train.distil import Teacher
 from train.metrics import Scores, score
-from train.networks import NETWORKS, network_of
-from train.networks.head import refuse_width
-from train.recipe import Recipe
+from train.networks import build_network
+from train.recipe import Recipe, TrainingJob
 from train.run import (
+    Epoch,
     finished,
-    kept_crops,
     open_run,
     read_history,
     read_scores,
-    replace_file,
     save_crops,
-    settings_of,
+    save_network,
+    write_history,
     write_json,
-    write_table,
 )
 
+CHECKPOINT = "checkpoint.keras"
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One epoch of training batches; its content depends on the seed and the epoch alone."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        recipe: Recipe,
-        seed: int,
-        epoch: int,
-        targets: NDArray[np.float32] | None = None,
-        teacher: Teacher | None = None,
-    ) -> None:
-        super().__init__()
-        self._dataset = dataset
-        self._targets = targets
-        self._teacher = teacher
-        self._seed = (seed, epoch)
-        self._recipe = recipe
-        self._random = recipe.augmentation == "random"
-        rng = np.random.default_rng(self._seed)
-        if self._random:
-            self._order = augment.balanced_order(dataset.truth, rng, recipe.balance)
-        else:
-            factors = augment.expansion_factors(list(dataset.counts().values()))
-            self._order = rng.permutation(augment.expansion(dataset.truth, factors))
-        self._batch = min(recipe.batch, len(self._order))
+def _ignore(*_: object) -> None:
+    """Do nothing."""
 
-    def __len__(self) -> int:
-        """Whole batches only: a short last one would weigh its crops more and be compiled anew."""
-        return len(self._order) // self._batch
 
-    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the normalised crops float32 [batch, s, s, 1], targets float32 [batch, labels]."""
-        places = range(step * self._batch, (step + 1) * self._batch)
-        crops = np.stack([self._crop(place) for place in places])[..., np.newaxis]
-        order = self._order[places.start : places.stop]
-        sources = order if self._random else order[:, 0]
-        crops *= np.float32(255 * self._recipe.normalisation.scale)
-        crops += np.float32(self._recipe.normalisation.offset)
-        if self._targets is None:
-            labels = np.eye(len(self._dataset.labels), dtype=np.float32)[self._dataset.truth[sources]]
-        else:
-            labels = self._targets[sources]
-        if self._recipe.mixup:
-            rng = np.random.default_rng((*self._seed, step, 1))
-            share = np.float32(rng.beta(self._recipe.mixup, self._recipe.mixup))
-            others = rng.permutation(len(crops))
-            crops = share * crops + (1 - share) * crops[others]
-            labels = share * labels + (1 - share) * labels[others]
-        if self._teacher is not None:
-            labels = self._teacher.answer(crops)
-        return crops, labels
+@dataclass(frozen=True)
+class FitObserver:
+    """Functions that are called while networks are fitted.
 
-    def _crop(self, place: int) -> NDArray[np.float32]:
-        if self._random:
-            rng = np.random.default_rng((*self._seed, place))
-            crop = self._dataset.crops[self._order[place]]
-            backgrounds = self._dataset.backgrounds
-            if len(backgrounds) and rng.random() < self._recipe.backgrounds:
-                crop = augment.lay_over(crop, backgrounds[rng.integers(len(backgrounds))], rng)
-            return augment.random_variant(self._levelled(crop), rng)
-        source, factor, number = self._order[place].tolist()
-        crop = self._levelled(self._dataset.crops[source])
-        return augment.paper_variant(crop, factor, number) / np.float32(255)
+    Attributes
+    ----------
+    on_fold : (fold)
+        Before a fold is fitted; the first is 1.
+    on_step : (epoch, step, steps)
+        After each step: the epoch from 0, the steps done in it, and its steps.
+    on_epoch : (row)
+        After each epoch, with the new row of the history.
+    """
 
-    def _levelled(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        levelled: NDArray[np.uint8] = level(crop[np.newaxis], self._recipe.normalisation.background)[0]
-        return levelled
+    on_fold: Callable[[int], None] = _ignore
+    on_step: Callable[[int, int, int], None] = _ignore
+    on_epoch: Callable[[Epoch], None] = _ignore
+
+
+SILENT = FitObserver()
 
 
 def normalised(crops: NDArray[np.uint8], normalisation: Normalisation) -> NDArray[np.float32]:
-    """Turn grey crops uint8 [n, s, s] into a network's input float32 [n, s, s, 1]."""
+    """Turn grey crops, uint8 [n, s, s], into a network's input, float32 [n, s, s, 1]."""
     grey = level(crops, normalisation.background)[..., np.newaxis].astype(np.float32)
     return grey * np.float32(normalisation.scale) + np.float32(normalisation.offset)
 
 
 def probabilities(
-    model: keras.Model, crops: NDArray[np.uint8], normalisation: Normalisation, batch: int = 64
+    model: keras.Model,
+    crops: NDArray[np.uint8],
+    normalisation: Normalisation,
+    test_time_views: int = 1,
+    batch: int = 64,
 ) -> NDArray[np.float32]:
-    """Classify grey crops uint8 [n, s, s] with a Keras model: float32 [n, labels]."""
-    parts = [
-        np.asarray(model.predict_on_batch(normalised(crops[start : start + batch], normalisation)))
-        for start in range(0, len(crops), batch)
-    ]
-    answers: NDArray[np.float32] = np.concatenate(parts).astype(np.float32, copy=False)
-    return answers
-
-
-def fit(
-    training: Dataset,
-    validation: Dataset | None,
-    out: Path,
-    recipe: Recipe,
-    seed: int,
-    *,
-    targets: NDArray[np.float32] | None = None,
-    teacher: Teacher | None = None,
-    on_step: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
-    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
-) -> Scores | None:
-    """Fit a network into the run folder `out`, from its last whole epoch where it was begun before.
-
-    The same data, recipe and seed give the same model, unbroken or resumed.
-
-    Parameters
-    ----------
-    training, validation
-        Crops of the network's input size; without a validation set nothing is scored.
-    out
-        Run folder: absent, empty, or begun with the same settings.
-    recipe, seed
-        How to fit.
-    targets
-        Probabilities float32 [n, labels] to learn instead of the labels, see `train.folds.soft_targets`.
-    teacher
-        Networks whose answers to each batch are learnt instead of labels and targets.
-    on_step
-        Called with the epoch (from 0), the steps done in it and its steps.
-    on_epoch
-        Called with each new row of the history: ``epoch`` (from 1), ``loss``, ``accuracy``, ``seconds``, and
-        ``validation_loss`` and ``validation_accuracy`` where there is a validation set.
+    """Classify grey crops, uint8 [n, s, s], with a Keras model.
 
     Returns
     -------
-    Scores of the finished network on the validation set, or None without one.
+    float32 [n, labels]
+        Averaged over the views of a crop, see `edge.classify.average_probabilities`.
+    """
+
+    def classify(view: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [
+            np.asarray(model.predict_on_batch(normalised(view[start : start + batch], normalisation)))
+            for start in range(0, len(view), batch)
+        ]
+        found: NDArray[np.float32] = np.concatenate(parts).astype(np.float32, copy=False)
+        return found
+
+    return average_probabilities(classify, crops, test_time_views)
+
+
+def fit(job: TrainingJob, out: Path, observer: FitObserver = SILENT) -> Scores | None:
+    """Fit a network into the run folder `out`, or resume from the last whole epoch there.
+
+    The same job gives the same model, whether or not it was interrupted.
+
+    Parameters
+    ----------
+    out : Path
+        Absent, empty, or the folder in which the same job began.
+
+    Returns
+    -------
+    Scores or None
+        Of the finished network on the validation set; None without one.
 
     Raises
     ------
     ValueError
-        If the folder is another run's, the recipe's network is unknown or has no such width, or the loss is
-        not finite.
+        If the folder holds another job's run, the crops are not of the recipe's side, or the loss is not
+        finite.
+    OSError
+        If a file cannot be written.
     """
-    if recipe.network not in NETWORKS:
-        raise ValueError(f"no network {recipe.network}; there are {', '.join(NETWORKS)}")
-    if not NETWORKS[recipe.network].has_width:
-        refuse_width(recipe.network, recipe.width)  # before anything is written
-    kept = kept_crops(training, validation)
-    taught_by = None if teacher is None else teacher.sha256
-    settings = settings_of(training, validation, recipe, seed, targets, taught_by)
-    open_run(out, settings, training, validation)
-    if finished(out):
-        return read_scores(out)
-
-    # its threads would fight the training backend's for the cores: a third of the time went there
-    cv2.setNumThreads(1)
-    steps = len(Batches(training, recipe, seed, 0))
-    checkpoint, table = out / "checkpoint.keras", out / "history.csv"
-    if checkpoint.is_file():
-        model = keras.models.load_model(checkpoint)
-        first = int(model.optimizer.iterations) // steps
-        rows = read_history(table)[:first]
-    else:
-        model = _compiled(recipe, len(training.labels), training.crops.shape[1], steps, seed)
-        first, rows = 0, []
-
-    for epoch in range(first, recipe.epochs):
-        start = time.monotonic()
-        told = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda step, logs, epoch=epoch: on_step(epoch, step + 1, steps)
-        )
-        batches = Batches(training, recipe, seed, epoch, targets, teacher)
-        _seed_dropout(model, epoch * steps)
-        logs = model.fit(batches, shuffle=False, verbose=0, callbacks=[told]).history
-        row = {"epoch": float(epoch + 1), "loss": logs["loss"][0], "accuracy": logs["accuracy"][0]}
-        if not math.isfinite(row["loss"]):
-            raise ValueError(f"the loss is {row['loss']} after epoch {epoch + 1}: lower the learning rate")
-        if validation is not None:
-            answers = probabilities(model, validation.crops, recipe.normalisation)
-            right = answers[np.arange(len(answers)), validation.truth]
-            row["validation_loss"] = float(-np.log(np.maximum(right, 1e-7)).mean())
-            row["validation_accuracy"] = float((answers.argmax(axis=1) == validation.truth).mean())
-        row["seconds"] = time.monotonic() - start
-        rows.append(row)
-        # the history first: a checkpoint never lacks its epochs, and a surplus row is cut when resuming
-        write_table(table, tuple(rows[0]), [tuple(f"{v:.6g}" for v in r.values()) for r in rows])
-        replace_file(checkpoint, model.save)
-        on_epoch(row)
-
-    # in float32 and without the optimizer
-    plain = network_of(
-        replace(recipe, precision="float32"), len(training.labels), training.crops.shape[1], seed
-    )
-    plain.set_weights(model.get_weights())
-    if validation is not None:
-        answers = average_probabilities(
-            lambda crops: probabilities(plain, crops, recipe.normalisation), validation.crops, recipe.views
-        )
-        write_json(out / "metrics.json", score(validation.truth, answers.argmax(axis=1), validation.labels))
-    replace_file(out / "crops.npz", lambda part: save_crops(part, kept))
-    # the last file written, so its presence says that the run is finished
-    replace_file(out / "model.keras", plain.save)
+    side = job.training.crops.shape[1]
+    if side != job.recipe.side_px:
+        raise ValueError(f"crops of {side} px for a network that takes {job.recipe.side_px} px")
+    open_run(out, job)
+    if not finished(out):
+        # OpenCV's threads would compete with the backend for the cores: measured, a third of the time
+        cv2.setNumThreads(1)
+        trained = _train(job, out, observer)
+        _finish(job, out, trained)
     return read_scores(out)
 
 
-def _compiled(recipe: Recipe, labels: int, crop_px: int, steps: int, seed: int) -> keras.Model:
-    """Build and compile the recipe's network for `steps` steps an epoch."""
-    keras.utils.set_random_seed(seed)
-    model = network_of(recipe, labels, crop_px, seed)
+def _train(job: TrainingJob, out: Path, observer: FitObserver) -> keras.Model:
+    """Train for all epochs that the run folder lacks, with a checkpoint after each."""
+    steps = len(Batches(job.training, job.recipe, job.seed, 0))
+    model, history = _last_checkpoint(out, steps) or (_compiled(job, steps), [])
+    for epoch in range(len(history), job.recipe.epochs):
+        start = time.monotonic()
+        reporter = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda step, logs, epoch=epoch: observer.on_step(epoch, step + 1, steps)
+        )
+        batches = Batches(job.training, job.recipe, job.seed, epoch)
+        _seed_dropout(model, epoch * steps)
+        logs = model.fit(batches, shuffle=False, verbose=0, callbacks=[reporter]).history
+        (loss,), (accuracy,) = logs["loss"], logs["accuracy"]
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss is {loss} after epoch {epoch + 1}: lower the learning rate")
+        row = Epoch(epoch=epoch + 1, loss=loss, accuracy=accuracy, seconds=0.0)
+        if job.validation is not None:
+            row = _validated(row, model, job.validation, job.recipe)
+        row = replace(row, seconds=time.monotonic() - start)
+        history.append(row)
+        # the history first: a checkpoint then never lacks its epochs, and resuming cuts a surplus row
+        write_history(out, history)
+        save_network(out / CHECKPOINT, model)
+        observer.on_epoch(row)
+    return model
+
+
+def _last_checkpoint(out: Path, steps: int) -> tuple[keras.Model, list[Epoch]] | None:
+    """Load the model after the last whole epoch and the history up to there; None before the first."""
+    for partial in out.glob(".*.partial*"):  # of a write that a kill cut short
+        partial.unlink()
+    if not (out / CHECKPOINT).is_file():
+        return None
+    model = keras.models.load_model(out / CHECKPOINT)
+    return model, read_history(out)[: int(model.optimizer.iterations) // steps]
+
+
+def _validated(row: Epoch, model: keras.Model, validation: Dataset, recipe: Recipe) -> Epoch:
+    """Add the loss and accuracy on the validation set, of one view per crop, to a row."""
+    found = probabilities(model, validation.crops, recipe.normalisation)
+    of_truth = found[np.arange(len(found)), validation.truth]
+    return replace(
+        row,
+        validation_loss=float(-np.log(np.maximum(of_truth, 1e-7)).mean()),
+        validation_accuracy=float((found.argmax(axis=1) == validation.truth).mean()),
+    )
+
+
+def _finish(job: TrainingJob, out: Path, trained: keras.Model) -> None:
+    """Write the scores, the kept crops and the network, in float32 and without the optimizer."""
+    plain = build_network(replace(job.recipe, precision="float32"), len(job.training.labels), job.seed)
+    plain.set_weights(trained.get_weights())
+    if (validation := job.validation) is not None:
+        views = job.recipe.test_time_views
+        answers = probabilities(plain, validation.crops, job.recipe.normalisation, views).argmax(axis=1)
+        scores = score(validation.truth, answers, validation.labels)
+        write_json(out / "metrics.json", scores)
+    save_crops(out, job)
+    # written last: its presence means that the run is finished
+    save_network(out / "model.keras", plain)
+
+
+def _compiled(job: TrainingJob, steps: int) -> keras.Model:
+    """Build and compile the network for `steps` steps per epoch."""
+    recipe = job.recipe
+    keras.utils.set_random_seed(job.seed)
+    model = build_network(recipe, len(job.training.labels), job.seed)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
     if recipe.warm_up is not None:
         total = steps * recipe.epochs
@@ -247,7 +208,7 @@ def _compiled(recipe: Recipe, labels: int, crop_px: int, steps: int, seed: int) 
         ),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
         metrics=["accuracy"],
-        # measured: XLA on a CPU takes 1.7 times as long a step as TensorFlow's own oneDNN kernels
+        # measured: a step takes 1.7 times as long with XLA on a CPU as with TensorFlow's oneDNN kernels
         jit_compile=keras.backend.backend() == "jax",
     )
     return model

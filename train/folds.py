@@ -1,28 +1,28 @@
-"""Out-of-fold predictions: what each crop is taken for by a model that never saw it."""
+"""Out-of-fold predictions: the probabilities of each crop from a network that never saw it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classify import average_probabilities
-from edge.find import Normalisation
-from train.check.runs import OUT_OF_FOLD_CSV, read_predictions
+from edge.model import TEST_TIME_VIEWS
+from train.check.runs import OUT_OF_FOLD_CSV
 from train.data import Dataset
-from train.fit import fit, probabilities
-from train.recipe import Recipe
-from train.run import load_run, write_table
+from train.fit import SILENT, FitObserver, fit, probabilities
+from train.recipe import TrainingJob
+from train.run import load_run
+from train.table import FoldCrop, write_table
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int = 0) -> NDArray[np.int64]:
-    """Deal whole groups out to folds so that each gets about the same share of every class.
+    """Assign whole groups to folds so that each fold gets about the same share of every class.
 
-    Groups come in random order, the largest first, and go to the fold that lacks most of what they hold.
+    Groups come in random order, the largest first; each joins the fold that lacks most of what it holds.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def assign_folds(dataset: Dataset, folds: int, seed: int = 0) -> NDArray[np.int6
     for k in order:
         indices = members[names[k]]
         gain = np.bincount(dataset.truth[indices], minlength=len(size))
-        # in shares of a class, so that a rare one counts as much as a frequent one
+        # in shares of a class, so that a rare class counts as much as a frequent one
         distance = np.sum(((lacking - gain) / np.maximum(size, 1)) ** 2, axis=1)
         before = np.sum((lacking / np.maximum(size, 1)) ** 2, axis=1)
         fold = int(np.argmin(distance - before))
@@ -57,106 +57,68 @@ def assign_folds(dataset: Dataset, folds: int, seed: int = 0) -> NDArray[np.int6
     return fold_of
 
 
-def out_of_fold(
-    training: Dataset,
-    validation: Dataset | None,
-    out: Path,
-    recipe: Recipe,
-    seed: int,
-    folds: int,
-    *,
-    on_fold: Callable[[int], None] = lambda fold: None,
-    on_step: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
-    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
-) -> None:
-    """Predict every crop of a finished run by a model that never saw it, into its ``out_of_fold.csv``.
+def write_out_of_fold(job: TrainingJob, out: Path, folds: int, observer: FitObserver = SILENT) -> None:
+    """Fit one network per fold and write ``out_of_fold.csv`` into the folder of the finished run `out`.
 
-    The table has the columns ``path,label,fold`` and a probability a label, the mean over the mirrored and
-    turned views. ``fold`` counts from 1; the validation part, which the run's own model never saw, has
-    ``validation`` there.
+    The table has the columns ``path,label,fold`` and one probability per label, averaged over all test-time
+    views. ``fold`` counts from 1. Crops of the validation part have the fold ``validation``: the run's own
+    network never saw them.
 
-    Each fold is a run of its own under ``folds`` in the run's folder, with the run's recipe and seed, and is
-    resumed like any other; finished ones are not fitted again.
+    Each fold is a training run under ``folds`` in the run's folder, with the run's recipe and seed. It is
+    resumed like any other; a finished one is not fitted again.
 
     Parameters
     ----------
-    training, validation, out, recipe, seed
-        Those of the finished run, see `train.fit.fit`.
-    folds
-        Number of parts, at least 2.
-    on_fold
-        Called with each fold's number, from 1, before it is fitted.
-    on_step, on_epoch
-        See `train.fit.fit`.
+    job : TrainingJob
+        That of the finished run.
+    folds : int
+        At least 2.
 
     Raises
     ------
     ValueError
-        If the groups are too few, a class lies in one fold only, or a fit fails.
+        If there are too few groups, a class lies in one fold only, or a fit fails.
     """
-    fold_of = assign_folds(training, folds, seed)
-    answers = np.zeros((len(training.truth), len(training.labels)), np.float32)
+    fold_of = assign_folds(job.training, folds, job.seed)
+    found = np.zeros((len(job.training.truth), len(job.training.labels)), np.float32)
     for fold in range(folds):
-        inside, outside = (training.take(np.flatnonzero(part)) for part in (fold_of != fold, fold_of == fold))
-        bare = [label for label, n in inside.counts().items() if not n and training.counts()[label]]
-        if bare:
-            raise ValueError(
-                f"all crops of {', '.join(bare)} lie in one fold: give more groups, or fewer folds"
-            )
-        on_fold(fold + 1)
-        run = out / "folds" / f"{fold + 1}of{folds}"
-        fit(inside, outside, run, recipe, seed, on_step=on_step, on_epoch=on_epoch)
-        model, _, normalisation = load_run(run)
-        answers[fold_of == fold] = _seen_from_all_sides(model, outside.crops, normalisation)
-        keras.backend.clear_session()
-
-    parts = [(training, answers, [str(fold + 1) for fold in fold_of])]
-    if validation is not None:
-        model, _, normalisation = load_run(out)
-        seen = _seen_from_all_sides(model, validation.crops, normalisation)
-        parts.append((validation, seen, ["validation"] * len(validation.truth)))
-    rows = [
-        (name, dataset.labels[k], fold, *(f"{p:.6f}" for p in row))
-        for dataset, values, names in parts
-        for name, k, fold, row in zip(dataset.names, dataset.truth, names, values, strict=True)
-    ]
-    write_table(out / OUT_OF_FOLD_CSV, ("path", "label", "fold", *training.labels), rows)
-
-
-def _seen_from_all_sides(
-    model: keras.Model, crops: NDArray[np.uint8], normalisation: Normalisation
-) -> NDArray[np.float32]:
-    return average_probabilities(lambda view: probabilities(model, view, normalisation), crops, 8)
-
-
-def soft_targets(training: Dataset, teacher: Path, share: float) -> NDArray[np.float32]:
-    """Mix the labels of crops with what a run's folds, which never saw them, take them for.
-
-    A label that is plainly wrong then weighs less, and a crop between two classes says so: distillation from
-    out-of-fold predictions (after Hinton, Vinyals and Dean, 2015, arXiv:1503.02531).
-
-    Parameters
-    ----------
-    training
-        Crops to train on.
-    teacher
-        Run folder with out-of-fold predictions of all of them.
-    share
-        Of the predictions in the mixture, 0 to 1.
-
-    Returns
-    -------
-    float32 [n, labels]
-
-    Raises
-    ------
-    ValueError
-        If the run has no such predictions, or they are of other crops or labels.
-    """
-    seen = read_predictions(teacher, training.names, [training.labels[k] for k in training.truth])
-    if seen.labels != training.labels:
-        raise ValueError(
-            f"{teacher} has the labels {', '.join(seen.labels)}, not {', '.join(training.labels)}"
+        inside, outside = (
+            job.training.take(np.flatnonzero(part)) for part in (fold_of != fold, fold_of == fold)
         )
-    given = np.eye(len(training.labels), dtype=np.float32)[training.truth]
-    return ((1 - share) * given + share * seen.probabilities).astype(np.float32)
+        _refuse_missing_class(job.training, inside)
+        observer.on_fold(fold + 1)
+        run = out / "folds" / f"{fold + 1}of{folds}"
+        fit(replace(job, training=inside, validation=outside), run, observer)
+        found[fold_of == fold] = _predict(run, outside)
+        keras.utils.clear_session()
+    rows = _rows(job.training, [str(fold + 1) for fold in fold_of], found)
+    if (validation := job.validation) is not None:
+        rows += _rows(validation, ["validation"] * len(validation.truth), _predict(out, validation))
+    write_table(out / OUT_OF_FOLD_CSV, FoldCrop, rows)
+
+
+def _refuse_missing_class(whole: Dataset, part: Dataset) -> None:
+    left = part.counts()
+    missing = [label for label, n in whole.counts().items() if n and not left[label]]
+    if missing:
+        raise ValueError(
+            f"all crops of {', '.join(missing)} lie in one fold: give more groups, or fewer folds"
+        )
+
+
+def _predict(run: Path, dataset: Dataset) -> NDArray[np.float32]:
+    """Return a run's probabilities of crops, float32 [n, labels]."""
+    model, _, normalisation = load_run(run)
+    return probabilities(model, dataset.crops, normalisation, TEST_TIME_VIEWS[-1])
+
+
+def _rows(dataset: Dataset, folds: list[str], found: NDArray[np.float32]) -> list[FoldCrop]:
+    return [
+        FoldCrop(
+            path=name,
+            label=dataset.labels[k],
+            fold=fold,
+            others={label: f"{p:.6f}" for label, p in zip(dataset.labels, row, strict=True)},
+        )
+        for name, k, fold, row in zip(dataset.names, dataset.truth, folds, found, strict=True)
+    ]

@@ -1,8 +1,7 @@
-"""Answers of a trained run or of a bundle to labelled crops."""
+"""Classify labelled crops with a trained run or a bundle."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,35 +10,42 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.classify import average_probabilities
+from edge.classify import Classifier
+from edge.model import load_bundle
 from train.data import Dataset, read_data
-
-Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+from train.table import SplitCrop, read_table
 
 BATCH = 64
-"""Crops between two steps of the progress."""
+"""Crops between two steps of the progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Answers to labelled crops.
+    """Probabilities of labelled crops.
 
     Attributes
     ----------
-    dataset : the crops and their truth, n of them
+    dataset : Dataset
+        n crops and their truth.
     probabilities : float32 [n, labels]
-    model : its kind, name and SHA-256
-    views : mirrored and turned views of a crop over which the probabilities were averaged
-    reject_below : the bundle's threshold, None for a run
-    trained_on : how many of the crops the model is known to have been trained on
-    pixel_um : side of a pixel of the crops that the model was made for, None where it does not say
-    notice : what the bundle has to say with every output
+    model : dict[str, str]
+        ``kind`` (run or bundle), ``name`` and ``sha256`` of the file.
+    test_time_views : int
+        Views of a crop over which the probabilities are averaged.
+    reject_below : float or None
+        The bundle's threshold; a run has none.
+    trained_on : int
+        How many of the crops the model is known to have been trained on.
+    pixel_um : float or None
+        Side of a pixel of the crops that the model was made for, if it is known.
+    notice : str
+        The bundle's own notice.
     """
 
     dataset: Dataset
     probabilities: NDArray[np.float32]
     model: dict[str, str]
-    views: int = 1
+    test_time_views: int = 1
     reject_below: float | None = None
     trained_on: int = 0
     pixel_um: float | None = None
@@ -59,130 +65,112 @@ class Predictions:
 
     @property
     def mistakes(self) -> NDArray[np.int64]:
-        """Indices of the wrong answers, the most confident one first."""
+        """Indices of the wrong answers, the most confident first."""
         wrong = np.flatnonzero(self.answers != self.dataset.truth)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
-
-
-def open_model(run_or_bundle: str, views: int | None = None) -> tuple[Classify, tuple[str, ...], int, int]:
-    """Open a run folder (which needs Keras) or a bundle, by path or shipped name (which does not).
-
-    Parameters
-    ----------
-    run_or_bundle
-        Which.
-    views
-        Over which its answers are averaged; None for what the run's recipe or the bundle says.
-
-    Returns
-    -------
-    The function from crops uint8 [n, s, s] to probabilities float32 [n, labels], the labels, s in px, and the
-    number of views.
-    """
-    run = Path(run_or_bundle)
-    if run.is_dir():
-        from train.fit import probabilities
-        from train.run import load_run, views_of
-
-        model, labels, normalisation = load_run(run)
-        number = views_of(run) if views is None else views
-
-        def classify(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return average_probabilities(
-                lambda view: probabilities(model, view, normalisation), crops, number
-            )
-
-        return classify, labels, int(model.input_shape[1]), number
-
-    from edge.classify import Classifier
-    from edge.model import load_bundle
-
-    bundle = load_bundle(run_or_bundle)
-    manifest = (
-        bundle.manifest if views is None else replace(bundle.manifest, test_time_views=views, margin=None)
-    )
-    classifier = Classifier(replace(bundle, manifest=manifest))
-    return classifier.probabilities, manifest.labels, manifest.crop_px, manifest.test_time_views
 
 
 def predict(
     run_or_bundle: str,
     data: str | Path,
     *,
-    views: int | None = None,
+    test_time_views: int | None = None,
     on_cells: Callable[[int, int], None] = lambda done, cells: None,
 ) -> Predictions:
-    """Let a run or a bundle answer the labelled crops at `data`, whose labels must be the model's.
+    """Classify the labelled crops at `data`, whose labels must be the model's.
 
     Parameters
     ----------
-    run_or_bundle
-        A run folder, a bundle's path or the name of a shipped bundle.
-    data
-        As for `train.data.read_data`; classes of the model may lack crops.
-    views
-        See `open_model`.
-    on_cells
-        Called with the cells done and their number.
+    run_or_bundle : str
+        A run folder (which needs Keras), a bundle's path or the name of a shipped bundle.
+    data : str or Path
+        See `train.data.read_data`. Classes of the model may lack crops.
+    test_time_views : int or None
+        By default those of the run's recipe or of the bundle.
+    on_cells : (done, cells)
+        Called with the number of classified crops and of all crops.
 
     Raises
     ------
     ValueError
-        If the run, the bundle or the data cannot be used, the data has a label that the model lacks, or an
-        answer is not finite.
+        If the run, the bundle or the data cannot be used, the data has a label that the model lacks, or a
+        probability is not finite.
     """
-    classify, labels, crop_px, views = open_model(run_or_bundle, views)
-    dataset = read_data(data, labels, crop_px)
-    cells = len(dataset.truth)
-    parts = []
-    for start in range(0, cells, BATCH):
-        parts.append(classify(dataset.crops[start : start + BATCH]))
-        on_cells(min(start + BATCH, cells), cells)
-    probabilities = np.concatenate(parts)
-    if not np.isfinite(probabilities).all():
-        raise ValueError(f"{run_or_bundle} answers with probabilities that are no numbers: train it anew")
+    predict_with = _predict_with_run if Path(run_or_bundle).is_dir() else _predict_with_bundle
+    predictions = predict_with(run_or_bundle, data, test_time_views, on_cells)
+    if not np.isfinite(predictions.probabilities).all():
+        raise ValueError(f"{run_or_bundle} gives probabilities that are not numbers: train it again")
+    return predictions
 
-    run = Path(run_or_bundle)
-    if run.is_dir():
-        from train.run import read_config
 
-        with (run / "model.keras").open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return Predictions(
-            dataset=dataset,
-            probabilities=probabilities,
-            model={"kind": "run", "name": run.resolve().name, "sha256": sha256},
-            views=views,
-            trained_on=_trained_on(run, dataset),
-            pixel_um=read_config(run).get("pixel_um"),
-        )
-    from edge.model import load_bundle
+def _predict_with_run(
+    run: str, data: str | Path, views: int | None, on_cells: Callable[[int, int], None]
+) -> Predictions:
+    # these need Keras, which the base install lacks
+    from train.fit import probabilities
+    from train.run import load_run, read_config, stored_test_time_views
 
-    bundle = load_bundle(run_or_bundle)
-    manifest = bundle.manifest
+    folder = Path(run)
+    model, labels, normalisation = load_run(folder)
+    if views is None:
+        views = stored_test_time_views(folder)
+    dataset = read_data(data, labels, int(model.input_shape[1]))
+    config = read_config(folder)
+    with (folder / "model.keras").open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Predictions(
         dataset=dataset,
-        probabilities=probabilities,
+        probabilities=_in_batches(
+            lambda crops: probabilities(model, crops, normalisation, views), dataset.crops, on_cells
+        ),
+        model={"kind": "run", "name": folder.resolve().name, "sha256": sha256},
+        test_time_views=views,
+        trained_on=_trained_on(folder / "split.csv", config["training"]["sha256"], dataset),
+        pixel_um=config.get("pixel_um"),
+    )
+
+
+def _predict_with_bundle(
+    name: str, data: str | Path, views: int | None, on_cells: Callable[[int, int], None]
+) -> Predictions:
+    bundle = load_bundle(name)
+    manifest = bundle.manifest
+    if views is not None:
+        manifest = replace(manifest, test_time_views=views, margin=None)
+    classifier = Classifier(replace(bundle, manifest=manifest))
+    dataset = read_data(data, manifest.labels, manifest.crop_px)
+    return Predictions(
+        dataset=dataset,
+        probabilities=_in_batches(classifier.probabilities, dataset.crops, on_cells),
         model={"kind": "bundle", "name": f"{manifest.name} {manifest.version}", "sha256": bundle.sha256},
-        views=views,
+        test_time_views=manifest.test_time_views,
         reject_below=manifest.reject_below,
-        trained_on=cells if dataset.sha256 == manifest.training.sha256 else 0,
+        trained_on=len(dataset.truth) if dataset.sha256 == manifest.training.sha256 else 0,
         pixel_um=manifest.pixel_um,
         notice=manifest.notice,
     )
 
 
-def _trained_on(run: Path, dataset: Dataset) -> int:
-    """How many of these crops the run was trained on, by its split and, to be sure, the hash of its crops."""
-    from train.run import read_config
+def _in_batches(
+    classify: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    crops: NDArray[np.uint8],
+    on_cells: Callable[[int, int], None],
+) -> NDArray[np.float32]:
+    """Return the probabilities of crops, float32 [n, labels], reporting each batch."""
+    parts = []
+    for start in range(0, len(crops), BATCH):
+        parts.append(classify(crops[start : start + BATCH]))
+        on_cells(min(start + BATCH, len(crops)), len(crops))
+    return np.concatenate(parts)
 
-    table = run / "split.csv"
-    if not table.is_file():
+
+def _trained_on(split: Path, training_sha256: str, dataset: Dataset) -> int:
+    """Return how many of these crops a run was trained on, by its split and the hash of their pixels."""
+    if not split.is_file():
         return 0
-    with table.open(newline="", encoding="utf-8") as file:
-        names = [row["path"] for row in csv.DictReader(file) if row["part"] == "training"]
+    names = [row.path for row in read_table(split, SplitCrop).values() if row.part == "training"]
     place = {name: index for index, name in enumerate(dataset.names)}
     if not place.keys() >= set(names):
         return 0
     training = dataset.take(np.array([place[name] for name in names], np.int64))
-    return len(names) if training.sha256 == read_config(run)["training"]["sha256"] else 0
+    return len(names) if training.sha256 == training_sha256 else 0

@@ -1,4 +1,4 @@
-"""What decides a fit, but for the data and the seed."""
+"""What decides a training run: its recipe, its data and its seed."""
 
 from __future__ import annotations
 
@@ -6,36 +6,71 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edge.find import Normalisation
+from train.data import Dataset
+
+NETWORK_INPUT_PX = {
+    "fusion": 200,
+    "fusion-lite": 200,
+    "ablation1": 200,
+    "ablation2": 200,
+    "ablation3": 200,
+    "hep2": 78,
+    "vgg16": 224,
+    "resnet50": 224,
+}
+"""Names of the networks (`train.networks` builds them) and the crop side, px, that each was made for."""
+
+PEERS = frozenset({"hep2", "vgg16", "resnet50"})
+"""Networks by other authors. They have no width factor."""
 
 PLAIN = Normalisation(background=0, scale=1 / 255, offset=0.0)
 CENTRED = Normalisation(background=128, scale=1 / 64, offset=-2.0)
-"""Background grey is 0, so that convolutions pad with background and batch norm starts from no large mean."""
+"""The background becomes 0: convolutions pad with background, and batch norm starts from a mean near 0."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a fit, but for the data and the seed.
+    """Settings of a training run.
 
     Attributes
     ----------
-    name : what the recipe is called
-    network, width, dropout, batch_norm_momentum : see `train.networks`
-    crop_px : side of the crops, or 0 for the size that the network was made for
-    epochs, batch : passes over the (augmented) crops, and crops a step
-    learning_rate : Adam's; the peak where there is a `warm_up`
-    warm_up : None for a constant rate, or the share of the steps in which it rises before a cosine's fall
-    weight_decay : decoupled from the gradient (AdamW)
-    label_smoothing : probability mass spread over all labels
-    clip_norm : largest norm of the whole gradient, or None
-    normalisation : what the network sees of a grey crop
-    balance : how far ``random`` epochs even the classes out, see `train.augment.balanced_order`
-    backgrounds : share of ``random`` crops laid over a background, see `train.augment.lay_over`
-    mixup : both parameters of the Beta distribution by which two crops and their labels are mixed, or 0
-        (Zhang et al., ICLR 2018, arXiv:1710.09412)
-    precision : ``float32``, or ``bfloat16`` for the arithmetic of a step (weights and results stay float32):
-        about twice as fast where the processor has it (measured: x86 with AVX512-BF16)
-    views : mirrored and turned views of a crop over which the finished network's answer is averaged
-    augmentation : ``paper``, its fixed expansion, or ``random``, drawn anew every epoch
+    network, width, dropout, batch_norm_momentum
+        See `train.networks`.
+    crop_px : int
+        Side of the crops; 0 for the side that the network was made for.
+    batch : int
+        Crops per step.
+    learning_rate : float
+        Adam's; the peak if there is a `warm_up`.
+    warm_up : float or None
+        Share of the steps in which the rate rises before it falls as a cosine; None for a constant rate.
+    weight_decay : float
+        Decoupled from the gradient (AdamW).
+    label_smoothing : float
+        Probability spread evenly over all labels.
+    clip_norm : float or None
+        Largest norm of the whole gradient.
+    augmentation : str
+        ``paper`` is the paper's fixed expansion; ``random`` draws new variants in every epoch.
+    normalisation : Normalisation
+        From grey values to the network's input.
+    balance : float
+        How far ``random`` epochs equalise the classes, see `train.augment.balanced_order`.
+    backgrounds : float
+        Share of ``random`` crops moved to another background, see `train.augment.lay_over`.
+    mixup : float
+        Both parameters of the Beta distribution by which pairs of crops and their labels are mixed, or 0
+        (Zhang et al., ICLR 2018, arXiv:1710.09412).
+    test_time_views : int
+        Mirrored and rotated views of a crop over which the finished network's output is averaged.
+    precision : str
+        Arithmetic of a training step. Weights and results are float32. Measured on x86 with AVX512-BF16,
+        ``bfloat16`` steps take half the time.
+
+    Raises
+    ------
+    ValueError
+        If the network is unknown, or is a peer and `width` is not 1.
     """
 
     name: str
@@ -56,8 +91,19 @@ class Recipe:
     balance: float = 0.0
     backgrounds: float = 0.0
     mixup: float = 0.0
-    views: int = 1
+    test_time_views: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORK_INPUT_PX:
+            raise ValueError(f"no network {self.network}: choose one of {', '.join(NETWORK_INPUT_PX)}")
+        if self.network in PEERS and self.width != 1:
+            raise ValueError(f"{self.network} has no width factor: leave --width out")
+
+    @property
+    def side_px(self) -> int:
+        """Side of the crops that the network sees."""
+        return self.crop_px or NETWORK_INPUT_PX[self.network]
 
 
 RECIPES = {
@@ -76,13 +122,35 @@ RECIPES = {
         normalisation=CENTRED,
         backgrounds=0.4,
         mixup=0.2,
-        views=8,
+        test_time_views=8,
     ),
 }
 """``paper``: Chen, Fu et al., Heliyon, 2024 (Adam, 1e-4, batch 32, 25 epochs). ``best``: this project's."""
 
 
-def recipe_of(name: str, **changes: float | int | str | None) -> Recipe:
-    """Return a recipe with the given settings changed; None leaves one as it is."""
+def recipe_of(name: str, **changes: float | str | None) -> Recipe:
+    """Return the recipe of this name with some settings changed; None leaves a setting as it is."""
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     return replace(RECIPES[name], **given)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingJob:
+    """What a training run computes; together with the code it decides every weight.
+
+    Attributes
+    ----------
+    training, validation : Dataset
+        Crops of the recipe's side. Without a validation set nothing is scored.
+    """
+
+    training: Dataset
+    validation: Dataset | None
+    recipe: Recipe
+    seed: int
+
+    @property
+    def parts(self) -> dict[str, Dataset]:
+        """The data by part, ``training`` and, if there is one, ``validation``."""
+        both = {"training": self.training, "validation": self.validation}
+        return {name: dataset for name, dataset in both.items() if dataset is not None}

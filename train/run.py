@@ -1,19 +1,16 @@
-"""The folder of a training run, which survives being killed.
+"""The folder of a training run, which a kill or a power cut leaves usable.
 
-It holds ``config.json`` (recipe, seed, labels, data hashes, versions), ``split.csv``, ``history.csv`` (a row
-an epoch), ``checkpoint.keras`` (model and optimizer after the last whole epoch) and, once finished,
-``metrics.json`` (scores on the validation set), ``crops.npz`` (what a converter needs to quantise and
-calibrate, so that a run converts without its data) and, written last, ``model.keras``.
+``config.json`` holds recipe, seed, labels, data hashes and versions, ``split.csv`` the part of each crop,
+``history.csv`` one row per epoch, ``checkpoint.keras`` model and optimizer after the last whole epoch. A
+finished run adds ``metrics.json`` (scores on the validation set), ``crops.npz`` (what a converter needs to
+quantise and calibrate without the data) and, written last, ``model.keras``.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
-import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,24 +20,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
+from edge.base import replaced_atomically, replaced_path, write_atomically
 from edge.find import Normalisation
 from train.data import Dataset, split_sha256
 from train.metrics import Scores
-from train.recipe import Recipe
+from train.recipe import TrainingJob
+from train.table import Row, SplitCrop, read_table, write_table
 
 REPRESENTATIVE = 300
 """Training crops kept with a run, for the ranges of a quantised network."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Epoch(Row):
+    """One row of ``history.csv``; `epoch` counts from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    seconds: float
+
+
 @dataclass(frozen=True, eq=False)
 class RunCrops:
-    """The crops that a run keeps.
+    """Crops kept with a run.
 
     Attributes
     ----------
-    representative : uint8 [m, s, s], training crops, evenly over the labels and, within each, over brightness
-    validation : uint8 [n, s, s]; n is 0 without a validation set
-    truth : int64 [n], label of each validation crop
+    representative : uint8 [m, s, s]
+        Training crops, evenly over the labels and, within a label, over brightness.
+    validation : uint8 [n, s, s]
+        n is 0 without a validation set.
+    truth : int64 [n]
+        Label of each validation crop.
     """
 
     representative: NDArray[np.uint8]
@@ -48,76 +62,85 @@ class RunCrops:
     truth: NDArray[np.int64]
 
 
-def settings_of(
-    training: Dataset,
-    validation: Dataset | None,
-    recipe: Recipe,
-    seed: int,
-    targets: NDArray[np.float32] | None = None,
-    teacher_sha256: str | None = None,
-) -> dict[str, Any]:
-    """Describe data, recipe and seed, as ``config.json`` keeps them."""
+def open_run(out: Path, job: TrainingJob, **more: object) -> None:
+    """Begin a run folder, or check that the one there was begun with the same settings.
 
-    def described(dataset: Dataset) -> dict[str, Any]:
-        return {"cells": len(dataset.truth), "counts": dataset.counts(), "sha256": dataset.sha256}
+    Parameters
+    ----------
+    more : object
+        Further settings to store and compare.
 
-    return {
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "labels": list(training.labels),
-        "crop_px": training.crops.shape[1],
-        "pixel_um": training.pixel_um,
-        "training": described(training),
-        "validation": None if validation is None else described(validation),
-        "targets_sha256": None if targets is None else hashlib.sha256(targets.tobytes()).hexdigest(),
-        "teacher_sha256": teacher_sha256,
-    }
-
-
-def open_run(out: Path, settings: dict[str, Any], training: Dataset, validation: Dataset | None) -> None:
-    """Start the run folder, or check that the one there was started with the same settings."""
-    config = out / "config.json"
-    if config.is_file():
-        stored = read_config(out)
-        changed = [key for key in settings if stored.get(key) != settings[key]]
-        if "recipe" in changed:
-            old, new = stored["recipe"], settings["recipe"]
-            changed[:1] = [key for key in new if old.get(key) != new[key]]
-        if changed:
-            raise ValueError(f"{out} was started with another {', '.join(changed)}: take another --out")
+    Raises
+    ------
+    ValueError
+        If the folder was begun otherwise, or holds something else.
+    """
+    settings = _settings(job) | more
+    if (out / "config.json").is_file():
+        _refuse_other(out, settings)
         return
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is neither empty nor a run: take another --out")
     out.mkdir(parents=True, exist_ok=True)
     rows = [
-        (name, dataset.labels[k], group, part)
-        for part, dataset in (("training", training), ("validation", validation))
-        if dataset is not None
+        SplitCrop(path=name, label=dataset.labels[k], group=group, part=part)
+        for part, dataset in job.parts.items()
         for name, k, group in zip(dataset.names, dataset.truth, dataset.groups, strict=True)
     ]
-    write_table(out / "split.csv", ("path", "label", "group", "part"), rows)
-    versions = {
+    write_table(out / "split.csv", SplitCrop, rows)
+    settings["split_sha256"] = split_sha256(job.training, job.validation)
+    settings["versions"] = {
         "leuko-edge": __version__,
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "numpy": np.__version__,
     }
-    hashed = {"split_sha256": split_sha256(training, validation)}
-    write_json(config, {**settings, **hashed, "versions": versions})
+    write_json(out / "config.json", settings)
+
+
+def _settings(job: TrainingJob) -> dict[str, Any]:
+    """Return data, recipe and seed as ``config.json`` holds them."""
+
+    def described(dataset: Dataset) -> dict[str, Any]:
+        return {"cells": len(dataset.truth), "counts": dataset.counts(), "sha256": dataset.sha256}
+
+    parts = {"training": None, "validation": None} | {k: described(v) for k, v in job.parts.items()}
+    return {
+        "recipe": asdict(job.recipe),
+        "seed": job.seed,
+        "labels": list(job.training.labels),
+        "crop_px": job.training.crops.shape[1],
+        "pixel_um": job.training.pixel_um,
+        **parts,
+    }
+
+
+def _refuse_other(out: Path, settings: dict[str, Any]) -> None:
+    """Raise ValueError if a run was begun with other settings than these."""
+    stored = read_config(out)
+    for key, option in (("targets_sha256", "--teacher"), ("teacher_sha256", "--distil")):
+        if stored.get(key):
+            raise ValueError(f"{out} was started with {option}, which no longer exists: take another --out")
+    changed = [key for key in settings if stored.get(key) != settings[key]]
+    if "recipe" in changed:
+        old, new = stored["recipe"], settings["recipe"]
+        changed[:1] = [key for key in new if old.get(key) != new[key]]
+    if changed:
+        raise ValueError(f"{out} was started with another {', '.join(changed)}: take another --out")
 
 
 def finished(out: Path) -> bool:
-    """Say whether a run folder holds a finished model."""
+    """Return whether a run folder holds a finished model."""
     return (out / "model.keras").is_file()
 
 
 def read_config(out: Path) -> dict[str, Any]:
-    """Read a run's settings, as ``config.json`` holds them.
+    """Read a run's settings from ``config.json``.
 
     Raises
     ------
     ValueError
-        If the folder is no run.
+        If the folder is not a run's.
     """
     path = out / "config.json"
     try:
@@ -126,11 +149,14 @@ def read_config(out: Path) -> dict[str, Any]:
         raise ValueError(f"{out} is not a run folder: it has no config.json") from None
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error})") from error
+    recipe = config["recipe"]
+    if "views" in recipe:  # their name in older runs
+        recipe["test_time_views"] = recipe.pop("views")
     return config
 
 
 def read_scores(out: Path) -> Scores | None:
-    """Read a finished run's validation scores, or None for a run without a validation set."""
+    """Read a finished run's validation scores; None for a run without a validation set."""
     path = out / "metrics.json"
     if not path.is_file():
         return None
@@ -139,12 +165,12 @@ def read_scores(out: Path) -> Scores | None:
 
 
 def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
-    """Load a finished run's model, its labels and how it sees crops.
+    """Load a finished run's model, its labels and the normalisation of its crops.
 
     Raises
     ------
     ValueError
-        If the folder is no run, or an unfinished one.
+        If the folder is not a run's, or the run is unfinished.
     """
     config = read_config(out)
     if not finished(out):
@@ -153,44 +179,54 @@ def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
     return keras.models.load_model(out / "model.keras"), tuple(config["labels"]), normalisation
 
 
-def views_of(out: Path) -> int:
-    """Views of a crop over which a run's answers are averaged, as its recipe says; see `edge.classify.test_time_augmentation`.
+def stored_test_time_views(out: Path) -> int:
+    """Return the views of a crop over which the run's recipe averages.
 
     Raises
     ------
     ValueError
-        If the folder is no run.
+        If the folder is not a run's.
     """
-    return int(read_config(out)["recipe"].get("views", 1))
+    return int(read_config(out)["recipe"].get("test_time_views", 1))
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Read the rows of ``history.csv``."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+def write_json(path: Path, content: object) -> None:
+    """Write indented JSON, whole or not at all."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def kept_crops(training: Dataset, validation: Dataset | None) -> RunCrops:
-    """Choose the crops that a run keeps."""
+def save_network(path: Path, network: keras.Model) -> None:
+    """Write a Keras model whole or not at all."""
+    with replaced_path(path, suffix=".keras") as partial:
+        network.save(partial)
+
+
+def write_history(out: Path, history: Sequence[Epoch]) -> None:
+    """Write ``history.csv``."""
+    write_table(out / "history.csv", Epoch, history)
+
+
+def read_history(out: Path) -> list[Epoch]:
+    """Read ``history.csv``; empty for a run that has not begun."""
+    path = out / "history.csv"
+    return list(read_table(path, Epoch).values()) if path.is_file() else []
+
+
+def save_crops(out: Path, job: TrainingJob) -> None:
+    """Choose the crops that the run keeps and write ``crops.npz``."""
+    training, validation = job.training, job.validation
     chosen = []
     for label in np.unique(training.truth):
         members = np.flatnonzero(training.truth == label)
         members = members[np.argsort(training.crops[members].mean(axis=(1, 2)), kind="stable")]
         wanted = min(len(members), REPRESENTATIVE // len(training.labels))
         chosen.append(members[np.linspace(0, len(members) - 1, wanted).round().astype(np.int64)])
-    side = training.crops.shape[1]
-    return RunCrops(
-        representative=training.crops[np.concatenate(chosen)],
-        validation=np.zeros((0, side, side), np.uint8) if validation is None else validation.crops,
-        truth=np.zeros(0, np.int64) if validation is None else validation.truth,
-    )
-
-
-def save_crops(path: Path, crops: RunCrops) -> None:
-    """Write ``crops.npz`` at this path."""
-    with path.open("wb") as file:  # given a path, numpy would add a suffix of its own
+    with replaced_atomically(out / "crops.npz") as file:
         np.savez_compressed(
-            file, representative=crops.representative, validation=crops.validation, truth=crops.truth
+            file,
+            representative=training.crops[np.concatenate(chosen)],
+            validation=training.crops[:0] if validation is None else validation.crops,
+            truth=training.truth[:0] if validation is None else validation.truth,
         )
 
 
@@ -200,40 +236,11 @@ def read_crops(out: Path) -> RunCrops:
     Raises
     ------
     ValueError
-        If the run keeps none, or they cannot be read.
+        If there are none, or they cannot be read.
     """
     path = out / "crops.npz"
     try:
         with np.load(path, allow_pickle=False) as archive:
             return RunCrops(archive["representative"], archive["validation"], archive["truth"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read: train the run anew") from error
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write indented JSON, see `replace_file`."""
-    replace_file(path, lambda part: part.write_text(json.dumps(content, indent=2) + "\n"))
-
-
-def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a CSV, see `replace_file`."""
-
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *rows])
-
-    replace_file(path, write)
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file so that a power cut leaves the old one or the new one."""
-    part = path.with_name(f".part-{path.name}")
-    write(part)
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        raise ValueError(f"{path} cannot be read: train the run again") from error

@@ -190,7 +190,12 @@ class Verdict(Row):
     suggested: str = ""
     label_probability: float | None = None
     suggested_probability: float | None = None
-    verdict: str = ""
+    verdict: str
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the person found the label plainly wrong."""
+        return self.verdict.strip().lower() == "wrong"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What every room shares: frames, cells, names, files, paths and the board."""
 
 from edge.base import board
-from edge.base.atomic import replaced_atomically, write_atomically
+from edge.base.atomic import replaced_atomically, replaced_path, write_atomically
 from edge.base.board import cores
 from edge.base.cell import Cell
 from edge.base.frame import FailedFrame, Frame
@@ -31,6 +31,7 @@ __all__ = [
     "natural_order",
     "read",
     "replaced_atomically",
+    "replaced_path",
     "shown",
     "write_atomically",
 ]

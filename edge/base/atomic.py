@@ -25,15 +25,32 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write, which takes its name when the block ends; see `write_atomically`."""
+    """Yield a file to write, which takes the place of `path` when the block ends; see `write_atomically`."""
+    with replaced_path(path) as partial, partial.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def replaced_path(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Yield the name of a file to write, which takes the place of `path` when the block ends.
+
+    Parameters
+    ----------
+    suffix : str
+        End of the yielded name, for a library that chooses the format by it.
+
+    Raises
+    ------
+    OSError
+        See `write_atomically`.
+    """
     # a link is replaced, whatever it leads to
     if not path.is_symlink() and path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file: give another name", str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial{suffix}")
     try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:

@@ -122,7 +122,7 @@ BUNDLE_COMMANDS = {
 }
 
 
-RENAMED_OPTIONS = {"profile": "calibration"}
+RENAMED_OPTIONS = {"profile": "calibration", "views": "test-time-views"}
 """Old name → today's: units and scripts written for an earlier release keep working."""
 
 CONTEXT = {

@@ -9,7 +9,7 @@ import pytest
 
 from train.data import Dataset
 from train.fit import fit
-from train.recipe import recipe_of
+from train.recipe import TrainingJob, recipe_of
 
 
 def discs_and_rings(n: int, seed: int) -> Dataset:
@@ -31,5 +31,5 @@ def discs_and_rings(n: int, seed: int) -> Dataset:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     recipe = recipe_of("best", width=0.06, epochs=4, batch=16, learning_rate=3e-3)
-    fit(discs_and_rings(96, 1), discs_and_rings(32, 2), out, recipe, seed=1)
+    fit(TrainingJob(discs_and_rings(96, 1), discs_and_rings(32, 2), recipe, seed=1), out)
     return out

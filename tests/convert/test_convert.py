@@ -102,7 +102,7 @@ def test_rewriting_for_int8_leaves_the_function_as_it_is(run: Path) -> None:
 
 @pytest.mark.parametrize(("network", "layer"), [("hep2", "squash1_in "), ("resnet50", "conv1_relu ")])
 def test_a_network_that_folding_would_change_is_refused(network: str, layer: str) -> None:
-    model = NETWORKS[network].build(3, input_px=78)
+    model = NETWORKS[network](3, input_px=78)
     with pytest.raises(ValueError, match=f"layer {layer}.* cannot be quantised yet"):
         folded(model, np.zeros((1, 78, 78, 1), np.float32))
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from edge.cli.verify import verify
 from hypothesis import given
 from hypothesis import strategies as st
 
 from convert.build import Description, build
+from convert.cli.verify import verify
 from convert.fold import folded
 from convert.operators import ALLOWED, operators, refuse_others
 from convert.parity import compare, costs, loses_more, loss_points, paired_interval, words
@@ -25,7 +25,7 @@ from edge.model.bundle import load_bundle, shipped_bundles
 from edge.model.manifest import Parity
 from tests.convert.conftest import discs_and_rings
 from train.fit import fit, normalised
-from train.recipe import recipe_of
+from train.recipe import TrainingJob, recipe_of
 from train.run import load_run, read_crops
 
 # TensorFlow's own imports and its converter warn of their future
@@ -128,7 +128,7 @@ def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: 
     ):
         recipe = recipe_of("best", width=width, epochs=epochs, batch=16, learning_rate=3e-3)
         another = tmp_path / f"{crops} {width}"
-        fit(discs_and_rings(96, crops), discs_and_rings(32, 2), another, recipe, seed=2)
+        fit(TrainingJob(discs_and_rings(96, crops), discs_and_rings(32, 2), recipe, seed=2), another)
         other = words.invoke(verify, [str(bundle), str(another)])
         assert other.exit_code == 1
         assert re.fullmatch(f"Error: {another}: its .*: name the run .*was made of\n", other.stderr)

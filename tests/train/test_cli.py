@@ -52,18 +52,21 @@ def test_train_then_evaluate(data: Path, tmp_path: Path) -> None:
     assert other.exit_code == 1
     assert other.stderr == f"Error: {run} was started with another seed: take another --out\n"
 
-    pupil = CliRunner().invoke(
-        train, [str(data), "--out", str(tmp_path / "pupil"), *options, "--balance", "1", "--distil", run]
-    )
-    assert pupil.exit_code == 0, pupil.stderr
-    assert json.loads((tmp_path / "pupil" / "config.json").read_text())["teacher_sha256"]
+    balanced = ["--out", str(tmp_path / "balanced"), *options, "--balance", "1", "--folds", "2"]
+    folds = CliRunner().invoke(train, [str(data), *balanced])
+    assert folds.exit_code == 0, folds.stderr
+    assert json.loads((tmp_path / "balanced" / "config.json").read_text())["recipe"]["balance"] == 1
+    assert folds.stderr.splitlines()[-1].startswith("fold 2/2, epoch 1/1  loss ")
+    assert (tmp_path / "balanced" / "out_of_fold.csv").is_file()
 
     result = CliRunner().invoke(evaluate, [run, str(data), "--json"])
     assert result.exit_code == 0
     scores = json.loads(result.stdout)
     assert (scores["labels"], scores["cells"]) == (list(LABELS), 12)
     assert scores["model"]["kind"] == "run"
-    assert scores["notices"] == ["trained on 12 of these 12 cells: this says little of new ones"]
+    assert scores["notices"] == [
+        "the model was trained on 12 of these 12 cells: the scores say little about new cells"
+    ]
     table = CliRunner().invoke(evaluate, [run, str(data)])
     assert "accuracy" in table.stdout
     assert "→ bright" in table.stdout
@@ -86,9 +89,9 @@ def test_usage_errors(data: Path, tmp_path: Path) -> None:
         train, [str(data), *out, "--validation", str(data), "--validation-fraction", "0.1"]
     )
     assert both.exit_code == 2
-    two = CliRunner().invoke(train, [str(data), *out, "--folds", "2", "--distil", str(data)])
-    assert two.exit_code == 2
-    assert "give --folds or --distil, not both" in two.stderr
+    narrow = CliRunner().invoke(train, [str(data), *out, "--network", "hep2", "--width", "0.5"])
+    assert narrow.exit_code == 1
+    assert narrow.stderr == "Error: hep2 has no width factor: leave --width out\n"
     paper = CliRunner().invoke(train, [str(data), *out, "--recipe", "paper", "--balance", "1"])
     assert paper.exit_code == 2
     assert "no --balance" in paper.stderr

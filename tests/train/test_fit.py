@@ -11,13 +11,15 @@ import pytest
 
 pytest.importorskip("keras", reason="needs the train extra")
 
+from train.batches import Batches
 from train.data import Dataset
-from train.fit import Batches, fit, probabilities
+from train.fit import FitObserver, fit, probabilities
 from train.metrics import Scores
-from train.recipe import RECIPES, Recipe, recipe_of
-from train.run import finished, load_run
+from train.recipe import RECIPES, Recipe, TrainingJob, recipe_of
+from train.run import Epoch, finished, load_run, read_config
 
 TINY = {name: replace(recipe, width=0.05, epochs=3, batch=8) for name, recipe in RECIPES.items()}
+BEST = TINY["best"]
 
 
 def spots(n: int, seed: int) -> Dataset:
@@ -31,6 +33,10 @@ def spots(n: int, seed: int) -> Dataset:
     return Dataset(crops.clip(0, 255).astype(np.uint8), truth, ("bright", "dark"), names, names)
 
 
+def job(recipe: Recipe = BEST, seed: int = 5) -> TrainingJob:
+    return TrainingJob(spots(24, 1), spots(12, 2), recipe, seed)
+
+
 def history(run: Path) -> list[dict[str, str]]:
     with (run / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -42,11 +48,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Scores |
     run = tmp_path_factory.mktemp("runs") / "unbroken"
     killed = run.with_name("killed")
 
-    def copy(row: dict[str, float]) -> None:
-        if row["epoch"] == 1:
+    def copy(row: Epoch) -> None:
+        if row.epoch == 1:
             shutil.copytree(run, killed)
 
-    scores = fit(spots(24, 1), spots(12, 2), run, TINY["best"], 5, on_epoch=copy)
+    scores = fit(job(), run, FitObserver(on_epoch=copy))
     return run, killed, scores
 
 
@@ -67,7 +73,7 @@ def test_a_finished_run_holds_everything(runs: tuple[Path, Path, Scores | None])
     with (run / "split.csv").open(newline="") as file:
         parts = [row["part"] for row in csv.DictReader(file)]
     assert parts == ["training"] * 24 + ["validation"] * 12
-    assert not list(run.glob(".part-*"))
+    assert not list(run.glob(".*"))
     model, labels, normalisation = load_run(run)
     assert labels == ("bright", "dark")
     answers = probabilities(model, spots(12, 2).crops, normalisation)
@@ -80,9 +86,11 @@ def test_a_killed_run_resumes_to_the_same_weights(runs: tuple[Path, Path, Scores
     unbroken, killed, scores = runs
     with (killed / "history.csv").open("a") as file:
         file.write("2,0,0,0,0,0\n")  # killed before the second epoch's checkpoint was written
-    rows: list[dict[str, float]] = []
-    assert fit(spots(24, 1), spots(12, 2), killed, TINY["best"], 5, on_epoch=rows.append) == scores
-    assert [row["epoch"] for row in rows] == [2, 3]
+    (killed / ".checkpoint.keras.99.partial.keras").write_bytes(b"cut short")
+    rows: list[Epoch] = []
+    assert fit(job(), killed, FitObserver(on_epoch=rows.append)) == scores
+    assert [row.epoch for row in rows] == [2, 3]
+    assert not list(killed.glob(".*"))
     for one, other in zip(history(killed), history(unbroken), strict=True):
         assert [one[key] for key in ("epoch", "loss")] == [other[key] for key in ("epoch", "loss")]
     weights, expected = (load_run(run)[0].get_weights() for run in (killed, unbroken))
@@ -97,8 +105,8 @@ def test_a_run_killed_before_its_last_files_is_only_finished(
     shutil.copytree(runs[0], run)
     (run / "model.keras").unlink()
     (run / "metrics.json").unlink()
-    rows: list[dict[str, float]] = []
-    assert fit(spots(24, 1), spots(12, 2), run, TINY["best"], 5, on_epoch=rows.append) == runs[2]
+    rows: list[Epoch] = []
+    assert fit(job(), run, FitObserver(on_epoch=rows.append)) == runs[2]
     assert (rows, finished(run)) == ([], True)
 
 
@@ -107,13 +115,13 @@ def test_other_settings_and_foreign_folders_are_refused(
 ) -> None:
     run, _, scores = runs
     with pytest.raises(ValueError, match="was started with another width, seed: take another --out"):
-        fit(spots(24, 1), spots(12, 2), run, replace(TINY["best"], width=0.1), 6)
+        fit(job(replace(BEST, width=0.1), 6), run)
     with pytest.raises(ValueError, match="another training"):
-        fit(spots(24, 3), spots(12, 2), run, TINY["best"], 5)
-    assert fit(spots(24, 1), spots(12, 2), run, TINY["best"], 5) == scores
+        fit(replace(job(), training=spots(24, 3)), run)
+    assert fit(job(), run) == scores
     (tmp_path / "letter.txt").write_text("dear reader")
     with pytest.raises(ValueError, match="neither empty nor a run"):
-        fit(spots(24, 1), None, tmp_path, TINY["best"], 5)
+        fit(replace(job(), validation=None), tmp_path)
     with pytest.raises(ValueError, match="not a run folder"):
         load_run(tmp_path)
 
@@ -121,7 +129,7 @@ def test_other_settings_and_foreign_folders_are_refused(
 def test_an_unfinished_run_is_not_loaded_and_a_diverging_one_ends(tmp_path: Path) -> None:
     recipe = replace(TINY["paper"], learning_rate=1e38)
     with pytest.raises(ValueError, match="lower the learning rate"):
-        fit(spots(12, 1), None, tmp_path, recipe, 0)
+        fit(TrainingJob(spots(12, 1), None, recipe, 0), tmp_path)
     with pytest.raises(ValueError, match="is not finished"):
         load_run(tmp_path)
 
@@ -156,23 +164,50 @@ def test_the_papers_recipe() -> None:
 
 
 def test_bfloat16_steps_leave_a_float32_model(tmp_path: Path) -> None:
-    recipe = replace(TINY["best"], precision="bfloat16", epochs=2)
+    recipe = replace(BEST, precision="bfloat16", epochs=2)
     validation = spots(6, 2)
-    scores = fit(spots(12, 1), validation, tmp_path / "run", recipe, 5)
+    half = TrainingJob(spots(12, 1), validation, recipe, 5)
+    scores = fit(half, tmp_path / "run")
     model, _, normalisation = load_run(tmp_path / "run")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     answers = probabilities(model, validation.crops, normalisation)
     assert scores is not None
     assert scores["accuracy"] == (answers.argmax(axis=1) == validation.truth).mean()
-    unlike = fit(spots(12, 1), validation, tmp_path / "plain", replace(recipe, precision="float32"), 5)
-    assert unlike is not None
+    whole = replace(half, recipe=replace(recipe, precision="float32"))
+    assert fit(whole, tmp_path / "plain") is not None
     one, other = (load_run(tmp_path / name)[0].get_weights() for name in ("run", "plain"))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
     assert all(np.abs(a - b).max() < 0.1 for a, b in zip(one, other, strict=True))
 
 
-def test_a_width_that_the_network_lacks_is_refused_before_the_run_begins(tmp_path: Path) -> None:
-    recipe = replace(TINY["best"], network="hep2", width=0.5)
-    with pytest.raises(ValueError, match="hep2 has no width factor: leave --width out"):
-        fit(spots(12, 1), None, tmp_path / "run", recipe, 5)
+def test_crops_of_another_size_are_refused_before_the_run_begins(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="crops of 200 px for a network that takes 64 px"):
+        fit(job(replace(BEST, crop_px=64)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_an_earlier_release_is_read_and_resumed(
+    tmp_path: Path, runs: tuple[Path, Path, Scores | None]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs[1], run)
+    config = json.loads((run / "config.json").read_text())
+    config["recipe"]["views"] = config["recipe"].pop("test_time_views")
+    config |= {"targets_sha256": None, "teacher_sha256": None}
+    (run / "config.json").write_text(json.dumps(config))
+    assert read_config(run)["recipe"]["test_time_views"] == 8
+    assert fit(job(), run) == runs[2]
+    with pytest.raises(ValueError, match="was started with another test_time_views: take another --out"):
+        fit(job(replace(BEST, test_time_views=1)), run)
+
+
+@pytest.mark.parametrize(("key", "option"), [("targets_sha256", "--teacher"), ("teacher_sha256", "--distil")])
+def test_a_run_that_was_taught_is_not_resumed_without_its_teacher(
+    key: str, option: str, tmp_path: Path, runs: tuple[Path, Path, Scores | None]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs[1], run)
+    config = json.loads((run / "config.json").read_text()) | {key: "ab12"}
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=f"was started with {option}, which no longer exists"):
+        fit(job(), run)

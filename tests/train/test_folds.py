@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("keras", reason="needs the train extra")
 
-from edge.classify.test_time_augmentation import average_probabilities
-from tests.train.test_fit import TINY, spots
+from tests.train.test_fit import BEST, spots
 from train.data import Dataset
 from train.fit import fit, probabilities
-from train.folds import assign_folds, out_of_fold, soft_targets
+from train.folds import assign_folds, write_out_of_fold
+from train.recipe import TrainingJob
 from train.run import load_run
 
 
@@ -50,8 +50,9 @@ def test_where_every_crop_is_its_own_group_folds_are_stratified() -> None:
 
 def test_every_crop_is_predicted_by_a_model_that_never_saw_it(tmp_path: Path) -> None:
     training, validation, run = spots(18, 1), spots(6, 2), tmp_path / "run"
-    fit(training, validation, run, TINY["best"], 3)
-    out_of_fold(training, validation, run, TINY["best"], 3, 2)
+    job = TrainingJob(training, validation, BEST, 3)
+    fit(job, run)
+    write_out_of_fold(job, run, 2)
     with (run / "out_of_fold.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [*training.names, *validation.names]
@@ -64,25 +65,13 @@ def test_every_crop_is_predicted_by_a_model_that_never_saw_it(tmp_path: Path) ->
         assert held_out == {path for path, part in parts.items() if part == "validation"}
     model, _, normalisation = load_run(run / "folds" / "1of2")
     first = np.flatnonzero([row["fold"] == "1" for row in rows[:18]])
-    expected = average_probabilities(
-        lambda crops: probabilities(model, crops, normalisation), training.crops[first], 8
-    )
+    expected = probabilities(model, training.crops[first], normalisation, test_time_views=8)
     found = [[float(rows[i][label]) for label in training.labels] for i in first]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
-    softened = soft_targets(training, run, 0.5)
-    mean = [[float(rows[i][label]) for label in training.labels] for i in range(18)]
-    np.testing.assert_allclose(softened, np.eye(2)[training.truth] / 2 + np.array(mean) / 2, atol=1e-5)
-    with pytest.raises(ValueError, match="other"):
-        soft_targets(spots(18, 7), run, 0.5)
-    student = tmp_path / "student"
-    fit(training, validation, student, TINY["best"], 3, targets=softened)
-    with pytest.raises(ValueError, match="was started with another targets_sha256"):
-        fit(training, validation, student, TINY["best"], 3)
-
     stamp = (run / "folds" / "1of2" / "model.keras").stat().st_mtime_ns
     table = (run / "out_of_fold.csv").read_bytes()
-    out_of_fold(training, validation, run, TINY["best"], 3, 2)
+    write_out_of_fold(job, run, 2)
     assert (run / "folds" / "1of2" / "model.keras").stat().st_mtime_ns == stamp
     assert (run / "out_of_fold.csv").read_bytes() == table
 
@@ -96,7 +85,5 @@ def test_a_class_in_one_group_cannot_be_held_out(tmp_path: Path) -> None:
         dataset.names,
         tuple("one" if k else str(i) for i, k in enumerate(dataset.truth)),
     )
-    with pytest.raises(ValueError, match="is not a run folder"):
-        soft_targets(grouped, tmp_path / "run", 0.5)
     with pytest.raises(ValueError, match="all crops of dark lie in one fold"):
-        out_of_fold(grouped, None, tmp_path / "run", TINY["best"], 0, 2)
+        write_out_of_fold(TrainingJob(grouped, None, BEST, 0), tmp_path / "run", 2)

@@ -1,4 +1,4 @@
-"""A fit that is killed at any moment, or meets a full disk, goes on from its last whole epoch."""
+"""A fit that is killed at any moment, or meets a full disk, resumes from its last whole epoch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from train.run import finished, load_run
 FIT = """
 import sys
 from pathlib import Path
-from tests.train.test_fit import TINY, spots
-from train.fit import fit
-tell = lambda *_: print("step", flush=True)
+from tests.train.test_fit import BEST, spots
+from train.fit import FitObserver, fit
+from train.recipe import TrainingJob
+report = FitObserver(on_step=lambda *_: print("step", flush=True))
 try:
-    fit(spots(24, 1), spots(6, 2), Path(sys.argv[1]), TINY["best"], 5, on_step=tell)
+    fit(TrainingJob(spots(24, 1), spots(6, 2), BEST, 5), Path(sys.argv[1]), report)
 except OSError as error:
     print("refused:", error, flush=True)
 """
@@ -64,13 +65,14 @@ def test_killed_at_any_moment_it_ends_with_the_unbroken_runs_weights(tmp_path: P
     assert kills == 3
     for one, other in zip(weights(unbroken), weights(killed), strict=True):
         np.testing.assert_array_equal(one, other)
+    assert not list(killed.glob(".*"))
     rows = [(run / "history.csv").read_text().splitlines() for run in (unbroken, killed)]
     without_seconds = [[row.rsplit(",", 1)[0] for row in table] for table in rows]
     assert without_seconds[0] == without_seconds[1]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounting a small disk needs root")
-def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_the_run_resumes_later(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200k", "none", str(disk)], check=False)
@@ -81,9 +83,9 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path: Path) -> No
         run = disk / "run"
         with start(run) as process:
             assert process.stdout is not None
-            said = process.stdout.read().splitlines()
-        assert said[-1].startswith("refused: ")
-        assert "No space left on device" in said[-1]
+            output = process.stdout.read().splitlines()
+        assert output[-1].startswith("refused: ")
+        assert "No space left on device" in output[-1]
         kept = len((run / "history.csv").read_text().splitlines()) if (run / "history.csv").exists() else 0
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         with start(run) as process:

@@ -11,19 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from train.metrics import (
-    Intervals,
-    bootstrap_intervals,
+from train.confidence import (
     brier_score,
     calibration_error,
     chance_calibration_error,
-    confusion_matrix,
     coverage_at,
     coverage_curve,
-    rates,
     reliability,
-    score,
 )
+from train.metrics import Intervals, bootstrap_intervals, confusion_matrix, rates, score
 
 LABELS = ["a", "b", "c", "d"]
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)

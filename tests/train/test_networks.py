@@ -9,9 +9,9 @@ pytest.importorskip("keras", reason="needs the train extra")
 
 import keras
 
-from train.cli.options import NETWORK_INPUT_PX
-from train.networks import NETWORKS, multiply_accumulates
+from train.networks import NETWORKS, build_network, multiply_accumulates
 from train.networks.fusion import fusion_network
+from train.recipe import NETWORK_INPUT_PX, PEERS, recipe_of
 
 PAPER = {
     "replicate": (200, 200, 3),
@@ -78,19 +78,19 @@ def test_width_scales_every_channel_but_the_labels() -> None:
 
 
 def test_lite_costs_an_eighth_at_most() -> None:
-    full, lite = (sum(multiply_accumulates(NETWORKS[n].build(4)).values()) for n in ("fusion", "fusion-lite"))
+    full, lite = (sum(multiply_accumulates(NETWORKS[n](4)).values()) for n in ("fusion", "fusion-lite"))
     assert 8 * lite <= full
-    halved = NETWORKS["fusion-lite"].build(4, width=0.5)
+    halved = NETWORKS["fusion-lite"](4, width=0.5)
     assert halved.get_layer("conv1").output.shape[-1] == 15
     assert halved.get_layer("dense").output.shape[-1] == 40
 
 
 def test_the_command_line_knows_every_network() -> None:
-    assert {name: network.input_px for name, network in NETWORKS.items()} == NETWORK_INPUT_PX
+    assert list(NETWORKS) == list(NETWORK_INPUT_PX)
 
 
 def test_hep2_has_the_sizes_of_its_publication() -> None:
-    model = NETWORKS["hep2"].build(6, input_px=NETWORKS["hep2"].input_px)
+    model = NETWORKS["hep2"](6, input_px=NETWORK_INPUT_PX["hep2"])
     names = ("conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "flatten", "dense", "logits")
     shapes = [model.get_layer(name).output.shape[1:] for name in names]
     maps = [(72, 72, 6), (36, 36, 6), (33, 33, 16), (11, 11, 16), (9, 9, 32), (3, 3, 32)]
@@ -101,7 +101,7 @@ def test_hep2_has_the_sizes_of_its_publication() -> None:
 
 
 def test_hep2_bends_as_lecuns_tanh_does() -> None:
-    model = NETWORKS["hep2"].build(3, input_px=78)
+    model = NETWORKS["hep2"](3, input_px=78)
     x = np.array([[[[-1.0, 0.0, 0.5, 1.0, 9.0, -9.0]]]], np.float32)
     for name in ("squash1_in", "squash1_tanh", "squash1_out"):
         x = np.asarray(model.get_layer(name)(x))
@@ -112,32 +112,48 @@ def test_hep2_bends_as_lecuns_tanh_does() -> None:
 @pytest.mark.parametrize(("name", "reference"), [("vgg16", "VGG16"), ("resnet50", "ResNet50")])
 def test_peers_have_the_parameters_of_keras_applications(name: str, reference: str) -> None:
     original = getattr(keras.applications, reference)(weights=None, classes=3, input_shape=(64, 64, 3))
-    model = NETWORKS[name].build(3, input_px=64)
+    model = NETWORKS[name](3, input_px=64)
     assert model.count_params() == original.count_params()
     assert (model.input_shape, model.output_shape) == ((None, 64, 64, 1), (None, 3))
     assert [w.shape for w in model.weights][:-2] == [w.shape for w in original.weights][:-2]
 
 
 def test_dropout_and_momentum_reach_the_peers() -> None:
-    resnet = NETWORKS["resnet50"].build(3, input_px=32, dropout=0.3, batch_norm_momentum=0.9)
+    resnet = NETWORKS["resnet50"](3, input_px=32, dropout=0.3, batch_norm_momentum=0.9)
     norms = [layer for layer in resnet.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {layer.momentum for layer in norms} == {0.9}
     assert len(norms) == 53
     assert resnet.get_layer("dropout").rate == 0.3
-    assert NETWORKS["hep2"].build(3, input_px=78, dropout=0.3).get_layer("dropout").rate == 0.3
+    assert NETWORKS["hep2"](3, input_px=78, dropout=0.3).get_layer("dropout").rate == 0.3
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if not NETWORKS[name].has_width])
+@pytest.mark.parametrize("name", sorted(PEERS))
 def test_peers_refuse_a_width(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} has no width factor: leave --width out"):
-        NETWORKS[name].build(3, width=0.5)
+        recipe_of("best", network=name, width=0.5)
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="no network alexnet: choose one of fusion, "):
+        recipe_of("best", network="alexnet")
+
+
+@pytest.mark.parametrize("name", ["fusion-lite", "ablation3", "hep2", "resnet50"])
+def test_a_recipes_network_is_built(name: str) -> None:
+    width = 1.0 if name in PEERS else 0.1
+    recipe = recipe_of("best", network=name, width=width, crop_px=64, precision="bfloat16")
+    model = build_network(recipe, 3)
+    assert (model.input_shape, model.output_shape) == ((None, 64, 64, 1), (None, 3))
+    assert model.get_layer("dropout").rate == 0.4
+    assert model.layers[3].compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.parametrize("name", ["fusion", "ablation3", "hep2", "resnet50"])
 def test_saved_networks_load_without_custom_objects(name: str, tmp_path: Path) -> None:
-    width = {"width": 0.05} if NETWORKS[name].has_width else {}
-    px = min(NETWORKS[name].input_px, 78)
-    model = NETWORKS[name].build(3, input_px=px, dropout=0.1, **width)
+    width = {} if name in PEERS else {"width": 0.05}
+    px = min(NETWORK_INPUT_PX[name], 78)
+    model = NETWORKS[name](3, input_px=px, dropout=0.1, **width)
     model.save(tmp_path / "model.keras")
     crops = np.random.default_rng(0).normal(size=(2, px, px, 1)).astype(np.float32)
     answers = np.asarray(model(crops))

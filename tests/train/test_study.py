@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from click.testing import CliRunner, Result
 pytest.importorskip("keras", reason="needs the train extra")
 
 from train.cli.study import study
-from train.fit import fit
+from train.fit import FitObserver, fit
+from train.recipe import TrainingJob
 from train.study import STUDIES
 from train.study import results as read
 from train.study import runs as source
@@ -52,10 +54,10 @@ def calls(data: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Result, Result]:
     patch.setitem(STUDIES, "ablation", ("fusion", "ablation3"))
     out = data.parent / "study"
 
-    def stopped(*arguments: Any, **options: Any) -> None:
-        if arguments[2].name == "ablation3-s0":
-            options["on_epoch"] = lambda row: (_ for _ in ()).throw(KeyboardInterrupt)
-        fit(*arguments, **options)
+    def stopped(job: TrainingJob, run: Path, observer: FitObserver) -> None:
+        if run.name == "ablation3-s0":
+            observer = replace(observer, on_epoch=lambda row: (_ for _ in ()).throw(KeyboardInterrupt))
+        fit(job, run, observer)
 
     patch.setattr(source, "fit", stopped)
     first = invoke(data, out, "--note", "simulated & small")
@@ -66,7 +68,7 @@ def calls(data: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Result, Result]:
     return out, first, invoke(data, out, "--note", "simulated & small")
 
 
-def test_a_stopped_study_goes_on_within_the_run(calls: tuple[Path, Result, Result]) -> None:
+def test_a_stopped_study_resumes_within_the_run(calls: tuple[Path, Result, Result]) -> None:
     out, first, second = calls
     assert first.exit_code == 1
     assert second.exit_code == 0, second.output
@@ -83,11 +85,11 @@ def test_a_finished_study_is_only_read(data: Path, calls: tuple[Path, Result, Re
     assert again.exit_code == 0
     assert again.stderr == ""
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
-    told = json.loads(again.stdout)
-    assert told["runs"] == {"finished": 2, "planned": 2}
-    assert told["networks"]["fusion"]["lead_points"] is None
-    assert told["networks"]["ablation3"]["paper_lead_points"] == 1.31
-    assert told["networks"]["ablation3"]["lead_points"]["n"] == 1
+    summary = json.loads(again.stdout)
+    assert summary["runs"] == {"finished": 2, "planned": 2}
+    assert summary["networks"]["fusion"]["lead_points"] is None
+    assert summary["networks"]["ablation3"]["paper_lead_points"] == 1.31
+    assert summary["networks"]["ablation3"]["lead_points"]["n"] == 1
 
 
 def test_tables_agree_with_the_run_folders(calls: tuple[Path, Result, Result]) -> None:

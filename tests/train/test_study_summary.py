@@ -13,6 +13,7 @@ from train.cli.study import study
 from train.metrics import Scores
 from train.recipe import recipe_of
 from train.report.study import files
+from train.run import Epoch
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study import results as read
 from train.study import runs as source
@@ -20,8 +21,8 @@ from train.study.summary import caveats, findings
 
 
 def planned(name: str, **options: Any) -> list[source.StudyRun]:
-    given = {"recipe": recipe_of("paper"), "seeds": 3, "peer_px": None, **options}
-    return source.planned(name, Path("out"), **given)
+    given = {"recipe": recipe_of("paper"), "seeds": 3, **options}
+    return source.StudySettings(name, Path("out"), **given).runs()
 
 
 def result(run: source.StudyRun, accuracy: float) -> read.Result:
@@ -35,8 +36,8 @@ def result(run: source.StudyRun, accuracy: float) -> read.Result:
         cells=2,
     )
     rows = [
-        {"epoch": k, "loss": 1 / k, "accuracy": accuracy, "validation_accuracy": accuracy, "seconds": 60.0}
-        for k in (1.0, 2.0)
+        Epoch(epoch=k, loss=1 / k, accuracy=accuracy, validation_accuracy=accuracy, seconds=60.0)
+        for k in (1, 2)
     ]
     return read.Result(run, source.Cost(1000, 2_000_000), tuple(rows), scores)
 
@@ -44,11 +45,11 @@ def result(run: source.StudyRun, accuracy: float) -> read.Result:
 def test_peers_keep_their_own_settings() -> None:
     runs = planned("peers", recipe=recipe_of("paper", width=0.25), peer_px=64)
     assert [run.seed for run in runs] == [0] * 4 + [1] * 4 + [2] * 4
-    assert [run.crop_px for run in runs[:4]] == [200, 78, 64, 64]
+    assert [run.recipe.side_px for run in runs[:4]] == [200, 78, 64, 64]
     assert [run.recipe.width for run in runs[:4]] == [0.25, 1, 1, 1]
     assert [run.title for run in runs[:4]] == ["fusion ×0.25", "hep2", "vgg16 64 px", "resnet50 64 px"]
     assert runs[2].folder == Path("out/runs/vgg16-s0")
-    assert any("64 px, not the 224 px" in text for text in caveats("peers", runs, []))
+    assert any("64 px instead of the 224 px" in text for text in caveats("peers", runs, []))
     assert not any(" px" in text for text in caveats("peers", planned("peers"), []))
     faster = planned("peers", recipe=recipe_of("paper", precision="bfloat16"))
     assert "The steps were computed in bfloat16." in caveats("peers", faster, [])
@@ -59,9 +60,9 @@ def test_peers_keep_their_own_settings() -> None:
     [
         ([0.010, 0.011, 0.0125], "The first leads, as in the paper; the paper's value lies inside"),
         ([0.05, 0.051, 0.052], "The first leads, as in the paper; the paper's value lies outside"),
-        ([-0.05, -0.051, -0.052], "The first is behind, unlike in the paper"),
-        ([-0.01, 0.0, 0.03], "do not tell the two apart; the paper's value lies inside"),
-        ([0.01], "One seed gives no error"),
+        ([-0.05, -0.051, -0.052], "The first trails, unlike in the paper"),
+        ([-0.01, 0.0, 0.03], "do not distinguish the two; the paper's value lies inside"),
+        ([0.01], "One seed gives no error estimate"),
     ],
 )
 def test_findings_follow_from_the_interval(leads: list[float], words: str) -> None:
@@ -71,21 +72,21 @@ def test_findings_follow_from_the_interval(leads: list[float], words: str) -> No
         for run in runs
         if run.network in ("fusion", "ablation1")
     ]
-    said = findings("ablation", results)
-    assert words in said[0]
-    assert said[1].startswith("Order here: ")
+    found = findings("ablation", results)
+    assert words in found[0]
+    assert found[1].startswith("Order here: ")
 
 
-def test_a_reversed_order_is_said_with_its_error() -> None:
+def test_a_reversed_order_is_reported_with_its_error() -> None:
     runs = planned("ablation")
     level = dict(zip(STUDIES["ablation"], (0.9, 0.8, 0.7, 0.75), strict=False))
-    said = findings("ablation", [result(run, level[run.network] + 0.001 * run.seed) for run in runs])
-    assert said[3:] == [
+    found = findings("ablation", [result(run, level[run.network] + 0.001 * run.seed) for run in runs])
+    assert found[3:] == [
         "Order here: fusion > ablation1 > ablation3 > ablation2. "
         "In the paper: fusion > ablation2 > ablation1 > ablation3.",
-        "Unlike in the paper, ablation1 stands above ablation2, by +10.00 points (standard error 0.00, "
+        "Unlike in the paper, ablation1 ranks above ablation2, by +10.00 points (standard error 0.00, "
         "95 % interval +10.00 to +10.00, 3 seeds): settled.",
-        "Unlike in the paper, ablation3 stands above ablation2, by +5.00 points (standard error 0.00, "
+        "Unlike in the paper, ablation3 ranks above ablation2, by +5.00 points (standard error 0.00, "
         "95 % interval +5.00 to +5.00, 3 seeds): settled.",
     ]
 

@@ -6,44 +6,49 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
+from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
 from train.cli.options import EXISTING, FOLDER, progress, require_keras
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from train.evaluate import Evaluation
-    from train.metrics import Intervals, Scores
+from train.evaluate import Evaluation, evaluation, read_wrong_labels
+from train.metrics import Intervals, Scores
+from train.predict import predict
+from train.report.words import (
+    ZERO_WIDTH,
+    calibration_words,
+    coverage_words,
+    has_zero_width,
+    interval_words,
+    reject_words,
+    score_words,
+)
 
 
 def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
-    """Print the scores, with their intervals where given, and the confusion matrix as tables."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from train.report.words import share
+    """Print the scores, with their intervals if given, and the confusion matrix as tables."""
 
     def table(*header: str) -> Table:
         made = Table(*map(escape, header), box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in made.columns[1:]:
-            column.justify, column.no_wrap = "right", True  # a narrow terminal folds names, not numbers
+            column.justify, column.no_wrap = "right", True  # a narrow terminal wraps names, not numbers
         return made
 
     measured = table("class", "cells", "precision", "recall", "F1")
     answered = table("truth", *(f"→ {label}" for label in scores["labels"]))
     for label, row in zip(scores["labels"], scores["confusion"], strict=True):
         values = (
-            share(scores[key][label], intervals[key][label] if intervals else None)
+            score_words(scores[key][label], intervals[key][label] if intervals else None)
             for key in ("precision", "recall", "f1")
         )
         measured.add_row(escape(label), str(sum(row)), *values)
         answered.add_row(escape(label), *map(str, row))
-    accuracy = share(scores["accuracy"], intervals["accuracy"] if intervals else None, digits=4)
+    accuracy = score_words(scores["accuracy"], intervals["accuracy"] if intervals else None, digits=4)
     console = _console()
     console.print(measured, "", answered, "", sep="\n")
     console.print(f"accuracy {accuracy} on {scores['cells']} cells", highlight=False)
@@ -51,26 +56,17 @@ def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
 
 def print_evaluation(found: Evaluation) -> None:
     """Print everything but the curves."""
-    from train.report.words import (
-        WIDTHLESS,
-        calibration_words,
-        coverage_words,
-        interval_words,
-        reject_words,
-        without_width,
-    )
-
     print_scores(found, found["intervals"])
     lines = [interval_words(found)]
-    if without_width(found):
-        lines.append(WIDTHLESS)
+    if has_zero_width(found):
+        lines.append(ZERO_WIDTH)
     lines += [calibration_words(found), coverage_words(found)]
     if found["reject"] is not None:
         lines.append(reject_words(found["reject"]))
     _print_lines(*lines)
     without = found["without"]
     if without is not None:
-        _print_lines("", f"without {len(without['left_out'])} labels that a person called wrong:", "")
+        _print_lines("", f"without {len(without['left_out'])} labels that a person marked as wrong:", "")
         print_scores(without, without["intervals"])
     _print_lines(*found["notices"], found["use"])
 
@@ -82,8 +78,6 @@ def _print_lines(*lines: str) -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
-
     # a pipe or a file has no edge to wrap at
     return Console(width=None if sys.stdout and sys.stdout.isatty() else 200)
 
@@ -91,21 +85,26 @@ def _console() -> Console:
 @click.command()
 @click.argument("run_or_bundle")
 @click.argument("data", type=EXISTING)
-@click.option("--out", type=FOLDER, help="Write evaluation.html, evaluation.json and predictions.csv here.")
+@click.option("--out", type=FOLDER, help="Folder for evaluation.html, evaluation.json and predictions.csv.")
 @click.option(
     "--without",
     type=NamedPath(exists=True, dir_okay=False, path_type=Path),
     metavar="CSV",
-    help="Table (path,verdict): score also without the labels whose verdict is wrong.",
+    help="Table (path,verdict): score once more without the labels whose verdict is wrong.",
 )
 @click.option(
-    "--views",
+    "--test-time-views",
     type=click.Choice(["1", "8"]),
-    help="Mirrored and turned views of a crop to average over; by default what the model says.",
+    help="Mirrored and rotated views of a crop to average over; by default the model's.",
 )
 @json_option
 def evaluate(
-    run_or_bundle: str, data: Path, out: Path | None, without: Path | None, views: str | None, as_json: bool
+    run_or_bundle: str,
+    data: Path,
+    out: Path | None,
+    without: Path | None,
+    test_time_views: str | None,
+    as_json: bool,
 ) -> None:
     """Score RUN_OR_BUNDLE on the labelled crops of DATA.
 
@@ -118,10 +117,6 @@ def evaluate(
         raise click.ClickException(
             "leuko evaluate --out needs the train extra: pip install 'leuko-edge[train]'"
         )
-    from edge.classify import RuntimeMissingError
-    from train.evaluate import evaluation, read_wrong_labels
-    from train.predict import predict
-
     with one_line_errors(ValueError, RuntimeMissingError), quiet_libraries():
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -130,12 +125,13 @@ def evaluate(
             predictions = predict(
                 run_or_bundle,
                 data,
-                views=int(views) if views else None,
+                test_time_views=int(test_time_views) if test_time_views else None,
                 on_cells=lambda done, cells: bar.update(task, completed=done, total=cells),
             )
         wrong = None if without is None else read_wrong_labels(without, predictions.dataset.names)
         found = evaluation(predictions, data, wrong)
         if out is not None:
+            # it imports matplotlib, which the base install lacks
             from train.report.evaluation import write_evaluation
 
             write_evaluation(out, predictions, found, wrong)

@@ -1,4 +1,4 @@
-"""Options, the missing-extra line and the progress bar that the workstation's commands share."""
+"""Options, the missing-extra message and the progress bar that the workstation's commands share."""
 
 from __future__ import annotations
 
@@ -8,39 +8,43 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
-from edge.cli.options import NamedPath, quiet_libraries
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
+from edge.cli.options import FiniteRange, NamedPath, quiet_libraries
 
 FOLDER = NamedPath(file_okay=False, path_type=Path)
 EXISTING = NamedPath(exists=True, path_type=Path)
 
-NETWORK_INPUT_PX = {
-    "fusion": 200,
-    "fusion-lite": 200,
-    "ablation1": 200,
-    "ablation2": 200,
-    "ablation3": 200,
-    "hep2": 78,
-    "vgg16": 224,
-    "resnet50": 224,
-}
-"""The names of `train.networks.NETWORKS`, which needs Keras."""
+width_option = click.option(
+    "--width",
+    type=FiniteRange(min=0, min_open=True, max=4),
+    help="Factor on all channels of fusion, fusion-lite and the ablations.",
+)
+epochs_option = click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
+learning_rate_option = click.option(
+    "--learning-rate", type=FiniteRange(min=0, min_open=True), help="By default the recipe's."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Arithmetic of a training step; bfloat16 is faster on some processors.",
+)
+validation_option = click.option(
+    "--validation", type=EXISTING, help="Labelled crops to validate on, instead of a part of DATA."
+)
 
 
 def require_extra(command: str) -> None:
-    """Say which extra is missing, without the seconds that importing Keras takes."""
+    """Name the missing extra, without the seconds that importing Keras takes."""
     if importlib.util.find_spec("keras") is None:
         raise click.ClickException(f"leuko {command} needs the train extra: pip install 'leuko-edge[train]'")
 
 
 def require_keras(command: str) -> None:
-    """Import Keras, or say which extra is missing; keep its backend's start-up messages off the terminal."""
+    """Import Keras, or name the missing extra; keep its backend's start-up messages off the terminal."""
     require_extra(command)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many models in one process
@@ -55,10 +59,7 @@ def require_keras(command: str) -> None:
 
 @contextmanager
 def progress(*columns: str | ProgressColumn) -> Iterator[Progress]:
-    """Show a progress bar on the standard error, on a terminal only; by default with rich's columns."""
-    from rich.console import Console
-    from rich.progress import Progress
-
+    """Show a progress bar on stderr if it is a terminal; by default with rich's columns."""
     console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar

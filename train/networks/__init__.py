@@ -1,58 +1,48 @@
-"""The networks by their names on the command line."""
+"""The networks by name, and what every one of them is built from.
+
+A builder takes the number of labels and keywords: ``input_px``, the side of the crops; ``width``, a factor
+on all channels, which the networks of other authors lack; ``dropout``, the fraction of hidden outputs
+dropped while training; ``batch_norm_momentum``, that of the moving averages, which a network without batch
+norm ignores; ``seed``, that of the dropout masks (the initial weights follow Keras's global seed). It returns
+a model from normalised crops, float32 [n, input_px, input_px, 1], to probabilities, float32 [n, labels],
+whose layer ``logits`` gives [n, labels] before the softmax.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import keras
 from keras import layers
 
 from train.networks import fusion, hep2, imagenet
-from train.recipe import Recipe
+from train.recipe import PEERS, Recipe
 
-
-@dataclass(frozen=True)
-class Network:
-    """How to build a network, and the crops it was made for.
-
-    Attributes
-    ----------
-    build : takes the number of labels and the keywords ``width``, ``dropout``, ``batch_norm_momentum``,
-        ``input_px`` and ``seed``; returns a model from float32 [n, input_px, input_px, 1] to probabilities
-        float32 [n, labels]
-    input_px : side of the crops that its authors gave it; ours is 200
-    has_width : whether a ``width`` other than 1 means anything to it; the others refuse one
-    """
-
-    build: Callable[..., keras.Model]
-    input_px: int = fusion.INPUT_PX
-    has_width: bool = True
-
-
-NETWORKS = {
-    "fusion": Network(fusion.fusion_network),
-    "fusion-lite": Network(fusion.lite_network),
-    "ablation1": Network(partial(fusion.fusion_network, skips=(False, True))),
-    "ablation2": Network(partial(fusion.fusion_network, skips=(True, False))),
-    "ablation3": Network(partial(fusion.fusion_network, skips=(False, False))),
-    "hep2": Network(hep2.hep2_network, hep2.INPUT_PX, has_width=False),
-    "vgg16": Network(imagenet.vgg16_network, imagenet.INPUT_PX, has_width=False),
-    "resnet50": Network(imagenet.resnet50_network, imagenet.INPUT_PX, has_width=False),
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "fusion": fusion.fusion_network,
+    "fusion-lite": fusion.lite_network,
+    "ablation1": partial(fusion.fusion_network, skips=(False, True)),
+    "ablation2": partial(fusion.fusion_network, skips=(True, False)),
+    "ablation3": partial(fusion.fusion_network, skips=(False, False)),
+    "hep2": hep2.hep2_network,
+    "vgg16": imagenet.vgg16_network,
+    "resnet50": imagenet.resnet50_network,
 }
+"""Builders by the names in `train.recipe.NETWORK_INPUT_PX`."""
 
 
-def network_of(recipe: Recipe, labels: int, crop_px: int, seed: int) -> keras.Model:
-    """Build a recipe's network for crops of a size, in the recipe's precision."""
+def build_network(recipe: Recipe, labels: int, seed: int = 0) -> keras.Model:
+    """Build a recipe's network in the recipe's precision."""
+    width = {} if recipe.network in PEERS else {"width": recipe.width}
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
     try:
-        return NETWORKS[recipe.network].build(
+        return NETWORKS[recipe.network](
             labels,
-            input_px=crop_px,
-            width=recipe.width,
+            input_px=recipe.side_px,
+            **width,
             dropout=recipe.dropout,
             batch_norm_momentum=recipe.batch_norm_momentum,
             seed=seed,
@@ -62,9 +52,9 @@ def network_of(recipe: Recipe, labels: int, crop_px: int, seed: int) -> keras.Mo
 
 
 def multiply_accumulates(model: keras.Model) -> dict[str, int]:
-    """Count the multiply-accumulates of one crop, by name of the convolution or dense layer."""
+    """Return the multiply-accumulates per crop of each convolution and dense layer, by layer name."""
     return {
-        # every weight of a kernel is used once at each output position; a dense layer has one position
+        # every weight of a kernel is used once per output position; a dense layer has one position
         layer.name: math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
         for layer in model.layers
         if isinstance(layer, layers.Conv2D | layers.Dense)

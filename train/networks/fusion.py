@@ -8,16 +8,14 @@ import keras
 from keras import layers
 
 from train.networks.head import probabilities_of
-
-INPUT_PX = 200
-"""Side of the grey input crop, in px (the paper's)."""
+from train.recipe import NETWORK_INPUT_PX
 
 HIDDEN = 512
-"""Hidden dense units, which the paper leaves open: chosen by a comparison; most parameters are theirs."""
+"""Units of the hidden dense layer, chosen by comparison: the paper leaves them open."""
 
 LITE, LITE_HIDDEN = 5 / 16, 256
-"""Width of ``fusion-lite``, and its hidden units at width 1: over 8 times fewer multiply-accumulates, and a
-bundle below 1.5 MB. What that costs: ``docs/history.md``."""
+"""Width of ``fusion-lite`` and its hidden units at width 1: an eighth of the multiply-accumulates, and a
+bundle below 1.5 MB. ``docs/history.md`` measures what that costs."""
 
 
 def _conv(channels: int, kernel: int, name: str) -> layers.Layer:
@@ -36,46 +34,28 @@ def fusion_network(
     batch_norm_momentum: float = 0.99,
     skips: tuple[bool, bool] = (True, True),
     hidden: int = HIDDEN,
-    input_px: int = INPUT_PX,
+    input_px: int = NETWORK_INPUT_PX["fusion"],
     seed: int = 0,
 ) -> keras.Model:
-    """Build the fusion network: five convolutions whose first two stages are joined to the last.
+    """Build the fusion network: five convolutions, the first two stages joined to the last.
 
-    Keras "same" padding differs from the paper's at conv1 (3 and 4 instead of 5 and 5) and at the first
-    pool (0 and 1 instead of 1 and 1), so there the zeros are explicit; behind a ReLU zeros are exact for a
-    maximum. The later pools (25 to 13 to 7) also see batch-normed, negative values, where "same", which never
-    lets padding win, pads 1 and 1 as the paper does.
+    Keras's "same" padding differs from the paper's at conv1 (3 and 4 instead of 5 and 5) and at the first
+    pool (0 and 1 instead of 1 and 1), so the zeros there are explicit; after a ReLU they cannot win a
+    maximum. The later pools (25 to 13 to 7) see batch-normed, negative values. There "same", whose padding
+    never wins, pads 1 and 1 as the paper does.
 
     Parameters
     ----------
-    labels
-        Number of classes.
-    width
-        Factor on all channels, the hidden dense layer included; 1.0 is the paper's network.
-    dropout
-        Fraction of the hidden dense layer's outputs dropped while training.
-    batch_norm_momentum
-        Momentum of the moving averages; 0.99 is Keras's default, too slow for short epochs.
-    skips
+    skips : tuple[bool, bool]
         Whether skip 1 (first pool) and skip 2 (second pool) reach the fused maps. The paper's ablations 1, 2
         and 3 are ``(False, True)``, ``(True, False)`` and ``(False, False)``.
-    hidden
+    hidden : int
         Units of the hidden dense layer at width 1.
-    input_px
-        Side of the crop; the paper's is 200.
-    seed
-        Seed of the dropout masks. The initial weights follow Keras's global seed.
-
-    Returns
-    -------
-    keras.Model
-        float32 [n, input_px, input_px, 1] to probabilities, float32 [n, labels]. The layer named ``logits``
-        gives [n, labels] before the softmax.
 
     References
     ----------
-    Chen, Fu et al., Heliyon, 2024. The paper leaves the dense size and the way of the skips down to 7×7 open:
-    `HIDDEN`, and repeating the same pool, are choices of this project.
+    Chen, Fu et al., Heliyon, 2024. The paper leaves open the dense size and how the skips come down to 7×7;
+    `HIDDEN` and the repeated pool are this project's choices.
     """
 
     def channels(paper: int) -> int:
@@ -112,5 +92,5 @@ def fusion_network(
 
 
 def lite_network(labels: int, *, width: float = 1.0, **settings: Any) -> keras.Model:
-    """Build the fusion network at `LITE` of its width and `LITE_HIDDEN` units; `width` scales both."""
+    """Build the fusion network with `LITE` of its channels and `LITE_HIDDEN` units; `width` scales both."""
     return fusion_network(labels, width=LITE * width, hidden=LITE_HIDDEN, **settings)

@@ -1,4 +1,4 @@
-"""The last layers, which every network shares: from features to probabilities."""
+"""The last layers of every network: from features to probabilities."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from keras import layers
 
 
 def probabilities_of(features: keras.KerasTensor, labels: int) -> keras.KerasTensor:
-    """Add a dense layer and a softmax to features [n, m]: probabilities [n, labels].
+    """Add a dense layer and a softmax to features [n, m] and return probabilities [n, labels].
 
-    The layer named ``logits`` gives [n, labels] before the softmax. From there on it is float32 whatever
-    precision the rest is trained in.
+    These layers compute in float32 whatever the precision of the others.
     """
     # a dense layer of 2 or 3 outputs crashes tflite-runtime 2.14 on aarch64; a 1×1 convolution does not
     x = layers.Reshape((1, 1, features.shape[-1]), name="as_map")(features)
     x = layers.Conv2D(labels, 1, name="classes", dtype="float32")(x)
     x = layers.Reshape((labels,), name="logits", dtype="float32")(x)
     return layers.Softmax(name="probabilities", dtype="float32")(x)
-
-
-def refuse_width(network: str, width: float) -> None:
-    """Raise ValueError if a network of others, which has one width, is asked for another."""
-    if width != 1.0:
-        raise ValueError(f"{network} has no width factor: leave --width out")

@@ -5,54 +5,31 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from train.networks.head import probabilities_of, refuse_width
-
-INPUT_PX = 224
-"""Side of the crops that both were made for, px; 32 is the least, and smaller ones cost less."""
+from train.networks.head import probabilities_of
+from train.recipe import NETWORK_INPUT_PX
 
 
 def vgg16_network(
     labels: int,
     *,
-    width: float = 1.0,
     dropout: float = 0.0,
     batch_norm_momentum: float = 0.99,
-    input_px: int = INPUT_PX,
+    input_px: int = NETWORK_INPUT_PX["vgg16"],
     seed: int = 0,
 ) -> keras.Model:
-    """Build VGG-16 with its two dense layers of 4096 and a last one of `labels`, with random weights.
+    """Build VGG-16 with two hidden dense layers of 4096, with random weights.
 
-    Parameters
-    ----------
-    labels
-        Number of classes.
-    width
-        1.0; the network has no width factor.
-    dropout
-        Fraction of each hidden dense layer's outputs dropped while training; its authors took 0.5.
-    batch_norm_momentum
-        Unused: it has no batch norm.
-    input_px
-        Side of the crop, at least 32. The first dense layer's weights grow with it.
-    seed
-        Seed of the dropout masks.
-
-    Returns
-    -------
-    keras.Model
-        float32 [n, input_px, input_px, 1], replicated to 3 channels inside, to probabilities, float32
-        [n, labels]; see `train.networks.head`.
+    The first dense layer's weights grow with `input_px`. The authors' dropout is 0.5.
 
     Raises
     ------
     ValueError
-        If `width` is not 1 or the crop is too small.
+        If `input_px` is below 32.
 
     References
     ----------
     Simonyan and Zisserman, ICLR 2015 (arXiv:1409.1556).
     """
-    refuse_width("vgg16", width)
     crop, x = _replicated(input_px)
     x = keras.applications.VGG16(include_top=False, weights=None, input_tensor=x).output
     x = layers.Flatten(name="flatten")(x)
@@ -65,45 +42,24 @@ def vgg16_network(
 def resnet50_network(
     labels: int,
     *,
-    width: float = 1.0,
     dropout: float = 0.0,
     batch_norm_momentum: float = 0.99,
-    input_px: int = INPUT_PX,
+    input_px: int = NETWORK_INPUT_PX["resnet50"],
     seed: int = 0,
 ) -> keras.Model:
-    """Build ResNet-50 with global average pooling and a dense layer of `labels`, with random weights.
+    """Build ResNet-50 with global average pooling, with random weights.
 
-    Parameters
-    ----------
-    labels
-        Number of classes.
-    width
-        1.0; the network has no width factor.
-    dropout
-        Fraction of the pooled features dropped while training; its authors took none.
-    batch_norm_momentum
-        Momentum of the moving averages of all its batch norms.
-    input_px
-        Side of the crop, at least 32.
-    seed
-        Seed of the dropout masks.
-
-    Returns
-    -------
-    keras.Model
-        float32 [n, input_px, input_px, 1], replicated to 3 channels inside, to probabilities, float32
-        [n, labels]; see `train.networks.head`.
+    The authors' network has no dropout.
 
     Raises
     ------
     ValueError
-        If `width` is not 1 or the crop is too small.
+        If `input_px` is below 32.
 
     References
     ----------
     He, Zhang, Ren and Sun, CVPR 2016 (arXiv:1512.03385).
     """
-    refuse_width("resnet50", width)
     crop, x = _replicated(input_px)
     body = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x, pooling="avg")
     for layer in body.layers:
@@ -114,6 +70,6 @@ def resnet50_network(
 
 
 def _replicated(input_px: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """A grey crop [n, px, px, 1] and its three equal channels [n, px, px, 3]."""
+    """Return the input, a grey crop [n, px, px, 1], and its three equal channels [n, px, px, 3]."""
     crop = keras.Input((input_px, input_px, 1), name="crop")
     return crop, layers.Concatenate(name="replicate")([crop, crop, crop])

@@ -1,9 +1,7 @@
-"""`evaluation.html`, `evaluation.json` and `predictions.csv`."""
+"""Write `evaluation.html`, `evaluation.json` and `predictions.csv`."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,17 +17,18 @@ from train.report.figure import plots, svg
 from train.report.page import Picture, gallery, page, paragraph, table
 from train.report.words import (
     UNDEFINED,
-    WIDTHLESS,
+    ZERO_WIDTH,
     calibration_words,
+    has_zero_width,
     interval_words,
     percent,
     reject_words,
-    share,
-    without_width,
+    score_words,
 )
+from train.table import table_text
 
 MISTAKES = 40
-"""Pictures of wrong answers on the page."""
+"""Crops of wrong answers shown on the page."""
 
 
 def write_evaluation(
@@ -40,7 +39,7 @@ def write_evaluation(
     Raises
     ------
     OSError
-        If one cannot be written.
+        If a file cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     files = {
@@ -49,39 +48,33 @@ def write_evaluation(
         "evaluation.html": evaluation_page(predictions, found, wrong),
     }
     for name, text in files.items():
-        try:
-            write_atomically(out / name, text.encode())
-        except OSError as error:  # a full disk does not say which file it refused
-            raise OSError(error.errno, error.strerror, str(out / name)) from error
+        write_atomically(out / name, text.encode())
 
 
 def predictions_csv(predictions: Predictions) -> str:
-    """Table of a row a cell: path, truth, answer, and a column ``probability_LABEL`` a label."""
+    """Return a table with one row per cell: path, truth, answer and one ``probability_LABEL`` per label."""
     dataset = predictions.dataset
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "truth", "answer", *(f"probability_{label}" for label in dataset.labels)))
-    for name, truth, answer, row in zip(
-        dataset.names, dataset.truth, predictions.answers, predictions.probabilities, strict=True
-    ):
+    header = ("path", "truth", "answer", *(f"probability_{label}" for label in dataset.labels))
+    rows = (
         # nine digits tell every float32 from its neighbours: all measures follow from this table
-        probabilities = (f"{value:.9g}" for value in row)
-        writer.writerow((name, dataset.labels[truth], dataset.labels[answer], *probabilities))
-    return text.getvalue()
+        (name, dataset.labels[truth], dataset.labels[answer], *(f"{value:.9g}" for value in row))
+        for name, truth, answer, row in zip(
+            dataset.names, dataset.truth, predictions.answers, predictions.probabilities, strict=True
+        )
+    )
+    return table_text(header, rows)
 
 
 def evaluation_page(
     predictions: Predictions, found: Evaluation, wrong: NDArray[np.bool_] | None = None
 ) -> str:
-    """Set the page of an evaluation.
+    """Return the page of an evaluation.
 
     Parameters
     ----------
-    predictions, found, wrong
-        What was measured, the measures, and the labels called wrong where verdicts were given: see
-        `train.evaluate.evaluation`.
+    found, wrong
+        The measures, and the labels marked as wrong if there were verdicts: see `train.evaluate.evaluation`.
     """
-    name = found["model"]["name"]
     sections = [("Scores", _scores(found))]
     without = found["without"]
     if without is not None and wrong is not None:
@@ -90,25 +83,25 @@ def evaluation_page(
                 "Without labels that are plainly wrong",
                 _comparison(found, without)
                 + paragraph(
-                    f"The {len(without['left_out'])} labels that a person called wrong, with the answer:"
+                    f"The {len(without['left_out'])} labels that a person marked as wrong, with the answers:"
                 )
                 + gallery(_pictures(predictions, np.flatnonzero(wrong)), large=True),
             )
         )
     sections += [
-        ("Truth and answers", confusion_table(found["labels"], found["confusion"])),
-        ("Are the probabilities honest?", _calibration(found)),
-        ("Fewer answers, better answers", _coverage(found)),
-        ("The worst mistakes", _mistakes(predictions)),
+        ("Confusion matrix", confusion_table(found["labels"], found["confusion"])),
+        ("Are the probabilities calibrated?", _calibration(found)),
+        ("Accuracy of the most confident answers", _coverage(found)),
+        ("Most confident mistakes", _mistakes(predictions)),
         ("How it was measured", _methods(found)),
     ]
-    lead = f"{name} on {found['data']['path']}, {found['cells']:,} cells"
-    notices = [f"{text[0].upper()}{text[1:]}." for text in found["notices"]]
+    lead = f"{found['model']['name']} on {found['data']['path']}, {found['cells']:,} cells"
+    notices = [_sentence(text) for text in found["notices"]]
     return page(f"Accuracy {found['accuracy']:.3f}", lead, sections, notices)
 
 
 def _sentence(words: str) -> str:
-    return paragraph(f"{words[0].upper()}{words[1:]}.")
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _scores(found: Measures) -> str:
@@ -117,18 +110,16 @@ def _scores(found: Measures) -> str:
         (
             label,
             f"{sum(found['confusion'][k]):,}",
-            share(found["precision"][label], intervals["precision"][label]),
-            share(found["recall"][label], intervals["recall"][label]),
-            share(found["f1"][label], intervals["f1"][label]),
+            score_words(found["precision"][label], intervals["precision"][label]),
+            score_words(found["recall"][label], intervals["recall"][label]),
+            score_words(found["f1"][label], intervals["f1"][label]),
         )
         for k, label in enumerate(found["labels"])
     ]
-    body = _sentence(f"accuracy {share(found['accuracy'], intervals['accuracy'])}")
+    body = paragraph(f"Accuracy {score_words(found['accuracy'], intervals['accuracy'])}.")
     body += table(("Class", "Cells", "Precision", "Recall", "F1"), rows)
-    body += paragraph(f"{interval_words(found)}.", small=True)
-    return body + (
-        paragraph(f"{WIDTHLESS[0].upper()}{WIDTHLESS[1:]}.", small=True) if without_width(found) else ""
-    )
+    body += paragraph(_sentence(interval_words(found)), small=True)
+    return body + (paragraph(_sentence(ZERO_WIDTH), small=True) if has_zero_width(found) else "")
 
 
 def _comparison(found: Measures, without: Measures) -> str:
@@ -137,12 +128,12 @@ def _comparison(found: Measures, without: Measures) -> str:
 
     both = (found, without)
     rows = [
-        row("Accuracy", (share(m["accuracy"], m["intervals"]["accuracy"]) for m in both)),
+        row("Accuracy", (score_words(m["accuracy"], m["intervals"]["accuracy"]) for m in both)),
         *(
-            row(f"F1 of {label}", (share(m["f1"][label], m["intervals"]["f1"][label]) for m in both))
+            row(f"F1 of {label}", (score_words(m["f1"][label], m["intervals"]["f1"][label]) for m in both))
             for label in found["labels"]
         ),
-        row("Expected calibration error", (share(m["calibration_error"]) for m in both)),
+        row("Expected calibration error", (score_words(m["calibration_error"]) for m in both)),
     ]
     return table(("", f"all {found['cells']:,} cells", f"without, {without['cells']:,} cells"), rows)
 
@@ -150,7 +141,7 @@ def _comparison(found: Measures, without: Measures) -> str:
 def _calibration(found: Measures) -> str:
     figure, (axes,) = plots(height_in=4.0)
     bins = found["calibration"]["reliability"]
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="honest")
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="calibrated")
     axes.bar(
         [b["low"] for b in bins],
         [b["accuracy"] for b in bins],
@@ -158,7 +149,7 @@ def _calibration(found: Measures) -> str:
         align="edge",
         edgecolor="white",
         alpha=0.85,
-        label="accuracy of a bin",
+        label="accuracy per bin",
     )
     axes.plot(
         [b["confidence"] for b in bins],
@@ -180,12 +171,12 @@ def _calibration(found: Measures) -> str:
         )
     axes.set(xlim=(0, 1), ylim=(0, 1.08), xlabel="probability of the answer", ylabel="share of right answers")
     figure.legend(loc="outside upper left", ncols=3)
-    body = svg(figure) + _sentence(calibration_words(found))
+    body = svg(figure) + paragraph(_sentence(calibration_words(found)))
     return body + paragraph(
-        f"Mean over the cells of the gap between accuracy and mean probability in "
-        f"{found['calibration']['bins']} bins of equal width; the numbers are cells. With bins of equal mass "
-        f"it is {found['calibration']['equal_mass_error']:.3f}. Brier score {found['brier_score']:.3f} (0 "
-        "best, 2 worst).",
+        "The error is the mean over all cells of the gap between accuracy and mean probability in "
+        f"{found['calibration']['bins']} bins of equal width; the figure shows the number of cells per bin. "
+        f"With bins of equal mass it is {found['calibration']['equal_mass_error']:.3f}. Brier score "
+        f"{found['brier_score']:.3f} (0 best, 2 worst).",
         small=True,
     )
 
@@ -205,7 +196,7 @@ def _coverage(found: Measures) -> str:
         axes.legend(loc="lower left")
     lowest = min(p["accuracy"] for p in curve)
     axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.005))
-    axes.set(xlabel="share of cells answered, the most confident first", ylabel="accuracy on these")
+    axes.set(xlabel="share of cells, the most confident first", ylabel="their accuracy")
     rows: list[Sequence[str]] = [
         (
             percent(float(wanted), 0),
@@ -214,11 +205,11 @@ def _coverage(found: Measures) -> str:
         )
         for wanted, point in found["coverage"]["at_accuracy"].items()
     ]
-    body = svg(figure) + table(("Wanted accuracy", "Cells answered", "Probability at least"), rows)
+    body = svg(figure) + table(("Accuracy", "Cells answered", "Least probability"), rows)
     if reject is not None:
-        body += _sentence(reject_words(reject))
+        body += paragraph(_sentence(reject_words(reject)))
     return body + paragraph(
-        "The thresholds are chosen on the cells that they are judged on: new cells will do slightly worse.",
+        "The thresholds are chosen and measured on the same cells: expect slightly less on new cells.",
         small=True,
     )
 
@@ -226,10 +217,10 @@ def _coverage(found: Measures) -> str:
 def _mistakes(predictions: Predictions) -> str:
     mistakes = predictions.mistakes
     if len(mistakes) == 0:
-        return paragraph("None: every answer is right.")
+        return paragraph("None. Every answer is right.")
     shown = min(len(mistakes), MISTAKES)
     all_of = "all" if shown == len(mistakes) else f"{shown} of"
-    words = f"The most confident first, {all_of} {len(mistakes):,}. Truth → answer, its probability, file."
+    words = f"The most confident first, {all_of} {len(mistakes):,}: truth → answer, its probability, file."
     return paragraph(words) + gallery(_pictures(predictions, mistakes[:MISTAKES]), large=True)
 
 
@@ -247,7 +238,7 @@ def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Pictu
 
 
 def _methods(found: Evaluation) -> str:
-    views = "means over up to 8 mirrored and turned views" if found["views"] > 1 else "of the crop as it is"
+    views = "mean over up to 8 mirrored and rotated views" if found["test_time_views"] > 1 else "one view"
     return table(
         ("", ""),
         [

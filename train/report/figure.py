@@ -18,13 +18,13 @@ def plots(
 ) -> tuple[Figure, list[Axes]]:
     """Return a new figure and its axes, row by row."""
     with mpl.style.context(STYLE):
-        # pyplot would keep the figures of a long study open, and look for a screen
+        # pyplot would keep every figure of a long study open, and look for a screen
         figure = Figure(figsize=(width_in, height_in))
         return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def svg(figure: Figure) -> str:
-    """Draw a figure as SVG text, to be embedded in a page or written to a file."""
+    """Return a figure as SVG text, for a page or a file."""
     text = io.StringIO()
     with mpl.style.context(STYLE):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,4 +1,4 @@
-"""What the workstation's pages are made of: headings, tables and pictures, in the shell of `edge.report`."""
+"""Headings, tables and pictures of the workstation's pages, in the shell of `edge.report`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,7 @@ from edge.report import data_uri, page_shell, section
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A crop for a page.
-
-    Attributes
-    ----------
-    image : uint8 [h, w], grey
-    caption : shown below it
-    origin : its file, shown on pointing at it
-    """
+    """A grey crop, uint8 [h, w], for a page; its file `origin` is shown when the pointer is over it."""
 
     image: NDArray[np.uint8]
     caption: str
@@ -30,15 +23,15 @@ class Picture:
 
 
 def page(title: str, lead: str, sections: Iterable[tuple[str, str]], notices: Sequence[str] = ()) -> str:
-    """Set a page.
+    """Return a page.
 
     Parameters
     ----------
-    title, lead
+    title, lead : str
         Heading, and the line above it, as plain text.
-    sections
+    sections : Iterable[tuple[str, str]]
         Pairs of a heading (plain text) and a body (HTML).
-    notices
+    notices : Sequence[str]
         Warnings below the heading, as plain text.
     """
     return page_shell(
@@ -47,12 +40,12 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str]], notices: Se
 
 
 def paragraph(text: str, *, small: bool = False) -> str:
-    """Set plain text as a paragraph."""
+    """Return plain text as a paragraph."""
     return f"<p{' class=small' if small else ''}>{escape(text)}</p>"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, text: bool = False) -> str:
-    """Set a table whose first column names the row; `text` sets all columns to the left, wrapped."""
+    """Return a table whose first column names the row; `text` aligns all columns left and wraps them."""
     head = "".join(f"<th scope=col>{escape(name)}</th>" for name in header)
     body = "\n".join(
         f"<tr><th scope=row>{escape(str(row[0]))}</th>"
@@ -67,7 +60,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, text: bool
 
 
 def gallery(pictures: Iterable[Picture], *, large: bool = False) -> str:
-    """Set pictures side by side; `large` ones are to be judged."""
+    """Return pictures side by side; `large` ones show details."""
     figures = "\n".join(
         f'<figure title="{escape(picture.origin)}"><img alt="{escape(picture.caption)}" '
         f'src="{jpeg_uri(picture.image)}" loading=lazy><figcaption>{escape(picture.caption)}</figcaption>'
@@ -78,6 +71,6 @@ def gallery(pictures: Iterable[Picture], *, large: bool = False) -> str:
 
 
 def jpeg_uri(image: NDArray[np.uint8]) -> str:
-    """Encode a grey image uint8 [h, w] as a ``data:`` address."""
+    """Return a grey image, uint8 [h, w], as a ``data:`` address."""
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
     return data_uri(encoded.tobytes())

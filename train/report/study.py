@@ -1,9 +1,7 @@
-"""A study as Markdown, CSV, a page and figures."""
+"""Render a study as Markdown, CSV, a page and figures."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -12,22 +10,26 @@ from edge.base import RESEARCH_USE
 from train.report import page
 from train.study import figures
 from train.study.compare import Spread, spread
-from train.study.results import Study, by_network, known
+from train.study.results import Result, Study, by_network, defined_scores
 from train.study.summary import Line, caveats, findings, signed, summarise
+from train.table import table_text
 
 
 def files(study: Study) -> dict[str, str]:
-    """Set all files of a study, by name."""
+    """Return the content of each file of a study, by name."""
     groups, labels = by_network(study.results), list(study.training)
     drawn = {
         "loss": ("Training loss over the epochs", figures.loss(groups)),
         "accuracy": ("Training and validation accuracy over the epochs", figures.accuracy(groups)),
-        "scores": ("Recall, precision and F1 a class on the validation set", figures.scores(groups, labels)),
+        "scores": (
+            "Recall, precision and F1 per class on the validation set",
+            figures.scores(groups, labels),
+        ),
     }
     if study.maps:
         drawn["channels"] = (
             "The first 16 channels before vectorization, with and without fusion, of the first validation "
-            "crop of each class; brightness is scaled a panel",
+            "crop of each class; brightness is scaled per panel",
             figures.channels(study.maps, labels),
         )
     sections = _sections(study)
@@ -40,13 +42,13 @@ def files(study: Study) -> dict[str, str]:
 
 
 def as_json(study: Study) -> dict[str, object]:
-    """State the summary as one JSON object; accuracies are shares, leads percentage points."""
+    """Return the summary as one JSON object; accuracies are shares, leads percentage points."""
     return {
         "study": study.name,
         "runs": {"finished": len(study.results), "planned": len(study.runs)},
         "networks": {
             line.run.network: {
-                "crop_px": line.run.crop_px,
+                "crop_px": line.run.recipe.side_px,
                 "width": line.run.recipe.width,
                 "parameters": line.cost.parameters,
                 "macs": line.cost.macs,
@@ -63,14 +65,13 @@ def as_json(study: Study) -> dict[str, object]:
 
 
 def notes(study: Study) -> list[str]:
-    """Say what must be known with the numbers: the operator's note and the study's caveats."""
-    said = " ".join(caveats(study.name, study.runs, study.results))
-    return [text for text in (study.note, said) if text]
+    """Return what must accompany the numbers: the operator's note and the study's caveats."""
+    return [text for text in (study.note, " ".join(caveats(study.name, study.runs, study.results))) if text]
 
 
 @dataclass(frozen=True)
 class _Section:
-    """Heading, paragraphs and a table (header and rows, or None), ready for Markdown and for a page."""
+    """Heading, paragraphs and perhaps a table (header and rows), for Markdown and for the page."""
 
     heading: str
     text: Sequence[str]
@@ -82,11 +83,13 @@ def _sections(study: Study) -> list[_Section]:
         _Section("Summary", _ABOUT_SUMMARY, (SUMMARY_HEADER, summary_rows(study))),
         _Section("What the runs allow to conclude", [*findings(study.name, study.results), _ABOUT_SEEDS]),
         _Section(
-            "Classes", ["F1 on the validation set, percent, mean ± sd over the seeds."], _classes(study)
+            "Classes",
+            ["F1 on the validation set, percent, mean ± standard deviation over the seeds."],
+            _classes(study),
         ),
         _Section(
             "Data",
-            ["One split serves every run; only the seed of weights, order and augmentation differs."],
+            ["All runs share one split; only the seed of weights, order and augmentation differs."],
             _data(study),
         ),
         _Section("Runs", [], _runs(study)),
@@ -94,13 +97,13 @@ def _sections(study: Study) -> list[_Section]:
 
 
 _ABOUT_SUMMARY = [
-    "Accuracies on the validation set in percent, mean ± sd over the seeds. The paper compares networks by "
-    "validation accuracy averaged over the epochs; the lead is fusion's, in percentage points of that, "
-    "paired by seed, with its 95 % t interval. The paper's test accuracy is 80.3 %, on its own cells."
+    "Accuracies are on the validation set, in percent, mean ± standard deviation over the seeds. The paper "
+    "compares networks by validation accuracy averaged over the epochs; so does fusion's lead, in percentage "
+    "points, paired by seed, with its 95 % t interval. The paper's test accuracy is 80.3 %, on its own cells."
 ]
 _ABOUT_SEEDS = (
-    "The errors are those of the seeds on one fixed split. They say nothing of another draw of cells, which "
-    "would move all networks, and no interval is corrected for there being several."
+    "The errors come from the seeds on one fixed split. They do not cover another draw of cells, which would "
+    "move all networks, and no interval is corrected for multiple comparisons."
 )
 
 
@@ -117,7 +120,7 @@ SUMMARY_HEADER = (
 
 
 def summary_rows(study: Study) -> list[list[str]]:
-    """Set the summary, a row a network, see `SUMMARY_HEADER`."""
+    """Return the summary, one row per network; the columns are `SUMMARY_HEADER`."""
     return [_summary_row(line) for line in summarise(study.name, study.results)]
 
 
@@ -144,7 +147,7 @@ def _percent(found: Spread) -> str:
 def _classes(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     rows = []
     for group in by_network(study.results).values():
-        values = [known(group, "f1", label) for label in study.training]
+        values = [defined_scores(group, "f1", label) for label in study.training]
         rows.append([group[0].run.title, *(_percent(spread(v)) if v else "none" for v in values)])
     return ("network", *study.training), rows
 
@@ -171,30 +174,26 @@ def _runs(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
 
 
 def _csv(study: Study) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     labelled = [(measure, label) for measure in figures.MEASURES for label in study.training]
-    writer.writerow(
-        [
-            *("network", "seed", "crop_px", "width", "parameters", "macs", "epochs"),
-            *("validation_accuracy", "mean_validation_accuracy"),
-            *(f"{measure}_{label}" for measure, label in labelled),
-            "training_seconds",
-        ]
+    header = (
+        *("network", "seed", "crop_px", "width", "parameters", "macs", "epochs"),
+        *("validation_accuracy", "mean_validation_accuracy"),
+        *(f"{measure}_{label}" for measure, label in labelled),
+        "training_seconds",
     )
-    for result in study.results:
+
+    def row(result: Result) -> tuple[object, ...]:
         run = result.run
         scores = (result.score(measure, label) for measure, label in labelled)
-        writer.writerow(
-            [
-                *(run.network, run.seed, run.crop_px, f"{run.recipe.width:g}"),
-                *(result.cost.parameters, result.cost.macs, len(result.history)),
-                *(f"{result.scores['accuracy']:.6f}", f"{result.mean_accuracy:.6f}"),
-                *("" if score is None else f"{score:.6f}" for score in scores),
-                f"{result.seconds:.1f}",
-            ]
+        return (
+            *(run.network, run.seed, run.recipe.side_px, f"{run.recipe.width:g}"),
+            *(result.cost.parameters, result.cost.macs, len(result.history)),
+            *(f"{result.scores['accuracy']:.6f}", f"{result.mean_accuracy:.6f}"),
+            *("" if score is None else f"{score:.6f}" for score in scores),
+            f"{result.seconds:.1f}",
         )
-    return text.getvalue()
+
+    return table_text(header, map(row, study.results))
 
 
 def _title(study: Study) -> str:

@@ -1,4 +1,4 @@
-"""An evaluation in words, for the terminal and the page alike."""
+"""Sentences on an evaluation, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ from train.evaluate import Measures, Reject
 from train.metrics import Interval
 
 UNDEFINED = "–"
-"""Instead of a score that is 0 / 0."""
+"""Shown for a score that is 0 / 0."""
 
-WIDTHLESS = (
-    "an interval without width says that resampling found nothing to vary, not that mistakes are impossible: "
-    "0 of n still allows a rate of 3/n"
+ZERO_WIDTH = (
+    "an interval without width means that no resample differed, not that mistakes are impossible: "
+    "0 mistakes in n cells are compatible with a rate of 3/n"
 )
 """The rule of three (Hanley and Lippman-Hand, JAMA 249:1743, 1983)."""
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """Write a share in per cent."""
+    """Return a share in per cent."""
     return f"{100 * value:.{digits}f} %"
 
 
-def share(value: float | None, interval: Interval | None = None, *, digits: int = 3) -> str:
-    """Write a score with its interval; an undefined one is a dash."""
+def score_words(value: float | None, interval: Interval | None = None, *, digits: int = 3) -> str:
+    """Return a score with its interval; an undefined score is a dash."""
     if value is None:
         return UNDEFINED
     return f"{value:.{digits}f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
 
 
 def interval_words(measures: Measures) -> str:
-    """Say how the intervals were made."""
+    """Return how the intervals were made."""
     made = measures["bootstrap"]
     of = (
-        f"of whole groups (frames, patients), of which there are {made['units']}: "
-        "cells of one group are not independent"
+        f"of the {made['units']} groups (frames, patients), because cells of one group are not independent"
         if made["unit"] == "group"
         else "of single cells"
     )
@@ -42,7 +41,7 @@ def interval_words(measures: Measures) -> str:
 
 
 def calibration_words(measures: Measures) -> str:
-    """Say the calibration error, and what it would be by chance."""
+    """Return the calibration error, and its size by chance."""
     return (
         f"expected calibration error {measures['calibration_error']:.3f} "
         f"(a calibrated model stays below {measures['calibration']['chance_error']:.3f} on as many cells)"
@@ -50,22 +49,22 @@ def calibration_words(measures: Measures) -> str:
 
 
 def coverage_words(measures: Measures) -> str:
-    """Say how many cells can be answered at which accuracy."""
+    """Return which share of the cells can be answered at which accuracy."""
     words = []
     for wanted, point in measures["coverage"]["at_accuracy"].items():
-        reached = "never" if point is None else f"on {percent(point['coverage'])}"
+        reached = "not reached" if point is None else f"on {percent(point['coverage'])}"
         words.append(f"{percent(float(wanted), 0)} {reached}")
-    return f"accuracy of the most confident answers, by share of the cells: {', '.join(words)}"
+    return f"accuracy on the most confident share of the cells: {', '.join(words)}"
 
 
 def reject_words(reject: Reject) -> str:
-    """Say what the bundle's threshold does."""
-    right = "" if reject["accuracy"] is None else f", accuracy {reject['accuracy']:.3f} on the others"
-    return f"below the bundle's threshold {reject['below']:g}: {reject['rejected']} cells rejected{right}"
+    """Return the effect of the bundle's threshold."""
+    others = "" if reject["accuracy"] is None else f", accuracy {reject['accuracy']:.3f} on the others"
+    return f"below the bundle's threshold of {reject['below']:g}: {reject['rejected']} cells rejected{others}"
 
 
-def without_width(measures: Measures) -> bool:
-    """Say whether an interval has no width, which must not be read as certainty."""
+def has_zero_width(measures: Measures) -> bool:
+    """Return whether an interval has no width, which must not be read as certainty."""
     found = measures["intervals"]
     kinds = (found["precision"], found["recall"], found["f1"])
     intervals = [found["accuracy"], *(interval for kind in kinds for interval in kind.values())]

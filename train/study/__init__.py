@@ -6,7 +6,7 @@ STUDIES = {
     "ablation": ("fusion", "ablation1", "ablation2", "ablation3"),
     "peers": ("fusion", "hep2", "vgg16", "resnet50"),
 }
-"""Networks of each study; the first is the one that the others are compared with."""
+"""Networks of each study; the others are compared with the first."""
 
 PAPER_LEAD_POINTS = {
     "ablation1": 1.15,
@@ -16,5 +16,5 @@ PAPER_LEAD_POINTS = {
     "vgg16": 10.5,
     "resnet50": 0.3,
 }
-"""By how many percentage points the paper's network leads each other one in mean validation accuracy over the
-epochs. Source: Chen, Fu et al., Heliyon, 2024; its test accuracy is 80.3 %."""
+"""Lead of the paper's network over each other network in mean validation accuracy over the epochs, percentage
+points. Source: Chen, Fu et al., Heliyon, 2024; its test accuracy is 80.3 %."""

@@ -1,4 +1,4 @@
-"""The time that a study still takes, from the epochs that have been timed."""
+"""The remaining time of a study, estimated from the epochs timed so far."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 
 
 class Clock:
-    """Knows how many epochs each run has done, and how long an epoch of each network takes.
+    """Counts the epochs of each run and times the epochs of each network.
 
     Parameters
     ----------
-    epochs
-        Of every run.
-    macs
-        Multiply-accumulates of a crop, by network: what a network not yet timed is judged by.
+    epochs : int
+        Epochs per run.
+    macs : Mapping[str, int]
+        Multiply-accumulates per crop of each network, by which a network without timed epochs is estimated.
     """
 
     def __init__(self, epochs: int, macs: Mapping[str, int]) -> None:
@@ -25,12 +25,12 @@ class Clock:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
 
     def epoch(self, network: str, seed: int, seconds: float) -> None:
-        """Note one epoch of a run."""
+        """Record one epoch of a run."""
         self._done[network, seed] += 1
         self._seconds[network].append(seconds)
 
     def epoch_seconds(self, network: str) -> float | None:
-        """Return the median epoch of a network, an estimate by its size, or None before the first epoch."""
+        """Return a network's median epoch, or an estimate by its size; None before the first epoch."""
         if self._seconds[network]:  # the median: the first epoch of a run also compiles
             return statistics.median(self._seconds[network])
         timed = {name: statistics.median(seconds) for name, seconds in self._seconds.items() if seconds}
@@ -39,7 +39,7 @@ class Clock:
         return sum(timed.values()) / sum(self._macs[name] for name in timed) * self._macs[network]
 
     def left(self, runs: Iterable[tuple[str, int]]) -> float | None:
-        """Return the seconds that these runs (network, seed) still take, or None before the first epoch."""
+        """Return the seconds left for these runs (network, seed); None before the first epoch."""
         total = 0.0
         for network, seed in runs:
             each = self.epoch_seconds(network)

@@ -1,4 +1,4 @@
-"""Means, paired differences and orders of networks that were trained with the same seeds."""
+"""Compare networks that were trained with the same seeds: means, paired differences and ranks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import combinations
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean of n values and their sample standard deviation, None for a single one."""
+    """Mean of n values and their sample standard deviation; None for a single value."""
 
     n: int
     mean: float
@@ -33,29 +33,23 @@ class Difference:
 
     @property
     def settled(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     def holds(self, value: float) -> bool:
-        """Say whether a value lies in the interval."""
+        """Return whether a value lies in the interval."""
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return mean and sample standard deviation of at least one value."""
+    """Return the mean and sample standard deviation of at least one value."""
     return Spread(
         len(values), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
     )
 
 
 def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Difference | None:
-    """Compare two networks by the seeds that both were trained with: one minus other, None without any.
-
-    Parameters
-    ----------
-    one, other
-        Seed to value.
-    """
+    """Return `one` minus `other` (each seed → value) over their common seeds; None without any."""
     differences = [one[seed] - other[seed] for seed in one if seed in other]
     if not differences:
         return None
@@ -68,12 +62,12 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Difference |
 
 
 def discordant(here: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str]]:
-    """List the pairs (better, worse) here that the paper ranks the other way; a tie there is no rank.
+    """List the pairs (better, worse) by `here` that `paper` ranks the other way; ties do not count.
 
     Parameters
     ----------
-    here, paper
-        Network to value, larger is better.
+    here, paper : Mapping[str, float]
+        Network → value; larger is better.
     """
     pairs = [
         (a, b) if here[a] > here[b] else (b, a)
@@ -84,9 +78,9 @@ def discordant(here: Mapping[str, float], paper: Mapping[str, float]) -> list[tu
 
 
 def t_quantile(degrees: int, share: float = 0.95) -> float:
-    """Return t such that Student's T with these degrees of freedom, at least 1, lies in ±t with this share.
+    """Return t such that Student's T with at least 1 degree of freedom lies within ±t with this probability.
 
-    By bisection of the finite sums for whole degrees (Abramowitz and Stegun 26.7.3 and 26.7.4).
+    Bisects the finite sums for integer degrees (Abramowitz and Stegun 26.7.3 and 26.7.4).
     """
     low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / sqrt(degrees)
     for _ in range(60):
@@ -99,12 +93,13 @@ def t_quantile(degrees: int, share: float = 0.95) -> float:
 
 
 def _inner_share(angle: float, degrees: int) -> float:
+    """Return the probability that T lies within ±tan(angle) √degrees."""
     cos2 = math.cos(angle) ** 2
-    odd = degrees % 2
-    term = math.cos(angle) if odd else 1.0
+    is_odd = degrees % 2
+    term = math.cos(angle) if is_odd else 1.0
     total = 0.0
-    for k in range(1 + odd, degrees, 2):
+    for k in range(1 + is_odd, degrees, 2):
         total += term
         term *= cos2 * k / (k + 1)
     total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
+    return 2 / math.pi * (angle + total) if is_odd else total

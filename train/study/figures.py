@@ -1,4 +1,4 @@
-"""The figures of a study, as SVG; a colour a network, the mean over the seeds with its deviation."""
+"""Draw the figures of a study as SVG: one colour per network, means over the seeds with their deviation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from train.report.figure import plots, svg
 from train.study.compare import Spread, spread
-from train.study.results import Result, known
+from train.study.results import Result, defined_scores
 
 MEASURES = ("recall", "precision", "f1")
 
 Groups = Mapping[str, Sequence[Result]]
-"""Network to its finished runs."""
+"""Network → its finished runs."""
 
 
 def loss(groups: Groups) -> str:
@@ -47,12 +47,12 @@ def accuracy(groups: Groups) -> str:
 
 
 def _bands(axes: Axes, groups: Groups, column: str) -> None:
-    """Draw the mean over the seeds with a band of one standard deviation, a colour a network."""
+    """Draw each network's mean over the seeds, with a band of one standard deviation."""
     for group in groups.values():
         curves = np.stack([result.curve(column) for result in group])
         epochs = np.arange(1, curves.shape[1] + 1)
         mean = curves.mean(axis=0)
-        # a curve of one epoch is a dot
+        # one epoch has no line, so it gets a dot
         (line,) = axes.plot(epochs, mean, marker="o" if len(mean) == 1 else "", label=group[0].run.title)
         if len(group) > 1:
             sd = curves.std(axis=0, ddof=1)
@@ -62,12 +62,12 @@ def _bands(axes: Axes, groups: Groups, column: str) -> None:
 
 
 def scores(groups: Groups, labels: Sequence[str]) -> str:
-    """Draw recall, precision and F1 as bars, a group a class."""
+    """Draw recall, precision and F1 as bars, one group per class."""
     figure, three = plots(1, 3, width_in=9.0, height_in=3.6)
     width = 0.8 / max(1, len(groups))
     for axes, measure in zip(three, MEASURES, strict=True):
         for k, group in enumerate(groups.values()):
-            found = [known(group, measure, label) for label in labels]
+            found = [defined_scores(group, measure, label) for label in labels]
             spreads = [spread(values) if values else Spread(0, 0.0, None) for values in found]
             places = np.arange(len(labels)) + (k - (len(groups) - 1) / 2) * width
             axes.bar(
@@ -87,12 +87,12 @@ def scores(groups: Groups, labels: Sequence[str]) -> str:
 
 
 def channels(maps: Mapping[str, NDArray[np.float32]], labels: Sequence[str]) -> str:
-    """Draw maps float32 [labels, channels, h, w], a row a label, a column a network by its title."""
+    """Draw maps, float32 [labels, channels, h, w]: one row per label, one column per network title."""
     figure, panels = plots(len(labels), 2, width_in=8.0, height_in=0.95 * len(labels) + 0.4)
     for k, (title, found) in enumerate(maps.items()):
         for row, label in enumerate(labels):
             axes = panels[2 * row + k]
-            # one scale a panel: what is dark in it says little beside what is bright
+            # each panel has its own scale: brightness cannot be compared between panels
             axes.imshow(_tiled(found[row]), interpolation="none", cmap="viridis", vmin=0.0)
             axes.set_xticks([])
             axes.set_yticks([])
@@ -106,13 +106,13 @@ def channels(maps: Mapping[str, NDArray[np.float32]], labels: Sequence[str]) -> 
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Name the networks of one of the axes below all of them."""
+    """Add a legend of the networks below all axes."""
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
 
 
 def _tiled(maps: NDArray[np.float32], columns: int = 8) -> NDArray[np.float32]:
-    """Lay maps float32 [n, h, w] out in rows, with gaps of NaN between them."""
+    """Arrange maps, float32 [n, h, w], in rows with gaps of NaN."""
     count, height, width = maps.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan, np.float32)

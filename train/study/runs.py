@@ -1,4 +1,4 @@
-"""The runs of a study: which there are, and how they are fitted on the same split."""
+"""The runs of a study, and how they are fitted on the same split."""
 
 from __future__ import annotations
 
@@ -10,17 +10,58 @@ from pathlib import Path
 import keras
 
 from train.data import Dataset, read_data, split
-from train.fit import fit
-from train.networks import NETWORKS, multiply_accumulates
-from train.recipe import Recipe
-from train.run import open_run, read_history, settings_of
+from train.fit import CHECKPOINT, FitObserver, fit
+from train.networks import build_network, multiply_accumulates
+from train.recipe import NETWORK_INPUT_PX, PEERS, Recipe, TrainingJob
+from train.run import open_run
 from train.study import STUDIES
 
 SPLIT_SEED = 0
-"""Of the one split that all runs of a study share."""
+"""Seed of the one split that all runs of a study share."""
 
 Sets = Callable[[int], tuple[Dataset, Dataset]]
-"""From the side of the crops, px, to training and validation set."""
+"""From the side of the crops, px, to the training and the validation set."""
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What a study compares, and how.
+
+    Attributes
+    ----------
+    name : str
+        A key of `train.study.STUDIES`.
+    out : Path
+        The study's folder.
+    recipe : Recipe
+        Of every network; its width applies to the networks that have one.
+    seeds : int
+        Runs per network.
+    peer_px : int or None
+        Side of the crops for VGG-16 and ResNet-50; None for 224 px, for which they were made.
+    """
+
+    name: str
+    out: Path
+    recipe: Recipe
+    seeds: int
+    peer_px: int | None = None
+
+    def runs(self) -> list[StudyRun]:
+        """List the runs seed by seed, so that an unfinished study compares all networks too."""
+        return [
+            StudyRun(name, seed, self._adapted(name), self.out / "runs" / f"{name}-s{seed}")
+            for seed in range(self.seeds)
+            for name in STUDIES[self.name]
+        ]
+
+    def _adapted(self, network: str) -> Recipe:
+        return replace(
+            self.recipe,
+            network=network,
+            width=1.0 if network in PEERS else self.recipe.width,
+            crop_px=self.peer_px if self.peer_px and network in ("vgg16", "resnet50") else 0,
+        )
 
 
 @dataclass(frozen=True)
@@ -33,61 +74,23 @@ class StudyRun:
     folder: Path
 
     @property
-    def crop_px(self) -> int:
-        """Side of the crops, px."""
-        return self.recipe.crop_px or NETWORKS[self.network].input_px
-
-    @property
     def title(self) -> str:
-        """The network's name, with what sets it apart from its authors' settings: ``×WIDTH`` or px."""
+        """The network's name, with ``×WIDTH`` or px where its authors' settings are changed."""
         width = f" ×{self.recipe.width:g}" if self.recipe.width != 1 else ""
-        smaller = self.crop_px != NETWORKS[self.network].input_px
-        return self.network + width + (f" {self.crop_px} px" if smaller else "")
+        smaller = self.recipe.side_px != NETWORK_INPUT_PX[self.network]
+        return self.network + width + (f" {self.recipe.side_px} px" if smaller else "")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters of a network, and multiply-accumulates of one crop."""
+    """Parameters of a network, and multiply-accumulates per crop."""
 
     parameters: int
     macs: int
 
 
-def planned(study: str, out: Path, recipe: Recipe, seeds: int, peer_px: int | None) -> list[StudyRun]:
-    """List the runs of a study, seed by seed, so that an unfinished one compares all networks too.
-
-    Parameters
-    ----------
-    study
-        A key of `train.study.STUDIES`.
-    out
-        The study's folder; run folders are ``runs/NETWORK-sSEED`` in it.
-    recipe
-        Of every network; its width is that of the networks which have one.
-    seeds
-        Number of seeds, from 0.
-    peer_px
-        Side of the crops for VGG-16 and ResNet-50, or None for the 224 px that they were made for.
-    """
-
-    def adapted(name: str) -> Recipe:
-        network = NETWORKS[name]
-        return replace(
-            recipe,
-            network=name,
-            width=recipe.width if network.has_width else 1.0,
-            crop_px=peer_px if peer_px and name in ("vgg16", "resnet50") else 0,
-        )
-
-    return [
-        StudyRun(name, seed, adapted(name), out / "runs" / f"{name}-s{seed}")
-        for seed in range(seeds)
-        for name in STUDIES[study]
-    ]
-
-
 def read_sets(data: Path, validation: Path | None) -> Sets:
-    """Return a reader of both sets at any size; the split, if one is made, is the same at every size."""
+    """Return a reader of both sets at any crop side; a split, if one is made, is the same at every side."""
 
     @lru_cache(maxsize=2)
     def sets(size_px: int) -> tuple[Dataset, Dataset]:
@@ -99,47 +102,33 @@ def read_sets(data: Path, validation: Path | None) -> Sets:
     return sets
 
 
-def open_study(study: str, out: Path, recipe: Recipe, peer_px: int | None, sets: Sets) -> None:
+def open_study(settings: StudySettings, sets: Sets) -> None:
     """Begin the study's folder, or check that the one there was begun with the same settings and data.
 
     Raises
     ------
     ValueError
-        If it was not. More seeds are no other setting.
+        If it was begun with others; the number of seeds may differ.
     """
-    training, validation = sets(NETWORKS[STUDIES[study][0]].input_px)
-    settings = settings_of(training, validation, recipe, SPLIT_SEED) | {"study": study}
-    if study == "peers":
-        settings["peer_px"] = peer_px
-    open_run(out, settings, training, validation)
+    job = TrainingJob(*sets(NETWORK_INPUT_PX[STUDIES[settings.name][0]]), settings.recipe, SPLIT_SEED)
+    more = {"peer_px": settings.peer_px} if settings.name == "peers" else {}
+    open_run(settings.out, job, study=settings.name, **more)
 
 
 def costs(runs: Iterable[StudyRun], labels: int) -> dict[str, Cost]:
-    """Count parameters and multiply-accumulates of each network among the runs."""
+    """Return the cost of each network among the runs."""
     found: dict[str, Cost] = {}
     for run in runs:
         if run.network not in found:
-            model = NETWORKS[run.network].build(labels, input_px=run.crop_px, width=run.recipe.width)
+            model = build_network(run.recipe, labels)
             found[run.network] = Cost(model.count_params(), sum(multiply_accumulates(model).values()))
     keras.utils.clear_session()
     return found
 
 
-def epochs_done(run: StudyRun) -> list[dict[str, float]]:
-    """Read the history of a run that may not have begun."""
-    table = run.folder / "history.csv"
-    return read_history(table) if table.is_file() else []
-
-
-def conduct(
-    run: StudyRun,
-    sets: Sets,
-    on_step: Callable[[int, int, int], None],
-    on_epoch: Callable[[dict[str, float]], None],
-) -> None:
-    """Fit one run, from where it was left; a finished one is only checked. See `train.fit.fit`."""
-    training, validation = sets(run.crop_px)
+def fit_run(run: StudyRun, sets: Sets, observer: FitObserver) -> None:
+    """Fit one run or resume it; only check a finished one. See `train.fit.fit`."""
     keras.utils.clear_session()  # a study builds many networks in one process
-    fit(training, validation, run.folder, run.recipe, run.seed, on_step=on_step, on_epoch=on_epoch)
-    # the optimizer's state, twice the model's size, only serves to resume
-    (run.folder / "checkpoint.keras").unlink(missing_ok=True)
+    fit(TrainingJob(*sets(run.recipe.side_px), run.recipe, run.seed), run.folder, observer)
+    # the optimizer's state, twice the model's size, serves only to resume
+    (run.folder / CHECKPOINT).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a study's finished runs say together: numbers a network, comparisons, and words for them."""
+"""Summarise a study's finished runs: numbers per network, comparisons, and conclusions in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from train.networks import NETWORKS
+from train.recipe import NETWORK_INPUT_PX
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study.compare import Difference, Spread, discordant, paired, spread
 from train.study.results import Result, by_network
@@ -15,17 +15,21 @@ from train.study.runs import Cost, StudyRun
 
 @dataclass(frozen=True)
 class Line:
-    """A network of the summary.
+    """One network of the summary.
 
     Attributes
     ----------
-    run : its first run
-    cost : of the network
-    accuracy : of the finished models on the validation set
-    mean_accuracy : validation accuracy, averaged over the epochs
-    lead : of the study's first network over this one in `mean_accuracy`, percentage points; None for itself
-        and without a seed in common
-    paper_lead : the same in the paper; None for the first network
+    run : StudyRun
+        Its first run.
+    accuracy : Spread
+        Of the finished networks on the validation set.
+    mean_accuracy : Spread
+        Validation accuracy averaged over the epochs.
+    lead : Difference or None
+        Of the study's first network over this one in `mean_accuracy`, percentage points; None for the first
+        network itself, and without a common seed.
+    paper_lead : float or None
+        The same in the paper; None for the first network.
     """
 
     run: StudyRun
@@ -37,7 +41,7 @@ class Line:
 
 
 def summarise(study: str, results: Sequence[Result]) -> list[Line]:
-    """Sum up the finished runs, a line a network that has one."""
+    """Summarise the finished runs, one line per network that has any."""
     groups = by_network(results)
     points = {name: _points(group) for name, group in groups.items()}
     base = STUDIES[study][0]
@@ -56,77 +60,77 @@ def summarise(study: str, results: Sequence[Result]) -> list[Line]:
 
 
 def _points(results: Sequence[Result]) -> dict[int, float]:
-    """Seed to mean validation accuracy over the epochs, in percentage points."""
+    """Return seed → mean validation accuracy over the epochs, percent."""
     return {result.run.seed: 100 * result.mean_accuracy for result in results}
 
 
 def caveats(study: str, runs: Sequence[StudyRun], results: Sequence[Result]) -> list[str]:
-    """Say in what the study is not the paper's, and whether it is finished."""
+    """Return how the study differs from the paper's, and whether it is unfinished."""
     recipe = runs[0].recipe
-    said = []
+    found = []
     if len(results) < len(runs):
-        said.append(f"Unfinished: {len(results)} of {len(runs)} runs.")
-    smaller = [run for run in runs if run.crop_px != NETWORKS[run.network].input_px]
+        found.append(f"Unfinished: {len(results)} of {len(runs)} runs.")
+    smaller = [run for run in runs if run.recipe.side_px != NETWORK_INPUT_PX[run.network]]
     if smaller:
         names = " and ".join(dict.fromkeys(run.network for run in smaller))
-        own = NETWORKS[smaller[0].network].input_px
-        said.append(
-            f"{names} saw crops of {smaller[0].crop_px} px, not the {own} px that they were made for."
+        own = NETWORK_INPUT_PX[smaller[0].network]
+        found.append(
+            f"{names} saw crops of {smaller[0].recipe.side_px} px instead of the {own} px they were made for."
         )
     if recipe.width != 1:
         ours = "fusion has" if study == "peers" else "fusion and its ablations have"
-        said.append(f"{ours} {recipe.width:g} times the paper's channels.")
+        found.append(f"{ours} {recipe.width:g} times the paper's channels.")
     if recipe.name != "paper":
-        said.append(f"The recipe is not the paper's but {recipe.name}.")
+        found.append(f"The recipe is {recipe.name}, not the paper's.")
     if recipe.epochs != 25:
-        said.append(f"{recipe.epochs} epochs, not the paper's 25.")
+        found.append(f"{recipe.epochs} epochs, not the paper's 25.")
     if recipe.precision != "float32":
-        said.append(f"The steps were computed in {recipe.precision}.")
+        found.append(f"The steps were computed in {recipe.precision}.")
     if study == "peers":
-        said.append("All networks start from random weights; none was trained on other pictures before.")
-    return said
+        found.append("All networks start from random weights; none was pretrained on other images.")
+    return found
 
 
 def findings(study: str, results: Sequence[Result]) -> list[str]:
-    """Put into words what the runs allow to conclude, a sentence or two a comparison."""
+    """Return what the runs allow to conclude, in one or two sentences per comparison."""
     lines = summarise(study, results)
     base = STUDIES[study][0]
-    said = [
+    conclusions = [
         _compared(f"{base} − {line.run.network}", line.lead, line.paper_lead)
         for line in lines
         if line.lead is not None and line.paper_lead is not None
     ]
     here = {line.run.network: line.mean_accuracy.mean for line in lines}
     if base not in here or len(here) < 2:
-        return said
+        return conclusions
     paper = {name: -PAPER_LEAD_POINTS.get(name, 0.0) for name in here}
-    said.append(f"Order here: {_order(here)}. In the paper: {_order(paper)}.")
+    conclusions.append(f"Order here: {_order(here)}. In the paper: {_order(paper)}.")
     pairs = discordant(here, paper)
     points = {name: _points(group) for name, group in by_network(results).items()}
     for better, worse in pairs:
         difference = paired(points[better], points[worse])
         if difference is not None:
             settled = "settled" if difference.settled and difference.mean > 0 else "not settled"
-            said.append(
-                f"Unlike in the paper, {better} stands above {worse}, by {_measured(difference)}: {settled}."
+            conclusions.append(
+                f"Unlike in the paper, {better} ranks above {worse}, by {_measured(difference)}: {settled}."
             )
     if not pairs:
-        said.append("No two networks stand the other way round than in the paper.")
-    return said
+        conclusions.append("No two networks rank in the opposite order to the paper.")
+    return conclusions
 
 
 def _compared(pair: str, lead: Difference, paper: float) -> str:
-    """What a measured lead allows to say beside the paper's, in percentage points."""
-    words = f"{pair}: {_measured(lead)}; the paper has {signed(paper)}."
+    """Compare a measured lead with the paper's, in percentage points."""
+    words = f"{pair}: {_measured(lead)}; the paper reports {signed(paper)}."
     if lead.low is None:
-        return f"{words} One seed gives no error: nothing can be concluded."
+        return f"{words} One seed gives no error estimate: nothing can be concluded."
     inside = "inside" if lead.holds(paper) else "outside"
     if not lead.settled:
-        verdict = "The interval holds zero: these runs do not tell the two apart"
+        verdict = "The interval includes zero: these runs do not distinguish the two"
     elif lead.mean > 0:
         verdict = "The first leads, as in the paper"
     else:
-        verdict = "The first is behind, unlike in the paper"
+        verdict = "The first trails, unlike in the paper"
     return f"{words} {verdict}; the paper's value lies {inside} the interval."
 
 
@@ -141,12 +145,12 @@ def _measured(difference: Difference) -> str:
 
 
 def signed(points: float) -> str:
-    """Write percentage points with their sign, a true minus."""
+    """Return percentage points with their sign, a typographic minus."""
     return f"{points:+.2f}".replace("-", "−")
 
 
 def _order(values: dict[str, float]) -> str:
-    """Names by falling value, equal ones joined by an equals sign."""
+    """Return the names by falling value, equal ones joined by an equals sign."""
     names = sorted(values, key=lambda name: -values[name])
     words = names[0]
     for before, name in pairwise(names):
