@@ -1,1 +1,1 @@
-"""Measurements on real and simulated data, one file a question; none of them runs in the tests."""
+"""Measurements on real and simulated data, one file per question; the tests run none of them."""

@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.corrected_fractions [--samples 40] [--frames 2] [--cache FILE] [--json]``
 
-The samples are drawn and classified once; ``--cache`` keeps them (a line of JSON a sample), and a run that
-was stopped goes on from there.
+The samples are drawn and classified once; ``--cache`` keeps them, one line of JSON per sample, and a run
+that was stopped resumes from there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MIXTURES = {
 """Shares of granulocytes, lymphocytes and monocytes, in percent."""
 
 LEUKOCYTES = ("granulocyte", "lymphocyte", "monocyte")
-# somewhat more crowded than `leuko simulate` makes its frames, and mostly leukocytes, which spares frames
+# more crowded than the frames of `leuko simulate`, and mostly leukocytes, so that fewer frames suffice
 crowded = partial(Scene, leukocytes=50.0, erythrocytes=4.0, debris=2.0)
 SAMPLE_SEED, VALIDATION_SEED = 910_000, 920_000
 VALIDATION = "validation"
@@ -53,7 +53,7 @@ def _classifier(bundle: str) -> Classifier:
 
 
 def draw(task: tuple[str, str, int, int]) -> Sample:
-    """Simulate and classify one sample: bundle, mixture's name, seed, frames."""
+    """Simulate and classify one sample, given as bundle, name of the mixture, seed and frames."""
     bundle, mixture, seed, frames = task
     classifier = _classifier(bundle)
     manifest = classifier.bundle.manifest
@@ -95,7 +95,7 @@ def draw(task: tuple[str, str, int, int]) -> Sample:
 
 
 def samples(bundle: str, count: int, frames: int, processes: int, cache: Path | None) -> Iterator[Sample]:
-    """Every sample of the plan, those in the cache first."""
+    """Yield every planned sample, those in the cache first."""
     plan = [(VALIDATION, VALIDATION_SEED + n, 2) for n in range(12)] + [
         (name, SAMPLE_SEED + 1000 * k + n, frames) for n in range(count) for k, name in enumerate(MIXTURES)
     ]
@@ -115,7 +115,7 @@ def samples(bundle: str, count: int, frames: int, processes: int, cache: Path | 
 
 
 def confusion(drawn: Iterable[Sample], labels: int, reject_below: float) -> NDArray[np.int64]:
-    """Cells of the validation frames through the chain; the last column: not found, or rejected."""
+    """Return the confusion of the validation frames; the last column holds cells not found or rejected."""
     matrix = np.zeros((labels, labels + 1), np.int64)
     for sample in drawn:
         truth, answer, probability = (np.array(sample[name]) for name in ("truth", "answer", "probability"))
@@ -176,8 +176,8 @@ def score(drawn: Sequence[Sample], manifest: Manifest) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corrected_fractions", description=__doc__)
-    parser.add_argument("--samples", type=int, default=40, help="of each mixture")
-    parser.add_argument("--frames", type=int, default=2, help="a sample, about 50 leukocytes each")
+    parser.add_argument("--samples", type=int, default=40, help="samples per mixture")
+    parser.add_argument("--frames", type=int, default=2, help="frames per sample, about 50 leukocytes each")
     parser.add_argument("--bundle", default="phantom3")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--cache", type=Path)

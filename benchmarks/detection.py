@@ -1,4 +1,4 @@
-"""Annotated cells that segmentation finds, and boxes that it invents.
+"""Which annotated cells does segmentation find, and which boxes does it invent?
 
 ``python -m benchmarks.detection FRAMES BOXES [--iou 0.3] [--json]``
 """

@@ -1,4 +1,4 @@
-"""Counting fresh simulated samples: how far the fractions are from the truth.
+"""How far are the counted fractions of fresh simulated samples from the truth?
 
 ``python -m benchmarks.fractions [--samples 40] [--cells 400] [--seed 900000] [--bundle phantom3] [--json]``
 """
@@ -21,7 +21,7 @@ from edge.simulate import Optics, Scene, simulate_frame
 
 
 def sample(classifier: Classifier, seed: int, cells: int) -> tuple[Tally, Counter[str]]:
-    """Count frames of one simulated sample until it holds `cells` leukocytes; also the truth of them."""
+    """Count frames of one simulated sample until it holds `cells` leukocytes; return the truth too."""
     manifest = classifier.bundle.manifest
     # mixtures differ from sample to sample as patients do; Dirichlet around 60 : 30 : 10
     shares = np.random.default_rng(seed).dirichlet((12, 6, 2))
@@ -51,8 +51,8 @@ def sample(classifier: Classifier, seed: int, cells: int) -> tuple[Tally, Counte
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fractions", description=__doc__)
     parser.add_argument("--samples", type=int, default=40)
-    parser.add_argument("--cells", type=int, default=400, help="leukocytes a sample")
-    parser.add_argument("--seed", type=int, default=900_000, help="of the first sample")
+    parser.add_argument("--cells", type=int, default=400, help="leukocytes per sample")
+    parser.add_argument("--seed", type=int, default=900_000, help="seed of the first sample")
     parser.add_argument("--bundle", default="phantom3")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)

@@ -1,10 +1,10 @@
-"""Does ``leuko count`` give what it would have given, whatever ends it on the way?
+"""Does an interrupted and resumed ``leuko count`` end with the result of an uninterrupted one?
 
 ``python -m benchmarks.interrupted_counts [--cuts 100] [--kills 200] [--frames 300] [--json]``
 
 Each round counts the same frames into a session and ends the process, or cuts the power of its disk, at a
-random moment (`benchmarks.power_cuts`). Then every frame that the log told of must be in the session, its
-chain must hold, and ``leuko sessions resume`` must end with the result of a count that was not interrupted.
+random moment (`benchmarks.power_cuts`). Then every frame that the log reported must be in the session, its
+chain must be intact, and ``leuko sessions resume`` must end with the result of an uninterrupted count.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def prepare(work: Path, frames: int) -> float:
 
 
 def rounds(work: Path, cuts: int, kills: int, seed: int, longest_s: float) -> dict[str, list[str | None]]:
-    """Interrupt counts; of each None, or what is not as it should be."""
+    """Interrupt counts; return None for each that survived, or what is wrong."""
     moments = random.Random(seed)
 
     def interrupted(how: Callable[[str, str, Path, float], str | None]) -> str | None:
         while True:
             try:
                 return how(WRITER, CHECK, work, moments.uniform(0, longest_s))
-            except (RuntimeError, ChildProcessError):  # it had ended before: that is no interruption
+            except (RuntimeError, ChildProcessError):  # it had ended by itself: no interruption
                 continue
 
     return {
@@ -72,12 +72,12 @@ def rounds(work: Path, cuts: int, kills: int, seed: int, longest_s: float) -> di
 
 
 def examine(home: Path, lines: Sequence[str], unbroken: Path) -> list[str]:
-    """Compare a session, and what it is gone on with to, with what was told and with the unbroken count."""
+    """Compare a session, interrupted and resumed, with what was reported and with the unbroken count."""
     from edge.session import list_sessions, read_session
 
     events = [json.loads(line) for line in lines]
-    told = [event["name"] for event in events if event["event"] == "frame"]
-    ended = any(event["event"] == "session" for event in events) and told
+    reported = [event["name"] for event in events if event["event"] == "frame"]
+    ended = any(event["event"] == "session" for event in events) and reported
     found = list_sessions(home / "sessions")
     if not found:
         return ["the session is missing"] if ended else []
@@ -85,9 +85,9 @@ def examine(home: Path, lines: Sequence[str], unbroken: Path) -> list[str]:
         held = [record.name for record in session.frames()]
         missed = session.verify()
         finished = session.finished
-    # one frame more may have been stored than was told of
-    if held[: len(told)] != told or len(held) > len(told) + 1:
-        missed.append(f"told of {len(told)} frames, found {len(held)}")
+    # one more frame may have been stored than was reported
+    if held[: len(reported)] != reported or len(held) > len(reported) + 1:
+        missed.append(f"reported {len(reported)} frames, found {len(held)}")
     if finished is None:
         environment = os.environ | {"LEUKO_HOME": str(home)}
         done = subprocess.run(
@@ -105,7 +105,7 @@ def examine(home: Path, lines: Sequence[str], unbroken: Path) -> list[str]:
         if name not in VOLATILE and result.get(name) != expected[name]
     ]
     with read_session(found[0].path) as session:
-        return missed + [f"gone on with: {problem}" for problem in session.verify()]
+        return missed + [f"resumed: {problem}" for problem in session.verify()]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,9 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cuts", type=int, default=100)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--examine", action="store_true", help="be the check")
+    parser.add_argument("--examine", action="store_true", help="run as the check")
     options = parser.parse_args(arguments)
     if options.examine:
         reported = Path(os.environ["REPORTED"])
@@ -125,9 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         longest_s = prepare(Path(folder), options.frames)
         missed = rounds(Path(folder), options.cuts, options.kills, options.seed, longest_s)
     for name, results in missed.items():
-        for number, said in enumerate(results):
-            if said is not None:
-                print(f"{name} {number}: {said}", file=sys.stderr)
+        for number, problem in enumerate(results):
+            if problem is not None:
+                print(f"{name} {number}: {problem}", file=sys.stderr)
     survived = {
         name: {"rounds": len(results), "survived": results.count(None)} for name, results in missed.items()
     }

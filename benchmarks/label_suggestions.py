@@ -5,7 +5,7 @@
 Each seed is simulated with the usual mixture and with equal shares of the classes. Each frame's fluorescence
 is shifted by a known vector, and once exchanged for that of the frame before, which must be refused. Counted
 are leukocytes that touch neither another particle nor the frame's edge (by the simulation's truth). A
-suggestion is right or wrong, or it is unsure, which is counted apart.
+suggestion is right, wrong or unsure.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _is_refused(image: NDArray[np.uint8], fluorescence: NDArray[np.uint8]) -> bo
 
 
 def blurred(seeds: Sequence[int]) -> dict[str, float]:
-    """Share of the leukocytes of one frame a seed that are marked, by µm that the focal plane is too high."""
+    """Return the share of leukocytes marked, one frame per seed, by µm that the focal plane is too high."""
     values: dict[float, list[float]] = {offset: [] for offset in OFFSETS_UM}
     for seed in seeds:
         for offset, found in values.items():
@@ -128,7 +128,7 @@ def blurred(seeds: Sequence[int]) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_suggestions", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[900, 901, 902])
-    parser.add_argument("--frames", type=int, default=8, help="frames a seed and mixture")
+    parser.add_argument("--frames", type=int, default=8, help="frames per seed and mixture")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     results = {name: score(options.seeds, options.frames, shares).summary() for name, shares in MIXES.items()}

@@ -1,11 +1,11 @@
-"""How long counting takes beside decoding the same files alone, and how much memory it takes.
+"""How long does counting take, compared with decoding alone, and how much memory?
 
 ``python -m benchmarks.pipeline FRAMES [--bundle B] [--rounds 3] [--threads N] [--times 10] [--json]``
 
 Each round decodes every file with OpenCV in one thread, counts them all without a report, and counts them
-with one, in turn, so that a slow moment of the machine touches all three alike; of each the median counts.
+with one, in turn, so that a slow moment of the machine affects all three; the median of each counts.
 Counting is the whole command, in a process of its own. Memory is the largest resident set of such a process,
-also with every file taken several times over (``--times``).
+also with every file counted several times (``--times``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ finally:
 
 
 def decode(files: Sequence[Path], flag: int) -> float:
-    """Seconds to decode them, one after the other."""
+    """Return the seconds to decode them one by one."""
     cv2.setNumThreads(1)
     started = time.perf_counter()
     for file in files:
@@ -45,7 +45,7 @@ def decode(files: Sequence[Path], flag: int) -> float:
 
 
 def count(*words: str) -> tuple[float, float, float]:
-    """Seconds that ``leuko count`` takes by the clock and by its own account, and its peak memory in MB."""
+    """Return the seconds of ``leuko count`` by the clock and by its own report, and its peak memory in MB."""
     started = time.perf_counter()
     command = [sys.executable, "-c", _COUNT, "count", "--json", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bundle", default="hemocytometer")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--times", type=int, default=1, help="count each file so often for the memory")
+    parser.add_argument("--times", type=int, default=1, help="counts of each file for the memory")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     files = list_files([options.frames])

@@ -6,10 +6,10 @@ A cut is one on a real file system: ext4 on a loop device loses what is in the p
 (``EXT4_IOC_SHUTDOWN`` without flushing the log), and is mounted again. That needs root. A kill is SIGKILL on
 an ordinary disk: what the process wrote survives it, so kills alone prove little.
 
-Both commands run with ``$PLACE`` set, the folder to write into. The writer prints a line for each thing that
-it reports as done; the check finds these lines in the file ``$REPORTED`` and exits with 0 if all of it is
-there. By default simulated frames are counted into short sessions, one after another, so that a moment may
-lie in the beginning, the middle, a checkpoint, a second opening or the end of one.
+Both commands run with ``$PLACE`` set, the folder to write into. The writer prints one line per thing that it
+reports as done; the check finds these lines in the file ``$REPORTED`` and exits with 0 if all of it is there.
+By default simulated frames are counted into short sessions, one after another, so that a moment may fall on
+the beginning, the middle, a checkpoint, a second opening or the end of one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NO_LOG_FLUSH = 2
 DISK_BYTES = 128 << 20
 LONGEST_S = 1.5
 """A moment lies at most this long after the writer's first line."""
-FRAMES_A_SESSION = 6
+FRAMES_PER_SESSION = 6
 STATE_BYTES = 1_500_000
 """With it a checkpoint is due at every third frame."""
 
@@ -55,7 +55,7 @@ def power_cut(writer: str, check: str, work: Path, moment_s: float) -> str | Non
     place.mkdir(exist_ok=True)
     with mounted(image, place):
         reported = _interrupted(writer, work, place, moment_s, lambda process: _cut(process, place))
-    # a copy, as a disk put into another computer: whoever still holds the old mount holds its cut-off disk
+    # a copy, like a disk moved to another computer: a process with the old mount still holds the cut-off disk
     copy = work / "copy.img"
     subprocess.run(["cp", "--sparse=always", image, copy], check=True)
     with mounted(copy, place, new=False):
@@ -144,7 +144,7 @@ def write(frames_folder: Path, place: Path) -> None:
         )
         session = create_session(header, place)
         print(session.id, "begun", flush=True)
-        for indices in (range(FRAMES_A_SESSION // 2), range(FRAMES_A_SESSION // 2, FRAMES_A_SESSION)):
+        for indices in (range(FRAMES_PER_SESSION // 2), range(FRAMES_PER_SESSION // 2, FRAMES_PER_SESSION)):
             with session:
                 for result in counted(indices):
                     result = replace(result, tracker_state=os.urandom(STATE_BYTES))
@@ -156,9 +156,9 @@ def write(frames_folder: Path, place: Path) -> None:
 
 
 def examine(place: Path, lines: Sequence[str]) -> list[str]:
-    """Compare the sessions in a folder with what the writer reported; a line a difference.
+    """Compare the sessions in a folder with what the writer reported; return one line per difference.
 
-    A session may hold one step more than was reported, which was not reported any more. Each one must verify,
+    A session may hold one step more than was reported. Each one must verify,
     and an unfinished one must take another record and an end.
     """
     from edge.session import FrameRecord, SessionError, list_sessions, open_session, read_session
@@ -183,7 +183,7 @@ def examine(place: Path, lines: Sequence[str]) -> list[str]:
                     unfinished.add(FrameRecord(unfinished.last_index + 1, "after", 0, failed="a test"))
                     unfinished.finish("examined")
                 with read_session(listed.path) as session:
-                    missed += [f"{session_id}, gone on with: {problem}" for problem in session.verify()]
+                    missed += [f"{session_id}, resumed: {problem}" for problem in session.verify()]
         except SessionError as error:
             missed.append(str(error))
     return missed
@@ -241,12 +241,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--cuts", type=int, default=100)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments")
     parser.add_argument("--writer", default=WRITER, help="shell command")
     parser.add_argument("--check", default=CHECK, help="shell command")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--write", metavar="FRAMES", type=Path, help="be the writer")
-    parser.add_argument("--examine", action="store_true", help="be the check")
+    parser.add_argument("--write", metavar="FRAMES", type=Path, help="run as the writer")
+    parser.add_argument("--examine", action="store_true", help="run as the check")
     options = parser.parse_args(arguments)
     if options.write:
         write(options.write, Path(os.environ["PLACE"]))

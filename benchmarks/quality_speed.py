@@ -1,4 +1,4 @@
-"""Time that a frame's quality takes beside finding its cells, on one thread.
+"""How long does a frame's quality take, compared with finding its cells, on one thread?
 
 ``python -m benchmarks.quality_speed FRAMES [--frames 10] [--repeats 5] [--json]``
 """
@@ -24,7 +24,7 @@ from edge.find import DEFAULT_PIXEL_UM, divide_flat_field, measure_quality, segm
 
 
 def best_ms(job: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Least wall-clock and processor time of some repeats, in ms."""
+    """Return the best wall-clock and processor time of the repeats, in ms."""
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -37,8 +37,8 @@ def best_ms(job: Callable[[], object], repeats: int) -> tuple[float, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality_speed", description=__doc__)
     parser.add_argument("frames", type=Path, help="frame or folder of frames")
-    parser.add_argument("--frames", dest="count", type=int, default=10, help="how many of them")
-    parser.add_argument("--repeats", type=int, default=5, help="runs a frame, of which the fastest counts")
+    parser.add_argument("--frames", dest="count", type=int, default=10, help="number of frames")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats per frame; the fastest counts")
     parser.add_argument("--pixel-um", type=float, default=DEFAULT_PIXEL_UM)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)

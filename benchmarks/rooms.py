@@ -1,4 +1,4 @@
-"""How tidy is the house? Rooms of `edge`, arrows between them, circles, and lines of product code.
+"""How tidy is the code? Rooms of `edge`, arrows between them, circles, and lines of product code.
 
 ``python -m benchmarks.rooms``
 """

@@ -1,4 +1,4 @@
-"""Time to segment a decoded frame, on one thread.
+"""How long does segmenting a decoded frame take, on one thread?
 
 ``python -m benchmarks.segment_speed FRAMES [--frames 10] [--repeats 3] [--json]``
 """
@@ -22,7 +22,7 @@ from edge.find import DEFAULT_PIXEL_UM, segment
 
 
 def processor() -> str:
-    """Name of the processor, as far as the system tells."""
+    """Return the name of the processor."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
@@ -30,7 +30,7 @@ def processor() -> str:
 
 
 def measure(frame: Frame, repeats: int, pixel_um: float) -> tuple[float, float]:
-    """Best wall-clock and processor time of some repeats, in ms."""
+    """Return the best wall-clock and processor time of the repeats, in ms."""
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -43,8 +43,8 @@ def measure(frame: Frame, repeats: int, pixel_um: float) -> tuple[float, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.segment_speed", description=__doc__)
     parser.add_argument("frames", type=Path, help="frame or folder of frames")
-    parser.add_argument("--frames", dest="count", type=int, default=10, help="how many of them")
-    parser.add_argument("--repeats", type=int, default=3, help="runs a frame, of which the fastest counts")
+    parser.add_argument("--frames", dest="count", type=int, default=10, help="number of frames")
+    parser.add_argument("--repeats", type=int, default=3, help="repeats per frame; the fastest counts")
     parser.add_argument("--pixel-um", type=float, default=DEFAULT_PIXEL_UM)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)

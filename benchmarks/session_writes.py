@@ -1,8 +1,8 @@
-"""What does storing a frame cost, on the disk when it is acknowledged?
+"""How long does it take to store a frame durably?
 
 ``python -m benchmarks.session_writes FOLDER [--frames 200] [--cells 50] [--json]``
 
-FOLDER lies on the disk in question: an SD card's answer is not that of an SSD. The crops are simulated cells.
+FOLDER lies on the disk in question: an SD card is not an SSD. The crops are simulated cells.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.session_writes", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--frames", type=int, default=200)
-    parser.add_argument("--cells", type=int, default=50, help="in a frame")
+    parser.add_argument("--cells", type=int, default=50, help="cells per frame")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     counted = counted_frame(options.cells)

@@ -1,4 +1,4 @@
-"""Frames to counts: whether annotated cells are found, and named as a person named them.
+"""Frames to counts: are annotated cells found, and classified as a person classified them?
 
 ``python -m benchmarks.whole_chain FRAMES... --boxes BOXES --bundle B [--rename WBC=leukocyte,...] [--json]``
 """
