@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.detection import corners, match_boxes
 from edge.base import Frame
 from edge.classify import Classifier
-from edge.count import CountedFrame, clopper_pearson, estimate_prevalence
+from edge.count import CountedFrame, Estimate, estimate_prevalence, estimate_proportion
 from edge.model import Manifest, load_bundle
 from edge.run import count_frames
 from edge.simulate import Optics, Scene, simulate_frame
@@ -144,17 +144,13 @@ def score(drawn: Sequence[Sample], manifest: Manifest) -> dict[str, Any]:
         real = np.bincount(truth[truth >= 0], minlength=labels)[counted]
         found = np.bincount(answer[answer >= 0], minlength=labels)
         kept = np.bincount(answer[probability >= reject_below], minlength=labels)
-        raw = [
-            (k / kept[counted].sum(), *clopper_pearson(k, kept[counted].sum()))
-            for k in kept[counted].tolist()
-        ]
-        ways = {
-            "raw": np.array(raw),
+        ways: dict[str, Sequence[Estimate]] = {
+            "raw": [estimate_proportion(k, int(kept[counted].sum())) for k in kept[counted].tolist()],
             "corrected": estimate_prevalence(found, np.array(manifest.confusion), counted).shares,
             "corrected, matrix of the chain": estimate_prevalence(kept, chain, counted).shares,
         }
-        for way, estimate in ways.items():
-            value, low, high = estimate.T
+        for way, estimates in ways.items():
+            value, low, high = np.array([(one.value, one.low, one.high) for one in estimates], float).T
             rows.setdefault(way, {}).setdefault(sample["mixture"], []).append(
                 [
                     100 * np.abs(value - mixture),

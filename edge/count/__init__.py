@@ -1,9 +1,9 @@
-"""Tally labels, and state intervals, corrections and concentrations."""
+"""Tallies with intervals, the correction for misclassification, concentrations, and when to stop."""
 
 from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVolume, estimate_concentration
 from edge.count.correction import Correction, correct_counts
 from edge.count.counted_frame import CountedFrame
-from edge.count.intervals import Estimate, clopper_pearson
+from edge.count.intervals import Estimate, clopper_pearson, estimate_proportion
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
@@ -30,5 +30,6 @@ __all__ = [
     "correct_counts",
     "estimate_concentration",
     "estimate_prevalence",
+    "estimate_proportion",
     "tally_decisions",
 ]

@@ -1,4 +1,4 @@
-"""Cells in a microlitre, from how many were counted in a known volume."""
+"""Cells per microlitre, from a count in a known volume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAIL = 0.025
 _SEED = 20240601
 
 MAX_RELATIVE = 0.5
-"""Largest relative uncertainty of a volume that still says something."""
+"""Largest relative uncertainty of a volume for which concentrations are stated."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,12 @@ class FieldVolume:
 
     Attributes
     ----------
-    field_ul : of the sample as it lies in the chamber, in µL
-    relative_uncertainty : standard uncertainty, relative
-    dilution : volume after dilution over volume of sample
+    field_ul : float
+        Volume of the sample as it lies in the chamber, µL.
+    relative_uncertainty : float
+        Relative standard uncertainty of that volume.
+    dilution : float
+        Volume after dilution over volume of sample.
     """
 
     field_ul: float
@@ -40,17 +43,19 @@ class FieldVolume:
 
 
 def estimate_concentration(count: int, fields: int, volume: FieldVolume) -> Estimate:
-    """Cells in a µL of the undiluted sample, with their 95 % interval.
+    """Return the cells per µL of the undiluted sample, with their 95 % interval.
 
-    The interval is melded (Fay, Proschan and Brittain, Biometrics 71:146, 2015): its ends are the quantiles
-    of the quotient of a gamma variable, whose own quantile is that end of the exact Poisson interval
-    (Garwood, Biometrika 28:437, 1936), and a log-normal volume. All fields share one error of the volume, so
-    that counting more of them does not lessen it.
+    The interval is melded (Fay, Proschan and Brittain, Biometrics 71:146, 2015): its ends are quantiles of
+    the quotient of a gamma variable, whose own quantile is that end of the exact Poisson interval (Garwood,
+    Biometrika 28:437, 1936), and a log-normal volume. All fields share one error of the volume, so that
+    counting more of them does not reduce it.
 
     Parameters
     ----------
-    count : cells whose middle lies in a field (`in_field`); counting all that an edge cuts would be too many
-    fields : separate ones: of overlapping ones the volume is not known
+    count : int
+        Cells whose middle lies in a field, see `in_field`; all cells that an edge cuts would be too many.
+    fields : int
+        Number of fields that do not overlap.
     volume : of one field
 
     Raises
@@ -59,7 +64,7 @@ def estimate_concentration(count: int, fields: int, volume: FieldVolume) -> Esti
         If the count is negative or there is no field.
     """
     if count < 0 or fields < 1:
-        raise ValueError(f"{count} cells in {fields} fields is no count")
+        raise ValueError(f"{count} cells in {fields} fields is not a count")
     scale = volume.dilution / (fields * volume.field_ul)
     rng = np.random.default_rng(_SEED)
 
@@ -71,11 +76,11 @@ def estimate_concentration(count: int, fields: int, volume: FieldVolume) -> Esti
 
 
 def in_field(cells: Sequence[Cell], width_px: int, height_px: int) -> NDArray[np.bool_]:
-    """Tell which cells have their middle in the frame, bool [n].
+    """Return which cells have their middle in the frame, bool [n].
 
-    As many cells have their middle in a field as its area holds; those that only reach into it come on
-    top, up to 7 % at 40 times magnification. The middle of a round cell that an edge cuts lies within if at
-    least half of its width shows: if what shows is at least half as deep as it is long.
+    The area of a field holds as many cells as have their middle in it; those that only reach into it are up
+    to 7 % more at 40× magnification. The middle of a round cell that an edge cuts lies inside if at least
+    half of its width shows, that is if the visible part is at least half as deep as it is long.
     """
     inside = []
     for cell in cells:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.count.intervals import Estimate
 from edge.count.prevalence import METHOD, estimate_prevalence
@@ -16,15 +14,19 @@ from edge.count.tally import Tally
 
 @dataclass(frozen=True)
 class Correction:
-    """What the answers say of the true cells, given the errors that the network made on its validation cells.
+    """Estimated true numbers of cells, given the errors that the network made on its validation cells.
 
     Attributes
     ----------
     method : in words
-    fractions : counted label → share of the counted cells; empty if nothing can be said
-    counts : counted label → cells; empty likewise. The interval is that of the mean of such samples
-    leukocytes : cells of all counted labels together; None likewise
-    unvalidated : labels without validation cells; with any, nothing can be said
+    fractions : mapping
+        Counted label → share of the leukocytes; empty if nothing can be estimated.
+    counts : mapping
+        Counted label → cells; empty if nothing can be estimated. The interval is for the samples' mean.
+    leukocytes : Estimate or None
+        Cells of all counted labels; None if nothing can be estimated.
+    unvalidated : tuple of str
+        Labels without validation cells; with any, nothing can be estimated.
     """
 
     method: str
@@ -41,7 +43,6 @@ def correct_counts(tally: Tally, confusion: Sequence[Sequence[int]]) -> Correcti
 
     Parameters
     ----------
-    tally : what was counted
     confusion : validation cells, rows are the truth, in label order
     """
     labels, counted = tally.labels, tally.counted
@@ -53,18 +54,11 @@ def correct_counts(tally: Tally, confusion: Sequence[Sequence[int]]) -> Correcti
         np.array(confusion),
         np.array([label in counted for label in labels]),
     )
-    names = [label for label in labels if label in counted]
-    shares = dict(zip(names, map(_estimate, found.shares), strict=True))
-    counts = dict(zip(names, map(_estimate, found.counts), strict=True))
+    places = {label: k for k, label in enumerate(label for label in labels if label in counted)}
     return Correction(
         METHOD,
-        {label: shares[label] for label in counted},
-        {label: counts[label] for label in counted},
-        _estimate(found.total),
+        {label: found.shares[places[label]] for label in counted},
+        {label: found.counts[places[label]] for label in counted},
+        found.total,
         (),
     )
-
-
-def _estimate(row: NDArray[np.float64]) -> Estimate:
-    value, low, high = map(float, row)
-    return Estimate(None if math.isnan(value) else value, low, high)

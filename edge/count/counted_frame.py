@@ -1,4 +1,4 @@
-"""One frame, counted."""
+"""The result of one frame."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from edge.find import Quality
 
 @dataclass(frozen=True, eq=False)
 class CountedFrame:
-    """One frame, worked through.
+    """A frame with its n cells, found and classified.
 
     Attributes
     ----------
-    frame : the frame
-    sha256 : of the frame: `edge.base.frame.Frame.sha256`, or of its grey values and size
-    cells : found in it, n of them
-    crops : uint8 [n, side, side], what the network saw
+    sha256 : str
+        `edge.base.Frame.sha256`, or the hash of the frame's size and grey values.
+    cells : list of n
+    crops : uint8 [n, side, side]
     probabilities : float32 [n, labels]
-    decisions : about each cell
-    quality : of the frame, if it was measured
-    breaches : limits of quality that it is beyond, in words
-    track_ids : int64 [n], the same for all detections of one cell; None where cells are not followed
-    tracker_state : what following cells needs to go on after this frame; None if that is not asked for
+    decisions : list of n
+    quality : Quality or None
+        None if it was not measured.
+    breaches : tuple of str
+        The quality limits that the frame exceeds, in words.
+    track_ids : int64 [n] or None
+        The same for all detections of one cell; None where cells are not tracked.
+    tracker_state : bytes or None
+        What the tracker needs to resume after this frame; None if it is not kept.
     """
 
     frame: Frame

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; a share of no cells has the value None."""
+    """A number with its 95 % interval; the value is None for a share of no cells."""
 
     value: float | None
     low: float
     high: float
 
 
+def estimate_proportion(successes: int, trials: int) -> Estimate:
+    """Return successes over trials with the Clopper–Pearson interval."""
+    return Estimate(successes / trials if trials else None, *clopper_pearson(successes, trials))
+
+
 def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided interval of a binomial proportion.
+    """Return the exact two-sided interval of a binomial proportion.
 
     Clopper and Pearson, Biometrika 26:404 (1934): the quantiles of Beta(k, n-k+1) and Beta(k+1, n-k).
-    SciPy would give them too, but costs 140 MB of disk and 0.7 s more at each start (measured on x86).
+    SciPy has them too, but costs 140 MB of disk and 0.7 s at each start (measured on x86).
 
     Raises
     ------
@@ -27,7 +32,7 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
         Unless 0 ≤ successes ≤ trials and 0 < level < 1.
     """
     if not 0 <= successes <= trials:
-        raise ValueError(f"{successes} of {trials} is no proportion")
+        raise ValueError(f"{successes} of {trials} is not a proportion")
     if not 0 < level < 1:
         raise ValueError(f"the confidence level must lie between 0 and 1, not {level}")
     tail = (1 - level) / 2
@@ -37,7 +42,7 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
 
 
 def _beta_quantile(p: float, a: float, b: float) -> float:
-    """Bisect the regularised incomplete beta function; 60 halvings reach the last bit of a double."""
+    """Invert the regularised incomplete beta function; 60 bisections reach the last bit of a double."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -49,7 +54,7 @@ def _beta_quantile(p: float, a: float, b: float) -> float:
 
 
 def _beta_cdf(x: float, a: float, b: float) -> float:
-    """Regularised incomplete beta function I_x(a, b), by Lentz's continued fraction (DLMF 8.17.22)."""
+    """Return the regularised incomplete beta I_x(a, b), by Lentz's continued fraction (DLMF 8.17.22)."""
     if x > (a + 1) / (a + b + 2):  # the fraction converges quickly only on this side of the mean
         return 1 - _beta_cdf(1 - x, b, a)
     log_front = (

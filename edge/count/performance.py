@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.count.intervals import Estimate, clopper_pearson
+from edge.count.intervals import Estimate, estimate_proportion
 
 
 def confusion_accuracy(confusion: Sequence[Sequence[int]]) -> Estimate:
@@ -17,9 +17,7 @@ def confusion_accuracy(confusion: Sequence[Sequence[int]]) -> Estimate:
     ----------
     confusion : cells, rows are the truth
     """
-    cells = sum(map(sum, confusion))
-    right = sum(row[k] for k, row in enumerate(confusion))
-    return Estimate(right / cells if cells else None, *clopper_pearson(right, cells))
+    return estimate_proportion(sum(row[k] for k, row in enumerate(confusion)), sum(map(sum, confusion)))
 
 
 def area_under_roc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:

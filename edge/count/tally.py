@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge.base import FailedFrame
 from edge.classify import REASONS, Decision
-from edge.count.intervals import Estimate, clopper_pearson
+from edge.count.intervals import Estimate, estimate_proportion
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,7 @@ class Tally:
 
         A single counted label always has all of them; reports leave that out.
         """
-        n = self.leukocytes
-        return {
-            label: Estimate(self.counts[label] / n if n else None, *clopper_pearson(self.counts[label], n))
-            for label in self.counted
-        }
+        return {label: estimate_proportion(self.counts[label], self.leukocytes) for label in self.counted}
 
 
 def tally_decisions(

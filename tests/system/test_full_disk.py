@@ -83,9 +83,9 @@ def test_a_full_disk_ends_the_count_and_keeps_it(small: Path) -> None:
         taken, said = fill(session)
         assert said == f"{session.path}: the disk is full; what was counted before is kept"
         assert_kept(session.path, taken)
-        with pytest.raises(SessionError, match="not written any more"):
+        with pytest.raises(SessionError, match="nothing more is written"):
             session.add(record(taken))
-        with pytest.raises(SessionError, match="not written any more"):
+        with pytest.raises(SessionError, match="nothing more is written"):
             session.finish("enough")
     assert taken > 10
     Path(f"{session.path}-shm").unlink(missing_ok=True)  # as after a cut; there is no room to make it again

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from edge.count.intervals import clopper_pearson
+from edge.count.intervals import Estimate, clopper_pearson
 from edge.count.prevalence import estimate_prevalence, unfold
 
 Sample = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]
@@ -20,6 +20,11 @@ PHANTOM = np.array(
     [[307, 2, 0, 0, 0], [0, 420, 0, 0, 0], [0, 0, 339, 1, 0], [0, 1, 2, 345, 0], [0, 0, 15, 8, 299]]
 )
 MIXTURES = ((60, 30, 10), (88, 9, 3), (15, 80, 5), (20, 20, 60), (65, 35, 0))
+
+
+def array(*estimates: Estimate) -> NDArray[np.float64]:
+    """Value, low and high of each estimate in a row; NaN for None."""
+    return np.array([(one.value, one.low, one.high) for one in estimates], float)
 
 
 def observe(
@@ -62,7 +67,7 @@ def random_sample(rng: np.random.Generator, kind: str) -> Sample:
 def outcome(sample: Sample) -> tuple[float, float, float]:
     """Error of the raw and of the corrected fractions; the part of the intervals that hold the truth."""
     answers, confusion, counted, truth = sample
-    value, low, high = estimate_prevalence(answers, confusion, counted, draws=200).shares.T
+    value, low, high = array(*estimate_prevalence(answers, confusion, counted, draws=200).shares).T
     raw = answers[counted] / answers[counted].sum()
     inside = (low <= truth + 1e-12) & (truth <= high + 1e-12)
     return float(np.abs(raw - truth).mean()), float(np.abs(value - truth).mean()), float(inside.mean())
@@ -88,18 +93,17 @@ def test_a_faultless_network_leaves_the_exact_intervals(answers: tuple[int, ...]
         np.array(answers), np.eye(3, dtype=int) * 10**7, np.ones(3, bool), draws=20_000
     )
     n = sum(answers)
-    for k, share, count in zip(answers, found.shares, found.counts, strict=True):
+    for k, share, count in zip(answers, array(*found.shares), array(*found.counts), strict=True):
         assert share == pytest.approx([k / n, *clopper_pearson(k, n)], abs=0.006)
         garwood = [stats.gamma.ppf(0.025, k) if k else 0, stats.gamma.ppf(0.975, k + 1)]
         assert count == pytest.approx([k, *garwood], abs=1 + 0.02 * k**0.5 + 0.2)
-    assert found.total[0] == pytest.approx(n)
+    assert found.total.value == pytest.approx(n)
 
 
 def test_without_a_cell_every_share_is_possible() -> None:
     crossed = np.array([[0, 1], [1, 0]])
     found = estimate_prevalence(np.zeros(2, np.int64), crossed, np.array([True, True]), draws=60)
-    assert np.isnan(found.shares[:, 0]).all()
-    np.testing.assert_array_equal(found.shares[:, 1:], [[0, 1], [0, 1]])
+    assert found.shares == (Estimate(None, 0, 1),) * 2
 
 
 @settings(max_examples=40, deadline=None)
@@ -113,16 +117,16 @@ def test_numbers_are_never_nonsense(data: st.DataObject, labels: int, unanswered
     counted = np.array(data.draw(st.lists(st.booleans(), min_size=labels, max_size=labels).filter(any)))
     found = estimate_prevalence(answers, confusion, counted, draws=60)
     again = estimate_prevalence(answers, confusion, counted, draws=60)
-    np.testing.assert_array_equal(found.shares, again.shares)
-    shares, counts = found.shares, np.vstack([found.counts, found.total])
+    assert found == again
+    shares, counts = array(*found.shares), array(*found.counts, found.total)
     assert np.isfinite(counts).all()
     assert (counts[:, 1] >= 0).all()
     assert (counts[:, 1] <= counts[:, 0]).all()
     assert (counts[:, 0] <= counts[:, 2]).all()
-    assert counts[:-1, 0].sum() == pytest.approx(found.total[0])
+    assert counts[:-1, 0].sum() == pytest.approx(found.total.value)
     if np.isnan(shares[:, 0]).any():
         assert np.isnan(shares[:, 0]).all()
-        assert found.total[0] == pytest.approx(0, abs=1e-6)
+        assert found.total.value == pytest.approx(0, abs=1e-6)
     else:
         assert shares[:, 0].sum() == pytest.approx(1)
         assert (shares[:, 1] <= shares[:, 0]).all()
@@ -136,17 +140,19 @@ def test_labels_that_the_network_confuses_wholly_stay_open_and_the_others_do_not
     confusion = np.array([[100, 100, 0], [100, 100, 0], [0, 0, 200]])
     found = estimate_prevalence(np.array([60, 60, 80]), confusion, np.ones(3, bool))
     for k in (0, 1):
-        assert found.shares[k, 1] < 0.1
-        assert found.shares[k, 2] > 0.5
-    assert found.shares[2] == pytest.approx([0.4, *clopper_pearson(80, 200)], abs=0.02)
+        assert found.shares[k].low < 0.1
+        assert found.shares[k].high > 0.5
+    assert array(*found.shares)[2] == pytest.approx([0.4, *clopper_pearson(80, 200)], abs=0.02)
 
 
 def test_more_validation_cells_narrow_the_interval() -> None:
-    few, many = (
-        estimate_prevalence(
-            np.array([300, 700]), np.array([[9, 1], [1, 9]]) * factor, np.ones(2, bool)
-        ).shares[0]
-        for factor in (2, 200)
+    few, many = array(
+        *(
+            estimate_prevalence(
+                np.array([300, 700]), np.array([[9, 1], [1, 9]]) * factor, np.ones(2, bool)
+            ).shares[0]
+            for factor in (2, 200)
+        )
     )
     assert few[0] == pytest.approx(many[0]) == pytest.approx(0.25, abs=1e-3)
     assert few[1] < many[1] < many[2] < few[2]
@@ -156,25 +162,24 @@ def test_cells_without_an_answer_are_given_back() -> None:
     """Half of the second kind are rejected: as many of each are there, though twice as many are counted."""
     confusion = np.array([[100, 0, 0], [0, 50, 50]])
     found = estimate_prevalence(np.array([200, 100]), confusion, np.ones(2, bool))
-    assert found.shares[:, 0] == pytest.approx([0.5, 0.5], abs=1e-3)
-    assert found.counts[:, 0] == pytest.approx([200, 200], abs=0.5)
+    assert array(*found.shares)[:, 0] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert array(*found.counts)[:, 0] == pytest.approx([200, 200], abs=0.5)
 
 
 def test_what_is_counted_as_leukocyte_but_is_none_is_taken_out() -> None:
     """Of 1,000 erythrocytes 2 % are called leukocytes."""
     confusion = np.array([[980, 20], [0, 1000]])
     found = estimate_prevalence(np.array([980, 100]), confusion, np.array([False, True]))
-    assert found.shares.tolist() == [[1, 1, 1]]
-    assert found.total[0] == pytest.approx(80, abs=0.1)
-    assert found.total[1] < 62 < 98 < found.total[2]
+    assert found.shares == (Estimate(1, 1, 1),)
+    assert found.total.value == pytest.approx(80, abs=0.1)
+    assert found.total.low < 62 < 98 < found.total.high
 
 
 def test_no_cell_leaves_everything_open() -> None:
     found = estimate_prevalence(np.zeros(3, int), np.eye(3, dtype=int) * 50, np.arange(3) > 0)
-    assert np.isnan(found.shares[:, 0]).all()
-    np.testing.assert_array_equal(found.shares[:, 1:], [[0, 1], [0, 1]])
-    assert found.total[:2].tolist() == [0, 0]
-    assert 4 <= found.total[2] <= 7
+    assert found.shares == (Estimate(None, 0, 1),) * 2
+    assert (found.total.value, found.total.low) == (0, 0)
+    assert 4 <= found.total.high <= 7
 
 
 @pytest.mark.parametrize(
