@@ -119,6 +119,7 @@ BUNDLE_COMMANDS = {
     "card": Command("edge.cli.bundle", "card", "Write a bundle's model card as one page."),
     "keygen": Command("convert.cli.sign", "keygen", "Make a private key for signing."),
     "sign": Command("convert.cli.sign", "sign", "Sign a bundle."),
+    "upgrade": Command("convert.cli.upgrade", "upgrade", "Convert a bundle of an earlier release."),
 }
 
 

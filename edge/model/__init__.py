@@ -14,8 +14,10 @@ from edge.model.bundle import (
 from edge.model.manifest import (
     OCTAVES,
     OUT_OF_DISTRIBUTION,
+    SCHEMA,
     STATISTICS,
     TEST_TIME_VIEWS,
+    UPGRADED_SCHEMA,
     Manifest,
     OutOfDistributionModel,
     Parity,
@@ -30,8 +32,10 @@ from edge.model.trusted_keys import TrustSettings, read_trust_settings
 __all__ = [
     "OCTAVES",
     "OUT_OF_DISTRIBUTION",
+    "SCHEMA",
     "STATISTICS",
     "TEST_TIME_VIEWS",
+    "UPGRADED_SCHEMA",
     "Bundle",
     "BundleError",
     "Manifest",

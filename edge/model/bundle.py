@@ -28,6 +28,7 @@ _MEMBERS = ("manifest.json", "labels.txt", "golden.npz")
 _SIGNATURE = "signature.json"
 _FILE_LIMIT_BYTES = 256 << 20
 _FLATBUFFER_IDENTIFIER = b"TFL3"
+_DAMAGED = "bytes that `leuko convert` does not write: damaged or altered, copy it again"
 
 
 class BundleError(ValueError):
@@ -187,12 +188,12 @@ def _appended(
 
 
 def split_bundle(content: bytes) -> tuple[bytes, dict[str, bytes]]:
-    """Split a file into its flatbuffer and the members behind it, whose content is not checked.
+    """Split a file into its flatbuffer and the members behind it; what they contain is not checked.
 
     Raises
     ------
     BundleError
-        If it is no bundle.
+        If it is no bundle, or its ZIP is not what `archive.pack` writes: altered, or with other members.
     """
     if not content:
         raise BundleError("the file is empty")
@@ -206,6 +207,8 @@ def split_bundle(content: bytes) -> tuple[bytes, dict[str, bytes]]:
         ) from error
     if tuple(members) not in (_MEMBERS, (*_MEMBERS, _SIGNATURE)):
         raise BundleError("a TFLite model, but not a leuko bundle: convert it with `leuko convert`")
+    if archive.pack(members, start) != content[start:]:
+        raise BundleError(_DAMAGED)
     return content[:start], members
 
 
@@ -224,7 +227,7 @@ def _parse(content: bytes) -> Bundle:
     appended = _appended(start, described, crops, outputs, signed)
     # no hidden members, no gaps, no comments, no other spelling
     if start + len(appended) != len(content) or not content.endswith(appended):
-        raise BundleError("bytes that `leuko convert` does not write: damaged or altered, copy it again")
+        raise BundleError(_DAMAGED)
     unsigned = digest.copy()
     digest.update(appended)
     unsigned.update(appended if signed is None else _appended(start, described, crops, outputs, None))
