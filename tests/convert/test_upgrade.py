@@ -37,9 +37,7 @@ def upgrade(old: Path, out: Path) -> Result:
 
 def test_an_old_bundle_is_named_and_upgraded(tmp_path: Path) -> None:
     old, new = write_old(tmp_path / "old.tflite", old_manifest()), tmp_path / "new.tflite"
-    with pytest.raises(
-        BundleError, match=r"old\.tflite: .*bundle upgrade OLD\.tflite --out NEW\.tflite"
-    ):
+    with pytest.raises(BundleError, match=r"old\.tflite: .*bundle upgrade OLD\.tflite --out NEW\.tflite"):
         load_bundle(old)
     done = upgrade(old, new)
     assert (done.exit_code, done.stderr) == (0, "")
