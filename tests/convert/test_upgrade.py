@@ -16,16 +16,16 @@ from edge.model import archive
 from edge.model.bundle import BundleError, load_bundle, locate_bundle, split_bundle
 
 
-def old_manifest(name: str = "phantom3") -> dict[str, Any]:
+def old_manifest() -> dict[str, Any]:
     """A shipped bundle's manifest as the last release wrote it."""
-    raw = json.loads(json.dumps(dataclasses.asdict(load_bundle(name).manifest)))
+    raw = json.loads(json.dumps(dataclasses.asdict(load_bundle("phantom3").manifest)))
     raw["rejection"] |= {"score": "typicality", "threshold": -raw["rejection"]["threshold"]}
     old_names = {"test_time_views": "views", "margin": "doubt", "out_of_distribution": "typical"}
     return {old_names.get(key, key): value for key, value in raw.items()} | {"schema": 4}
 
 
-def write_old(path: Path, manifest: dict[str, Any], name: str = "phantom3", **more: bytes) -> Path:
-    flatbuffer, members = split_bundle(locate_bundle(name).read_bytes())
+def write_old(path: Path, manifest: dict[str, Any], **more: bytes) -> Path:
+    flatbuffer, members = split_bundle(locate_bundle("phantom3").read_bytes())
     members |= {"manifest.json": json.dumps(manifest, indent=2).encode()} | more
     path.write_bytes(flatbuffer + archive.pack(members, len(flatbuffer)))
     return path
