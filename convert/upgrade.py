@@ -61,9 +61,7 @@ def upgraded_manifest(raw: Any) -> Manifest:
     if schema == SCHEMA:
         raise ValueError("is up to date: this leuko reads it as it is")
     if schema != UPGRADED_SCHEMA:
-        raise ValueError(
-            f"not a bundle of manifest schema {UPGRADED_SCHEMA}, the only one that can be upgraded"
-        )
+        raise ValueError(f"only bundles of manifest schema {UPGRADED_SCHEMA} can be upgraded")
     manifest = {RENAMED.get(name, name): value for name, value in raw.items()} | {"schema": SCHEMA}
     upgraded = read(Manifest, manifest)
     rejection = upgraded.rejection

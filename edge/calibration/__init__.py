@@ -16,7 +16,7 @@ from edge.calibration.flat_field import (
     write_flat_field,
 )
 from edge.calibration.pixel_size import CalibrationError, estimate_pixel_size, line_spacings
-from edge.calibration.volume import field_volume
+from edge.calibration.volume import UnknownVolumeError, field_volume
 
 __all__ = [
     "Calibration",
@@ -24,6 +24,7 @@ __all__ = [
     "CalibrationFileError",
     "FlatFieldError",
     "PixelCalibration",
+    "UnknownVolumeError",
     "VolumeCalibration",
     "default_calibration_path",
     "estimate_illumination",

@@ -205,9 +205,7 @@ def volume(
         )
         if calibration.pixel is None:
             raise CalibrationFileError(f"{path}: no pixel size yet; run leuko calibrate pixel first")
-        field = field_volume(calibration, calibration.pixel.width_px, calibration.pixel.height_px)
-        if isinstance(field, str):
-            raise CalibrationFileError(field)
+        field = field_volume(calibration)
         _write(path, calibration)
     if as_json:
         click.echo(json.dumps({**_as_json(calibration.volume), **asdict(field)}))

@@ -16,7 +16,7 @@ from typing import Protocol
 import cv2
 
 from edge.base import FailedFrame, Frame, cores
-from edge.calibration import Calibration, field_volume
+from edge.calibration import Calibration, UnknownVolumeError, field_volume
 from edge.capture import CameraError, CameraSettings, Encoded, LiveSettings, live_frames, read_encoded
 from edge.classify import Classifier
 from edge.count import (
@@ -340,9 +340,10 @@ def _concentrations(
         return {}, "no cells/µL: no calibration says how much of the sample a frame shows"
     if job.each_once:
         return {}, "no cells/µL: frames that overlap show an unknown volume"
-    volume = field_volume(calibration, calibration.pixel.width_px, calibration.pixel.height_px)
-    if isinstance(volume, str):
-        return {}, volume
+    try:
+        volume = field_volume(calibration)
+    except UnknownVolumeError as unknown:
+        return {}, str(unknown)
     tally = totals.tally()
     if not tally.frames_read:
         return {}, "no cells/µL: no frame was read"

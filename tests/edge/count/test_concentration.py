@@ -14,7 +14,7 @@ from scipy.stats import gamma
 
 from edge.base.cell import Cell
 from edge.calibration.file import Calibration, PixelCalibration, VolumeCalibration
-from edge.calibration.volume import field_volume
+from edge.calibration.volume import UnknownVolumeError, field_volume
 from edge.count.concentration import FieldVolume, estimate_concentration, in_field
 from edge.count.intervals import Estimate
 
@@ -26,8 +26,7 @@ PROFILE = Calibration(
 
 
 def test_a_field_is_depth_times_area() -> None:
-    volume = field_volume(PROFILE, 4000, 3000)
-    assert isinstance(volume, FieldVolume)
+    volume = field_volume(PROFILE)
     assert volume.field_ul == pytest.approx(400 * 300 * 100 * 1e-9)  # µm³ → µL
     assert volume.relative_uncertainty == pytest.approx(math.hypot(0.02, 0.02))
     assert volume.dilution == 10
@@ -48,19 +47,9 @@ def test_a_field_is_depth_times_area() -> None:
     ],
 )
 def test_without_a_volume_there_is_a_reason(calibration: Calibration, said: str) -> None:
-    assert field_volume(calibration, 4000, 3000) == said
-
-
-def test_overlapping_frames_have_no_volume() -> None:
-    assert str(field_volume(PROFILE, 4000, 3000, separate=False)).startswith(
-        "no cells/µL: frames that overlap"
-    )
-
-
-def test_frames_of_another_size_have_no_volume() -> None:
-    said = field_volume(PROFILE, 2000, 1500)
-    assert isinstance(said, str)
-    assert "2000×1500 px, and the pixel size was measured on 4000×3000" in said
+    with pytest.raises(UnknownVolumeError) as unknown:
+        field_volume(calibration)
+    assert str(unknown.value) == said
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 400, 20_000])
