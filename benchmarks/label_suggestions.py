@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from benchmarks.detection import corners, match_boxes
 from edge.simulate import Optics, Scene, simulate_frame
-from train.label.field import MismatchError, label_field
+from train.label.field import label_field
 from train.label.focus import BLURRED, sharpness
-from train.label.register import take_off
+from train.label.register import MismatchError, take_off
 from train.label.suggest import NO_NUCLEUS, SUGGESTED, UNSURE
 
 MIXES = {"usual": (60.0, 30.0, 10.0), "equal": (1.0, 1.0, 1.0)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from edge.base import FailedFrame
 from edge.capture import read_frames
+
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
 
 CROP_PX = 200
 """Side of a crop, px (the paper's)."""
@@ -54,6 +57,14 @@ def square(image: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
         image = cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
     top, left = (height - size_px) // 2, (width - size_px) // 2
     return image[top : top + size_px, left : left + size_px]
+
+
+def reduced_to(image: Pixels, pixel_um: float, coarse_um: float) -> tuple[Pixels, float]:
+    """Return an image [h, w] with a pixel of `coarse_um`, unless its own is larger, and its pixel."""
+    factor = min(1.0, pixel_um / coarse_um)
+    height, width = (max(1, round(side * factor)) for side in image.shape)
+    coarse = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return coarse.astype(image.dtype, copy=False), pixel_um / factor
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from edge.simulate.scene import Scene
 from edge.simulate.write import simulate
 from train.label.sheet import contact_sheet
-from train.label.write import COLUMNS
+from train.label.write import MEASURES
+from train.table import SuggestedLabel
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs the dev extra")
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright  # noqa: E402
@@ -186,7 +188,7 @@ def test_a_closed_tab_loses_nothing_and_warns(page: Page, labelled: Path, tmp_pa
     again = watched(page.context, labelled)
     assert asked == ["beforeunload"]
     expect(again.locator("#count")).to_have_text(re.compile("^2 of .* confirmed, not saved"))
-    expect(again.locator("#notice")).to_contain_text("Back from your last visit: 2 labels")
+    expect(again.locator("#notice")).to_contain_text("Restored from your last visit: 2 labels")
     assert sum(row["label"] != "" for row in save(again, tmp_path / "labels.csv")) == 2
     # saved: nothing to warn of
     with again.expect_event("close"):
@@ -206,7 +208,7 @@ def test_all_that_is_shown_is_confirmed_at_once_and_taken_back(page: Page) -> No
     page.on("dialog", accept)
     page.keyboard.press("Shift+Enter")
     expect(page.locator("#count")).to_have_text(re.compile(f"^{shown} of "))
-    assert asked == [f"Confirm {shown} cells shown, as suggested (granulocyte)?"]
+    assert asked == [f"Confirm {shown} shown cells as suggested (granulocyte)?"]
     page.keyboard.press("z")
     expect(page.locator("#count")).to_have_text(re.compile("^0 of "))
 
@@ -223,21 +225,34 @@ def test_a_saved_file_is_taken_up_again(page: Page, browser: Browser, labelled: 
     assert save(fresh, tmp_path / "again.csv") == saved
     (tmp_path / "one.csv").write_text(f'path,label\n"{saved[0]["path"]}",monocyte\n')
     fresh.locator("#file").set_input_files(tmp_path / "one.csv")
-    expect(fresh.locator("#notice")).to_have_text("Took the labels of 1 cell from one.csv; Z takes it back.")
+    expect(fresh.locator("#notice")).to_have_text(
+        "Loaded the labels of 1 cell from one.csv. Press Z to undo."
+    )
     (tmp_path / "foreign.csv").write_text("a,b\n1,2\n")
     fresh.locator("#file").set_input_files(tmp_path / "foreign.csv")
-    expect(fresh.locator("#notice")).to_have_text("foreign.csv holds no labels of these cells.")
+    expect(fresh.locator("#notice")).to_have_text("foreign.csv holds no labels for these cells.")
     other.close()
 
 
 def test_several_thousand_cells_and_hostile_names(browser: Browser, tmp_path: Path) -> None:
     """The pictures are absent: the page must work without, and markup in a name stays text."""
     nasty = '</script><script>document.title = "x"</script>'
-    row = dict.fromkeys(COLUMNS, "1") | {"label": "", "suggestion": "monocyte", "reason": nasty}
-    row |= {"xmin": "0", "ymin": "0", "xmax": "80", "ymax": "80"}
-    rows = [[{**row, "path": f"crops/{k}.png"}[name] for name in COLUMNS] for k in range(4000)]
+    others = dict.fromkeys(MEASURES, "1") | {"x": "0", "y": "0", "width": "80", "height": "80"}
+    row = SuggestedLabel(
+        path="",
+        label="",
+        suggestion="monocyte",
+        reason=nasty,
+        group="f.png",
+        pixel_um=0.1,
+        touching=True,
+        border=True,
+        out_of_focus=True,
+        others=others,
+    )
+    rows = [replace(row, path=f"crops/{k}.png") for k in range(4000)]
     sheet = tmp_path / "contact.html"
-    sheet.write_text(contact_sheet(COLUMNS, rows, ["granulocyte", "monocyte"]), encoding="utf-8")
+    sheet.write_text(contact_sheet(rows, ["granulocyte", "monocyte"]), encoding="utf-8")
     page = browser.new_page()
     page.goto(sheet.as_uri())
     expect(page.locator(".tile")).to_have_count(4000)

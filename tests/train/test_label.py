@@ -23,9 +23,9 @@ from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
 from edge.simulate.write import simulate
 from train.cli.label import PIXELS_UM, label
 from train.data import read_data
-from train.label.field import MismatchError, label_field
+from train.label.field import label_field
 from train.label.focus import BLURRED, out_of_focus, sharpness
-from train.label.register import take_off
+from train.label.register import MismatchError, take_off
 from train.label.suggest import SUGGESTED
 
 PIXEL_UM = 0.125
@@ -203,7 +203,8 @@ def test_crops_and_table(sample: Path, labelled: Path, frame: SimulatedFrame) ->
         assert nucleus is not None
         assert nucleus.shape == (200, 200)
     first = [row for row in rows if row["group"] == "frame_0001.png"]
-    found = np.array([[float(row[k]) for k in ("xmin", "ymin", "xmax", "ymax")] for row in first])
+    boxes = [[float(row[k]) for k in ("x", "y", "width", "height")] for row in first]
+    found = np.array([(x, y, x + width, y + height) for x, y, width, height in boxes])
     for k, j in match_boxes(found, corners(t.cell for t in frame.truth), 0.3):
         known, row = frame.truth[j], first[k]
         if known.label in SUGGESTED and not known.cell.touching and not known.cell.border:
@@ -232,7 +233,7 @@ def test_json_and_other_names_and_scale(sample: Path, tmp_path: Path) -> None:
     assert (answer["fields"], answer["refused"]) == (2, [])
     assert {row["pixel_um"] for row in rows} == {"0.0625"}
     assert "platelet" in json.loads((tmp_path / "out" / "labelling.json").read_text())["classes"]
-    assert "pixel size taken" not in result.stderr
+    assert "pixel size assumed" not in result.stderr
 
 
 def test_what_does_not_match_is_refused_and_the_others_go_on(sample: Path, tmp_path: Path) -> None:
@@ -284,7 +285,7 @@ def test_bad_folders_are_one_line(sample: Path, labelled: Path, tmp_path: Path) 
     one_line(run(frames, stain, "--out", out, "--classes", ".a"), "go into a folder of its name")
     one_line(run(frames, stain, "--out", out, "--classes", "backgrounds"), "crops that hold no cell")
     for name in ("unsure", "exclude", "no nucleus"):
-        one_line(run(frames, stain, "--out", out, "--classes", name), "it says what is left out")
+        one_line(run(frames, stain, "--out", out, "--classes", name), "it marks what is left out")
     for names in ("a,,b", "a,", ","):
         nameless = run(frames, stain, "--out", out, "--classes", names)
         assert (nameless.exit_code, "has a class without a name" in nameless.stderr) == (2, True)
@@ -383,21 +384,21 @@ def drop(column: str) -> Edit:
         (put("label", "granulocite"), "unknown label 'granulocite'; known are granulocyte, lymphocyte"),
         (put("suggestion", "../x"), "unknown label '../x'"),
         (put("path", "crops/frame_0009_0000.png"), "crops/frame_0009_0000.png is not in"),
-        (put("path", "../crops/frame_0001_0000.png"), "is no crop of"),
-        (put("path", "crops/../labels.csv"), "is no crop of"),
-        (put("path", "/etc/passwd"), "is no crop of"),
-        (put("path", "crops/.."), "is no crop of"),
-        (put("path", "labels.csv"), "is no crop of"),
-        (put("path", ""), "is no crop of"),
+        (put("path", "../crops/frame_0001_0000.png"), "is not a crop of"),
+        (put("path", "crops/../labels.csv"), "is not a crop of"),
+        (put("path", "/etc/passwd"), "is not a crop of"),
+        (put("path", "crops/.."), "is not a crop of"),
+        (put("path", "labels.csv"), "is not a crop of"),
+        (put("path", ""), "is not a crop of"),
         (put("path", "crops/frame_0001_0000.png"), "comes twice"),
-        (put("touching", "yes"), "row 3 has touching 'yes': it must be 0 or 1"),
-        (put("border", ""), "row 3 has border '': it must be 0 or 1"),
-        (put("out_of_focus", "2"), "row 3 has out_of_focus '2'"),
-        (put("pixel_um", "-1"), "row 3 has pixel_um '-1': it must be a positive number"),
-        (put("pixel_um", "inf"), "row 3 has pixel_um 'inf'"),
-        (put("pixel_um", "nan"), "row 3 has pixel_um 'nan'"),
-        (put("pixel_um", "0,125"), "row 3 has pixel_um '0,125'"),
-        (put("pixel_um", ""), "row 3 has pixel_um ''"),
+        (put("touching", "yes"), "line 3: touching is 'yes': it must be 0 or 1"),
+        (put("border", ""), "line 3: border is '': it must be 0 or 1"),
+        (put("out_of_focus", "2"), "line 3: out_of_focus is '2'"),
+        (put("pixel_um", "-1"), "line 3: pixel_um is -1: it must be greater than 0"),
+        (put("pixel_um", "inf"), "line 3: pixel_um is 'inf': it must be a number"),
+        (put("pixel_um", "nan"), "line 3: pixel_um is 'nan'"),
+        (put("pixel_um", "0,125"), "line 3: pixel_um is '0,125'"),
+        (put("pixel_um", ""), "line 3: pixel_um is ''"),
         (drop("label"), "column label is missing"),
         (drop("path"), "column path is missing"),
     ],
@@ -416,7 +417,7 @@ def test_an_edited_table_is_checked_before_anything_is_written(
 def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "x")
     picture = next((labelled / "crops").iterdir())
-    one_line(run("--apply", picture, "--data", labelled, *out), "not a CSV file")
+    one_line(run("--apply", picture, "--data", labelled, *out), "save it as UTF-8")
     one_line(run("--apply", picture, *out), "no labelling.json")
     damaged = tmp_path / "damaged"
     damaged.mkdir()
@@ -431,11 +432,11 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     assert run("--apply", table, *out, "--scale", "2").exit_code == 2
     header = table.read_text().splitlines()[0]
     (tmp_path / "long.csv").write_text(f"{header}\n{',' * 40}\n")
-    one_line(run("--apply", tmp_path / "long.csv", "--data", labelled, *out), "row 2 has more fields")
+    one_line(run("--apply", tmp_path / "long.csv", "--data", labelled, *out), "line 2: more fields")
     (tmp_path / "short.csv").write_text(
         "\n".join([*table.read_text().splitlines()[:3], "crops/a.png,,unsure"])
     )
-    one_line(run("--apply", tmp_path / "short.csv", "--data", labelled, *out), "row 4 has fewer fields")
+    one_line(run("--apply", tmp_path / "short.csv", "--data", labelled, *out), "line 4: fewer fields")
 
 
 @pytest.mark.parametrize(

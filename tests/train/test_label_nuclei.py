@@ -86,10 +86,10 @@ def test_what_is_measured() -> None:
 def test_a_small_round_spot_is_a_monocytes_and_one_in_between_is_unsure() -> None:
     assert suggest(nucleus_of(stain([(15, 15, 2.6)]))).label == "monocyte"
     assert suggest(nucleus_of(stain([(15, 15, 3.06)]))).label == UNSURE
-    # two lobes above each other look like one spot, brighter in its middle
+    # two overlapping lobes look like one spot, brighter in its middle
     light = np.maximum(stain([(15, 15, 2.6)]).astype(int) // 2 + stain([(15.3, 15, 1.2)]).astype(int), 0)
     above = suggest(nucleus_of(np.clip(light, 0, 255).astype(np.uint8)))
-    assert above == (UNSURE, "one spot of uneven brightness: lobes may lie above each other")
+    assert above == (UNSURE, "one spot of uneven brightness: lobes may overlap")
 
 
 @pytest.mark.parametrize("haze", [0.0, 60.0])

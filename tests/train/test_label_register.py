@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from train.label.register import MIN_NUCLEI, Shift, measure_shift, reason_to_refuse, take_off
+from train.label.register import MIN_NUCLEI, MismatchError, Shift, check_shift, measure_shift, take_off
 
 SHAPE = (600, 800)
 PIXEL_UM = 0.25
@@ -39,28 +39,30 @@ def test_a_shift_is_recovered(seed: int, x_um: float, y_um: float, bare: int) ->
     shift = measure_shift(cells, nuclei, SHAPE, PIXEL_UM, 10)
     error_um = np.hypot(shift.x_px * PIXEL_UM - x_um, shift.y_px * PIXEL_UM - y_um)
     assert error_um < 0.5
-    assert reason_to_refuse(shift, PIXEL_UM, 10) is None
+    check_shift(shift, PIXEL_UM, 10)
     if np.hypot(x_um, y_um) > 1:
-        assert "µm, more than 0.4 µm" in (reason_to_refuse(shift, PIXEL_UM, 0.4) or "")
+        with pytest.raises(MismatchError, match=r"µm, more than 0\.4 µm"):
+            check_shift(shift, PIXEL_UM, 0.4)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_frames_of_different_fields_do_not_match(seed: int) -> None:
     shift = measure_shift(middles(seed), middles(seed + 1000), SHAPE, PIXEL_UM, 10)
-    assert "frames of different fields" in (reason_to_refuse(shift, PIXEL_UM, 10) or "")
+    with pytest.raises(MismatchError, match="frames of different fields"):
+        check_shift(shift, PIXEL_UM, 10)
 
 
 def test_few_nuclei_prove_nothing() -> None:
     """Three that all fit, among eleven cells, do."""
     cells = middles(0)
     few = measure_shift(cells[:11], cells[:3] + 8, SHAPE, PIXEL_UM, 10)
-    assert reason_to_refuse(few, PIXEL_UM, 10) is None
+    check_shift(few, PIXEL_UM, 10)
     shift = measure_shift(cells, cells[: MIN_NUCLEI - 1], SHAPE, PIXEL_UM, 10)
-    assert "2 nuclei in the fluorescence: at least 3 are needed" in (
-        reason_to_refuse(shift, PIXEL_UM, 10) or ""
-    )
-    assert "1 nucleus in" in (reason_to_refuse(Shift(0, 0, 1, 1, 0, 1), PIXEL_UM, 10) or "")
-    assert reason_to_refuse(Shift(0, 0, 1, 1, 0, MIN_NUCLEI), PIXEL_UM, 10) is None
+    with pytest.raises(MismatchError, match="2 nuclei in the fluorescence: at least 3 are needed"):
+        check_shift(shift, PIXEL_UM, 10)
+    with pytest.raises(MismatchError, match="1 nucleus in"):
+        check_shift(Shift(0, 0, 1, 1, 0, 1), PIXEL_UM, 10)
+    check_shift(Shift(0, 0, 1, 1, 0, MIN_NUCLEI), PIXEL_UM, 10)
 
 
 @given(x=st.integers(-40, 40), y=st.integers(-40, 40), height=st.integers(1, 30), width=st.integers(1, 30))

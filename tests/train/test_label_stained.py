@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
-from train.label.field import MismatchError, label_field
+from train.label.field import label_field
+from train.label.register import MismatchError
 from train.label.stained import looks_stained
 
 PIXEL_UM = 0.125
@@ -62,6 +63,6 @@ def test_bright_grid_lines_are_no_stain() -> None:
         assert not looks_stained(np.asarray(image, np.uint8), 0.0727)
 
 
-def test_exchanged_frames_are_refused(frame: SimulatedFrame) -> None:
-    with pytest.raises(MismatchError, match="BRIGHTFIELD and FLUORESCENCE look exchanged"):
+def test_swapped_frames_are_refused(frame: SimulatedFrame) -> None:
+    with pytest.raises(MismatchError, match="BRIGHTFIELD and FLUORESCENCE appear to be swapped"):
         label_field(stain_of(frame), frame.image, pixel_um=PIXEL_UM)

@@ -1,14 +1,14 @@
 "use strict";
 
 const UNSURE = "unsure", EXCLUDE = "exclude", NO_NUCLEUS = "no nucleus";
-const FLAGS = { touching: "touching", border: "cut off", out_of_focus: "blurred" };
+const FLAGS = { touching: "touching", border: "cut off", out_of_focus: "out of focus" };
 const MEASURES = [
-  ["lobes", "Lobes, at least", ""], ["dents", "Dents", ""], ["nucleus_um2", "Nucleus", "µm²"],
-  ["area_ratio", "Nucleus / cell", ""], ["cell_um", "Cell diameter", "µm"], ["roundness", "Roundness", ""],
+  ["lobes", "Lobes (minimum)", ""], ["dents", "Dents", ""], ["nucleus_um2", "Nucleus area", "µm²"],
+  ["area_ratio", "Nucleus to cell area", ""], ["cell_um", "Cell diameter", "µm"], ["roundness", "Roundness", ""],
   ["solidity", "Solidity", ""], ["unevenness", "Unevenness", ""], ["brightness", "Brightness", "grey levels"],
-  ["offset_um", "Off the middle", "µm"], ["sharpness", "Sharpness", ""], ["group", "Frame", ""], ["place", "Place", "px"],
+  ["offset_um", "Off-centre", "µm"], ["sharpness", "Sharpness", ""], ["group", "Frame", ""], ["place", "Position", "px"],
 ];
-// Okabe & Ito: told apart by every eye
+// Okabe & Ito: safe for colour-blind readers
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#999999", "#7b5ea7"];
 
 const sheet = JSON.parse(document.getElementById("sheet").textContent);
@@ -19,13 +19,13 @@ const grid = byId("grid");
 const cells = sheet.rows.map((row) => {
   const cell = Object.fromEntries(sheet.header.map((name, k) => [name, row[k]]));
   cell.row = row;
-  cell.place = `${cell.xmin}, ${cell.ymin} … ${cell.xmax}, ${cell.ymax}`;
+  cell.place = `${cell.x}, ${cell.y}, ${cell.width}×${cell.height}`;
   cell.flags = Object.keys(FLAGS).filter((name) => cell[name] === "1");
   cell.suggested = cell.reason === NO_NUCLEUS ? NO_NUCLEUS : cell.suggestion;
   return cell;
 });
 const kinds = [UNSURE, ...sheet.classes, NO_NUCLEUS, EXCLUDE];
-// what needs a decision comes first, what has no nucleus last
+// cells that need a decision come first, those without a nucleus last
 const order = cells.map((_, k) => k).sort((a, b) =>
   kinds.indexOf(cells[a].suggested) - kinds.indexOf(cells[b].suggested) || a - b);
 
@@ -44,7 +44,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// what this browser keeps, so that a closed tab loses nothing
+// kept by the browser, so that a closed tab loses nothing
 
 const KEY = `leuko-label ${sheet.id}`;
 
@@ -52,7 +52,7 @@ function keep() {
   try {
     localStorage.setItem(KEY, JSON.stringify({ labels: cells.map((cell) => cell.label), dirty }));
   } catch {
-    notify("This browser does not keep what you do here: save before you close the page.");
+    notify("This browser cannot keep your labels: save labels.csv before you close the page.");
   }
 }
 
@@ -63,8 +63,8 @@ function recall() {
     cells.forEach((cell, k) => { if (allowed(kept.labels[k])) cell.label = kept.labels[k]; });
     dirty = kept.dirty;
     const done = cells.filter((cell) => cell.label).length;
-    if (done) notify(`Back from your last visit: ${counted(done, "label")}${dirty ? ", not saved as a file yet" : ""}.`);
-  } catch { /* nothing kept, or nothing readable */ }
+    if (done) notify(`Restored from your last visit: ${counted(done, "label")}${dirty ? ", not yet saved as a file" : ""}.`);
+  } catch { /* nothing kept, or unreadable */ }
 }
 
 function allowed(label) {
@@ -111,9 +111,9 @@ function confirmShown() {
   const open = shown.filter((k) => !cells[k].label);
   if (!open.length) return;
   const names = [...new Set(open.map((k) => confirmed(cells[k])))].join(", ");
-  if (!window.confirm(`Confirm ${counted(open.length, "cell")} shown, as suggested (${names})?`)) return;
+  if (!window.confirm(`Confirm ${counted(open.length, "shown cell")} as suggested (${names})?`)) return;
   setLabels(open.map((k) => [k, confirmed(cells[k])]));
-  notify(`${open.length} confirmed; Z takes it back.`);
+  notify(`${counted(open.length, "cell")} confirmed. Press Z to undo.`);
 }
 
 function undo() {
@@ -201,7 +201,7 @@ function show(change = {}) {
   grid.replaceChildren(...shown.map(tileOf));
   if (!shown.length) {
     grid.append(element("p", { className: "empty", textContent: cells.every((cell) => cell.label)
-      ? "All cells are confirmed. Save labels.csv." : "No cell here: choose other filters." }));
+      ? "All cells are confirmed. Save labels.csv." : "No cell matches these filters." }));
   }
   const before = current;
   select(shown.includes(before) ? before : shown[0] ?? -1);
@@ -234,12 +234,12 @@ function detail() {
     const image = byId(id), source = address(cell.path, folder);
     if (image.getAttribute("src") !== source) image.src = source;
   }
-  const margin = (low, high) => {
-    const side = (cell[high] - cell[low]) / sheet.scale / sheet.crop_px;
+  const margin = (length) => {
+    const side = cell[length] / sheet.scale / sheet.crop_px;
     return `${50 * Math.max(0, 1 - side)}%`;
   };
-  byId("detail").style.setProperty("--left", margin("xmin", "xmax"));
-  byId("detail").style.setProperty("--top", margin("ymin", "ymax"));
+  byId("detail").style.setProperty("--left", margin("width"));
+  byId("detail").style.setProperty("--top", margin("height"));
   const kind = kindOf(cell);
   byId("answer").textContent = cell.label ? kind : `${kind}?`;
   byId("answer").style.setProperty("--class", colourOf(kind));
@@ -269,7 +269,7 @@ function save() {
   dirty = false;
   keep();
   count();
-  notify("Saved as labels.csv among your downloads. Next: leuko label --apply labels.csv --data FOLDER-OF-THIS-PAGE --out CLASSES");
+  notify("Saved labels.csv to your downloads. Next: leuko label --apply labels.csv --data FOLDER-OF-THIS-PAGE --out CLASSES");
 }
 
 function parse(text) {
@@ -289,12 +289,12 @@ async function load(file) {
   const changes = rows.filter((row) => known.has(row[path]) && allowed(row[label]))
     .map((row) => [known.get(row[path]), row[label]]);
   if (path < 0 || label < 0 || !changes.length) {
-    notify(`${file.name} holds no labels of these cells.`);
+    notify(`${file.name} holds no labels for these cells.`);
     return;
   }
   setLabels(changes);
   show();
-  notify(`Took the labels of ${counted(changes.length, "cell")} from ${file.name}; Z takes it back.`);
+  notify(`Loaded the labels of ${counted(changes.length, "cell")} from ${file.name}. Press Z to undo.`);
 }
 
 // keys
@@ -340,7 +340,7 @@ byId("states").append(...Object.entries(states).map(([state, [title]]) => {
 }));
 byId("kinds").append(...["all", ...kinds].map((kind) => {
   const button = element("button", { type: "button", onclick: () => { show({ kind }); grid.focus(); } },
-    kind === "all" ? "every class " : `${kind} `, element("span"));
+    kind === "all" ? "all classes " : `${kind} `, element("span"));
   button.dataset.kind = kind;
   button.classList.toggle("every", kind === "all");
   button.style.setProperty("--class", colourOf(kind));

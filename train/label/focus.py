@@ -1,4 +1,4 @@
-"""Which cells are out of focus: fine detail against coarse, compared with the other cells of the sample."""
+"""Cells out of focus: fine detail relative to coarse, compared with the other cells of the sample."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 from edge.base import Cell
 
 FINE_UM, COARSE_UM = (0.2, 0.4), (0.8, 1.6)
-"""Standard deviations of the Gaussians whose differences are the two bands."""
+"""Standard deviations of the Gaussians whose differences make the two bands."""
 
 MARGIN_UM = 2.0
-"""Ring around the box that is filtered too, so that the box's edge makes no detail."""
+"""Ring around the box that is filtered too, so that the edge of the box adds no detail."""
 
 BLURRED = 0.4
-"""Part of the sample's median below which a cell is out of focus. Simulated leukocytes, relative to the
-median of those in focus: 0.5 at the least in focus, 0.3 (0.2–0.45) where the focal plane is 3 µm too high,
-0.2 at 4 µm. Too low a plane first sharpens a transparent cell: 6 µm too low is 0.5, and is not noticed."""
+"""Fraction of the sample's median below which a cell is out of focus. Simulated leukocytes, relative to the
+median of those in focus: at least 0.5 in focus, 0.3 (0.2–0.45) with the focal plane 3 µm too high, 0.2 at
+4 µm. A plane too low first sharpens a transparent cell: 6 µm too low is 0.5, and is not noticed."""
 
 
 def sharpness(image: NDArray[np.uint8], cell: Cell, pixel_um: float) -> float:
-    """Contrast of fine over that of coarse detail inside a cell's box; the lamp and the contrast drop out.
+    """Return the contrast of fine over coarse detail in a cell's box, which lamp and contrast do not change.
 
     Parameters
     ----------
-    image
-        uint8 [h, w], bright field.
+    image : uint8 [h, w]
+        Bright field.
     """
     margin = round(MARGIN_UM / pixel_um)
     top, left = max(0, cell.y - margin), max(0, cell.x - margin)
@@ -43,18 +43,18 @@ def sharpness(image: NDArray[np.uint8], cell: Cell, pixel_um: float) -> float:
     return contrast(FINE_UM) / coarse if coarse > 0 else 0.0
 
 
-def out_of_focus(sharp: NDArray[np.float64], kind: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell the cells that are less sharp than the median of their kind by far, bool [n].
+def out_of_focus(sharp: NDArray[np.float64], nucleated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Flag cells far less sharp than the median of their kind: bool [n].
 
     Parameters
     ----------
-    sharp
-        float64 [n], see `sharpness`.
-    kind
-        bool [n], whether a cell has a nucleus: an erythrocyte has less detail than any leukocyte.
+    sharp : float64 [n]
+        See `sharpness`.
+    nucleated : bool [n]
+        Whether a cell has a nucleus: an erythrocyte has less detail than any leukocyte.
     """
     blurred = np.zeros(len(sharp), bool)
-    for one in (kind, ~kind):
+    for one in (nucleated, ~nucleated):
         if one.any():
             blurred[one] = sharp[one] < BLURRED * np.median(sharp[one])
     return blurred

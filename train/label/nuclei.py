@@ -1,7 +1,7 @@
-"""Nuclei in a fluorescence frame, and the shape of the one in a cell: Otsu's threshold, spots, dents.
+"""Nuclei in a fluorescence frame, and the shape of each cell's: Otsu's threshold, spots, dents.
 
-Brightness is compared by its square root, in which the noise of counted photons is alike everywhere: Otsu's
-threshold then lies low enough for the faint lobes beside bright ones.
+Brightness is compared by its square root, in which photon noise is the same everywhere: Otsu's threshold then
+lies low enough for faint lobes beside bright ones.
 """
 
 from __future__ import annotations
@@ -15,55 +15,63 @@ from numpy.typing import NDArray
 
 from edge.base import Cell
 from edge.find import HALO_UM
+from train.images import reduced_to
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
 PIXEL_UM = 0.125
-"""Pixel at which a nucleus is measured, so that its dents do not depend on the camera's."""
+"""Pixel at which a nucleus is measured, so that its dents do not depend on the camera."""
 
 SMOOTHING_UM = 0.2
-"""Standard deviation of the Gaussian against noise: below the width of an objective's focus."""
+"""Standard deviation of the Gaussian against noise: less than the resolution of an objective."""
 
 BACKGROUND_UM = 25.0
-"""Diameter of the opening that makes the background: wider than any nucleus."""
+"""Diameter of the opening that gives the background: wider than any nucleus."""
 
 BACKGROUND_PIXEL_UM = 1.0
-"""Pixel at which it is taken."""
+"""Pixel at which the background is determined."""
 
-NOISES = 8.0
-"""Least brightness of a nucleus, as a multiple of the noise's standard deviation."""
+MIN_NOISES = 8.0
+"""Smallest brightness of a nucleus, as a multiple of the noise's standard deviation."""
 
-LEAST_LEVEL = 4.0
-"""Least brightness of a nucleus in grey levels: below that, rounding makes shapes."""
+MIN_LEVEL = 4.0
+"""Smallest brightness of a nucleus in grey levels: below, rounding makes shapes."""
 
-LEAST_SPOT_UM2 = 0.8
+MIN_SPOT_UM2 = 0.8
 """Smallest spot: a disc of 1 µm."""
 
-LEAST_NUCLEUS_UM2 = 4.0
+MIN_NUCLEUS_UM2 = 4.0
 """Smallest nucleus, all spots together. Simulated leukocytes: 14 µm² and above."""
 
-DENT = 0.03
-"""Least depth of a dent, as a part of the diameter of the disc with the spot's area. In 672 simulated cells
-the second deepest dent is 0.024 at most in monocytes and in lymphocytes, and 0.039 or more in nine of ten
-granulocytes; the jagged outline on the pixels makes 0.02."""
+MIN_DENT = 0.03
+"""Smallest depth of a dent, as a fraction of the diameter of the disc with the spot's area. In 672 simulated
+cells the second deepest dent is at most 0.024 in monocytes and lymphocytes, and at least 0.039 in 90 % of the
+granulocytes; the pixels' jagged outline makes 0.02."""
 
 
 @dataclass(frozen=True)
 class Nucleus:
-    """What is measured of the nucleus of a cell.
+    """Measures of the nucleus of a cell.
 
     Attributes
     ----------
-    lobes : bright lobes, at least: spots, each parted by its dents
-    dents : dents in the outline, of all spots
-    area_um2 : area
-    area_ratio : area over that of the cell
-    solidity : area over that of the convex hull of all spots
-    roundness : 4π area / perimeter², 1 for a disc
-    unevenness : highest over mean brightness; 1.5 for a ball, more where lobes lie above each other
-    brightness : mean above the background, grey levels
-    offset_um : from the middle of the cell's box to the nucleus's centroid
+    lobes : int
+        Smallest number of bright lobes: spots, each divided by its dents.
+    dents : int
+        Dents in the outlines of all spots.
+    area_ratio : float
+        Area over that of the cell.
+    solidity : float
+        Area over that of the convex hull of all spots.
+    roundness : float
+        4π area / perimeter², 1 for a disc.
+    unevenness : float
+        Highest over mean brightness: 1.5 for a ball, more if lobes overlap.
+    brightness : float
+        Mean above the background, grey levels.
+    offset_um : float
+        From the middle of the cell's box to the nucleus's centroid.
     """
 
     lobes: int
@@ -83,49 +91,45 @@ class Stain:
 
     Attributes
     ----------
-    signal : float32 [h, w], grey levels above the background, smoothed
-    spots : int32 [h, w], 0 or the number of a connected nuclear region
-    centroids : float64 [n, 2], x, y of each region, from number 1, px
-    least : brightness below which nothing is a nucleus
+    signal : float32 [h, w]
+        Grey levels above the background, smoothed.
+    spots : int32 [h, w]
+        0 or the number of a connected nuclear region.
+    centroids : float64 [n, 2]
+        x, y in px of each region, from number 1.
+    threshold : float
+        Brightness below which nothing is a nucleus.
     """
 
     signal: Map
     spots: NDArray[np.int32]
     centroids: NDArray[np.float64]
-    least: float
+    threshold: float
 
 
 def find_nuclei(fluorescence: NDArray[np.uint8], pixel_um: float) -> Stain:
-    """Find the nuclei of a frame; none in a frame of noise.
-
-    Parameters
-    ----------
-    fluorescence
-        uint8 [h, w], nuclear stain.
-    pixel_um
-        Side of a pixel in the specimen.
-    """
+    """Find the nuclei of a fluorescence frame uint8 [h, w]; none in a frame of noise."""
     grey = fluorescence.astype(np.float32)
     smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTHING_UM / pixel_um), np.float32)
     signal = smooth - _background(smooth, pixel_um)
     sample = signal[::2, ::2]
     noise = 1.4826 * float(np.median(np.abs(sample - np.median(sample))))
     signal -= np.float32(np.median(sample))
-    least = max(NOISES * noise, LEAST_LEVEL)
-    mask = (signal > max(least, _otsu(signal))).astype(np.uint8)
+    threshold = max(MIN_NOISES * noise, MIN_LEVEL)
+    mask = (signal > max(threshold, _otsu(signal))).astype(np.uint8)
     # lobes of one nucleus make one region
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(0.5 / pixel_um) + 1,) * 2)
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
     count, spots, statistics, centroids = cv2.connectedComponentsWithStats(mask, ltype=cv2.CV_32S)
-    large = statistics[:, cv2.CC_STAT_AREA] * pixel_um**2 >= LEAST_NUCLEUS_UM2
+    large = statistics[:, cv2.CC_STAT_AREA] * pixel_um**2 >= MIN_NUCLEUS_UM2
     large[0] = False
     number = np.zeros(count, np.int32)
     number[large] = np.arange(1, large.sum() + 1)
-    return Stain(signal, number[spots], np.asarray(centroids[large], np.float64), least)
+    return Stain(signal, number[spots], np.asarray(centroids[large], np.float64), threshold)
 
 
 def owners(stain: Stain, cells: Sequence[Cell]) -> NDArray[np.intp]:
-    """Index of the cell that each nuclear region lies in (the ellipse in its box), or −1; intp [n]."""
+    """Return the index of the cell in whose ellipse each nuclear region lies, or −1: intp [n]."""
     found = np.full(len(stain.centroids), -1, np.intp)
     if not cells or not len(found):
         return found
@@ -148,24 +152,22 @@ def measure_nuclei(stain: Stain, cells: Sequence[Cell], pixel_um: float) -> list
 
 
 def cell_diameter_um(cell: Cell, pixel_um: float) -> float:
-    """Diameter of the disc with the cell's area, the halo of the segmentation taken off."""
+    """Return the diameter of the disc with the cell's area, without the halo of the segmentation."""
     return max(2 * float(np.sqrt(cell.area_px / np.pi)) * pixel_um - 2 * HALO_UM, 1.0)
 
 
 def _background(image: Map, pixel_um: float) -> Map:
-    """What a disc wider than a nucleus slides under (opening), float32 [h, w]."""
+    """Return the opening of an image by a disc wider than a nucleus, float32 [h, w]."""
     height, width = image.shape
-    factor = min(1.0, pixel_um / BACKGROUND_PIXEL_UM)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    coarse = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    radius = round(BACKGROUND_UM / 2 * factor / pixel_um)
+    coarse, coarse_um = reduced_to(image, pixel_um, BACKGROUND_PIXEL_UM)
+    radius = round(BACKGROUND_UM / 2 / coarse_um)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
     opened = cv2.GaussianBlur(cv2.morphologyEx(coarse, cv2.MORPH_OPEN, disc), (0, 0), max(1.0, radius / 2))
     return np.asarray(cv2.resize(opened, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _otsu(signal: Map) -> float:
-    """Otsu's threshold of the square root of a signal."""
+    """Return Otsu's threshold of the square root of a signal."""
     root = np.sqrt(np.maximum(signal, 0))
     top = float(root.max())
     if top <= 0:
@@ -175,34 +177,21 @@ def _otsu(signal: Map) -> float:
 
 
 def _measure(stain: Stain, cell: Cell, own: NDArray[np.intp], pixel_um: float) -> Nucleus | None:
-    """Measure the nucleus in a cell's ellipse that consists of the regions `own`."""
-    signal, regions = _window(stain, cell)
-    foreign = (regions > 0) & ~np.isin(regions, own)
-    signal = np.where(foreign, np.float32(0), signal)
-    width, height = (max(3, round(side * pixel_um / PIXEL_UM)) for side in (cell.width, cell.height))
-    signal = np.asarray(cv2.resize(signal, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    ellipse = np.zeros(signal.shape, np.uint8)
-    axes = ((width / 2 - 0.5, height / 2 - 0.5), (width, height), 0.0)
-    cv2.ellipse(ellipse, axes, (1,), cv2.FILLED)
-    inside = signal[ellipse > 0]
-    mask = ellipse * (signal > max(stain.least, _otsu(inside))).astype(np.uint8)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    spots = [
-        np.asarray(line, np.int32)
-        for line in outlines
-        if cv2.contourArea(line) * PIXEL_UM**2 >= LEAST_SPOT_UM2
-    ]
+    """Return the nucleus in a cell's ellipse that consists of the regions `own`; None if it is too small."""
+    signal = _signal_of(stain, cell, own, pixel_um)
+    height, width = signal.shape
+    spots = _spots(signal, stain.threshold)
     if not spots:
         return None
-    filled = np.zeros_like(mask)
+    filled = np.zeros(signal.shape, np.uint8)
     cv2.drawContours(filled, spots, -1, (1,), cv2.FILLED)
     values = signal[filled > 0]
     area_um2 = values.size * PIXEL_UM**2
-    if area_um2 < LEAST_NUCLEUS_UM2 or values.max() <= 0:
+    if area_um2 < MIN_NUCLEUS_UM2 or values.max() <= 0:
         return None
     dents = [_dents(line) for line in spots]
     hull_px = cv2.contourArea(cv2.convexHull(np.concatenate(spots)))
-    # contours run through the middles of pixels: half a pixel inside the outline
+    # contours run through the middle of pixels, half a pixel inside the outline
     outline_px = sum(cv2.arcLength(line, closed=True) + np.pi for line in spots)
     y, x = np.nonzero(filled)
     offset = np.hypot(x.mean() - width / 2 + 0.5, y.mean() - height / 2 + 0.5)
@@ -219,19 +208,34 @@ def _measure(stain: Stain, cell: Cell, own: NDArray[np.intp], pixel_um: float) -
     )
 
 
-def _window(stain: Stain, cell: Cell) -> tuple[Map, NDArray[np.int32]]:
-    """Signal and regions inside a cell's box."""
+def _signal_of(stain: Stain, cell: Cell, own: NDArray[np.intp], pixel_um: float) -> Map:
+    """Return the signal in a cell's box, without other regions, at `PIXEL_UM`."""
     box = (slice(cell.y, cell.y + cell.height), slice(cell.x, cell.x + cell.width))
-    return stain.signal[box], stain.spots[box]
+    foreign = (stain.spots[box] > 0) & ~np.isin(stain.spots[box], own)
+    signal = np.where(foreign, np.float32(0), stain.signal[box])
+    width, height = (max(3, round(side * pixel_um / PIXEL_UM)) for side in (cell.width, cell.height))
+    return np.asarray(cv2.resize(signal, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _spots(signal: Map, threshold: float) -> list[NDArray[np.int32]]:
+    """Return the outlines of the bright spots in the ellipse that fills a cell's box."""
+    height, width = signal.shape
+    ellipse = np.zeros(signal.shape, np.uint8)
+    axes = ((width / 2 - 0.5, height / 2 - 0.5), (width, height), 0.0)
+    cv2.ellipse(ellipse, axes, (1,), cv2.FILLED)
+    mask = ellipse * (signal > max(threshold, _otsu(signal[ellipse > 0]))).astype(np.uint8)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    lines = [np.asarray(line, np.int32) for line in outlines]
+    return [line for line in lines if cv2.contourArea(line) * PIXEL_UM**2 >= MIN_SPOT_UM2]
 
 
 def _dents(outline: NDArray[np.int32]) -> int:
-    """Dents in an outline that are deep enough."""
+    """Return the number of dents in an outline that are deep enough."""
     area = cv2.contourArea(outline)
     hull = cv2.convexHull(outline, returnPoints=False)
-    # OpenCV wants the indices in order; its own come out otherwise where the outline meets itself
+    # OpenCV needs the indices in order, and returns others where the outline meets itself
     defects = cv2.convexityDefects(outline, np.sort(hull, axis=0)[::-1])
     if defects is None:
         return 0
     depth = defects[:, 0, 3] / 256
-    return int(np.count_nonzero(depth >= DENT * 2 * np.sqrt(area / np.pi)))
+    return int(np.count_nonzero(depth >= MIN_DENT * 2 * np.sqrt(area / np.pi)))

@@ -1,4 +1,4 @@
-"""Which frame of one folder belongs to which of the other, by their names."""
+"""Pairs of frames from two folders, by their names."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from itertools import takewhile
 from typing import NamedTuple
 
 SAMPLE = 50
-"""Names of the first folder from which the rule is found; all are then paired by it."""
+"""Names of the first folder that determine the rule, by which all are then paired."""
 
 
 class Pairing(NamedTuple):
-    """Names of both folders, paired.
-
-    Attributes
-    ----------
-    pairs : (name in the first folder, name in the second)
-    first_alone, second_alone : names without a partner
-    """
+    """Pairs (name in the first folder, name in the second), and the names without a partner."""
 
     pairs: list[tuple[str, str]]
     first_alone: list[str]
@@ -26,16 +20,16 @@ class Pairing(NamedTuple):
 
 
 def pair_names(first: Sequence[str], second: Sequence[str]) -> Pairing:
-    """Pair equal names or, where none are equal, names that differ in one part and always in the same.
+    """Pair equal names or, if none are equal, names that differ in one part that is always the same.
 
-    ``bf_01, bf_02`` and ``dapi_01, dapi_02`` pair by *bf → dapi*, wherever in the name the part stands. The
-    part is the one by which most names pair; where several do equally well nothing is paired, and neither is
-    it where one name alone differs in digits only, which may as well be another frame's number.
+    ``bf_01, bf_02`` and ``dapi_01, dapi_02`` pair by *bf → dapi*, wherever that part stands in the name. The
+    part that pairs most names decides. If several do equally well nothing is paired, nor if a single pair
+    differs in digits only, which may be the number of another frame.
 
     Parameters
     ----------
-    first, second
-        Names without suffix, each without repetition. Order is kept.
+    first, second : sequence of str
+        Names without suffix, each once; the order is kept.
     """
     partners = {name: name for name in set(first) & set(second)} or _by_rule(first, second)
     taken = set(partners.values())
@@ -61,14 +55,14 @@ def _by_rule(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
 
 
 def _difference(a: str, b: str) -> tuple[str, str]:
-    """What is left of both when their common beginning and then their common end are taken off."""
+    """Return what is left of both without their common beginning and then their common end."""
     start = _common(a, b)
     end = _common(a[start:][::-1], b[start:][::-1])
     return a[start : len(a) - end], b[start : len(b) - end]
 
 
 def _common(a: str, b: str) -> int:
-    """Length of the common beginning."""
+    """Return the length of the common beginning."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 

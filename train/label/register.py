@@ -1,8 +1,8 @@
 """The shift between a bright-field frame and its fluorescence, by phase correlation.
 
-The two images have no grey level in common, and neither do their edges coincide: phase correlation of two
-discs of different radius peaks on a ring as wide as the radii differ. What the two share is where things are,
-so one point a cell is correlated with one point a nucleus.
+The two images share neither grey levels nor edges: phase correlation of two discs of different radius peaks
+on a ring as wide as the radii differ. What they share is where things are, so one point per cell is
+correlated with one point per nucleus.
 """
 
 from __future__ import annotations
@@ -21,20 +21,24 @@ GRID_UM = 1.0
 """Pixel of the maps that are correlated."""
 
 JITTER_UM = 1.5
-"""Standard deviation by which a nucleus may lie beside its cell's middle; finer detail does not enter."""
+"""Standard deviation of a nucleus's place around its cell's middle; finer detail is left out."""
 
 NEAR_UM = 3.0
-"""Farthest a nucleus lies from the middle of its cell, the shift taken off."""
+"""Largest distance from a nucleus to the middle of its cell, after the shift is removed."""
 
 MIN_NUCLEI = 3
 """With fewer, any two frames match somewhere."""
 
 MIN_MATCHED = 0.5
-"""Least share of the nuclei that lie in a cell. Simulated frames of 18–37 nuclei: pairs 0.77 and above, pairs
-of different frames 0.21 and below."""
+"""Smallest share of the nuclei that lie in a cell. Simulated frames of 18–37 nuclei: pairs at least
+0.77, pairs of different frames at most 0.21."""
 
-MOST_CHANCE = 0.01
-"""Most alignments as good as this one that chance may be expected to make."""
+MAX_CHANCE = 0.01
+"""Largest expected number of alignments that are as good by chance."""
+
+
+class MismatchError(ValueError):
+    """The two frames do not show the same field."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,16 @@ class Shift:
 
     Attributes
     ----------
-    x_px, y_px : to add to a bright-field position to get that in the fluorescence, px
-    response : height of the correlation's peak, 1 for identical maps
-    matched : share of the nuclei near a cell's middle, the shift taken off
-    chance : alignments with as many matched that are expected of points strewn at random
-    nuclei : how many there are
+    x_px, y_px : float
+        Add them to a bright-field position to get that in the fluorescence.
+    response : float
+        Height of the correlation's peak, 1 for identical maps.
+    matched : float
+        Share of the nuclei near a cell's middle after the shift is removed.
+    chance : float
+        Expected number of alignments of random points with as many matched.
+    nuclei : int
+        Number of nuclei.
     """
 
     x_px: float
@@ -65,21 +74,19 @@ def measure_shift(
 
     Parameters
     ----------
-    cells, nuclei
-        float64 [n, 2], [m, 2]: x, y in px; not empty.
-    shape
+    cells, nuclei : float64 [n, 2], [m, 2]
+        x, y in px; not empty.
+    shape : tuple of int
         Height and width of the frames, px.
-    pixel_um
-        Side of a pixel in the specimen.
-    max_shift_um
-        Limit of the expected shifts; a larger one is found too where it fits better.
+    max_shift_um : float
+        Limit of the expected shifts; a larger one is also found if it fits better.
 
     Notes
     -----
     C. D. Kuglin and D. C. Hines, "The phase correlation image alignment method", Proc. IEEE Int. Conf.
     Cybernetics and Society (1975) 163–165; with a Hann window, and the phases weighted by a Gaussian that
-    leaves out what is finer than the jitter. The peak, a pixel of the map wide, is then refined to the median
-    distance from a nucleus to the middle of its cell.
+    removes detail finer than the jitter. The peak, one map pixel wide, is then refined to the median distance
+    from a nucleus to the middle of its cell.
     """
     grid = GRID_UM / pixel_um
     size = (round(shape[0] / grid) + 1, round(shape[1] / grid) + 1)
@@ -95,30 +102,37 @@ def measure_shift(
         shift, matched = _refine(cells, nuclei, np.array([x[column], y[row]]) * grid, near)
         candidates.append((shift, matched, float(surface[row, column])))
     shift, matched, response = max(candidates, key=lambda candidate: candidate[1])
-    # share of the frame that is near to some cell, and shifts that can be told apart
+    # share of the frame that is near a cell, and number of shifts that can be distinguished
     covered = np.pi * near**2 / (shape[0] * shape[1])
     chance = _chance(len(nuclei), matched, min(0.99, covered * len(cells)), 1 / covered)
     return Shift(float(shift[0]), float(shift[1]), response, matched, chance, len(nuclei))
 
 
-def reason_to_refuse(shift: Shift, pixel_um: float, max_shift_um: float) -> str | None:
-    """Say why two frames do not match, or None."""
+def check_shift(shift: Shift, pixel_um: float, max_shift_um: float) -> None:
+    """Refuse two frames that do not match.
+
+    Raises
+    ------
+    MismatchError
+        Says why.
+    """
     if shift.nuclei < MIN_NUCLEI:
         nuclei = "1 nucleus" if shift.nuclei == 1 else f"{shift.nuclei} nuclei"
-        return f"{nuclei} in the fluorescence: at least {MIN_NUCLEI} are needed to check the match"
-    if shift.matched < MIN_MATCHED or shift.chance > MOST_CHANCE:
-        return (
+        raise MismatchError(
+            f"{nuclei} in the fluorescence: at least {MIN_NUCLEI} are needed to check the match"
+        )
+    if shift.matched < MIN_MATCHED or shift.chance > MAX_CHANCE:
+        raise MismatchError(
             f"{shift.matched:.0%} of {shift.nuclei} nuclei lie in cells (response {shift.response:.2f}): "
             "frames of different fields, or a wrong pixel size"
         )
     distance_um = float(np.hypot(shift.x_px, shift.y_px)) * pixel_um
     if distance_um > max_shift_um:
-        return f"shifted by {distance_um:.1f} µm, more than {max_shift_um:g} µm"
-    return None
+        raise MismatchError(f"shifted by {distance_um:.1f} µm, more than {max_shift_um:g} µm")
 
 
 def take_off(image: NDArray[Level], x_px: int, y_px: int) -> NDArray[Level]:
-    """Move an image [h, w] by (−x, −y) whole pixels; what comes in from outside is 0."""
+    """Move an image [h, w] by (−x, −y) whole pixels and fill the rest with 0."""
     height, width = image.shape
     moved = np.zeros_like(image)
     rows = slice(max(0, y_px), max(0, min(height, height + y_px)))
@@ -130,7 +144,7 @@ def take_off(image: NDArray[Level], x_px: int, y_px: int) -> NDArray[Level]:
 
 
 def _refine(cells: Points, nuclei: Points, shift: Points, near: float) -> tuple[Points, float]:
-    """Move a shift [2] to the median offset of the nuclei near a cell; also their share."""
+    """Return a shift [2] moved to the median offset of the nuclei near a cell, and their share."""
     matched = 0.0
     for _ in range(3):
         offsets = nuclei[:, None] - cells[None] - shift
@@ -144,7 +158,7 @@ def _refine(cells: Points, nuclei: Points, shift: Points, near: float) -> tuple[
 
 
 def _chance(count: int, matched: float, share: float, trials: float) -> float:
-    """Expected trials in which chance matches as many of `count` points, each with probability `share`.
+    """Return the expected trials that match as many of `count` points, each with probability `share`.
 
     An upper bound: H. Chernoff, Ann. Math. Stat. 23 (1952) 493–507.
     """
@@ -157,12 +171,12 @@ def _chance(count: int, matched: float, share: float, trials: float) -> float:
 
 
 def _map(points: Points, size: tuple[int, int], grid: float) -> NDArray[np.float64]:
-    """Points as ones in a map [h, w] under a Hann window."""
+    """Return the points as ones in a map [h, w] under a Hann window."""
     field = np.zeros(size)
     x, y = np.rint(points / grid).astype(np.intp).T
     inside = (x >= 0) & (y >= 0) & (x < size[1]) & (y < size[0])
     np.add.at(field, (y[inside], x[inside]), 1.0)
-    # a window that falls to 0 would hide the outermost cells of a small frame altogether
+    # a window that falls to 0 would hide the outermost cells of a small frame
     window = np.outer(*(0.1 + 0.9 * np.hanning(n + 2)[1:-1] for n in size))
     return np.asarray((field - field.mean()) * window, np.float64)
 
@@ -170,7 +184,7 @@ def _map(points: Points, size: tuple[int, int], grid: float) -> NDArray[np.float
 def _phase_correlation(
     first: NDArray[np.float64], second: NDArray[np.float64], jitter: float
 ) -> NDArray[np.float64]:
-    """Correlate phases [h, w]; 1 at the origin for identical maps. `jitter` in px."""
+    """Return the phase correlation [h, w], 1 at the origin for identical maps; `jitter` in px."""
     height, width = (cv2.getOptimalDFTSize(n) for n in first.shape)
     a, b = (np.fft.rfft2(one, (height, width)) for one in (first, second))
     cross = np.conj(a) * b
