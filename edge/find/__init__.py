@@ -2,9 +2,10 @@
 
 from edge.find.crops import SCALE_TOLERANCE, Normalisation, crop_cells, crop_scale, grey_quantiles, level
 from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
-from edge.find.quality import Quality, QualityLimits, breaches, focus, light, measure_quality
-from edge.find.reduction import block_mean
-from edge.find.segmentation import DEFAULT_PIXEL_UM, HALO_UM, reduced, segment
+from edge.find.focus import focus
+from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
+from edge.find.reduction import block_mean, reduced
+from edge.find.segmentation import DEFAULT_PIXEL_UM, HALO_UM, segment
 
 __all__ = [
     "DEFAULT_PIXEL_UM",

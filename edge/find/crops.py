@@ -1,4 +1,4 @@
-"""Square crops around cells, at the scale and of the size that a network was trained with."""
+"""Square crops around cells, at the scale and size of a network's training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.base import Cell, declare
 
 SCALE_TOLERANCE = 0.02
-"""Pixel sizes that differ by no more than this are taken as equal: cells of one kind differ by more."""
+"""Largest relative difference of pixel sizes that count as equal: cells of one kind differ by more."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,7 @@ class Normalisation:
 
 
 def level(crops: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
-    """Bring each crop's median to the grey level `background`, or leave the crops for 0.
-
-    Parameters
-    ----------
-    crops : uint8 [n, side, side]
-
-    Returns
-    -------
-    uint8 [n, side, side]
-    """
+    """Scale each crop, uint8 [n, side, side], to the median grey level `background`; 0 leaves them."""
     if not background:
         return crops
     levelled = np.empty_like(crops)
@@ -49,9 +40,9 @@ def level(crops: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
 
 
 def grey_quantiles(image: NDArray[np.uint8], shares: Sequence[float]) -> NDArray[np.float64]:
-    """Quantiles of the grey levels of an image uint8 [h, w], interpolated as NumPy does, float64 [shares].
+    """Return quantiles of the grey levels of an image, uint8 [h, w], interpolated as NumPy does.
 
-    From the histogram, ten times as fast as from the pixels.
+    The histogram gives them ten times as fast as the pixels.
     """
     below = np.cumsum(cv2.calcHist([image], [0], None, [256], [0, 256]))
     places = np.asarray(shares) * (image.size - 1)
@@ -60,13 +51,7 @@ def grey_quantiles(image: NDArray[np.uint8], shares: Sequence[float]) -> NDArray
 
 
 def crop_scale(frame_pixel_um: float, bundle_pixel_um: float) -> float:
-    """Frame pixels that one crop pixel spans; 1.0 when the two pixel sizes differ by at most 2 %.
-
-    Raises
-    ------
-    ValueError
-        If a pixel size is not a positive finite number.
-    """
+    """Return the frame pixels per crop pixel; 1.0 if the two pixel sizes differ by at most 2 %."""
     for name, value in (("frame", frame_pixel_um), ("bundle", bundle_pixel_um)):
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"the {name}'s pixel size must be positive, not {value} µm")
@@ -77,25 +62,17 @@ def crop_scale(frame_pixel_um: float, bundle_pixel_um: float) -> float:
 def crop_cells(
     image: NDArray[np.uint8], cells: Sequence[Cell], *, size_px: int = 200, scale: float = 1.0
 ) -> NDArray[np.uint8]:
-    """Cut a square around the centre of each cell's box.
+    """Cut a square around the centre of each cell's box; return uint8 [n, size_px, size_px].
+
+    Beyond its edges the image continues as its mirror image (the edge pixel is not repeated).
 
     Parameters
     ----------
-    image : uint8 [h, w], grey
-    cells : boxes in pixels of the image
-    size_px : side of a crop
-    scale : image pixels that one crop pixel spans: above 1 the crop is an area mean, below 1 interpolated
-        linearly, at 1 an exact copy
-
-    Returns
-    -------
-    uint8 [n, size_px, size_px]
-        Beyond its edges the image continues as its mirror image (the edge pixel is not repeated).
-
-    Raises
-    ------
-    ValueError
-        If the image is empty or not grey uint8, or the size or the scale is not positive.
+    image : uint8 [h, w]
+        Grey frame.
+    scale : float
+        Image pixels per crop pixel: above 1 the crop is an area mean, below 1 it is interpolated linearly, at
+        1 it is an exact copy.
     """
     if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f"crops need a grey uint8 image [h, w], not {image.dtype} {list(image.shape)}")
@@ -114,7 +91,7 @@ def crop_cells(
 
 
 def _window(image: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:
-    """Cut a square out, mirrored where it reaches beyond the image."""
+    """Cut out a square, mirrored where it extends beyond the image."""
     if 0 <= top <= image.shape[0] - side and 0 <= left <= image.shape[1] - side:
         return image[top : top + side, left : left + side]
     rows, columns = _mirrored(top, side, image.shape[0]), _mirrored(left, side, image.shape[1])
@@ -123,7 +100,7 @@ def _window(image: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray
 
 
 def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:
-    """Indices start ... start + count - 1 folded into 0 ... length - 1."""
+    """Return the indices start ... start + count - 1 folded into 0 ... length - 1."""
     period = max(1, 2 * (length - 1))
     phase = np.arange(start, start + count, dtype=np.intp) % period
     return np.minimum(phase, period - phase) if length > 1 else np.zeros(count, np.intp)

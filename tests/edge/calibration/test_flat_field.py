@@ -153,7 +153,7 @@ def test_a_field_with_a_dark_part_is_refused() -> None:
 
 
 def test_a_frame_of_another_size_is_not_corrected() -> None:
-    with pytest.raises(ValueError, match="640×480 px, and a flat field of 320×240"):
+    with pytest.raises(ValueError, match="640×480 px, the flat field 320×240"):
         divide_flat_field(blank(0), np.ones((240, 320), np.float32))
 
 

@@ -20,7 +20,8 @@ from edge.calibration.file import Calibration, PixelCalibration, write_calibrati
 from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
 from edge.cli import main
 from edge.find.flat_field import divide_flat_field
-from edge.find.quality import QualityLimits, focus
+from edge.find.focus import focus
+from edge.find.quality import QualityLimits
 from edge.simulate.camera import SimulatedCamera
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -119,7 +120,7 @@ def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
     write_calibration(calibration, Calibration(replace(calibrated, width_px=800, height_px=600), section))
     odd = run("preview", "simulate:3", *out, "--size", "800x600")
     assert (odd.exit_code, odd.stderr.count("\n")) == (1, 1)
-    assert "a frame of 800×600 px, and a flat field of 640×480: calibrate it anew" in odd.stderr
+    assert "the frame has 800×600 px, the flat field 640×480: calibrate it again" in odd.stderr
     broken = run(
         "preview", "simulate:3", "--out", tmp_path / "q.png", "--calibration", tmp_path / "absent.toml"
     )

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from edge.base.cell import Cell
 from edge.base.frame import Frame
 from edge.capture.frames import read_frames
-from edge.find.quality import Quality, QualityLimits, breaches, focus, light, measure_quality
-from edge.find.segmentation import reduced, segment
+from edge.find.focus import focus
+from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
+from edge.find.reduction import reduced
+from edge.find.segmentation import segment
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene, simulate_frame
 

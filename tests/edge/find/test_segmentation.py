@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.detection import corners, match_boxes, read_boxes
-from edge.find.segmentation import reduced, segment
+from edge.find.reduction import reduced
+from edge.find.segmentation import segment
 from edge.simulate.optics import Optics
 from edge.simulate.scene import simulate_frame
 
