@@ -76,7 +76,7 @@ def count_words(profile: DeviceProfile) -> list[str]:
     options = {
         "--camera": f"{SENSORS[camera.sensor].camera}:{camera.number}",
         "--size": f"{camera.width_px}x{camera.height_px}",
-        "--give-up-seconds": profile.service.give_up_s,
+        "--give-up-s": profile.service.give_up_s,
         "--bundle": f"/{BUNDLE}",
         "--calibration": profile.optics.calibration,
         "--pixel-um": nominal,

@@ -8,7 +8,7 @@ from edge.base.frame import FailedFrame, Frame
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
 from edge.base.notices import RESEARCH_USE
 from edge.base.paths import home
-from edge.base.schema import ANY_CHARACTER, SchemaError, collect, declare, keys, read, shown
+from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, shown
 from edge.base.units import PIXELS_UM
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Cell",
     "FailedFrame",
     "Frame",
+    "Key",
     "SchemaError",
     "board",
     "collect",

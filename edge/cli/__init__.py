@@ -123,7 +123,11 @@ BUNDLE_COMMANDS = {
 }
 
 
-RENAMED_OPTIONS = {"profile": "calibration", "views": "test-time-views"}
+RENAMED_OPTIONS = {
+    "profile": "calibration",
+    "give-up-seconds": "give-up-s",
+    "views": "test-time-views",
+}
 """Old name → today's: units and scripts written for an earlier release keep working."""
 
 CONTEXT = {

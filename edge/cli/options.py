@@ -7,14 +7,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, is_dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from edge.base import PIXELS_UM
+from edge.base import Key, keys
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class FiniteRange(click.FloatRange):
@@ -29,7 +33,7 @@ class FiniteRange(click.FloatRange):
 
 
 class NamedPath(click.Path):
-    """A path that says something: an empty one, of an unset shell variable, would mean this folder."""
+    """A path that is not empty: that of an unset shell variable would mean this folder."""
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
@@ -41,7 +45,7 @@ class NamedPath(click.Path):
 
 
 class NewFile(NamedPath):
-    """A file to write, of one suffix (lest a slip replace a key or a run) and in a folder that exists."""
+    """A file to write, with one suffix (so that no slip replaces a key or a run), in a folder that exists."""
 
     def __init__(self, suffix: str) -> None:
         super().__init__(dir_okay=False, path_type=Path)
@@ -63,11 +67,11 @@ class NewFile(NamedPath):
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep what libraries in C print off the terminal, process-wide, while Python's own stderr goes on.
+    """Keep what C libraries print off the terminal, process-wide, while Python's own stderr works on.
 
     libjpeg and libpng, LiteRT and TensorFlow write to file descriptor 2 and offer no way, or none in time,
-    to stop them. Here descriptor 2 leads nowhere and ``sys.stderr``, where it wrote there, gets a
-    descriptor of its own. A command enters it once around its work.
+    to stop them. Here descriptor 2 leads nowhere, and ``sys.stderr`` gets a descriptor of its own if it wrote
+    there. A command enters this once around its work.
     """
     original = sys.stderr
     if original is None:  # closed: there is nothing to protect
@@ -75,7 +79,7 @@ def quiet_libraries() -> Iterator[None]:
         return
     try:
         shared = original.fileno() == 2
-    except OSError:  # replaced by something that is no file
+    except OSError:  # replaced by an object without a file
         shared = False
     original.flush()
     saved = os.dup(2)
@@ -96,7 +100,7 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C or a shutdown (SIGTERM) sets; a second one acts as it always does."""
+    """Yield an event that Ctrl-C or a shutdown (SIGTERM) sets; a second signal has its usual effect."""
     asked = threading.Event()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -115,10 +119,10 @@ def stop_requests() -> Iterator[threading.Event]:
 
 @contextmanager
 def ended_by_interrupts() -> Iterator[None]:
-    """Let Ctrl-C end the process as the system does, where KeyboardInterrupt would get lost.
+    """Let Ctrl-C end the process as the system does, where KeyboardInterrupt would be lost.
 
-    JAX, which Keras and TensorFlow load, has the garbage collector call it; an exception in such a call is
-    printed and dropped. For work that leaves nothing to tidy up.
+    JAX, which Keras and TensorFlow load, is called by the garbage collector, and an exception in such a call
+    is printed and dropped. For work that leaves nothing to clean up.
     """
     kept = signal.getsignal(signal.SIGINT)
     if kept is signal.default_int_handler:  # not where it is ignored, as behind nohup
@@ -130,11 +134,115 @@ def ended_by_interrupts() -> Iterator[None]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-bundle_option = click.option(
-    "--bundle", default="phantom3", show_default=True, help="Model: a shipped name or a .tflite file."
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    help="Frames processed at a time, each with the memory of about two; by default one per core.",
 )
-pixel_option = click.option(
-    "--pixel-um",
-    type=FiniteRange(*PIXELS_UM),
-    help="Side of a frame's pixel in the specimen, µm; by default the calibration's, else the bundle's.",
+log_option = click.option(
+    "--log",
+    "log_form",
+    type=click.Choice(["words", "json"]),
+    default="words",
+    show_default=True,
+    help="Form of the messages on stderr: words for a person, or one JSON object per line for a machine.",
 )
+
+
+def declared_options(
+    kind: type[Any], *, only: tuple[str, ...] = (), without: tuple[str, ...] = ()
+) -> Callable[[F], F]:
+    """Return a decorator that adds an option per declared key of a dataclass, its groups' keys included.
+
+    Parameters
+    ----------
+    only, without : tuple of str
+        Names of keys; by default all have an option.
+    """
+    declared = [key for _, key in leaves(kind) if key.name not in without and (not only or key.name in only)]
+
+    def decorate(command: F) -> F:
+        for key in reversed(declared):
+            command = _option(key)(command)
+        return command
+
+    return decorate
+
+
+def leaves(kind: type[Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Key]]:
+    """Yield each key of a dataclass and of its groups, with the names that lead to it."""
+    for key in keys(kind):
+        if is_dataclass(key.type):
+            yield from leaves(key.type, (*path, key.name))  # type: ignore[arg-type]  # a type, not an instance
+        else:
+            yield (*path, key.name), key
+
+
+def grouped(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mapping that `edge.base.read` takes, from options by parameter name; None is not given."""
+    values: dict[str, Any] = {}
+    for (*groups, last), key in leaves(kind):
+        value = options.get(parameter_name(key))
+        if value is not None:
+            target = values
+            for group in groups:
+                target = target.setdefault(group, {})
+            target[last] = value
+    return values
+
+
+def parameter_name(key: Key) -> str:
+    """Return the name by which a command takes a key's option."""
+    return key.option.split("/")[0].removeprefix("--").replace("-", "_") or key.name
+
+
+def _option(key: Key) -> Callable[[F], F]:
+    declaration = key.option or f"--{key.name.replace('_', '-')}"
+    default = None if key.default is MISSING or key.default == "" else key.default
+    return click.option(
+        declaration,
+        parameter_name(key),
+        default=default,
+        show_default=default not in (None, False),
+        help=f"{key.description}.",
+        **_click_kind(key),
+    )
+
+
+def _click_kind(key: Key) -> dict[str, Any]:
+    """Return the arguments of `click.option` that say what a key holds."""
+    low = key.low if math.isfinite(key.low) else None
+    high = key.high if math.isfinite(key.high) else None
+    if key.type is bool:
+        return {"is_flag": True}
+    if get_origin(key.type) is Literal:
+        return {"type": click.Choice(get_args(key.type))}
+    if get_origin(key.type) is tuple:
+        return {"metavar": key.form, "callback": _size}
+    if key.type is int:
+        return {
+            "type": click.IntRange(None if low is None else int(low), None if high is None else int(high))
+        }
+    if key.type is float:
+        return {"type": FiniteRange(low, high, min_open=key.low_open, max_open=key.high_open)}
+    return {"metavar": key.name.rpartition("_")[2].upper(), "callback": partial(_text, key.max_length)}
+
+
+def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (text.isascii() and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise click.BadParameter(f"{text!r} is not WIDTHxHEIGHT", context, parameter)
+    return int(width), int(height)
+
+
+def _text(
+    max_length: int, context: click.Context, parameter: click.Parameter, text: str | None
+) -> str | None:
+    """Refuse a blank text, as of an unset shell variable."""
+    if text is not None and not text.strip():
+        raise click.BadParameter("an empty name", context, parameter)
+    if text is not None and len(text) > max_length:
+        raise click.BadParameter(f"{len(text)} characters, more than {max_length}", context, parameter)
+    return text

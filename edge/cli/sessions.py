@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import click
 
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, json_option
-from edge.cli.screen import counting, follow, log_option, threads_option
+from edge.cli.options import NamedPath, json_option, log_option, threads_option
+from edge.cli.screen import counting, follow
 from edge.cli.tables import new_table, plain, print_table
 from edge.report import EXPORT_FORMATS, described
 from edge.report import export_session as write
-from edge.run import resumed
+from edge.run import resume as resume_session
 from edge.session import (
     Header,
     SessionError,
@@ -141,9 +142,9 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
         if session is None and not (found := unfinished_sessions()):
             raise SessionError("no session is unfinished")
         path = found[0] if session is None else find_session(session)
-        job, instrument, unfinished_session = resumed(path)
-        with unfinished_session:
-            follow(screen, job, instrument, unfinished_session, threads=threads, as_json=as_json)
+        resumed = resume_session(path)
+        with closing(resumed.session) as unfinished:
+            follow(screen, resumed.config, resumed.instrument, unfinished, threads=threads, as_json=as_json)
 
 
 @sessions.command()

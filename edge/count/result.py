@@ -19,36 +19,56 @@ LEUKOCYTES = "leukocytes"
 
 @dataclass(frozen=True)
 class CountResult:
-    """A finished count and what it was made with.
+    """A finished count, and what it was made with.
 
     Attributes
     ----------
-    tally : what was counted
-    corrected : what that says of the true cells
-    manifest, bundle_sha256 : the bundle, and the hash of its whole file
-    identifier : the same for the same frames, bundle and parameters
-    parameters : every setting that the count depends on, as JSON can hold it
-    sources : what the operator named
-    seconds : wall time
-    finished : when
-    stopped : the operator or a shutdown ended it before the last frame
-    signed : who signed the bundle, in words
-    plan : what was to end the count, see `edge.count.stop_rule.Plan.stated`
-    ended : what of that did, in words; empty where nothing did
-    dropped : frames that a camera gave and nobody could count in time
-    detections : cells found in all frames, where each is counted once; None where frames are separate
-    concentrations : counted label, and `LEUKOCYTES`, → cells in a µL of the sample; empty if not known
-    no_concentration : why it is not known, in a sentence
-    quality : measure → how it ran over the frames
-    out : name of each frame beyond a limit of quality, and the limits, in words
-    session : id of the session that keeps every frame's record; empty without one
-    remarks : what whoever reads the results has to know, a sentence each
-    other_files : it was gone on with, and there were more or fewer files than when it began
+    corrected : Correction
+        What the tally says of the true cells.
+    reject_below : float
+        Best probability below which a cell was rejected.
+    bundle_sha256 : str
+        Hash of the bundle's whole file.
+    identifier : str
+        The same for the same frames, bundle and parameters.
+    parameters : mapping
+        Every setting that the count depends on, as JSON can hold it.
+    sources : tuple of str
+        What the operator named.
+    seconds : float
+        Wall time, interruptions included.
+    stopped : bool
+        The operator or a shutdown ended the count before the last frame.
+    signed : str
+        Who signed the bundle, in words.
+    stop_rule : mapping
+        The limits that were set, see `edge.count.StopRule.stated`.
+    ended : str
+        Which of them was reached, in words; empty if none was.
+    dropped : int
+        Frames that a camera gave and nobody could count in time.
+    detections : int or None
+        Cells found in all frames, where each is counted once; None where frames are separate.
+    concentrations : mapping
+        Counted label, and `LEUKOCYTES` → cells per µL of the sample; empty if not known.
+    no_concentration : str
+        Why they are not known, in a sentence.
+    quality : mapping
+        Quality measure → its spread over the frames.
+    out : tuple of (str, tuple of str)
+        Name of each frame beyond a quality limit, and the limits in words.
+    session : str
+        Id of the session that keeps every frame's record; empty without one.
+    remarks : tuple of str
+        Sentences that readers of the results have to know.
+    other_files : bool
+        The count was resumed, and there were more or fewer files than when it began.
     """
 
     tally: Tally
     corrected: Correction
     manifest: Manifest
+    reject_below: float
     bundle_sha256: str
     identifier: str
     parameters: Mapping[str, Any]
@@ -57,7 +77,7 @@ class CountResult:
     finished: datetime
     stopped: bool = False
     signed: str = "not signed"
-    plan: Mapping[str, float] = field(default_factory=dict)
+    stop_rule: Mapping[str, float] = field(default_factory=dict)
     ended: str = ""
     dropped: int = 0
     detections: int | None = None

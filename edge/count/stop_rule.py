@@ -1,45 +1,50 @@
-"""When a count ends: after so many cells, with an interval narrow enough, or after a time."""
+"""When a count ends: after a number of cells, with an interval narrow enough, or after a time."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from edge.base import declare
 from edge.count.tally import Tally
 
 CAMERA_CELLS = 400
-"""Leukocytes after which a count with a camera ends unless the operator says otherwise: as many as the
-reference method of the differential has two readers name together (CLSI H20)."""
+"""Leukocytes after which a camera's count ends by default: as many as the reference method of the
+differential has two readers name together (CLSI H20)."""
 
 
 @dataclass(frozen=True)
 class StopRule:
     """What ends a count, whichever comes first; fixed before the first frame and kept with the results.
 
-    It is looked at after each whole frame, so a count may end with more cells than were asked for. Without
+    The rule is checked after each whole frame, so a count may end with more cells than it asks for. Without
     any of the three a count ends with its frames, or when the operator ends it.
-
-    Attributes
-    ----------
-    until_cells : cells with a counted label
-    until_halfwidth : half the width of the widest 95 % Clopper–Pearson interval among the fractions
-    until_seconds : time spent counting
 
     Notes
     -----
     A number of cells and a time leave fractions and intervals what they are. Ending by the interval's width
-    does not: where chance makes a fraction extreme its interval is narrow early, and there the count ends. So
-    small fractions come out too small on average, and the intervals no longer guarantee 95 %. With a look
-    after every cell, a true fraction of 0.1 comes out as 0.081 on average if the end is at ±10 points, as
-    0.093 at ±5 and as 0.098 at ±3; the intervals held the truth in 93.9 % of the counts at the least (exact,
-    fractions of 0.01 to 0.5, ends at ±2 to ±10 points). Where that matters, plan a number of cells.
+    does not: where chance makes a fraction extreme, its interval is narrow early, and there the count ends.
+    Small fractions therefore come out too small on average, and the intervals no longer guarantee 95 %. With
+    a check after every cell, a true fraction of 0.1 comes out as 0.081 on average if the end is at ±10
+    points, as 0.093 at ±5 and as 0.098 at ±3; the intervals held the truth in at least 93.9 % of the counts
+    (exact, fractions of 0.01 to 0.5, ends at ±2 to ±10 points). Where that matters, choose a number of cells.
     """
 
-    until_cells: int | None = None
-    until_halfwidth: float | None = None
-    until_seconds: float | None = None
+    until_cells: int | None = declare(
+        "Leukocytes that end the count; 400 for a camera without any limit", 1, default=None
+    )
+    until_halfwidth: float | None = declare(
+        "Half-width of the widest 95 % interval of a fraction that ends the count",
+        0,
+        0.5,
+        low_open=True,
+        default=None,
+    )
+    until_seconds: float | None = declare(
+        "Seconds that end the count, interruptions included", 0, low_open=True, default=None
+    )
 
-    def reached(self, tally: Tally, seconds: float) -> str | None:
-        """Say in words what ends the count now; None as long as nothing does."""
+    def reached(self, tally: Tally, seconds: float) -> str:
+        """Return in words what ends the count now; empty while nothing does."""
         if self.until_cells is not None and tally.leukocytes >= self.until_cells:
             return f"{tally.leukocytes} leukocytes of {self.until_cells} asked for"
         if self.until_halfwidth is not None and (reached := halfwidth(tally)) <= self.until_halfwidth:
@@ -47,13 +52,13 @@ class StopRule:
             return f"fractions within ±{100 * reached:.1f} points, {asked}"
         if self.until_seconds is not None and seconds >= self.until_seconds:
             return f"{self.until_seconds:g} s asked for"
-        return None
+        return ""
 
     def stated(self) -> dict[str, float]:
-        """What was asked for, by name: the arguments that make this plan again."""
+        """Return the limits that are set, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def halfwidth(tally: Tally) -> float:
-    """Half the width of the widest interval among the fractions."""
+    """Return half the width of the widest interval among the fractions."""
     return max((fraction.high - fraction.low) / 2 for fraction in tally.fractions.values())

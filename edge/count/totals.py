@@ -1,4 +1,4 @@
-"""What a count adds up to, brought up to date frame by frame."""
+"""What a count adds up to, frame by frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.track import TrackedCells
 
 @dataclass(frozen=True)
 class Spread:
-    """How a measure ran over the frames."""
+    """Median and range of a quality measure over the frames."""
 
     median: float
     low: float
@@ -26,28 +26,40 @@ class Spread:
 
 
 class Totals:
-    """What was counted so far; memory grows by some bytes a frame, and a cell where each is counted once.
+    """What was counted so far; takes some bytes of memory per frame, and per cell where cells are tracked.
 
     Parameters
     ----------
-    manifest : of the bundle that counts
-    each_once : cells are followed, and each gets one label from all its detections
-    field_px : width and height of the frames, if the cells whose middle lies in a frame are to be counted
+    reject_below : float
+        A cell whose best probability is smaller is rejected.
+    tracked : bool
+        Each cell gets one label from all its detections.
+    field_px : (width, height) or None
+        Size of the frames in which cells are counted whose middle lies in the frame.
 
     Attributes
     ----------
-    hashes : SHA-256 of each frame read
-    failed : files and pages that could not be read
-    out : name of each frame that is beyond a limit of quality, and the limits, in words
-    detections : cells found in all frames, those seen before too
-    inside : label → cells whose middle lies in their frame
+    hashes : list of str
+        SHA-256 of each frame read.
+    failed : list of FailedFrame
+    out : list of (str, tuple of str)
+        Name of each frame beyond a quality limit, and the limits in words.
+    detections : int
+        Cells found in all frames, those seen before included.
+    inside : Counter
+        Label → cells whose middle lies in their frame.
     """
 
     def __init__(
-        self, manifest: Manifest, *, each_once: bool = False, field_px: tuple[int, int] | None = None
+        self,
+        manifest: Manifest,
+        reject_below: float,
+        *,
+        tracked: bool = False,
+        field_px: tuple[int, int] | None = None,
     ) -> None:
-        self._manifest = manifest
-        self._seen = TrackedCells(manifest.labels, manifest.reject_below) if each_once else None
+        self._labels, self._counted = manifest.labels, manifest.counted
+        self._tracks = TrackedCells(manifest.labels, reject_below) if tracked else None
         self._field_px = field_px
         self._decisions: Counter[Decision] = Counter()
         self._quality: dict[str, list[float]] = {}
@@ -64,10 +76,10 @@ class Totals:
             return
         self.hashes.append(result.sha256)
         self.detections += len(result.cells)
-        if self._seen is not None and result.track_ids is not None:
+        if self._tracks is not None and result.track_ids is not None:
             border = [cell.border for cell in result.cells]
             in_distribution = [one.rejected_by != "out_of_distribution" for one in result.decisions]
-            self._seen.add(result.track_ids, result.probabilities, border, in_distribution)
+            self._tracks.add(result.track_ids, result.probabilities, border, in_distribution)
         else:
             self._decisions.update(result.decisions)
         if self._field_px is not None:
@@ -85,14 +97,13 @@ class Totals:
         return int(sum(self._quality.get("dropped_before", ())))
 
     def spreads(self) -> dict[str, Spread]:
-        """Tell how each measure of quality ran over the frames."""
+        """Return the median and the range of each quality measure."""
         return {
             name: Spread(float(np.median(values)), min(values), max(values))
             for name, values in self._quality.items()
         }
 
     def tally(self) -> Tally:
-        """State what was counted."""
-        decisions = self._decisions if self._seen is None else self._seen.counts
-        manifest = self._manifest
-        return tally_decisions(manifest.labels, manifest.counted, decisions, len(self.hashes), self.failed)
+        """Return what was counted."""
+        decisions = self._decisions if self._tracks is None else self._tracks.counts
+        return tally_decisions(self._labels, self._counted, decisions, len(self.hashes), self.failed)

@@ -40,7 +40,7 @@ def result_summary(run: CountResult) -> dict[str, Any]:
         },
         "remarks": list(run.remarks),
         "stopped": run.stopped,
-        "plan": dict(run.plan),
+        "stop_rule": dict(run.stop_rule),
         "ended": run.ended or None,
         "session": run.session or None,
         "bundle": {

@@ -82,7 +82,7 @@ def page(run: CountResult, galleries: Mapping[str, Sequence[Picture]], frames: S
             for label in (*manifest.counted, *others)
             if tally.counts[label]
         ),
-        section("Rejected", _rejected(tally, manifest, _within(galleries[REJECTED], limit))),
+        section("Rejected", _rejected(tally, run.reject_below, _within(galleries[REJECTED], limit))),
         section("Annotated frames", _frames(tally, _within(frames, _FRAMES_BYTES))) if frames else "",
         section("Quality of the frames", _quality(run)) if run.quality else "",
         section("Bundle", _bundle(run)),
@@ -255,10 +255,10 @@ def _outside(tally: Tally, others: Iterable[str]) -> str:
     )
 
 
-def _rejected(tally: Tally, manifest: Manifest, pictures: Sequence[Picture]) -> str:
+def _rejected(tally: Tally, reject_below: float, pictures: Sequence[Picture]) -> str:
     if not tally.rejected:
         return "<p>No cell was rejected.</p>"
-    reasons = escape(rejected_by(tally, manifest.reject_below))
+    reasons = escape(rejected_by(tally, reject_below))
     return (
         f"<p>{tally.rejected:,} cells are counted under no label: {reasons}. Each is shown with its most "
         "probable label and the reason.</p>\n" + _gallery(tally.rejected, pictures)
@@ -370,7 +370,7 @@ def _provenance(run: CountResult) -> str:
     facts = {"Identifier": run.identifier, "Sources": ", ".join(run.sources)}
     facts |= {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in (*run.parameters.items(), *run.plan.items())
+        for name, value in (*run.parameters.items(), *run.stop_rule.items())
     }
     facts |= {"Ended": run.ended} if run.ended else {}
     facts |= {"Session": run.session} if run.session else {}

@@ -73,7 +73,7 @@ def print_result(run: CountResult, console: Console) -> None:
     table.add_row(REJECTED, str(tally.rejected), *gap, "not counted", style="dim")
     console.print(table)
     if tally.rejected:
-        console.print(plain(f"Rejected: {rejected_by(tally, manifest.reject_below)}"))
+        console.print(plain(f"Rejected: {rejected_by(tally, run.reject_below)}"))
     console.print()
     corrected = run.corrected
     if corrected.leukocytes is None:

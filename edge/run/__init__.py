@@ -2,29 +2,42 @@
 
 from edge.run.bench import INVOKE, Timing, describe_machine, ratios, time_bundle, warnings
 from edge.run.cameras import list_cameras, open_camera
-from edge.run.config import CameraConfig, CountConfig, Instrument
+from edge.run.config import Analysis, CameraConfig, CountConfig, Gates, SessionConfig
 from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
-from edge.run.pipeline import count_frames
-from edge.run.resume import resumed
+from edge.run.header import header_of
+from edge.run.instrument import Instrument
+from edge.run.pipeline import FrameOptions, count_frames
+from edge.run.resume import Resumed, resume
+from edge.run.sinks import NewSession, NoSession, ReportSink, Sink
 from edge.run.systemd import Log, Notifier
 
 __all__ = [
     "INVOKE",
+    "Analysis",
     "CameraConfig",
     "CountConfig",
+    "FrameOptions",
+    "Gates",
     "Instrument",
     "Log",
+    "NewSession",
+    "NoSession",
     "Notifier",
+    "ReportSink",
+    "Resumed",
+    "SessionConfig",
+    "Sink",
     "Timing",
     "count_frames",
     "describe_machine",
     "end_unfinished",
     "examine_device",
+    "header_of",
     "list_cameras",
     "open_camera",
     "ratios",
-    "resumed",
+    "resume",
     "run_count",
     "time_bundle",
     "warnings",

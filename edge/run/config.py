@@ -1,207 +1,148 @@
-"""What is counted, with what, and how: what is decided before the first frame, and kept with the results."""
+"""The count's configuration: all that is decided before the first frame.
+
+Each field states its description, range, default and command-line option once. The options of ``leuko count``
+and ``leuko camera``, the parameters in a session's header, the comparison when a session is resumed, and the
+device profile's keys derive from these fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge import __version__
-from edge.calibration import Calibration, read_calibration, read_flat_field_gain
-from edge.capture import CameraSettings, Policy, list_files
+from edge.base import ANY_CHARACTER, PIXELS_UM, declare
+from edge.capture import MAX_MEGAPIXELS, CameraSettings, Policy
 from edge.count import StopRule
-from edge.model import Bundle, Manifest, load_bundle
-from edge.session import Header
+from edge.find import segment
 
-MAX_PIXEL_FACTOR = 1.4
-"""From how many times a bundle's pixel, or from what part of it, a frame's pixel is remarked upon: objectives
-are further apart, 40× and 60× at the least, and calibrations agree to a few percent."""
-
-
-def odd_pixel(pixel_um: float, bundle: Manifest) -> str:
-    """Say so if frames have another magnification than a bundle was trained at; empty if they have not."""
-    factor = pixel_um / bundle.pixel_um
-    if 1 / MAX_PIXEL_FACTOR <= factor <= MAX_PIXEL_FACTOR:
-        return ""
-    return (
-        f"a pixel of {pixel_um:.4g} µm is {factor:.2g} times that of bundle {bundle.name} "
-        f"({bundle.pixel_um:.4g} µm): check the calibration, and whether the bundle is for this objective"
-    )
+_SEGMENT: Mapping[str, Any] = segment.__kwdefaults__ or {}  # the segmenter states its options' defaults
+_ANY_TEXT: dict[str, Any] = {"characters": ANY_CHARACTER, "max_length": 100_000}  # as in file names
+_SHORT_TEXT = _ANY_TEXT | {"max_length": 200}
 
 
-@dataclass(frozen=True, eq=False)
-class Instrument:
-    """What a job is carried out with.
-
-    Attributes
-    ----------
-    bundle : names the cells
-    calibration : how the microscope and its camera were calibrated, if they were
-    gain : undoes the illumination, from the calibration's flat field
-    """
-
-    bundle: Bundle
-    calibration: Calibration | None = None
-    gain: NDArray[np.float32] | None = None
-
-    @classmethod
-    def load(cls, bundle: str, calibration: str | None) -> Instrument:
-        """Load a bundle, by name or file, and a calibration, if one is named.
-
-        Raises
-        ------
-        BundleError, ProfileError
-            With one line, if one of them cannot be used.
-        """
-        loaded = load_bundle(bundle)
-        if calibration is None:
-            return cls(loaded)
-        path = Path(calibration)
-        read = read_calibration(path)
-        gain = read_flat_field_gain(path.parent, read.flat_field) if read.flat_field else None
-        return cls(loaded, read, gain)
-
-    @property
-    def calibrated(self) -> bool:
-        """The calibration says what a frame's pixel is."""
-        return self.calibration is not None and self.calibration.pixel is not None
-
-    @property
-    def pixel_um(self) -> float:
-        """Side of a frame's pixel in the specimen, unless told: the calibration's, else the bundle's."""
-        calibrated = self.calibration and self.calibration.pixel
-        return calibrated.pixel_um if calibrated else self.bundle.manifest.pixel_um
-
-    def size_px(self, *, calibrated_pixel: bool) -> tuple[int, int] | None:
-        """Width and height that a frame must have; None if any will do.
-
-        Parameters
-        ----------
-        calibrated_pixel : the pixel size is the calibration's, which holds for frames of one size
-        """
-        calibration = self.calibration or Calibration()
-        sized = calibration.pixel if calibrated_pixel else calibration.flat_field
-        return None if sized is None else (sized.width_px, sized.height_px)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CameraConfig:
-    """A camera instead of files.
+    """A camera instead of files."""
 
-    Attributes
-    ----------
-    name, size : see `edge.run.cameras.open_camera`
-    exposure_us, gain : to lock; the camera settles by itself where both are None
-    buffer_frames, when_behind, give_up_s : see `edge.capture.live.live_frames`
-    """
-
-    name: str
-    size: tuple[int, int] | None = None
-    exposure_us: int | None = None
-    gain: float | None = None
-    buffer_frames: int = 4
-    when_behind: Policy | None = None
-    give_up_s: float = 60.0
-
-    @property
-    def settings(self) -> CameraSettings | None:
-        """What to lock; None to let it settle."""
-        asked = CameraSettings(self.exposure_us, self.gain)
-        return None if asked == CameraSettings() else asked
-
-
-@dataclass(frozen=True)
-class CountConfig:
-    """What is counted, how, and until when: all that is decided before the first frame.
-
-    Attributes
-    ----------
-    bundle : shipped name or file
-    calibration : file, or None without one
-    sources : files, folders, globs (see `edge.capture.frames.list_files`); of a camera its name
-    camera : instead of files
-    pixel_um : side of a frame's pixel in the specimen
-    calibrated_pixel : it is the calibration's, which holds for frames of one size
-    reject_below : a cell whose best probability is smaller is rejected
-    segmentation : keyword options of `edge.find.segmentation.segment`
-    bit_depth, max_megapixels : see `edge.capture.frames.read_encoded`
-    each_once : how cells seen in several frames are told, "scan" or "flow"; None for separate fields
-    keep_crops : a session keeps what the network saw
-    plan : what ends the count before the last frame
-    """
-
-    bundle: str
-    calibration: str | None
-    sources: tuple[str, ...]
-    camera: CameraConfig | None
-    pixel_um: float
-    calibrated_pixel: bool
-    reject_below: float
-    segmentation: Mapping[str, Any]
-    bit_depth: int
-    max_megapixels: float
-    each_once: Literal["scan", "flow"] | None
-    keep_crops: bool
-    plan: StopRule
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What the results depend on, apart from frames and bundle, as JSON can hold it."""
-        return {
-            "pixel_um": self.pixel_um,
-            "reject_below": self.reject_below,
-            "bit_depth": self.bit_depth,
-            "segmentation": dict(self.segmentation),
-            "each_once": self.each_once,
-        }
-
-    def count_files(self) -> int | None:
-        """Count the files that the sources name now; None of a camera, which has none."""
-        return None if self.camera else len(list_files(self.sources))
-
-    def header(self, instrument: Instrument, sample_id: str, operator: str) -> Header:
-        """State it as a session keeps it; `job_of` reads it back."""
-        bundle, calibration = instrument.bundle, instrument.calibration
-        manifest = bundle.manifest
-        return Header(
-            sample_id=sample_id,
-            operator=operator,
-            bundle=f"{manifest.name} {manifest.version}",
-            bundle_sha256=bundle.sha256,
-            labels=manifest.labels,
-            counted=manifest.counted,
-            calibration_sha256=calibration.sha256 if calibration else None,
-            parameters=self.parameters
-            | {
-                "bundle": self.bundle,
-                "calibration": self.calibration,
-                "calibrated_pixel": self.calibrated_pixel,
-                "camera": self.camera and asdict(self.camera),
-                "max_megapixels": self.max_megapixels,
-                "keep_crops": self.keep_crops,
-                "folder": str(Path.cwd()),
-                "files": self.count_files(),
-            },
-            stop_rule=self.plan.stated(),
-            sources=self.sources,
-            software=f"leuko-edge {__version__}",
-            started=datetime.now(UTC),
-        )
-
-
-def job_of(header: Header) -> CountConfig:
-    """Read back what a session's header says was to be counted."""
-    said = dict(header.parameters)
-    del said["folder"], said["files"]
-    camera = said.pop("camera")
-    return CountConfig(
-        sources=header.sources,
-        camera=camera and CameraConfig(**camera | {"size": camera["size"] and tuple(camera["size"])}),
-        plan=StopRule(**header.stop_rule),
-        **said,
+    name: str = declare(
+        "Camera instead of SOURCE: picamera2, v4l2:N, watch:FOLDER, video:FILE or simulate;"
+        " leuko camera list names those of this machine",
+        option="--camera",
+        **_ANY_TEXT,
     )
+    size: tuple[int, int] | None = declare(
+        "Frame size in px; by default the largest", 1, default=None, form="WIDTHxHEIGHT"
+    )
+    exposure_us: int | None = declare(
+        "Exposure time in µs; by default the camera's auto-exposure chooses it", 1, default=None
+    )
+    gain: float | None = declare(
+        "Sensor gain; by default the camera's auto-exposure chooses it", 0, low_open=True, default=None
+    )
+    buffer_frames: int = declare("Frames that may wait to be counted", 1, 1000, default=4)
+    when_behind: Policy | None = declare(
+        "What to do when more frames would wait; by default a camera's oldest is dropped, and files wait",
+        default=None,
+    )
+    give_up_s: float = declare(
+        "Seconds for which a camera that fails is opened again before the count ends with an error",
+        0,
+        default=60.0,
+    )
+
+    @property
+    def settings(self) -> CameraSettings:
+        """What to lock before the camera settles the rest."""
+        return CameraSettings(self.exposure_us, self.gain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """Which bodies in a frame are cells; keyword options of `edge.find.segment`."""
+
+    min_diameter_um: float = declare(
+        "Smallest cell, µm, halo included", 0, low_open=True, default=_SEGMENT["min_diameter_um"]
+    )
+    max_diameter_um: float = declare(
+        "Largest cell, µm, halo included", 0, low_open=True, default=_SEGMENT["max_diameter_um"]
+    )
+    min_solidity: float = declare(
+        "Smallest ratio of a cell's area to that of its convex hull",
+        0,
+        1,
+        default=_SEGMENT["min_solidity"],
+    )
+    keep_border: bool = declare(
+        "Count cells that the frame's edge cuts, or leave them out",
+        default=_SEGMENT["keep_border"],
+        option="--keep-border/--drop-border",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What the results depend on, apart from the frames, the bundle and the calibration."""
+
+    pixel_um: float = declare(
+        "Side of a frame's pixel in the specimen, µm; by default the calibration's, else the bundle's",
+        *PIXELS_UM,
+    )
+    reject_below: float = declare(
+        "Best probability below which a cell is rejected; by default the bundle's",
+        0,
+        1,
+    )
+    bit_depth: int = declare("Bits in use of a 16-bit sample", 9, 16, default=16)
+    each_once: Literal["scan", "flow"] | None = declare(
+        "Count a cell that several frames show once: frames of a scan that overlap, or cells that flow by",
+        default=None,
+    )
+    gates: Gates = declare("Which bodies are cells", default=Gates())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionConfig:
+    """Whether every frame's record is kept, and with what."""
+
+    keep: bool = declare(
+        "Keep every frame's record; a camera's are always kept", default=False, option="--session"
+    )
+    keep_crops: bool = declare("Keep each cell's image in the session", default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountConfig:
+    """What is counted, how, and until when."""
+
+    sources: tuple[str, ...] = declare("Files, folders and globs; of a camera its name", **_ANY_TEXT)
+    folder: str = declare("Folder that relative names start from", **_ANY_TEXT)
+    files: int | None = declare("Files that the sources name at the beginning; null for a camera", 0)
+    camera: CameraConfig | None = declare("A camera instead of files", default=None)
+    bundle: str = declare("Model: a shipped name or a .tflite file", default="phantom3", **_ANY_TEXT)
+    calibration: str | None = declare(
+        "Calibration of the microscope: pixel size, flat field, volume, quality limits; by default a camera"
+        " uses this device's, and files none",
+        default=None,
+        **_ANY_TEXT,
+    )
+    calibrated_pixel: bool = declare("The pixel size is the calibration's, which is for frames of one size")
+    analysis: Analysis = declare("What the results depend on")
+    max_megapixels: float = declare(
+        "Megapixels above which an image is refused before it is decoded",
+        0,
+        low_open=True,
+        default=MAX_MEGAPIXELS,
+    )
+    stop_rule: StopRule = declare("What ends the count", default=StopRule())
+    sample_id: str = declare(
+        "Name of the sample, kept in the session", default="", option="--sample", **_SHORT_TEXT
+    )
+    operator: str = declare("Name of the operator, kept in the session", default="", **_SHORT_TEXT)
+    session: SessionConfig = declare("What is kept", default=SessionConfig())
+
+    @property
+    def root(self) -> Path:
+        """Folder that relative names start from."""
+        return Path(self.folder)

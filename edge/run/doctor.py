@@ -28,7 +28,7 @@ from edge.base import board, home, write_atomically
 from edge.calibration import CalibrationFileError, read_calibration, read_flat_field_gain
 from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
 from edge.model import BundleError, load_bundle, shipped_bundles
-from edge.run.config import odd_pixel
+from edge.run.instrument import pixel_remark
 
 TIMEOUT_S = 60.0
 """Longest wait for all checks, of which each takes a second on a processor that has nothing else to do."""
@@ -276,7 +276,7 @@ def check_calibration(path: Path, now: datetime | None = None) -> Finding:
     pixel = calibration.pixel
     if pixel and flat and (pixel.width_px, pixel.height_px) != (flat.width_px, flat.height_px):
         odd.append("pixel and flat_field were measured on frames of different size")
-    if pixel and all(odd_pixel(pixel.pixel_um, load_bundle(name).manifest) for name in shipped_bundles()):
+    if pixel and all(pixel_remark(pixel.pixel_um, load_bundle(name).manifest) for name in shipped_bundles()):
         odd.append(f"no bundle that comes with leuko is for a pixel of {pixel.pixel_um:.4g} µm")
     size = "" if pixel is None else f"pixel {pixel.pixel_um:.4g} µm, "
     found = f"{size}SHA-256 {calibration.sha256[:12]}, {path}"

@@ -1,9 +1,9 @@
-"""The only glue: frames → segment → crop → classify → count, several frames at a time, results in order.
+"""The stages in a row, frames → segment → crop → classify → track: several frames at a time, in order.
 
 Frames are independent up to their crops, so each is decoded, segmented and cut by one of several threads
 (OpenCV releases the interpreter lock). The crops of all frames that are ready then go through the network
-together. Nothing depends on which thread was faster: results come in the order of the frames, and an int8
-network answers a crop the same in any batch.
+together. No result depends on which thread was faster: results come in the order of the frames, and an int8
+network gives a crop the same output in any batch.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,110 +34,41 @@ from edge.find import (
     reduced,
     segment,
 )
+from edge.run.config import Gates
+from edge.run.parallel import in_order
 from edge.track import Tracker
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-DEFAULT_LIMITS = QualityLimits()
-
-STOP_POLL_S = 0.1
-"""How often a wait looks whether it is to end."""
-
-FAILING_S = 1.0
-"""How long a failure waits for the items to end before it is told without."""
+STILL_STEP_NS = 1_000_000_000
+"""Time between still files for tracking: their own times tell when they were copied."""
 
 
-def in_order(
-    function: Callable[[T], R],
-    items: Iterable[T],
-    *,
-    threads: int = 1,
-    in_flight: int = 2,
-    stop: threading.Event | None = None,
-) -> Generator[list[R], None, None]:
-    """Yield the function's results in the order of the items, computed by several threads.
+@dataclass(frozen=True, eq=False)
+class FrameOptions:
+    """How each frame is processed.
 
-    Each list holds what is ready, at least one result; its results count as used when the next list is asked
-    for. What the items or the function raise is raised in its place. However the iterator is left, its
-    threads have ended by then, and so has the items' iterator if it is a generator.
-
-    Parameters
+    Attributes
     ----------
-    function : called in any of the threads
-    items : iterated by a thread of its own
-    threads : how many compute
-    in_flight : items taken whose results were not used yet, at most: this bounds the memory
-    stop : once it is set nothing more is yielded, also while the items let one wait. After a failure set it
-        too: items that let one wait for longer than `FAILING_S` end by it
+    pixel_um : float
+        Side of a frame's pixel in the specimen.
+    reject_below : float
+        A cell whose best probability is smaller is rejected.
+    gain : float32 [h, w] or None
+        Flat-field gain; None leaves the frames as they are.
+    size_px : (width, height) or None
+        Size that a frame must have; None takes any.
+    reference_brightness : float or None
+        Grey level of blank frames at calibration, if known.
+    limits : QualityLimits
+        A frame beyond them is counted all the same, and marked.
     """
-    failing = False
-    stop = stop or threading.Event()
-    room = threading.Semaphore(in_flight)
-    line: deque[Future[R]] = deque()
-    changed = threading.Condition()
-    closed, ended = threading.Event(), threading.Event()
-    pool = ThreadPoolExecutor(threads + 1)
 
-    def notify(_: object = None) -> None:
-        with changed:
-            changed.notify_all()
-
-    def enqueue(future: Future[R]) -> None:
-        line.append(future)
-        future.add_done_callback(notify)
-
-    def feed() -> None:
-        source: Iterator[T] = iter(())
-        try:
-            source = iter(items)
-            while room.acquire() and not closed.is_set():
-                try:
-                    item = next(source)
-                except StopIteration:
-                    break
-                enqueue(pool.submit(function, item))
-        except Exception as error:
-            failed: Future[R] = Future()
-            failed.set_exception(error)
-            enqueue(failed)
-        finally:
-            if isinstance(source, Generator):  # closed by the thread that runs it
-                source.close()
-            ended.set()
-            notify()
-
-    def ready() -> bool:
-        return bool(line) and line[0].done()
-
-    def over() -> bool:
-        return ended.is_set() and not line
-
-    pool.submit(feed)
-    try:
-        while not stop.is_set():
-            results: list[R] = []
-            # half at most: the other half keeps the threads busy while these are used
-            while ready() and len(results) < max(1, in_flight // 2):
-                if results and line[0].exception():
-                    break
-                results.append(line.popleft().result())
-            if results:
-                yield results
-                room.release(len(results))
-            elif over():
-                return
-            else:
-                with changed:
-                    changed.wait_for(lambda: ready() or over(), STOP_POLL_S)
-    except Exception:  # whatever it is, it goes on to the caller
-        failing = True
-        raise
-    finally:
-        closed.set()
-        room.release()
-        # a camera may let the feeding thread wait, and whoever sets `stop` must hear of the failure first
-        pool.shutdown(wait=not failing or ended.wait(FAILING_S), cancel_futures=True)
+    pixel_um: float
+    reject_below: float
+    gates: Gates = Gates()
+    gain: NDArray[np.float32] | None = None
+    size_px: tuple[int, int] | None = None
+    reference_brightness: float | None = None
+    limits: QualityLimits = QualityLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,14 +86,8 @@ class _Cut:
 def count_frames(
     frames: Iterable[Encoded | Frame | FailedFrame],
     classifier: Classifier,
+    options: FrameOptions,
     *,
-    pixel_um: float,
-    reject_below: float,
-    segmentation: Mapping[str, Any],
-    gain: NDArray[np.float32] | None = None,
-    size_px: tuple[int, int] | None = None,
-    reference_brightness: float | None = None,
-    limits: QualityLimits = DEFAULT_LIMITS,
     tracker: Tracker | None = None,
     keep_state: bool = False,
     threads: int = 1,
@@ -174,94 +97,53 @@ def count_frames(
 
     Parameters
     ----------
-    frames : from `edge.capture.frames.read_encoded`; those already decoded, of a camera or a video, will do
-    classifier : its bundle states labels, crop size and scale
-    pixel_um : side of a frame's pixel in the specimen
-    reject_below : a cell whose best probability is smaller is rejected, as is one that does not look like the
-        training crops
-    segmentation : keyword options of `edge.find.segmentation.segment`
-    gain : undoes the illumination in each frame, from `edge.calibration.flat_field.read_gain`; None leaves it
-    size_px : width and height that a frame must have; None takes any
-    reference_brightness : of blank frames at calibration; None where it is not known
-    limits : of quality, beyond which a frame is counted all the same, and marked
-    tracker : tells cells that were seen in an earlier frame; None for frames that have nothing in common
-    keep_state : give each frame the tracker's state after it, to go on from there another time
-    threads : how many work on frames; twice as many frames are held at a time
-    stop : once it is set no more frames are yielded; set it before leaving a source that may let one wait
+    tracker : Tracker or None
+        Recognises cells of earlier frames; None for frames that have nothing in common.
+    keep_state : bool
+        Give each frame the tracker's state after it, from which a later count can continue.
+    threads : int
+        Threads that process frames; twice as many frames are held at a time.
+    stop : threading.Event
+        Once it is set no more frames are yielded; set it before leaving a source that may make one wait.
     """
-    manifest = classifier.bundle.manifest
-    cut = partial(
-        _cut,
-        classifier=classifier,
-        pixel_um=pixel_um,
-        scale=crop_scale(pixel_um, manifest.pixel_um),
-        segmentation=segmentation,
-        gain=gain,
-        size_px=size_px,
-        reference_brightness=reference_brightness,
-    )
+    cut = partial(_cut, classifier=classifier, options=options)
     for ready in in_order(cut, frames, threads=threads, in_flight=2 * threads, stop=stop):
-        crops = [item.crops for item in ready if isinstance(item, _Cut)]
-        answers = iter(_classified(classifier, crops))
+        answers = iter(_classified(classifier, [item.crops for item in ready if isinstance(item, _Cut)]))
         for item in ready:
             if isinstance(item, FailedFrame):
                 yield item
                 continue
-            probabilities = next(answers)
-            decisions = decide_labels(probabilities, item.in_distribution, manifest.labels, reject_below)
-            frame, track_ids, state = item.frame, None, None
-            if tracker is not None:
-                # a still file's own time is when it was written or copied: equal steps are nearer the truth
-                time_ns = frame.index * 1_000_000_000 if frame.sha256 else frame.time_ns
-                track_ids = tracker.update(frame.image, item.cells, time_ns)
-                state = tracker.state() if keep_state else None
-            yield CountedFrame(
-                frame,
-                item.sha256,
-                item.cells,
-                item.crops,
-                probabilities,
-                decisions,
-                item.quality,
-                breaches(item.quality, limits),
-                track_ids,
-                state,
-            )
+            result = _decided(item, next(answers), classifier, options)
+            yield result if tracker is None else _tracked(result, tracker, keep_state)
 
 
 def _cut(
-    frame: Encoded | Frame | FailedFrame,
-    *,
-    classifier: Classifier,
-    pixel_um: float,
-    scale: float,
-    segmentation: Mapping[str, Any],
-    gain: NDArray[np.float32] | None,
-    size_px: tuple[int, int] | None,
-    reference_brightness: float | None,
+    frame: Encoded | Frame | FailedFrame, *, classifier: Classifier, options: FrameOptions
 ) -> _Cut | FailedFrame:
+    """Decode a frame, find its cells and cut them out."""
     if isinstance(frame, Encoded):
         frame = frame.decode()
     if isinstance(frame, FailedFrame):
         return frame
     height, width = frame.image.shape
-    if size_px not in (None, (width, height)):
-        asked = " x ".join(map(str, size_px or ()))
-        return FailedFrame(
-            frame.name, frame.index, f"{width} x {height} px, and the calibration is for frames of {asked}"
-        )
-    sha256, recorded = sha256_of(frame), None
-    if gain is not None:
+    if options.size_px not in (None, (width, height)):
+        calibrated = " x ".join(map(str, options.size_px or ()))
+        reason = f"{width} x {height} px, and the calibration is for frames of {calibrated}"
+        return FailedFrame(frame.name, frame.index, reason)
+    sha256, recorded, pixel_um = sha256_of(frame), None, options.pixel_um
+    if options.gain is not None:
         recorded = frame.image
-        frame = replace(frame, image=divide_flat_field(frame.image, gain))
+        frame = replace(frame, image=divide_flat_field(frame.image, options.gain))
     small = reduced(frame.image, pixel_um)
-    cells = segment(frame.image, pixel_um=pixel_um, work=small[0], **segmentation)
-    crops = crop_cells(frame.image, cells, size_px=classifier.bundle.manifest.crop_px, scale=scale)
+    cells = segment(frame.image, pixel_um=pixel_um, work=small[0], **asdict(options.gates))
+    manifest = classifier.bundle.manifest
+    scale = crop_scale(pixel_um, manifest.pixel_um)
+    crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
     quality = measure_quality(
         frame,
         cells,
         pixel_um=pixel_um,
-        reference_brightness=reference_brightness,
+        reference_brightness=options.reference_brightness,
         recorded=recorded,
         small=small,
     )
@@ -269,15 +151,40 @@ def _cut(
 
 
 def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-    """Probabilities of each frame's crops, float32 [n, labels], all of them in one go."""
+    """Return the probabilities of each frame's crops, float32 [n, labels], from one pass of the network."""
     if not crops:
         return []
     ends = np.cumsum([len(group) for group in crops])[:-1]
     return np.split(classifier.probabilities(np.concatenate(crops)), ends)
 
 
+def _decided(
+    cut: _Cut, probabilities: NDArray[np.float32], classifier: Classifier, options: FrameOptions
+) -> CountedFrame:
+    decisions = decide_labels(
+        probabilities, cut.in_distribution, classifier.bundle.manifest.labels, options.reject_below
+    )
+    return CountedFrame(
+        cut.frame,
+        cut.sha256,
+        cut.cells,
+        cut.crops,
+        probabilities,
+        decisions,
+        cut.quality,
+        breaches(cut.quality, options.limits),
+    )
+
+
+def _tracked(result: CountedFrame, tracker: Tracker, keep_state: bool) -> CountedFrame:
+    frame = result.frame
+    time_ns = frame.index * STILL_STEP_NS if frame.sha256 else frame.time_ns
+    track_ids = tracker.update(frame.image, result.cells, time_ns)
+    return replace(result, track_ids=track_ids, tracker_state=tracker.state() if keep_state else None)
+
+
 def sha256_of(frame: Encoded | Frame) -> str:
-    """SHA-256 that names a frame: of the encoded image if it was one, else of its size and grey values."""
+    """Return the SHA-256 of the encoded image if there was one, else of the frame's size and grey values."""
     if isinstance(frame, Encoded) or frame.sha256:
         return frame.sha256
     digest = hashlib.sha256(repr(frame.image.shape).encode())
@@ -286,6 +193,6 @@ def sha256_of(frame: Encoded | Frame) -> str:
 
 
 def identifier(frame_sha256: Iterable[str], bundle_sha256: str, parameters: Mapping[str, Any]) -> str:
-    """Name of a count: the same for the same frames in the same order, bundle and parameters."""
-    said = json.dumps([list(frame_sha256), bundle_sha256, parameters], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    """Return the name of a count: the same for the same frames in order, bundle and parameters."""
+    content = json.dumps([list(frame_sha256), bundle_sha256, parameters], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

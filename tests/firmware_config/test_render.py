@@ -85,7 +85,7 @@ def test_the_command_is_one_that_leuko_takes(board: str, sensor: str, release: s
     taken = count.make_context("count", words(text)).params
     modes = SENSORS[sensor].modes
     assert taken["size"] == ((modes[-1].width_px, modes[-1].height_px) if modes else (1920, 1080))
-    assert taken["camera_name"] == f"{SENSORS[sensor].camera}:0"
+    assert taken["camera"] == f"{SENSORS[sensor].camera}:0"
     assert taken["exposure_us"] == 5000
     assert taken["bundle"] == f"/{BUNDLE}"
     assert taken["until_cells"] == 400
@@ -106,7 +106,7 @@ def test_what_is_left_out_is_not_said() -> None:
     taken = count.make_context("count", words(text)).params
     assert (taken["until_seconds"], taken["until_halfwidth"], taken["gain"]) == (60, 0.05, 2.5)
     assert taken["keep_crops"]
-    assert (taken["each_once"], taken["give_up_seconds"]) == ("flow", 33)
+    assert (taken["each_once"], taken["give_up_s"]) == ("flow", 33)
     assert taken["calibration"] == "/var/lib/leuko/profile.toml"
     assert taken["pixel_um"] is None
     plain = count.make_context("count", words(profile())).params

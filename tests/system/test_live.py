@@ -87,7 +87,7 @@ def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     leukocytes = sum(said["counts"][label] for label in said["fractions"])
     assert leukocytes >= 20
-    assert said["plan"] == {"until_cells": 20}
+    assert said["stop_rule"] == {"until_cells": 20}
     assert said["ended"] == f"{leukocytes} leukocytes of 20 asked for"
     assert said["sources"] == ["simulate:5"]
     (listed,) = list_sessions(tmp_path / "sessions")
@@ -95,7 +95,7 @@ def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
     with read_session(listed.path) as session:
         assert session.verify() == []
         assert (session.header.sample_id, session.header.operator) == ("S 1", "Ann")
-        assert session.header.stop_rule == said["plan"]
+        assert session.header.stop_rule == said["stop_rule"]
         assert dict(session.totals().counts) == said["counts"]
         assert session.finished is not None
         assert session.finished.result == said
@@ -216,7 +216,7 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
 ) -> None:
     folder, away = tmp_path / "camera", tmp_path / "away"
     shutil.copytree(frames, folder)
-    words = ("count", "--camera", f"watch:{folder}", "--log", "json", "--give-up-seconds", "1", "--resume")
+    words = ("count", "--camera", f"watch:{folder}", "--log", "json", "--give-up-s", "1", "--resume")
     with started(tmp_path, *words) as run:
         after_frames(run, 8)
         folder.rename(away)
@@ -253,7 +253,7 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
     shutil.copy(ROOT / "edge" / "bundles" / "hemocytometer.tflite", bundle)
     refused = leuko(tmp_path, "sessions", "resume")
     assert refused.returncode == 1
-    assert "is not the one that it was begun with" in refused.stderr.splitlines()[-1]
+    assert "is not the one that the session began with" in refused.stderr.splitlines()[-1]
     (before,) = list_sessions(tmp_path / "sessions")
     assert before.state == "unfinished"
     done = leuko(tmp_path, *words, "--resume", "--until-seconds", "1")
@@ -261,7 +261,7 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
     assert "not resumed" in [json.loads(line)["event"] for line in done.stderr.splitlines()]
     new, old = list_sessions(tmp_path / "sessions")
     assert (new.state, old.state, old.frames) == ("finished", "finished", before.frames)
-    assert "is not the one that it was begun with" in old.reason
+    assert "is not the one that the session began with" in old.reason
     with read_session(old.path) as session:
         assert session.verify() == []
 
@@ -270,17 +270,17 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
     ("words", "code", "reason"),
     [
         (("absent", "--camera", "simulate"), 2, "either SOURCE or --camera"),
-        (("absent", "--resume"), 2, "need --camera"),
-        (("absent", "--size", "10x10"), 2, "need --camera"),
+        (("absent", "--resume"), 2, "No --camera for --resume"),
+        (("absent", "--size", "10x10"), 2, "No --camera for --size"),
         (("--camera", "simulate", "--until-cells", "0"), 2, "--until-cells"),
         (("--camera", "simulate", "--until-halfwidth", "0.6"), 2, "--until-halfwidth"),
         (("--camera", "simulate", "--size", "big"), 2, "WIDTHxHEIGHT"),
         (("--camera", "simulate", "--size", "20000x20000"), 2, "more than --max-megapixels 100"),
         (("absent", "--sample", ""), 2, "'--sample': an empty name"),
         (("absent", "--operator", " "), 2, "'--operator': an empty name"),
-        (("absent", "--sample", "S" * 201), 2, "'--sample': 201 letters, and 200 are the most"),
+        (("absent", "--sample", "S" * 201), 2, "'--sample': 201 characters, more than 200"),
         (("--camera", "nonesuch"), 1, "no kind of camera"),
-        (("--camera", "simulate", "--calibration", "absent.toml"), 1, "absent.toml: no such profile"),
+        (("--camera", "simulate", "--calibration", "absent.toml"), 1, "absent.toml: no such calibration"),
         (("absent", "--bundle", "hemocytometer", "--until-halfwidth", "0.1"), 1, "no --until-halfwidth"),
     ],
 )
@@ -339,7 +339,7 @@ def test_a_session_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
         (("--bundle", "hemocytometer", "--until-seconds", "1"), "with phantom3"),
         (("--until-seconds", "9.5"), "without"),
         (("--exposure-us", "9000"), "without"),
-        (("--max-diameter-um", "40.5"), "without"),
+        (("--max-diameter-um", "40.5"), "with 40.0"),
     ],
 )
 def test_a_session_that_was_begun_otherwise_ends_with_its_results(
@@ -356,9 +356,9 @@ def test_a_session_that_was_begun_otherwise_ends_with_its_results(
     new, old = list_sessions(tmp_path / "sessions")
     assert (old.id, old.state, old.frames) == (begun.id, "finished", begun.frames)
     assert (new.id, new.state) == (json.loads(done.stdout)["session"], "finished")
-    why = f"{other[0]} says {other[1]}, and it was begun {before}"
-    assert old.reason == f"not gone on with: {why}"
-    said = f"session {old.id} ends with what it counted, and another one begins: {why}"
+    why = f"{other[0]} is {other[1]}, and the session began {before}"
+    assert old.reason == f"not resumed: {why}"
+    said = f"session {old.id} ends with what it counted, and a new one begins: {why}"
     assert said in done.stderr.splitlines()
     with read_session(old.path) as session:
         assert session.verify() == []

@@ -95,6 +95,7 @@ def run_of(
         tally=tally,
         corrected=correct_counts(tally, manifest.confusion),
         manifest=manifest,
+        reject_below=0.5,
         bundle_sha256="12" * 32,
         identifier="0123456789abcdef",
         parameters={"pixel_um": 0.125, "segmentation": {"min_area_um2": 20.0}},
@@ -451,11 +452,11 @@ def test_abbreviations_begin_their_label_and_are_unique(labels: list[str]) -> No
 
 @pytest.fixture
 def full_run() -> CountResult:
-    """A count with a plan, a session, cells followed, a volume, and frames of poor quality."""
+    """A count with a stop rule, a session, cells followed, a volume, and frames of poor quality."""
     frames = [counted_frame(k) for k in range(3)]
     return replace(
         run_of(frames),
-        plan={"until_cells": 5},
+        stop_rule={"until_cells": 5},
         ended="7 leukocytes of 5 asked for",
         session="2026-05-04T030201Z",
         detections=1234,
@@ -467,7 +468,7 @@ def full_run() -> CountResult:
     )
 
 
-def test_plan_quality_volume_and_sightings_are_told(full_run: CountResult, tmp_path: Path) -> None:
+def test_stop_rule_quality_volume_and_sightings_are_told(full_run: CountResult, tmp_path: Path) -> None:
     page = Page(write_report(tmp_path, [counted_frame(0)], full_run)).text
     file = io.StringIO()
     print_result(full_run, Console(file=file, width=200))
@@ -484,7 +485,7 @@ def test_plan_quality_volume_and_sightings_are_told(full_run: CountResult, tmp_p
     assert "Quality: 1 of 3 frames beyond a limit" in table
     assert "Brightness, grey level 150 31 200" in page
     said = result_summary(full_run)
-    assert said["plan"] == {"until_cells": 5}
+    assert said["stop_rule"] == {"until_cells": 5}
     assert said["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
     assert said["quality"]["out"][0]["name"] == "<b>.png"
     assert json.loads(json.dumps(said)) == said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import resource
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from edge.calibration.file import Calibration, PixelCalibration, VolumeCalibrati
 from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
 from edge.calibration.volume import field_volume
 from edge.capture.camera import CameraError
+from edge.capture.frames import list_files
 from edge.cli.screen import Screen
 from edge.count.concentration import estimate_concentration, in_field
 from edge.count.counted_frame import CountedFrame
@@ -29,11 +31,14 @@ from edge.count.result import LEUKOCYTES, CountResult
 from edge.count.stop_rule import StopRule
 from edge.count.totals import Totals
 from edge.find.quality import QualityLimits
-from edge.model.bundle import load_bundle
+from edge.model.bundle import load_bundle, locate_bundle
 from edge.report.files import result_summary
-from edge.run.config import CameraConfig, CountConfig, Instrument, job_of
+from edge.run.config import Analysis, CameraConfig, CountConfig, Gates, SessionConfig
 from edge.run.count_run import run_count
-from edge.run.resume import resumed
+from edge.run.header import config_of, header_of
+from edge.run.instrument import Instrument
+from edge.run.resume import ResumedSession, resume
+from edge.run.sinks import NewSession, NoSession, ReportSink
 from edge.session.files import SessionError
 from edge.session.names import list_sessions
 from edge.session.store import read_session
@@ -77,28 +82,44 @@ class Seen:
 
 
 def job(folder: Path, **changes: Any) -> CountConfig:
+    analysis = Analysis(pixel_um=PIXEL_UM, reject_below=0.5)
+    analysis = replace(analysis, **{name: changes.pop(name) for name in vars(analysis) if name in changes})
     asked = CountConfig(
-        bundle="phantom3",
-        calibration=None,
         sources=(str(folder),),
-        camera=None,
-        pixel_um=PIXEL_UM,
+        folder=str(Path.cwd()),
+        files=None if "camera" in changes else len(list_files([folder])),
         calibrated_pixel=False,
-        reject_below=0.5,
-        segmentation={},
-        bit_depth=16,
-        max_megapixels=100,
-        each_once=None,
-        keep_crops=False,
-        plan=StopRule(),
+        analysis=analysis,
     )
     return replace(asked, **changes)
 
 
-def carried_out(asked: CountConfig, seen: Seen | None = None, **options: Any) -> CountResult:
+def new_session(asked: CountConfig, instrument: Instrument) -> NewSession:
+    return NewSession(header_of(asked, instrument), keep_crops=asked.session.keep_crops)
+
+
+def carried_out(
+    asked: CountConfig,
+    seen: Seen | None = None,
+    *,
+    session: NoSession | None = None,
+    out: Path | None = None,
+    stop: threading.Event | None = None,
+    threads: int | None = None,
+) -> CountResult:
     instrument = Instrument.load(asked.bundle, asked.calibration)
-    stop = options.pop("stop", threading.Event())
-    return run_count(asked, instrument, stop=stop, observer=seen or Seen(), **options)[0]
+    each_once = asked.analysis.each_once is not None
+    manifest = instrument.bundle.manifest
+    reports = [ReportSink(out, manifest, replace=False, each_once=each_once)] if out else []
+    return run_count(
+        asked,
+        instrument,
+        stop=stop or threading.Event(),
+        observer=seen or Seen(),
+        session=session or NoSession(),
+        sinks=reports,
+        threads=threads,
+    )
 
 
 def comparable(run: CountResult) -> dict[str, Any]:
@@ -172,7 +193,7 @@ def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, 
         "820 x 616 px, and the calibration is for frames of 640 x 616"
     }
     assert run.no_concentration == "no cells/µL: no frame was read"
-    camera = CameraConfig("simulate")
+    camera = CameraConfig(name="simulate")
     with pytest.raises(
         CameraError, match=r"simulate#0: 820 x 616 px, and calibration .* is for another size"
     ):
@@ -189,7 +210,7 @@ def test_a_pixel_far_from_the_bundles_is_remarked_upon(
     path = tmp_path / "calibration.toml"
     write_calibration(path, Calibration(replace(PIXEL, pixel_um=factor * bundle_um)))
     for changes in ({"calibration": str(path), "calibrated_pixel": True}, {}):
-        asked = job(frames, pixel_um=factor * bundle_um, plan=StopRule(until_cells=1), **changes)
+        asked = job(frames, pixel_um=factor * bundle_um, stop_rule=StopRule(until_cells=1), **changes)
         seen = Seen()
         run = carried_out(asked, seen)
         assert list(run.remarks) == seen.remarks == result_summary(run)["remarks"]
@@ -226,23 +247,23 @@ def test_limits_of_quality_mark_frames_and_are_kept(frames: Path, tmp_path: Path
     write_calibration(path, Calibration(quality=QualityLimits(max_brightness=100.0)))
     asked = job(frames, calibration=str(path))
     instrument = Instrument.load("phantom3", str(path))
-    session = create_session(asked.header(instrument, "", ""), tmp_path / "sessions")
+    session = create_session(header_of(asked, instrument), tmp_path / "sessions")
     seen = Seen()
-    run = carried_out(asked, seen, session=session)
+    run = carried_out(asked, seen, session=ResumedSession(session, asked))
     assert [name for name, _ in run.out] == [result.frame.name for result in seen.frames]
     assert all(words[0].startswith("too bright") for _, words in run.out)
     measures = result_summary(run)["quality"]["measures"]
     assert 100 < measures["brightness"]["low"] <= measures["brightness"]["median"]
     with read_session(session.path) as stored:
-        assert stored.header.calibration_sha256 == instrument.calibration.sha256  # type: ignore[union-attr]
+        assert stored.header.calibration_sha256 == instrument.calibration_sha256
         for record, result in zip(stored.frames(), seen.frames, strict=True):
             assert record.breaches == result.breaches
             assert record.quality["brightness"] == result.quality.brightness  # type: ignore[union-attr]
     write_calibration(path, Calibration(quality=QualityLimits(max_brightness=101.0)))
-    other = create_session(asked.header(instrument, "", ""), tmp_path / "sessions")
+    other = create_session(header_of(asked, instrument), tmp_path / "sessions")
     other.close()
-    with pytest.raises(SessionError, match=r"calibration .* is not the one that it was begun with"):
-        resumed(other.path)
+    with pytest.raises(SessionError, match=r"calibration .* is not the one that the session began with"):
+        resume(other.path)
 
 
 def test_each_cell_once(scan: tuple[Path, int], tmp_path: Path) -> None:
@@ -267,9 +288,9 @@ def asked(request: pytest.FixtureRequest, frames: Path, scan: tuple[Path, int]) 
     return job(
         frames,
         sources=("simulate:4",),
-        camera=CameraConfig("simulate:4", size=(640, 480)),
-        plan=StopRule(until_cells=25),
-        keep_crops=True,
+        camera=CameraConfig(name="simulate:4", size=(640, 480)),
+        stop_rule=StopRule(until_cells=25),
+        session=SessionConfig(keep_crops=True),
     )
 
 
@@ -291,21 +312,21 @@ def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
         raise Cut
 
     instrument = Instrument.load(asked.bundle, asked.calibration)
-    whole = create_session(asked.header(instrument, "s", "o"), tmp_path / "whole")
-    unbroken = carried_out(asked, session=whole, threads=threads)
-    session = create_session(asked.header(instrument, "s", "o"), tmp_path / "cut")
-    path, cuts = session.path, 0
+    whole = create_session(header_of(asked, instrument), tmp_path / "whole")
+    unbroken = carried_out(asked, session=ResumedSession(whole, asked), threads=threads)
+    begun = create_session(header_of(asked, instrument), tmp_path / "cut")
+    session, path, cuts = ResumedSession(begun, asked), begun.path, 0
     running = pipeline_threads()
     while True:
         try:
-            with session:
-                run = carried_out(asked, Seen(cut), session=session, threads=threads)
+            run = carried_out(asked, Seen(cut), session=session, threads=threads)
             break
         except Cut:
             cuts += 1
         assert pipeline_threads() == running
-        again, instrument, session = resumed(path)
-        assert again == asked
+        resumed = resume(path)
+        session = resumed.session
+        assert resumed.config == asked
     assert cuts == unbroken.tally.frames_read
     assert comparable(run) == comparable(unbroken)
     with read_session(whole.path) as one, read_session(path) as other:
@@ -316,7 +337,40 @@ def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
 
 
 def test_the_job_is_read_back_from_the_header(asked: CountConfig) -> None:
-    assert job_of(asked.header(Instrument.load(asked.bundle, None), "", "")) == asked
+    asked = replace(asked, sample_id="s", operator="o", calibration="c.toml", max_megapixels=50.5)
+    header = header_of(asked, Instrument.load(asked.bundle, None))
+    assert (header.sample_id, header.operator) == ("s", "o")
+    as_stored = replace(header, parameters=json.loads(json.dumps(dict(header.parameters))))
+    assert config_of("id", as_stored) == asked
+
+
+def test_a_session_of_relative_names_is_resumed_from_another_folder(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bundle, calibration and frames; the working directory stays."""
+    write_calibration(tmp_path / "calibration.toml", PROFILE)
+    shutil.copy(locate_bundle("phantom3"), tmp_path / "mine.tflite")
+    shutil.copytree(frames, tmp_path / "frames")
+    monkeypatch.chdir(tmp_path)
+    relative = job(Path("frames"), bundle="./mine.tflite", calibration="calibration.toml")
+    instrument = Instrument.load(relative.bundle, relative.calibration)
+    whole = carried_out(relative)
+    begun = create_session(header_of(relative, instrument), tmp_path / "sessions")
+    stop = threading.Event()
+    carried = ResumedSession(begun, relative)
+    monkeypatch.setattr(carried, "finish", lambda result: None)  # as if it were killed
+    carried_out(
+        relative, Seen(lambda frames: stop.set() if frames == 2 else None), session=carried, stop=stop
+    )
+    monkeypatch.chdir("/")
+    resumed = resume(begun.path)
+    run = run_count(
+        resumed.config, resumed.instrument, stop=threading.Event(), observer=Seen(), session=resumed.session
+    )
+    assert Path.cwd() == Path("/")
+    assert comparable(run) == comparable(whole)
+    with read_session(begun.path) as stored:
+        assert [record.name for record in stored.frames()] == [f"frames/{k}.png" for k in range(5)]
 
 
 def test_a_stop_keeps_whole_frames(frames: Path, tmp_path: Path) -> None:
@@ -342,7 +396,7 @@ def test_a_stop_among_unreadable_frames_is_said(
     stop = threading.Event()
     run = carried_out(job(tmp_path), Seen(lambda frames: stop.set() if frames == 2 else None), stop=stop)
     with pytest.raises(Exit) as left, Screen(as_json) as screen:
-        screen.end(run, None, live=False, as_json=False)
+        screen.end(run, [], live=False, as_json=False)
     assert left.value.exit_code == 130
     (line,) = capsys.readouterr().err.splitlines()
     words = json.loads(line)["message"] if as_json else line
@@ -366,19 +420,19 @@ def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> No
     with pytest.raises(OSError, match="no"):
         carried_out(job(frames), Seen(fail), out=tmp_path / "result")
     with pytest.raises(ValueError, match="diameter"):
-        carried_out(job(frames, segmentation={"min_diameter_um": 50, "max_diameter_um": 20}))
+        carried_out(job(frames, gates=Gates(min_diameter_um=50, max_diameter_um=20)))
 
 
-def test_a_session_of_another_kind_is_not_gone_on_with(frames: Path, tmp_path: Path) -> None:
-    header = job(frames).header(Instrument.load("phantom3", None), "", "")
+def test_a_session_of_another_kind_is_not_resumed(frames: Path, tmp_path: Path) -> None:
+    header = header_of(job(frames), Instrument.load("phantom3", None))
     create_session(replace(header, parameters={}, software="another"), tmp_path).close()
-    with pytest.raises(SessionError, match="begun with another: not to be gone on with; what it"):
-        resumed(next(tmp_path.glob("*.db")))
+    with pytest.raises(SessionError, match=r"another began it, and this leuko cannot resume it .*; what it"):
+        resume(next(tmp_path.glob("*.db")))
     fewer = {name: value for name, value in header.parameters.items() if name != "files"}
     older = create_session(replace(header, parameters=fewer, software="an older one"), tmp_path)
     older.close()
-    with pytest.raises(SessionError, match="begun with an older one: not to be gone on with"):
-        resumed(older.path)
+    with pytest.raises(SessionError, match=r"an older one began it, .* \(files is missing; "):
+        resume(older.path)
 
 
 def test_what_is_refused_leaves_no_session(
@@ -386,12 +440,12 @@ def test_what_is_refused_leaves_no_session(
 ) -> None:
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
     asked = job(frames)
-    header = asked.header(Instrument.load("phantom3", None), "", "")
+    instrument = Instrument.load("phantom3", None)
     carried_out(asked, out=tmp_path / "result")
     with pytest.raises(ValueError, match="already holds a count"):
-        carried_out(asked, session=header, out=tmp_path / "result")
+        carried_out(asked, session=new_session(asked, instrument), out=tmp_path / "result")
     assert list_sessions() == []
-    run = carried_out(asked, session=header)
+    run = carried_out(asked, session=new_session(asked, instrument))
     assert [listed.id for listed in list_sessions()] == [run.session]
 
 
@@ -407,15 +461,22 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_count(
 
     asked = job(frames)
     instrument = Instrument.load(asked.bundle, None)
+    report = ReportSink(tmp_path / "result", instrument.bundle.manifest, replace=False, each_once=False)
     try:
-        run, page = run_count(
-            asked, instrument, stop=threading.Event(), observer=Seen(fill), out=tmp_path / "result"
+        run = run_count(
+            asked,
+            instrument,
+            stop=threading.Event(),
+            observer=Seen(fill),
+            session=NoSession(),
+            sinks=[report],
         )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert run.tally.frames_read == 5
-    assert isinstance(page, OSError)
-    assert page.filename == str(tmp_path / "result")
+    with pytest.raises(OSError) as refused:  # noqa: PT011 (its number is the disk's)
+        report.pages()
+    assert refused.value.filename == str(tmp_path / "result")
     assert list((tmp_path / "result").iterdir()) == []
     assert comparable(carried_out(asked, out=tmp_path / "result")) == comparable(run)
 
@@ -424,7 +485,7 @@ def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
-    asked = job(frames, plan=StopRule(until_seconds=1e-9))
-    run = carried_out(asked, session=asked.header(Instrument.load("phantom3", None), "", ""))
+    asked = job(frames, stop_rule=StopRule(until_seconds=1e-9))
+    run = carried_out(asked, session=new_session(asked, Instrument.load("phantom3", None)))
     assert (run.tally.frames_read, run.session, run.ended) == (0, "", "1e-09 s asked for")
     assert list_sessions() == []

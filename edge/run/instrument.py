@@ -1,0 +1,91 @@
+"""What a count is carried out with: the bundle, and the calibration of the microscope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.calibration import Calibration, read_calibration, read_flat_field_gain
+from edge.model import Bundle, Manifest, load_bundle, shipped_bundles
+
+MAX_PIXEL_FACTOR = 1.4
+"""Ratio of a frame's pixel to the bundle's, or its inverse, from which a remark is made: objectives differ by
+more (40× and 60× at the least), calibrations agree to a few percent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instrument:
+    """A bundle and a calibration, loaded.
+
+    Attributes
+    ----------
+    calibration : Calibration
+        An empty one where there is none.
+    calibration_sha256 : str or None
+        SHA-256 of the calibration's content; None where there is none.
+    gain : float32 [h, w] or None
+        Flat-field gain, from the calibration's flat field.
+    """
+
+    bundle: Bundle
+    calibration: Calibration = Calibration()
+    calibration_sha256: str | None = None
+    gain: NDArray[np.float32] | None = None
+
+    @classmethod
+    def load(cls, bundle: str, calibration: str | None, root: Path = Path()) -> Instrument:
+        """Load a bundle, by shipped name or file, and a calibration, if one is named.
+
+        Parameters
+        ----------
+        root : Path
+            Folder that relative names start from; by default the working directory.
+
+        Raises
+        ------
+        BundleError, CalibrationFileError
+            If one of them cannot be used.
+        """
+        loaded = load_bundle(bundle if bundle in shipped_bundles() else root / bundle)
+        if calibration is None:
+            return cls(loaded)
+        path = root / calibration
+        read = read_calibration(path)
+        gain = read_flat_field_gain(path.parent, read.flat_field) if read.flat_field else None
+        return cls(loaded, read, read.sha256, gain)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the calibration states what a frame's pixel is."""
+        return self.calibration.pixel is not None
+
+    @property
+    def pixel_um(self) -> float:
+        """Side of a frame's pixel in the specimen: the calibration's, else the bundle's."""
+        pixel = self.calibration.pixel
+        return self.bundle.manifest.pixel_um if pixel is None else pixel.pixel_um
+
+    def size_px(self, *, calibrated_pixel: bool) -> tuple[int, int] | None:
+        """Return the width and height that a frame must have; None if any will do.
+
+        Parameters
+        ----------
+        calibrated_pixel : bool
+            The pixel size is the calibration's, which is for frames of one size.
+        """
+        sized = self.calibration.pixel if calibrated_pixel else self.calibration.flat_field
+        return None if sized is None else (sized.width_px, sized.height_px)
+
+
+def pixel_remark(pixel_um: float, bundle: Manifest) -> str:
+    """Return a remark on frames of another magnification than the bundle's; empty if they have the same."""
+    factor = pixel_um / bundle.pixel_um
+    if 1 / MAX_PIXEL_FACTOR <= factor <= MAX_PIXEL_FACTOR:
+        return ""
+    return (
+        f"a pixel of {pixel_um:.4g} µm is {factor:.2g} times that of bundle {bundle.name} "
+        f"({bundle.pixel_um:.4g} µm): check the calibration, and whether the bundle is for this objective"
+    )

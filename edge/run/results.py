@@ -1,0 +1,111 @@
+"""What a count adds up to, and the results it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from edge.calibration import UnknownVolumeError, field_volume
+from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts, estimate_concentration
+from edge.run.config import CountConfig
+from edge.run.instrument import Instrument
+from edge.run.pipeline import identifier
+from edge.run.sinks import NoSession
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a count ended.
+
+    Attributes
+    ----------
+    ended : str
+        What of the stop rule was reached, in words; empty if nothing was.
+    stopped : bool
+        The operator or a shutdown ended it.
+    seconds : float
+        Time since it began, interruptions included.
+    """
+
+    ended: str
+    stopped: bool
+    seconds: float
+
+
+def new_totals(config: CountConfig, instrument: Instrument) -> Totals:
+    """Return empty totals for a count."""
+    return Totals(
+        instrument.bundle.manifest,
+        config.analysis.reject_below,
+        tracked=config.analysis.each_once is not None,
+        field_px=instrument.size_px(calibrated_pixel=config.calibrated_pixel),
+    )
+
+
+def count_result(
+    config: CountConfig,
+    instrument: Instrument,
+    totals: Totals,
+    ending: Ending,
+    *,
+    remarks: tuple[str, ...],
+    session: NoSession,
+) -> CountResult:
+    """State what was counted, with what, and how that ended."""
+    tally, bundle = totals.tally(), instrument.bundle
+    parameters = asdict(config.analysis) | {"calibration_sha256": instrument.calibration_sha256}
+    concentrations: Mapping[str, Estimate] = {}
+    no_concentration = ""
+    try:
+        concentrations = _concentrations(config, instrument, totals)
+    except UnknownVolumeError as why:
+        no_concentration = str(why)
+    return CountResult(
+        tally=tally,
+        corrected=correct_counts(tally, bundle.manifest.confusion),
+        manifest=bundle.manifest,
+        reject_below=config.analysis.reject_below,
+        bundle_sha256=bundle.sha256,
+        signed=bundle.signed,
+        identifier=identifier(totals.hashes, bundle.sha256, parameters),
+        parameters=parameters,
+        sources=config.sources,
+        seconds=ending.seconds,
+        finished=datetime.now(UTC),
+        stopped=ending.stopped,
+        ended=ending.ended,
+        session=session.id,
+        stop_rule=config.stop_rule.stated(),
+        dropped=totals.dropped,
+        detections=totals.detections if config.analysis.each_once else None,
+        concentrations=concentrations,
+        no_concentration=no_concentration,
+        quality=totals.spreads(),
+        out=tuple(totals.out),
+        remarks=remarks,
+        other_files=session.remark != "",
+    )
+
+
+def _concentrations(config: CountConfig, instrument: Instrument, totals: Totals) -> dict[str, Estimate]:
+    """Return the cells per µL of each counted label and of all leukocytes.
+
+    Raises
+    ------
+    UnknownVolumeError
+        If the volume that was counted is not known.
+    """
+    calibration, tally = instrument.calibration, totals.tally()
+    if calibration.pixel is None or not config.calibrated_pixel:
+        raise UnknownVolumeError("no cells/µL: no calibration says how much of the sample a frame shows")
+    if config.analysis.each_once:
+        raise UnknownVolumeError("no cells/µL: frames that overlap show an unknown volume")
+    volume = field_volume(calibration)
+    if not tally.frames_read:
+        raise UnknownVolumeError("no cells/µL: no frame was read")
+    inside = {label: totals.inside[label] for label in tally.counted}
+    inside |= {LEUKOCYTES: sum(inside.values())}
+    return {
+        label: estimate_concentration(cells, tally.frames_read, volume) for label, cells in inside.items()
+    }
