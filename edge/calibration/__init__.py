@@ -10,19 +10,18 @@ from edge.calibration.file import (
     write_calibration,
 )
 from edge.calibration.flat_field import (
-    FlatFieldError,
     estimate_illumination,
     read_flat_field_gain,
     write_flat_field,
 )
-from edge.calibration.pixel_size import CalibrationError, estimate_pixel_size, line_spacings
+from edge.calibration.lines import CalibrationError
+from edge.calibration.pixel_size import estimate_pixel_size, measure_spacings
 from edge.calibration.volume import UnknownVolumeError, field_volume
 
 __all__ = [
     "Calibration",
     "CalibrationError",
     "CalibrationFileError",
-    "FlatFieldError",
     "PixelCalibration",
     "UnknownVolumeError",
     "VolumeCalibration",
@@ -30,7 +29,7 @@ __all__ = [
     "estimate_illumination",
     "estimate_pixel_size",
     "field_volume",
-    "line_spacings",
+    "measure_spacings",
     "read_calibration",
     "read_flat_field_gain",
     "write_calibration",

@@ -1,7 +1,7 @@
-"""How a microscope and its camera were calibrated: ``calibration.toml``, version 1.
+"""The calibration of a microscope and its camera: ``calibration.toml``, version 1.
 
-A section says what one calibration found, when, and in which units; a person may comment and edit the file.
-It is read strictly, since a misspelt limit or a swapped unit would go into every result.
+Each section holds the result of one calibration; a person may comment and edit the file. It is read strictly,
+since a misspelt limit or a swapped unit would spoil every result.
 """
 
 from __future__ import annotations
@@ -21,57 +21,51 @@ from edge.base import PIXELS_UM, SchemaError, declare, home, keys, read, shown, 
 from edge.find import QualityLimits
 
 VERSION = 1
-_HEAD = "How this microscope and its camera were calibrated. Your own comments stay when leuko writes here."
+_HEAD = "Calibration of this microscope and its camera. Your own comments stay when leuko writes here."
 
 
 class CalibrationFileError(ValueError):
-    """A calibration that cannot be meant; the message is one line: file, key, why, and what to do."""
+    """A calibration that cannot be used; the message is one line: file, key, why, and what to do."""
 
 
 @dataclass(frozen=True)
 class PixelCalibration:
-    """Section ``[pixel]``: side of a pixel in the specimen, and the frame size for which it holds."""
+    """Section ``[pixel]``: pixel size, and the frame size for which it holds."""
 
-    pixel_um: float = declare("side of a pixel in the specimen", *PIXELS_UM)
-    uncertainty_um: float = declare("its standard uncertainty", 0, 1)
-    width_px: int = declare("frames of another size have another pixel", 1, 100_000)
-    height_px: int = declare("", 1, 100_000)
+    pixel_um: float = declare("side of a pixel in the specimen", *PIXELS_UM, unit="µm")
+    uncertainty_um: float = declare("its standard uncertainty", 0, 1, unit="µm")
+    width_px: int = declare("frame width; frames of another size have another pixel", 1, 100_000, unit="px")
+    height_px: int = declare("frame height", 1, 100_000, unit="px")
     method: str = declare("how it was measured")
-    date: datetime = declare("when")
+    date: datetime = declare("when it was measured")
 
 
 @dataclass(frozen=True)
 class FlatFieldCalibration:
-    """Section ``[flat_field]``: the file with the illumination, and how bright blank frames were."""
+    """Section ``[flat_field]``: the file with the illumination, and the brightness of blank frames."""
 
-    file: str = declare("beside this file", pattern=r"[\w-][\w.-]*")
-    sha256: str = declare("of that file", pattern="[0-9a-f]{64}")
-    brightness: float = declare("mean grey level of blank frames, from which drift is told", 1, 255)
-    frames: int = declare("blank frames that it was made of", 1, 1_000_000)
-    width_px: int = declare("of those frames", 1, 100_000)
-    height_px: int = declare("", 1, 100_000)
-    date: datetime = declare("when")
+    file: str = declare("file beside this one", pattern=r"[\w-][\w.-]*", form="a plain file name")
+    sha256: str = declare("SHA-256 of that file", pattern="[0-9a-f]{64}", form="64 hexadecimal digits")
+    brightness: float = declare("mean grey level of blank frames, the reference for drift", 1, 255)
+    frames: int = declare("blank frames it was made from", 1, 1_000_000)
+    width_px: int = declare("width of those frames", 1, 100_000, unit="px")
+    height_px: int = declare("height of those frames", 1, 100_000, unit="px")
+    date: datetime = declare("when it was measured")
 
 
 @dataclass(frozen=True)
 class VolumeCalibration:
-    """Section ``[volume]``: depth of the chamber, and how far the sample was diluted."""
+    """Section ``[volume]``: depth of the chamber, and dilution of the sample."""
 
-    depth_um: float = declare("of the chamber", 0.1, 10_000)
-    depth_uncertainty_um: float = declare("its standard uncertainty", 0, 10_000)
-    dilution: float = declare("volume after dilution over volume of sample; 1: undiluted", 1, 1_000_000)
-    date: datetime = declare("when")
+    depth_um: float = declare("depth of the chamber", 0.1, 10_000, unit="µm")
+    depth_uncertainty_um: float = declare("its standard uncertainty", 0, 10_000, unit="µm")
+    dilution: float = declare("volume after dilution per volume of sample; 1: undiluted", 1, 1_000_000)
+    date: datetime = declare("when it was entered")
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A calibrated microscope and camera.
-
-    Attributes
-    ----------
-    pixel, flat_field, volume : None for what was not calibrated
-    quality : limits, those left out at their defaults
-    """
+    """A calibrated microscope and camera; a section is None until it is calibrated."""
 
     pixel: PixelCalibration | None = None
     flat_field: FlatFieldCalibration | None = None
@@ -80,9 +74,9 @@ class Calibration:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of what the calibration says: comments, order and spelling of numbers do not matter."""
-        said = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, default=_utc)
-        return hashlib.sha256(said.encode()).hexdigest()
+        """SHA-256 of the values; comments, order and spelling of numbers do not matter."""
+        values = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, default=_utc)
+        return hashlib.sha256(values.encode()).hexdigest()
 
 
 def _utc(date: datetime) -> str:
@@ -98,9 +92,9 @@ _COMMANDS = {
 
 
 def default_calibration_path() -> Path:
-    """Path of the calibration that a command uses unless told otherwise."""
+    """Return the path of the calibration that commands use by default."""
     path = home() / "calibration.toml"
-    earlier = path.with_name("profile.toml")  # what releases before 2 called it
+    earlier = path.with_name("profile.toml")  # its name in the last release
     return earlier if earlier.exists() and not path.exists() else path
 
 
@@ -109,9 +103,8 @@ def read_calibration(path: Path) -> Calibration:
 
     Raises
     ------
-    ProfileError
-        With one line, if the file is missing, not TOML, of another version, or says anything that is not a
-        key of its section, of another type, out of range or not finite.
+    CalibrationFileError
+        If the file is missing, not TOML, of another version, or `edge.base.schema.read` refuses it.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -127,14 +120,14 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Write a calibration atomically; comments, order and layout of an existing one are kept.
+    """Write a calibration atomically; comments, order and layout of an existing file are kept.
 
     Raises
     ------
-    ProfileError
-        If the existing file, or what would be written, is not a calibration.
+    CalibrationFileError
+        If the existing file is not a calibration.
     OSError
-        If it cannot be written; the old one is then untouched.
+        If the file cannot be written; the old one is then untouched.
     """
     if path.exists():
         read_calibration(path)

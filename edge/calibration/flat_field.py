@@ -1,7 +1,7 @@
-"""Illumination of the empty field, estimated from blank frames and divided out of every frame.
+"""Illumination of the empty field, estimated from blank frames; its file, and the flat-field gain from it.
 
-The estimate is a small map: light falls off slowly, and what is sharp in a blank frame is a cell or a speck
-that lies in some frames and not in others.
+The estimate is a small map: light falls off slowly, and whatever is sharp in a blank frame is a cell or a
+speck, which other frames do not have at that place.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ MAP_PX = 512
 """Longer side of the map, to which frames are reduced."""
 
 SMOOTHING_PX = 2.0
-"""Standard deviation of the Gaussian that takes the rest of the noise off the reduced frames."""
+"""Standard deviation of the Gaussian that removes the remaining noise of the reduced frames."""
 
 MIN_FRAMES = 5
-"""Of fewer the median does not tell a cell that lies in two of them from the light."""
+"""With fewer, the median keeps a cell that lies at one place in two of them."""
 
 LEAST_PX = 64
-"""Shorter side of the smallest frame: in less there is no light's fall-off to be told from a speck."""
+"""Shorter side of the smallest frame: in less, fall-off of light and a speck look the same."""
 
 DARKEST = 30.0
-"""Least median grey level of a blank frame: below, a grey level is more than 3 % of the light."""
+"""Least median grey level of a blank frame: below, one grey level is more than 3 % of the light."""
 
 MAX_SATURATED = 0.001
-"""Largest share of pixels at 255: what is brighter there is not known."""
+"""Largest share of pixels at 255, whose true brightness is unknown."""
 
 MAX_DRIFT = 0.2
-"""Largest relative distance of a frame's median grey level from that of all."""
+"""Largest relative difference of a frame's median grey level from the median of all frames."""
 
 SPECK = 0.03
-"""Departure from the light, relative, of a pixel of a reduced frame that shows something."""
+"""Relative departure from the light from which a pixel of a reduced frame shows an object."""
 
 MAX_SPECKS = 0.03
 """Largest share of such pixels in a blank frame: a few cells, but no grid and no sample."""
 
 LOCAL_PX = 31
-"""Side of the median that structure in the map is told from the light's fall-off by: twice a cell's width."""
+"""Side of the median filter that separates structure from fall-off in the map: twice a cell's width."""
 
 MAX_STRUCTURE = 0.01
-"""Largest share of pixels that depart from that median as specks do: dust on the optics is softer."""
+"""Largest share of pixels that depart from that median by `SPECK`: dust on the optics is softer."""
 
 LEAST_LIGHT = 0.1
-"""Least light anywhere, relative to the mean: to divide by less would show noise only."""
+"""Least light anywhere, relative to the mean: division by less would show only noise."""
 
 
 class FlatFieldError(ValueError):
-    """Frames that no flat field can be made of; the message is one line for the operator."""
+    """Frames that give no flat field; the message is one line for the operator."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +67,14 @@ class Illumination:
 
     Attributes
     ----------
-    light : float32 [h', w'], relative, of mean 1
-    brightness : grey level of blank frames once they are corrected
-    frames : how many it was made of
-    width_px, height_px : size of the frames
-    refused : frames that were left out, with their reasons
+    light : float32 [h', w']
+        Relative to its mean, in a reduced frame.
+    brightness : float
+        Median grey level of the corrected blank frames.
+    frames : int
+        Frames it was made from.
+    refused : tuple of FailedFrame
+        Frames that were left out, with the reason.
     """
 
     light: Map
@@ -83,21 +86,22 @@ class Illumination:
 
 
 def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination:
-    """Estimate the illumination from blank frames: their median, each taken relative to its own level.
+    """Estimate the illumination from blank frames: the median of the frames relative to their own levels.
 
     Frames that are tiny, saturated, dark, of another size or brightness, or not blank are left out. A few
-    cells and specks in a frame do no harm if most others have none there.
+    cells and specks do no harm if most other frames have none at the same place.
 
     Parameters
     ----------
-    frames : of a clean field, with the lamp and the camera's settings of the measurement; 0.6 MB are kept of
-        each
+    frames : iterable of Frame or FailedFrame
+        Frames of a clean field, with the lamp and the camera settings of the measurement. Of each,
+        0.6 MB are kept.
 
     Raises
     ------
     FlatFieldError
-        If fewer than `MIN_FRAMES` are left; if all show the same structure (a grid, a sample that was not
-        moved); if a part of the field is almost dark.
+        If fewer than `MIN_FRAMES` are left, all show the same structure (a grid, or a sample that was not
+        moved), or a part of the field is almost dark.
     """
     refused: list[FailedFrame] = []
     kept: list[tuple[str, int]] = []
@@ -108,16 +112,16 @@ def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination
             refused.append(frame)
             continue
         shape = shape or frame.image.shape
-        if reason := _unfit(frame.image, shape):
+        if reason := _frame_fault(frame.image, shape):
             refused.append(FailedFrame(frame.name, frame.index, reason))
             continue
-        kept.append((frame.name, frame.index))
         maps.append(_reduced(frame.image))
+        kept.append((frame.name, frame.index))
     _require(len(maps), refused)
-    reasons = _unlike(np.stack(maps))
-    refused += [FailedFrame(*frame, why) for frame, why in zip(kept, reasons, strict=True) if why]
-    _require(reasons.count(""), refused)
-    blank = np.stack([m for m, why in zip(maps, reasons, strict=True) if not why])
+    faults = _faults_among(np.stack(maps))
+    refused += [FailedFrame(*frame, fault) for frame, fault in zip(kept, faults, strict=True) if fault]
+    _require(faults.count(""), refused)
+    blank = np.stack([m for m, fault in zip(maps, faults, strict=True) if not fault])
     light = _median(blank)
     light /= light.mean()
     _check(light)
@@ -128,14 +132,9 @@ def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination
 
 
 def write_flat_field(folder: Path, estimate: Illumination, date: datetime) -> FlatFieldCalibration:
-    """Write the illumination into a calibration's folder, as a PNG of 16 bits; returns the calibration's section.
+    """Write the illumination beside a calibration, as a PNG of 16 bits; return the calibration's section.
 
-    The file's name has its hash in it: the calibration that is there goes on meaning the file that it names.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    The file's name contains its hash, so that an existing calibration keeps the file that it names.
     """
     samples = np.rint(estimate.light * (65535 / estimate.light.max())).astype(np.uint16)
     data = cv2.imencode(".png", samples)[1].tobytes()
@@ -154,12 +153,12 @@ def write_flat_field(folder: Path, estimate: Illumination, date: datetime) -> Fl
 
 
 def read_flat_field_gain(folder: Path, section: FlatFieldCalibration) -> Map:
-    """Read a calibration's flat field, as what `flatten` takes: float32 [height_px, width_px].
+    """Return the flat-field gain of a calibration, float32 [height_px, width_px], for `divide_flat_field`.
 
     Raises
     ------
-    ProfileError
-        If the file is missing or not the one that the calibration was written for.
+    CalibrationFileError
+        If the file is missing, or not the one that the calibration names by its hash.
     """
     path = folder / section.file
     remedy = "run leuko calibrate flatfield"
@@ -180,11 +179,11 @@ def read_flat_field_gain(folder: Path, section: FlatFieldCalibration) -> Map:
     return flat_field_gain(light / light.mean(), section.width_px, section.height_px)
 
 
-def _unfit(image: NDArray[np.uint8], shape: tuple[int, ...]) -> str:
-    """Why a frame by itself cannot be used; empty if it can."""
+def _frame_fault(image: NDArray[np.uint8], shape: tuple[int, ...]) -> str:
+    """Return why a frame cannot be used, empty if it can."""
     level, saturated = light(image)
     if min(image.shape) < LEAST_PX:
-        return f"{image.shape[1]}×{image.shape[0]} px, too small: at least {LEAST_PX} px a side"
+        return f"{image.shape[1]}×{image.shape[0]} px, too small: each side takes at least {LEAST_PX} px"
     if image.shape != shape:
         return f"{image.shape[1]}×{image.shape[0]} px, and the first frame has {shape[1]}×{shape[0]}"
     if saturated > MAX_SATURATED:
@@ -194,8 +193,8 @@ def _unfit(image: NDArray[np.uint8], shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _unlike(maps: NDArray[np.float32]) -> list[str]:
-    """Why each of the reduced frames [n, h', w'] does not go with the others; empty if it does."""
+def _faults_among(maps: NDArray[np.float32]) -> list[str]:
+    """Return for each reduced frame [n, h', w'] why it does not fit the others, empty if it does."""
     levels = np.median(maps, axis=(1, 2))
     drifts = levels / np.median(levels) - 1
     relative = maps / _median(maps)
@@ -204,7 +203,7 @@ def _unlike(maps: NDArray[np.float32]) -> list[str]:
     return [
         f"{abs(drift):.0%} {'brighter' if drift > 0 else 'darker'} than the others: lock exposure and lamp"
         if abs(drift) > MAX_DRIFT
-        else f"not blank: {share:.0%} of it shows something; move to a clean field"
+        else f"not blank: {share:.0%} of it shows objects; move to a clean field"
         if share > MAX_SPECKS
         else ""
         for drift, share in zip(drifts, specks, strict=True)
@@ -212,18 +211,18 @@ def _unlike(maps: NDArray[np.float32]) -> list[str]:
 
 
 def _reduced(image: NDArray[np.uint8]) -> Map:
-    """Reduce a frame to a map's size without rounding, and smooth it, float32 [h', w']."""
+    """Return a frame reduced to a map's size and smoothed, float32 [h', w']."""
     factor = min(1.0, MAP_PX / max(image.shape))
     height, width = (max(1, round(side * factor)) for side in image.shape)
     small = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     reach = min(round(4 * SMOOTHING_PX), *(side - 1 for side in small.shape))
-    beyond = np.pad(small, reach, mode="reflect", reflect_type="odd")  # the light goes on falling at the edge
+    beyond = np.pad(small, reach, mode="reflect", reflect_type="odd")  # light keeps falling at the edge
     smooth = cv2.GaussianBlur(beyond, (0, 0), SMOOTHING_PX)
     return np.asarray(smooth[reach : reach + height, reach : reach + width], np.float32)
 
 
 def _median(maps: NDArray[np.float32]) -> Map:
-    """Median of maps [n, h', w'], each relative to its own level."""
+    """Return the median of maps [n, h', w'], each relative to its own level."""
     return np.asarray(np.median(maps / np.median(maps, axis=(1, 2), keepdims=True), axis=0), np.float32)
 
 
@@ -237,14 +236,14 @@ def _require(frames: int, refused: list[FailedFrame]) -> None:
 
 
 def _check(light: Map) -> None:
-    """Raise if a map is no illumination."""
+    """Raise if a map is not an illumination."""
     if light.min() < LEAST_LIGHT * light.mean():
-        raise FlatFieldError("a part of the field is almost dark: centre lamp and condenser, then try again")
+        raise FlatFieldError("a part of the field is almost dark: centre lamp and condenser, and try again")
     grey = np.rint(light * (255 / light.max())).astype(np.uint8)
     around = np.maximum(np.asarray(cv2.medianBlur(grey, LOCAL_PX), np.float32), 1)
     share = float(np.mean(np.abs(grey / around - 1) > SPECK))
     if share > MAX_STRUCTURE:
         raise FlatFieldError(
-            f"not blank: all frames show the same on {share:.0%} of the field; use a clean field, and move it"
-            " between frames"
+            f"not blank: all frames show the same on {share:.0%} of the field; use a clean field and move it "
+            "between frames"
         )

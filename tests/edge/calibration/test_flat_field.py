@@ -130,7 +130,7 @@ def test_too_few_frames_say_why() -> None:
 
 
 def test_frames_too_small_to_say_anything_are_refused() -> None:
-    said = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: at least 64 px a side\)$"
+    said = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: each side takes at least 64 px\)$"
     with pytest.raises(FlatFieldError, match=said):
         estimate_illumination(frames(*(blank(k)[:2, :3] for k in range(6))))
     assert estimate_illumination(frames(*(blank(k)[:64, :64] for k in range(6)))).frames == 6
@@ -215,7 +215,7 @@ def test_the_command_keeps_the_map_beside_the_calibration(tmp_path: Path) -> Non
 def test_a_real_half_shadow_is_found_behind_its_cells() -> None:
     """There are no blank frames of that microscope: cells of a sample that is moved stand in for specks."""
     images = [frame.image for frame in read_frames([HSC]) if isinstance(frame, Frame)]
-    with pytest.raises(FlatFieldError, match=r"0 blank frames.*not blank: [56]% of it shows something"):
+    with pytest.raises(FlatFieldError, match=r"0 blank frames.*not blank: [56]% of it shows objects"):
         estimate_illumination(frames(*images))
     rng = np.random.default_rng(0)
     # what is left of one frame without its cells, and each time a few of them

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.calibration.file import VolumeCalibration, read_calibration
-from edge.calibration.pixel_size import CalibrationError, Spacing, estimate_pixel_size, line_spacings
+from edge.calibration.lines import CalibrationError, Spacing, line_spacings
+from edge.calibration.pixel_size import estimate_pixel_size
 from edge.cli import main
 
 Image = NDArray[np.uint8]
@@ -152,9 +153,9 @@ def test_the_uncertainty_holds_spread_directions_and_pitch() -> None:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ([], "a spread takes two"),
-        ([spacing(500)], "a spread takes two"),
-        ([spacing(500), spacing(100)], "the frames disagree by .* 0.1 to 0.5 µm a pixel"),
+        ([], "the uncertainty takes two"),
+        ([spacing(500)], "the uncertainty takes two"),
+        ([spacing(500), spacing(100)], "the frames disagree by .* 0.1 to 0.5 µm per pixel"),
         ([spacing(500 + 12 * (k % 3)) for k in range(9)], "scatter by"),
         (
             [spacing(500), spacing(515, "down")],
@@ -249,7 +250,7 @@ def test_commands_refuse_in_one_line(frames: Path, tmp_path: Path) -> None:
     assert not calibration.exists()
     calibration.write_text("version = 1\n[quality]\nmin_fokus = 1\n")
     done = leuko("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50, code=1)
-    assert done.stderr.startswith(f"Error: {calibration}: [quality] min_fokus: no such key")
+    assert done.stderr.startswith(f"Error: {calibration}: quality.min_fokus is not a known key")
     leuko("calibrate", "pixel", frames, "--pitch-um", "nan", code=2)
     leuko("calibrate", "pixel", frames, code=2)
     leuko("calibrate", "volume", "--depth-um", 0, code=2)
