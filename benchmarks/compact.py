@@ -1,19 +1,17 @@
-"""Accuracy against cost: one network in several sizes, taught by labels or by a larger one.
+"""Accuracy against cost: one network in several sizes.
 
 ``python -m benchmarks.compact OUT SET=FOLDER [SET=FOLDER ...]``
 
-Each FOLDER holds finished runs of one data set, all validated on the same cells. A run is converted to int8;
-its accuracy is that of int8 on its validation cells, with the difference to the run that has most
-multiply-accumulates and that difference's paired bootstrap interval, all from eight views. The milliseconds
-are one view's, on one thread of LiteRT here, in batches of eight. OUT gets ``compact.md``, ``compact.csv``
-and ``compact.svg``.
+Each FOLDER holds finished runs of one data set, all validated on the same cells. Each run is converted to
+int8 and classifies its validation cells, averaged over eight views. Its accuracy is compared with that of the
+run with the most multiply-accumulates (paired bootstrap interval). The milliseconds are for one view, on one
+thread of LiteRT on this machine, in batches of eight. OUT gets ``compact.md``, ``compact.csv`` and
+``compact.svg``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +29,9 @@ from edge.run import INVOKE, time_bundle
 from train.networks import multiply_accumulates
 from train.report.figure import plots, svg
 from train.run import load_run, read_config, read_crops
+from train.table import table_text
 
-COLUMNS = ("set", "network", "taught by", "MMAC", "parameters", "bundle, MB", "ms a view", "float", "int8")
+COLUMNS = ("set", "network", "MMAC", "parameters", "bundle, MB", "ms per view", "float", "int8")
 HEADER = (*COLUMNS, "against the largest, points (95 % interval)")
 
 
@@ -42,17 +41,16 @@ class Point:
 
     Attributes
     ----------
-    data, title, teacher : names of the data set and the network, and who taught it
-    macs : multiply-accumulates of a crop, as trained
-    parameters, size_bytes : of the network, and of its bundle
-    ms : median of a view, one thread, batches of eight
-    float_accuracy : of the network as trained
-    right : bool [n], of int8 on the validation cells
+    macs : int
+        Multiply-accumulates per crop, as trained.
+    ms : float
+        Median per view.
+    right : bool [n]
+        Whether int8 answers each validation cell correctly.
     """
 
     data: str
     title: str
-    teacher: str
     macs: int
     parameters: int
     size_bytes: int
@@ -62,10 +60,9 @@ class Point:
 
 
 def point(data: str, run: Path) -> Point:
-    """Convert a run, and measure it."""
+    """Convert a run and measure it."""
     network, _, _ = load_run(run)
-    config, crops = read_config(run), read_crops(run)
-    recipe = config["recipe"]
+    recipe, crops = read_config(run)["recipe"], read_crops(run)
     description = Description(
         name=run.name,
         version="1",
@@ -90,7 +87,6 @@ def point(data: str, run: Path) -> Point:
     return Point(
         data=data,
         title=recipe["network"] + width,
-        teacher="a larger network" if config.get("teacher_sha256") else "labels",
         macs=sum(multiply_accumulates(network).values()),
         parameters=network.count_params(),
         size_bytes=size_bytes,
@@ -101,7 +97,7 @@ def point(data: str, run: Path) -> Point:
 
 
 def rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
-    """Lay a data set's points out as `HEADER` names them; the first one is the largest."""
+    """Return the rows of a data set, whose first point is the largest network; the columns are `HEADER`."""
     made: list[tuple[str, ...]] = []
     for one in points:
         gains = one.right.astype(np.int64) - points[0].right
@@ -110,7 +106,6 @@ def rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
             (
                 one.data,
                 one.title,
-                one.teacher,
                 f"{one.macs / 1e6:.0f}",
                 f"{one.parameters:,}",
                 f"{one.size_bytes / 1e6:.2f}",
@@ -124,14 +119,10 @@ def rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
 
 
 def drawn(sets: dict[str, list[Point]]) -> str:
-    """Draw accuracy against multiply-accumulates, a panel a data set, as SVG."""
+    """Draw accuracy against multiply-accumulates, one panel per data set, as SVG."""
     figure, panels = plots(columns=len(sets), width_in=4.2 * len(sets), height_in=3.4)
     for axes, (name, points) in zip(panels, sets.items(), strict=True):
-        for teacher, style in (("labels", "o"), ("a larger network", "s")):
-            chosen = [one for one in points if one.teacher == teacher]
-            if chosen:
-                cost, accuracy = ([one.macs / 1e6 for one in chosen], [one.right.mean() for one in chosen])
-                axes.plot(cost, accuracy, style, label=f"taught by {teacher}")
+        axes.plot([one.macs / 1e6 for one in points], [one.right.mean() for one in points], "o")
         for one in points:
             axes.annotate(
                 one.title,
@@ -144,14 +135,8 @@ def drawn(sets: dict[str, list[Point]]) -> str:
         axes.set_xlim(15, 2000)
         axes.set_xticks([30, 100, 300, 1000], ["30", "100", "300", "1000"], minor=False)
         axes.set_title(name)
-        axes.set_xlabel("million multiply-accumulates a crop")
+        axes.set_xlabel("million multiply-accumulates per crop")
         axes.set_ylabel("accuracy in int8")
-    handles = {
-        label: handle
-        for axes in panels
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)
     return svg(figure)
 
 
@@ -166,15 +151,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not runs:
             raise SystemExit(f"{folder}: no finished runs")
         points = [point(name, run) for run in runs]
-        sets[name] = sorted(points, key=lambda one: (-one.macs, one.teacher != "labels"))
+        sets[name] = sorted(points, key=lambda one: -one.macs)
     table = [row for points in sets.values() for row in rows(points)]
     options.out.mkdir(parents=True, exist_ok=True)
     lines = ["| " + " | ".join(row) + " |" for row in (HEADER, ("---",) * len(HEADER), *table)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HEADER, *table])
     for file, content in (
         ("compact.md", "\n".join(lines) + "\n"),
-        ("compact.csv", text.getvalue()),
+        ("compact.csv", table_text(HEADER, table)),
         ("compact.svg", drawn(sets)),
     ):
         write_atomically(options.out / file, content.encode())

@@ -1,12 +1,9 @@
-"""Measures of a classifier's probabilities: calibration, and accuracy over coverage.
-
-A mean over no cells is NaN.
-"""
+"""Measures of a classifier's probabilities: calibration, and accuracy over coverage."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,46 +14,28 @@ BINS = 15
 Reals = NDArray[np.float32] | NDArray[np.float64]
 
 
-class Reliability(NamedTuple):
-    """Cells binned by confidence.
+class Bin(TypedDict):
+    """The cells whose confidence is in (low, high], or 0 in the first bin, and their means."""
 
-    Attributes
-    ----------
-    edges : float64 [bins + 1]
-        Bin k holds the confidences in (edges[k], edges[k + 1]]; the first bin also holds 0.
-    cells : int64 [bins]
-    confidence, accuracy : float64 [bins]
-        Means over a bin's cells.
-    """
-
-    edges: NDArray[np.float64]
-    cells: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    low: float
+    high: float
+    cells: int
+    confidence: float
+    accuracy: float
 
 
-class CoverageCurve(NamedTuple):
-    """Accuracy when only the most confident answers are kept, from few cells to all.
+class CoveragePoint(TypedDict):
+    """The share of the cells whose confidence is at least `threshold`, and their accuracy."""
 
-    Attributes
-    ----------
-    threshold : float64 [m]
-        The distinct confidences, falling.
-    coverage : float64 [m]
-        Share of the cells whose confidence is at least the threshold; the last one is 1.
-    accuracy : float64 [m]
-        Share of right answers among these.
-    """
-
-    threshold: NDArray[np.float64]
-    coverage: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    threshold: float
+    coverage: float
+    accuracy: float
 
 
 def reliability(
     confidence: Reals, right: NDArray[np.bool_], bins: int = BINS, *, equal_mass: bool = False
-) -> Reliability:
-    """Bin cells by their confidence (Niculescu-Mizil and Caruana, ICML 2005).
+) -> list[Bin]:
+    """Bin cells by their confidence (Niculescu-Mizil and Caruana, ICML 2005) and return the filled bins.
 
     Parameters
     ----------
@@ -76,13 +55,18 @@ def reliability(
         inner = np.unique(np.quantile(values, inner, method="inverted_cdf"))
     place = np.searchsorted(inner, values, side="left")
     cells = np.bincount(place, minlength=len(inner) + 1)
-    with np.errstate(invalid="ignore"):  # an empty bin has no means
-        return Reliability(
-            edges=np.concatenate([[0.0], inner, [1.0]]),
-            cells=cells,
-            confidence=np.bincount(place, values, minlength=len(cells)) / cells,
-            accuracy=np.bincount(place, right, minlength=len(cells)) / cells,
+    edges = [0.0, *inner.tolist(), 1.0]
+    confidences, accuracies = (np.bincount(place, weights, len(cells)) for weights in (values, right))
+    return [
+        Bin(
+            low=edges[k],
+            high=edges[k + 1],
+            cells=int(cells[k]),
+            confidence=float(confidences[k] / cells[k]),
+            accuracy=float(accuracies[k] / cells[k]),
         )
+        for k in np.flatnonzero(cells)
+    ]
 
 
 def calibration_error(
@@ -91,32 +75,27 @@ def calibration_error(
     """Return the expected calibration error: the mean over the cells of |accuracy − confidence| of their bin.
 
     With bins of equal width it is that of Naeini et al. (AAAI 2015) as used by Guo et al. (ICML 2017), with
-    `equal_mass` the adaptive one of Nguyen and O'Connor (EMNLP 2015). 0 is best. On few cells even a
-    calibrated model is above 0, see `chance_calibration_error`.
+    `equal_mass` the adaptive one of Nguyen and O'Connor (EMNLP 2015). 0 is best, NaN without
+    cells. On few cells even a calibrated model is above 0, see `chance_calibration_error`.
     """
     found = reliability(confidence, right, bins, equal_mass=equal_mass)
-    filled = found.cells > 0
-    gaps = np.abs(found.accuracy[filled] - found.confidence[filled])
-    return float(found.cells[filled] @ gaps / len(confidence)) if len(confidence) else math.nan
+    gaps = sum(one["cells"] * abs(one["accuracy"] - one["confidence"]) for one in found)
+    return gaps / len(confidence) if len(confidence) else math.nan
 
 
-def chance_calibration_error(
-    confidence: Reals, bins: int = BINS, *, quantile: float = 0.95, rounds: int = 400, seed: int = 0
-) -> float:
-    """Return a quantile of the calibration error by chance of a calibrated model with these confidences.
+def chance_calibration_error(confidence: Reals) -> float:
+    """Return the calibration error that a calibrated model with these confidences exceeds in 5 % of draws.
 
-    Each round draws every answer to be right with its confidence as probability (consistency resampling:
+    Each of 400 draws lets every answer be right with its confidence as probability (consistency resampling:
     Bröcker and Smith, Weather and Forecasting 22:651, 2007). A model with a larger error is not calibrated.
     """
-    rng = np.random.default_rng(seed)
-    errors = [
-        calibration_error(confidence, rng.random(len(confidence)) < confidence, bins) for _ in range(rounds)
-    ]
-    return float(np.quantile(errors, quantile))
+    rng = np.random.default_rng(0)
+    errors = [calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(400)]
+    return float(np.quantile(errors, 0.95))
 
 
-def coverage_curve(confidence: Reals, right: NDArray[np.bool_]) -> CoverageCurve:
-    """Return the accuracy of the most confident answers by their share of the cells.
+def coverage_curve(confidence: Reals, right: NDArray[np.bool_]) -> list[CoveragePoint]:
+    """Return the accuracy of the most confident answers by their share of the cells, from few to all.
 
     This is the risk–coverage curve of El-Yaniv and Wiener (JMLR 11:1605, 2010) as accuracy. No threshold
     separates equal confidences, so they make one point.
@@ -129,14 +108,19 @@ def coverage_curve(confidence: Reals, right: NDArray[np.bool_]) -> CoverageCurve
     order = np.argsort(-confidence, kind="stable")
     falling = np.asarray(confidence, np.float64)[order]
     last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
-    kept = last + 1
-    return CoverageCurve(falling[last], kept / len(falling), np.cumsum(right[order])[last] / kept)
+    accuracies = np.cumsum(right[order])[last] / (last + 1)
+    coverages = (last + 1) / len(falling)
+    return [
+        CoveragePoint(threshold=threshold, coverage=coverage, accuracy=accuracy)
+        for threshold, coverage, accuracy in zip(
+            falling[last].tolist(), coverages.tolist(), accuracies.tolist(), strict=True
+        )
+    ]
 
 
-def coverage_at(curve: CoverageCurve, accuracy: float) -> int | None:
-    """Return the index of the largest coverage that reaches the accuracy; None if none does."""
-    reached = np.flatnonzero(curve.accuracy >= accuracy)
-    return int(reached[-1]) if len(reached) else None
+def largest_coverage(curve: list[CoveragePoint], accuracy: float) -> CoveragePoint | None:
+    """Return the point of largest coverage that reaches the accuracy; None if none does."""
+    return next((point for point in reversed(curve) if point["accuracy"] >= accuracy), None)
 
 
 def brier_score(probabilities: Reals, truth: NDArray[np.int64]) -> float:

@@ -309,13 +309,3 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
     if not chosen:
         raise ValueError(f"no group is small enough to validate on {fraction:.0%} of the crops")
     return dataset.take(np.flatnonzero(~validation)), dataset.take(np.flatnonzero(validation))
-
-
-def split_sha256(training: Dataset, validation: Dataset | None) -> str:
-    """Return the SHA-256 of a split: which file of which label and group is in which part, in order."""
-    digest = hashlib.sha256()
-    for part, dataset in (("training", training), ("validation", validation)):
-        if dataset is not None:
-            for name, k, group in zip(dataset.names, dataset.truth, dataset.groups, strict=True):
-                digest.update("\0".join((part, name, dataset.labels[k], group, "")).encode())
-    return digest.hexdigest()

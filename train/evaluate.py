@@ -13,12 +13,13 @@ from edge import __version__
 from edge.base import RESEARCH_USE
 from train.confidence import (
     BINS,
-    CoverageCurve,
+    Bin,
+    CoveragePoint,
     brier_score,
     calibration_error,
     chance_calibration_error,
-    coverage_at,
     coverage_curve,
+    largest_coverage,
     reliability,
 )
 from train.metrics import Intervals, Scores, bootstrap_intervals, score
@@ -51,16 +52,6 @@ class Bootstrap(TypedDict):
     units: int
 
 
-class Bin(TypedDict):
-    """A filled bin of the reliability diagram: confidences in (low, high], and their means."""
-
-    low: float
-    high: float
-    cells: int
-    confidence: float
-    accuracy: float
-
-
 class Calibration(TypedDict):
     """Details of the calibration error.
 
@@ -72,14 +63,6 @@ class Calibration(TypedDict):
     equal_mass_error: float
     chance_error: float
     reliability: list[Bin]
-
-
-class CoveragePoint(TypedDict):
-    """The share of the cells whose confidence is at least `threshold`, and their accuracy."""
-
-    threshold: float
-    coverage: float
-    accuracy: float
 
 
 class Coverage(TypedDict):
@@ -193,63 +176,34 @@ def measure(
     scores = score(truth, answers, labels)
     confidence, right = probabilities.max(axis=1), answers == truth
     units = len(set(groups))
+    unit = "group" if units < len(truth) else "cell"
     curve = coverage_curve(confidence, right)
     return Measures(
         **scores,
         intervals=bootstrap_intervals(
             truth, answers, labels, groups, level=LEVEL, resamples=RESAMPLES, seed=SEED
         ),
-        bootstrap=Bootstrap(
-            level=LEVEL,
-            resamples=RESAMPLES,
-            seed=SEED,
-            unit="group" if units < len(truth) else "cell",
-            units=units,
-        ),
+        bootstrap=Bootstrap(level=LEVEL, resamples=RESAMPLES, seed=SEED, unit=unit, units=units),
         calibration_error=calibration_error(confidence, right),
-        calibration=_calibration(confidence, right),
+        calibration=Calibration(
+            bins=BINS,
+            equal_mass_error=calibration_error(confidence, right, equal_mass=True),
+            chance_error=chance_calibration_error(confidence),
+            reliability=reliability(confidence, right),
+        ),
         brier_score=brier_score(probabilities, truth),
         coverage=Coverage(
             curve=_thinned(curve),
-            at_accuracy={str(wanted): _point_at(curve, wanted) for wanted in ACCURACIES},
+            at_accuracy={str(wanted): largest_coverage(curve, wanted) for wanted in ACCURACIES},
         ),
         reject=None if reject_below is None else _reject(confidence, right, reject_below),
     )
 
 
-def _calibration(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> Calibration:
-    found = reliability(confidence, right)
-    return Calibration(
-        bins=BINS,
-        equal_mass_error=calibration_error(confidence, right, equal_mass=True),
-        chance_error=chance_calibration_error(confidence),
-        reliability=[
-            Bin(
-                low=float(found.edges[k]),
-                high=float(found.edges[k + 1]),
-                cells=int(found.cells[k]),
-                confidence=float(found.confidence[k]),
-                accuracy=float(found.accuracy[k]),
-            )
-            for k in np.flatnonzero(found.cells)
-        ],
-    )
-
-
-def _point(curve: CoverageCurve, index: int) -> CoveragePoint:
-    threshold, coverage, accuracy = (float(values[index]) for values in curve)
-    return CoveragePoint(threshold=threshold, coverage=coverage, accuracy=accuracy)
-
-
-def _point_at(curve: CoverageCurve, accuracy: float) -> CoveragePoint | None:
-    index = coverage_at(curve, accuracy)
-    return None if index is None else _point(curve, index)
-
-
-def _thinned(curve: CoverageCurve) -> list[CoveragePoint]:
+def _thinned(curve: list[CoveragePoint]) -> list[CoveragePoint]:
     """Return at most `CURVE_POINTS` points of a curve, evenly over the coverage, always with the last."""
     wanted = np.arange(1, CURVE_POINTS + 1) / CURVE_POINTS
-    return [_point(curve, index) for index in np.unique(np.searchsorted(curve.coverage, wanted))]
+    return [curve[k] for k in np.unique(np.searchsorted([point["coverage"] for point in curve], wanted))]
 
 
 def _reject(confidence: NDArray[np.float32], right: NDArray[np.bool_], below: float) -> Reject:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge import __version__
 from edge.base import replaced_atomically, replaced_path, write_atomically
 from edge.find import Normalisation
-from train.data import Dataset, split_sha256
+from train.data import Dataset
 from train.metrics import Scores
 from train.recipe import TrainingJob
 from train.table import Row, SplitCrop, read_table, write_table
@@ -88,7 +88,6 @@ def open_run(out: Path, job: TrainingJob, **more: object) -> None:
         for name, k, group in zip(dataset.names, dataset.truth, dataset.groups, strict=True)
     ]
     write_table(out / "split.csv", SplitCrop, rows)
-    settings["split_sha256"] = split_sha256(job.training, job.validation)
     settings["versions"] = {
         "leuko-edge": __version__,
         "keras": keras.__version__,

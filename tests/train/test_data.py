@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from train.data import Dataset, read_data, split, split_sha256
+from train.data import Dataset, read_data, split
 
 
 def write(path: Path, image: NDArray[np.integer[Any]]) -> None:
@@ -230,12 +229,3 @@ def test_16_bits_are_read_as_8_and_unscaled_camera_counts_are_refused(tmp_path: 
 def test_a_single_image_cannot_be_split() -> None:
     with pytest.raises(ValueError, match="class b has a single image, which cannot be split"):
         split(a_dataset([0] * 9 + [1]))
-
-
-def test_a_split_has_one_hash() -> None:
-    data = a_dataset([0, 0, 0, 0, 1, 1, 1, 1])
-    training, validation = split(data, 0.25, 1)
-    first = split_sha256(training, validation)
-    assert split_sha256(*split(data, 0.25, 1)) == first
-    others = [(validation, training), (data, None), (replace(training, labels=("x", "b", "c")), validation)]
-    assert len({first, *(split_sha256(*parts) for parts in others)}) == 4

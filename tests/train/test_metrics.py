@@ -15,8 +15,8 @@ from train.confidence import (
     brier_score,
     calibration_error,
     chance_calibration_error,
-    coverage_at,
     coverage_curve,
+    largest_coverage,
     reliability,
 )
 from train.metrics import Intervals, bootstrap_intervals, confusion_matrix, rates, score
@@ -186,8 +186,7 @@ def test_an_overconfident_model_by_hand() -> None:
     right = np.array([True, False, True, False])
     assert calibration_error(confidence, right) == pytest.approx(0.5 * 0.45 + 0.5 * 0.05)
     found = reliability(confidence, right)
-    assert found.cells[found.cells > 0].tolist() == [2, 2]
-    assert found.accuracy[found.cells > 0].tolist() == [0.5, 0.5]
+    assert [(one["cells"], one["accuracy"]) for one in found] == [(2, 0.5), (2, 0.5)]
 
 
 @given(ANSWERS, st.integers(1, 20))
@@ -197,16 +196,15 @@ def test_the_reliability_diagram_is_that_of_scikit_learn(
     confidence, right = arrays(answers)
     accuracy, mean = sklearn.calibration.calibration_curve(right, confidence, n_bins=bins, pos_label=True)
     found = reliability(confidence, right, bins)
-    filled = found.cells > 0
-    assert found.accuracy[filled] == pytest.approx(accuracy)
-    assert found.confidence[filled] == pytest.approx(mean)
-    weights = found.cells[filled] / len(right)
+    assert [one["accuracy"] for one in found] == pytest.approx(accuracy)
+    assert [one["confidence"] for one in found] == pytest.approx(mean)
+    weights = np.array([one["cells"] for one in found]) / len(right)
     assert calibration_error(confidence, right, bins) == pytest.approx(weights @ np.abs(accuracy - mean))
 
 
 def test_bins_are_closed_above() -> None:
     found = reliability(np.array([0.0, 0.5, 0.50001, 1.0]), np.ones(4, bool), bins=2)
-    assert found.cells.tolist() == [2, 2]
+    assert [(one["low"], one["high"], one["cells"]) for one in found] == [(0, 0.5, 2), (0.5, 1, 2)]
 
 
 @given(ANSWERS)
@@ -215,15 +213,17 @@ def test_bins_of_equal_mass_hold_every_cell_and_keep_equal_confidences_together(
 ) -> None:
     confidence, right = arrays(answers)
     found = reliability(confidence, right, 5, equal_mass=True)
-    assert found.cells.sum() == len(right)
-    assert len(np.unique(np.searchsorted(found.edges[1:-1], confidence))) == (found.cells > 0).sum()
-    assert np.nansum(found.accuracy * found.cells) == pytest.approx(right.sum())
-    assert found.cells.max() >= len(right) / 5
+    assert sum(one["cells"] for one in found) == len(right)
+    for one in found:
+        above = (confidence > one["low"]) | (one is found[0])
+        assert (above & (confidence <= one["high"])).sum() == one["cells"]
+    assert sum(one["accuracy"] * one["cells"] for one in found) == pytest.approx(right.sum())
+    assert max(one["cells"] for one in found) >= len(right) / 5
 
 
 def test_bins_of_equal_mass_are_equal_where_all_confidences_differ() -> None:
     confidence = np.random.default_rng(0).random(150)
-    assert set(reliability(confidence, confidence > 0.5, equal_mass=True).cells.tolist()) == {10}
+    assert {one["cells"] for one in reliability(confidence, confidence > 0.5, equal_mass=True)} == {10}
 
 
 @pytest.mark.parametrize("equal_mass", [False, True])
@@ -251,23 +251,23 @@ def test_chance_tells_a_calibrated_model_from_another() -> None:
 def test_the_coverage_curve_ends_with_all_cells(answers: list[tuple[float, bool]]) -> None:
     confidence, right = arrays(answers)
     curve = coverage_curve(confidence, right)
-    assert curve.coverage[-1] == 1
-    assert curve.accuracy[-1] == pytest.approx(right.mean())
-    assert (np.diff(curve.coverage) > 0).all()
-    assert (np.diff(curve.threshold) < 0).all()
-    for threshold, coverage, accuracy in zip(*curve, strict=True):
-        kept = confidence >= threshold
-        assert coverage == pytest.approx(kept.mean())
-        assert accuracy == pytest.approx(right[kept].mean())
+    assert curve[-1]["coverage"] == 1
+    assert curve[-1]["accuracy"] == pytest.approx(right.mean())
+    assert (np.diff([point["coverage"] for point in curve]) > 0).all()
+    assert (np.diff([point["threshold"] for point in curve]) < 0).all()
+    for point in curve:
+        kept = confidence >= point["threshold"]
+        assert point["coverage"] == pytest.approx(kept.mean())
+        assert point["accuracy"] == pytest.approx(right[kept].mean())
 
 
 def test_the_largest_coverage_of_an_accuracy() -> None:
     curve = coverage_curve(np.array([0.9, 0.8, 0.8, 0.7, 0.6]), np.array([True, False, True, True, False]))
-    assert curve.coverage.tolist() == [0.2, 0.6, 0.8, 1.0]
-    assert coverage_at(curve, 0.75) == 2
-    assert coverage_at(curve, 0.7) == 2
-    assert coverage_at(curve, 0.9) == 0
-    assert coverage_at(coverage_curve(np.array([0.9]), np.array([False])), 0.5) is None
+    assert [point["coverage"] for point in curve] == [0.2, 0.6, 0.8, 1.0]
+    assert largest_coverage(curve, 0.75) is curve[2]
+    assert largest_coverage(curve, 0.7) is curve[2]
+    assert largest_coverage(curve, 0.9) is curve[0]
+    assert largest_coverage(coverage_curve(np.array([0.9]), np.array([False])), 0.5) is None
 
 
 def test_the_brier_score_of_two_classes_is_twice_that_of_scikit_learn() -> None:

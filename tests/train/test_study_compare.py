@@ -5,15 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.study.clock import Clock
-from train.study.compare import Difference, discordant, paired, spread, t_quantile
+from train.study.compare import Difference, discordant, paired, spread
 
 scipy_stats = pytest.importorskip("scipy.stats")
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 30, 200])
-def test_t_quantile(degrees: int) -> None:
-    assert t_quantile(degrees) == pytest.approx(scipy_stats.t.ppf(0.975, degrees), rel=1e-9)
-    assert t_quantile(degrees, 0.5) == pytest.approx(scipy_stats.t.ppf(0.75, degrees), rel=1e-9)
 
 
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=9), st.data())
@@ -34,14 +28,14 @@ def test_a_paired_interval_is_scipys(one: list[float], data: st.DataObject) -> N
 def test_only_common_seeds_are_paired() -> None:
     assert paired({0: 1.0, 1: 5.0}, {1: 4.0, 2: 9.0}) == Difference(1, 1.0)
     assert paired({0: 1.0}, {1: 4.0}) is None
-    assert not Difference(1, 1.0).settled
+    assert not Difference(1, 1.0).significant
     assert not Difference(1, 1.0).holds(1.0)
 
 
-def test_settled_means_that_zero_is_outside() -> None:
-    assert Difference(3, 1.0, 0.1, 0.6, 1.4).settled
-    assert Difference(3, -1.0, 0.1, -1.4, -0.6).settled
-    assert not Difference(3, 0.1, 0.1, -0.3, 0.5).settled
+def test_significant_means_that_zero_is_outside() -> None:
+    assert Difference(3, 1.0, 0.1, 0.6, 1.4).significant
+    assert Difference(3, -1.0, 0.1, -1.4, -0.6).significant
+    assert not Difference(3, 0.1, 0.1, -0.3, 0.5).significant
 
 
 def test_spread_of_one_value_has_no_sd() -> None:

@@ -85,9 +85,9 @@ def test_a_reversed_order_is_reported_with_its_error() -> None:
         "Order here: fusion > ablation1 > ablation3 > ablation2. "
         "In the paper: fusion > ablation2 > ablation1 > ablation3.",
         "Unlike in the paper, ablation1 ranks above ablation2, by +10.00 points (standard error 0.00, "
-        "95 % interval +10.00 to +10.00, 3 seeds): settled.",
+        "95 % interval +10.00 to +10.00, 3 seeds): significant.",
         "Unlike in the paper, ablation3 ranks above ablation2, by +5.00 points (standard error 0.00, "
-        "95 % interval +5.00 to +5.00, 3 seeds): settled.",
+        "95 % interval +5.00 to +5.00, 3 seeds): significant.",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,16 +78,10 @@ def evaluation_page(
     sections = [("Scores", _scores(found))]
     without = found["without"]
     if without is not None and wrong is not None:
-        sections.append(
-            (
-                "Without labels that are plainly wrong",
-                _comparison(found, without)
-                + paragraph(
-                    f"The {len(without['left_out'])} labels that a person marked as wrong, with the answers:"
-                )
-                + gallery(_pictures(predictions, np.flatnonzero(wrong)), large=True),
-            )
-        )
+        left_out = f"The {len(without['left_out'])} labels that a person marked as wrong, with the answers:"
+        pictures = gallery(_pictures(predictions, np.flatnonzero(wrong)), large=True)
+        body = _comparison(found, without) + paragraph(left_out) + pictures
+        sections.append(("Without labels that are plainly wrong", body))
     sections += [
         ("Confusion matrix", confusion_table(found["labels"], found["confusion"])),
         ("Are the probabilities calibrated?", _calibration(found)),
@@ -123,17 +117,14 @@ def _scores(found: Measures) -> str:
 
 
 def _comparison(found: Measures, without: Measures) -> str:
-    def row(name: str, values: Iterable[str]) -> tuple[str, ...]:
-        return (name, *values)
-
     both = (found, without)
     rows = [
-        row("Accuracy", (score_words(m["accuracy"], m["intervals"]["accuracy"]) for m in both)),
+        ("Accuracy", *(score_words(m["accuracy"], m["intervals"]["accuracy"]) for m in both)),
         *(
-            row(f"F1 of {label}", (score_words(m["f1"][label], m["intervals"]["f1"][label]) for m in both))
+            (f"F1 of {label}", *(score_words(m["f1"][label], m["intervals"]["f1"][label]) for m in both))
             for label in found["labels"]
         ),
-        row("Expected calibration error", (score_words(m["calibration_error"]) for m in both)),
+        ("Expected calibration error", *(score_words(m["calibration_error"]) for m in both)),
     ]
     return table(("", f"all {found['cells']:,} cells", f"without, {without['cells']:,} cells"), rows)
 
@@ -151,24 +142,11 @@ def _calibration(found: Measures) -> str:
         alpha=0.85,
         label="accuracy per bin",
     )
-    axes.plot(
-        [b["confidence"] for b in bins],
-        [b["accuracy"] for b in bins],
-        "o",
-        markersize=4,
-        color="black",
-        label="at its mean probability",
-    )
+    means = [b["confidence"] for b in bins], [b["accuracy"] for b in bins]
+    axes.plot(*means, "o", markersize=4, color="black", label="mean probability per bin")
     for b in bins:
-        middle = (b["low"] + b["high"]) / 2
-        axes.annotate(
-            f"{b['cells']}",
-            (middle, b["accuracy"]),
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-        )
+        place = ((b["low"] + b["high"]) / 2, b["accuracy"])
+        axes.annotate(f"{b['cells']}", place, (0, 5), textcoords="offset points", ha="center", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(0, 1.08), xlabel="probability of the answer", ylabel="share of right answers")
     figure.legend(loc="outside upper left", ncols=3)
     body = svg(figure) + paragraph(_sentence(calibration_words(found)))
@@ -187,12 +165,8 @@ def _coverage(found: Measures) -> str:
     axes.plot([p["coverage"] for p in curve], [p["accuracy"] for p in curve], drawstyle="steps-pre")
     reject = found["reject"]
     if reject is not None and reject["accuracy"] is not None:
-        axes.plot(
-            [reject["coverage"]],
-            [reject["accuracy"]],
-            "o",
-            label=f"the bundle's threshold, {reject['below']:g}",
-        )
+        label = f"the bundle's threshold, {reject['below']:g}"
+        axes.plot([reject["coverage"]], [reject["accuracy"]], "o", label=label)
         axes.legend(loc="lower left")
     lowest = min(p["accuracy"] for p in curve)
     axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.005))
@@ -205,7 +179,7 @@ def _coverage(found: Measures) -> str:
         )
         for wanted, point in found["coverage"]["at_accuracy"].items()
     ]
-    body = svg(figure) + table(("Accuracy", "Cells answered", "Least probability"), rows)
+    body = svg(figure) + table(("Accuracy", "Cells answered", "Threshold"), rows)
     if reject is not None:
         body += paragraph(_sentence(reject_words(reject)))
     return body + paragraph(
@@ -226,15 +200,12 @@ def _mistakes(predictions: Predictions) -> str:
 
 def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Picture]:
     dataset, answers, confidence = predictions.dataset, predictions.answers, predictions.confidence
-    return [
-        Picture(
-            dataset.crops[k],
-            f"{dataset.labels[dataset.truth[k]]} → {dataset.labels[answers[k]]} {confidence[k]:.2f} "
-            f"{Path(dataset.names[k]).name}",
-            dataset.names[k],
-        )
-        for k in chosen
-    ]
+
+    def caption(k: int) -> str:
+        words = f"{dataset.labels[dataset.truth[k]]} → {dataset.labels[answers[k]]} {confidence[k]:.2f}"
+        return f"{words} {Path(dataset.names[k]).name}"
+
+    return [Picture(dataset.crops[k], caption(k), dataset.names[k]) for k in chosen]
 
 
 def _methods(found: Evaluation) -> str:

@@ -69,53 +69,46 @@ def notes(study: Study) -> list[str]:
     return [text for text in (study.note, " ".join(caveats(study.name, study.runs, study.results))) if text]
 
 
+_Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Header and rows."""
+
+
 @dataclass(frozen=True)
 class _Section:
-    """Heading, paragraphs and perhaps a table (header and rows), for Markdown and for the page."""
+    """Heading, paragraphs and perhaps a table, for Markdown and for the page."""
 
     heading: str
     text: Sequence[str]
-    table: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None
+    table: _Table | None = None
 
 
 def _sections(study: Study) -> list[_Section]:
     return [
-        _Section("Summary", _ABOUT_SUMMARY, (SUMMARY_HEADER, summary_rows(study))),
+        _Section("Summary", [_ABOUT_SUMMARY], (SUMMARY_HEADER, summary_rows(study))),
         _Section("What the runs allow to conclude", [*findings(study.name, study.results), _ABOUT_SEEDS]),
-        _Section(
-            "Classes",
-            ["F1 on the validation set, percent, mean ± standard deviation over the seeds."],
-            _classes(study),
-        ),
-        _Section(
-            "Data",
-            ["All runs share one split; only the seed of weights, order and augmentation differs."],
-            _data(study),
-        ),
+        _Section("Classes", [_ABOUT_CLASSES], _classes(study)),
+        _Section("Data", [_ABOUT_DATA], _data(study)),
         _Section("Runs", [], _runs(study)),
     ]
 
 
-_ABOUT_SUMMARY = [
+_ABOUT_SUMMARY = (
     "Accuracies are on the validation set, in percent, mean ± standard deviation over the seeds. The paper "
-    "compares networks by validation accuracy averaged over the epochs; so does fusion's lead, in percentage "
-    "points, paired by seed, with its 95 % t interval. The paper's test accuracy is 80.3 %, on its own cells."
-]
+    "compares networks by validation accuracy averaged over the epochs. Fusion's lead in it is given in "
+    "percentage points, paired by seed, with its 95 % t interval. The paper's test accuracy is 80.3 %, on its "
+    "own cells."
+)
 _ABOUT_SEEDS = (
     "The errors come from the seeds on one fixed split. They do not cover another draw of cells, which would "
     "move all networks, and no interval is corrected for multiple comparisons."
 )
+_ABOUT_CLASSES = "F1 on the validation set, percent, mean ± standard deviation over the seeds."
+_ABOUT_DATA = "All runs share one split; only the seed of weights, order and augmentation differs."
 
 
 SUMMARY_HEADER = (
-    "network",
-    "runs",
-    "parameters",
-    "MMAC",
-    "accuracy",
-    "over the epochs",
-    "fusion leads by",
-    "in the paper",
+    *("network", "runs", "parameters", "MMAC", "accuracy", "over the epochs"),
+    *("fusion leads by", "in the paper"),
 )
 
 
@@ -144,7 +137,7 @@ def _percent(found: Spread) -> str:
     return f"{100 * found.mean:.1f}" + ("" if found.sd is None else f" ± {100 * found.sd:.1f}")
 
 
-def _classes(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+def _classes(study: Study) -> _Table:
     rows = []
     for group in by_network(study.results).values():
         values = [defined_scores(group, "f1", label) for label in study.training]
@@ -152,13 +145,13 @@ def _classes(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     return ("network", *study.training), rows
 
 
-def _data(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+def _data(study: Study) -> _Table:
     parts = {"training": study.training, "validation": study.validation}
     rows = [[name, *map(str, part.values()), str(sum(part.values()))] for name, part in parts.items()]
     return ("crops", *study.training, "all"), rows
 
 
-def _runs(study: Study) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+def _runs(study: Study) -> _Table:
     rows = [
         [
             result.run.title,

@@ -50,11 +50,11 @@ def calibration_words(measures: Measures) -> str:
 
 def coverage_words(measures: Measures) -> str:
     """Return which share of the cells can be answered at which accuracy."""
-    words = []
-    for wanted, point in measures["coverage"]["at_accuracy"].items():
-        reached = "not reached" if point is None else f"on {percent(point['coverage'])}"
-        words.append(f"{percent(float(wanted), 0)} {reached}")
-    return f"accuracy on the most confident share of the cells: {', '.join(words)}"
+    words = [
+        f"{percent(float(wanted), 0)} on {'none' if point is None else percent(point['coverage'])}"
+        for wanted, point in measures["coverage"]["at_accuracy"].items()
+    ]
+    return f"accuracy reached on the most confident share of the cells: {', '.join(words)}"
 
 
 def reject_words(reject: Reject) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import scipy.stats
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -32,7 +34,7 @@ class Difference:
     high: float | None = None
 
     @property
-    def settled(self) -> bool:
+    def significant(self) -> bool:
         """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
@@ -57,7 +59,7 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Difference |
     if found.sd is None:
         return Difference(1, found.mean)
     error = found.sd / math.sqrt(found.n)
-    reach = error * t_quantile(found.n - 1)
+    reach = error * float(scipy.stats.t.ppf(0.975, found.n - 1))
     return Difference(found.n, found.mean, error, found.mean - reach, found.mean + reach)
 
 
@@ -75,31 +77,3 @@ def discordant(here: Mapping[str, float], paper: Mapping[str, float]) -> list[tu
         if a in paper and b in paper and here[a] != here[b]
     ]
     return [(better, worse) for better, worse in pairs if paper[better] < paper[worse]]
-
-
-def t_quantile(degrees: int, share: float = 0.95) -> float:
-    """Return t such that Student's T with at least 1 degree of freedom lies within ±t with this probability.
-
-    Bisects the finite sums for integer degrees (Abramowitz and Stegun 26.7.3 and 26.7.4).
-    """
-    low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / sqrt(degrees)
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _inner_share(middle, degrees) < share:
-            low = middle
-        else:
-            high = middle
-    return math.tan(high) * math.sqrt(degrees)
-
-
-def _inner_share(angle: float, degrees: int) -> float:
-    """Return the probability that T lies within ±tan(angle) √degrees."""
-    cos2 = math.cos(angle) ** 2
-    is_odd = degrees % 2
-    term = math.cos(angle) if is_odd else 1.0
-    total = 0.0
-    for k in range(1 + is_odd, degrees, 2):
-        total += term
-        term *= cos2 * k / (k + 1)
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if is_odd else total

@@ -78,7 +78,7 @@ def caveats(study: str, runs: Sequence[StudyRun], results: Sequence[Result]) -> 
             f"{names} saw crops of {smaller[0].recipe.side_px} px instead of the {own} px they were made for."
         )
     if recipe.width != 1:
-        ours = "fusion has" if study == "peers" else "fusion and its ablations have"
+        ours = "The fusion network has" if study == "peers" else "All networks have"
         found.append(f"{ours} {recipe.width:g} times the paper's channels.")
     if recipe.name != "paper":
         found.append(f"The recipe is {recipe.name}, not the paper's.")
@@ -110,9 +110,9 @@ def findings(study: str, results: Sequence[Result]) -> list[str]:
     for better, worse in pairs:
         difference = paired(points[better], points[worse])
         if difference is not None:
-            settled = "settled" if difference.settled and difference.mean > 0 else "not settled"
+            certain = "significant" if difference.significant and difference.mean > 0 else "not significant"
             conclusions.append(
-                f"Unlike in the paper, {better} ranks above {worse}, by {_measured(difference)}: {settled}."
+                f"Unlike in the paper, {better} ranks above {worse}, by {_measured(difference)}: {certain}."
             )
     if not pairs:
         conclusions.append("No two networks rank in the opposite order to the paper.")
@@ -125,7 +125,7 @@ def _compared(pair: str, lead: Difference, paper: float) -> str:
     if lead.low is None:
         return f"{words} One seed gives no error estimate: nothing can be concluded."
     inside = "inside" if lead.holds(paper) else "outside"
-    if not lead.settled:
+    if not lead.significant:
         verdict = "The interval includes zero: these runs do not distinguish the two"
     elif lead.mean > 0:
         verdict = "The first leads, as in the paper"
