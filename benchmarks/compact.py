@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.build import Description, build
+from convert.build import build
 from convert.parity import paired_interval
+from convert.settings import Description, Settings
 from edge.base import write_atomically
 from edge.classify import Classifier
 from edge.model import TEST_TIME_VIEWS
@@ -71,14 +72,12 @@ def point(data: str, run: Path) -> Point:
         intended_use="research use only, not for diagnosis",
         licence="Apache-2.0",
         notice="",
-        reject_below=0.5,
-        views=TEST_TIME_VIEWS[-1],
-        doubted=1.0,
     )
+    # every cell gets all views, and the table shows what int8 costs, so no loss is refused
+    settings = Settings(test_time_views=TEST_TIME_VIEWS[-1], test_time_share=1.0, max_loss=100.0)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "point.tflite"
-        # the table shows what int8 costs, so no loss is refused
-        bundle = build(run, file, description, max_loss=100.0)
+        bundle = build(run, file, description, settings)
         size_bytes = file.stat().st_size
     answers = Classifier(bundle).logits(crops.validation).argmax(axis=1)
     timings = time_bundle(bundle, "litert", [1], segmentation=False)

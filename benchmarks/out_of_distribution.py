@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.out_of_distribution import fit
-from convert.strangers import auroc, spheres
+from convert.out_of_distribution import fit, spheres
 from edge.base import Frame
 from edge.capture import read_frames
 from edge.classify import Classifier, out_of_distribution_score
+from edge.count import area_under_roc
 from edge.find import crop_cells, crop_scale, segment
 from edge.model import load_bundle
 from edge.simulate import Optics, Scene, simulate_frame
@@ -184,10 +184,10 @@ def compare(
     table: dict[str, dict[str, tuple[float, float]]] = {}
     for name, score in scores.items():
         usual = score(known.crops)
-        row = {"mistakes": (auroc(usual[right], usual[~right]), passing(usual, usual[~right]))}
+        row = {"mistakes": (area_under_roc(usual[right], usual[~right]), passing(usual, usual[~right]))}
         for kind, crops in kinds.items():
             strange = score(crops)
-            row[kind] = (auroc(usual, strange), passing(usual, strange))
+            row[kind] = (area_under_roc(usual, strange), passing(usual, strange))
         table[name] = row
     return table
 

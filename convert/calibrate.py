@@ -1,76 +1,123 @@
-"""Honest probabilities: the temperature of the logits, and the threshold below which cells are rejected."""
+"""What the validation cells tell of an int8 network: margin, temperature and reject thresholds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.count import clopper_pearson
+from convert.logits import Inference, int8_logits
+from convert.out_of_distribution import LEAST_CROPS, fit, separation_from_spheres
+from convert.settings import Settings
+from edge.classify import Model, average_logits, margin, out_of_distribution_score, softmax
+from edge.model import OUT_OF_DISTRIBUTION, OutOfDistributionModel, Rejection
+from train.metrics import coverage_curve
+from train.run import RunCrops
 
-# a wider range only says that the validation cells are too few or too easy to tell
 TEMPERATURES = np.geomspace(0.25, 4, 161)
-_CHI_SQUARED_95 = 3.841
-"""95 % quantile of the chi-squared distribution with one degree of freedom."""
+"""Temperatures tried; a best one at either end means that the validation cells are too few or too easy."""
+IN_DISTRIBUTION_SHARE = 0.98
+"""Largest share of the validation cells that counts as in distribution: losing the others is the price of
+rejecting what the network was not trained on."""
 
 
-@dataclass(frozen=True)
-class RejectThreshold:
-    """Where answers are accepted, and what that makes of the validation cells.
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """An int8 network's answers to the validation cells, and what is set by them.
 
     Attributes
     ----------
-    threshold : a cell whose score is smaller is rejected
-    precision : share of right answers among the accepted ones
-    low : one-sided 95 % Clopper–Pearson limit of that share
-    coverage : share of the cells that is accepted
+    answers : int64 [n]
+        Index of the most probable label of each validation cell.
     """
 
-    threshold: float
-    precision: float
-    low: float
-    coverage: float
+    inference: Inference
+    answers: NDArray[np.int64]
+    reject_below: float
+    out_of_distribution: OutOfDistributionModel | None = None
+    rejection: Rejection | None = None
+
+
+def calibrate(
+    model: Model, crops: RunCrops, inputs: NDArray[np.float32], settings: Settings, views: int, crop_um: float
+) -> Calibrated:
+    """Calibrate an int8 network on validation cells.
+
+    Parameters
+    ----------
+    inputs : float32 [n, s, s, 1]
+        The validation crops, normalised.
+
+    Raises
+    ------
+    ValueError
+        If no threshold reaches the precision asked for.
+    """
+    if not len(crops.truth):
+        return Calibrated(Inference(views, None, 1.0), np.zeros(0, np.int64), settings.reject_below)
+    least = None
+    if views > 1 and settings.test_time_share < 1:
+        least = float(np.quantile(margin(int8_logits(model, inputs)), settings.test_time_share))
+    logits = average_logits(partial(int8_logits, model), inputs, views, least)
+    scale = temperature(logits, crops.truth)
+    answers = logits.argmax(axis=1)
+    confidence, right = softmax(logits / np.float32(scale)).max(axis=1), answers == crops.truth
+    reject_below = settings.reject_below
+    if settings.precision is not None:
+        reject_below = max(0.0, reject_threshold(confidence, right, settings.precision))
+    calibrated = Calibrated(Inference(views, least, scale), answers, reject_below)
+    if min(len(crops.truth), len(crops.representative)) < LEAST_CROPS:
+        return calibrated
+    in_training = fit(crops.representative)
+    confident = confidence >= reject_below
+    rejection = _rejection(in_training, crops, crop_um, right, confident, settings.precision)
+    return replace(calibrated, out_of_distribution=in_training, rejection=rejection)
+
+
+def _rejection(
+    in_training: OutOfDistributionModel,
+    crops: RunCrops,
+    crop_um: float,
+    right: NDArray[np.bool_],
+    confident: NDArray[np.bool_],
+    precision: float | None,
+) -> Rejection:
+    """Choose the out-of-distribution threshold, and measure what it and the confidence threshold keep."""
+    distances = out_of_distribution_score(crops.validation, in_training)
+    # whether the answer is right does not matter here: only the crop's appearance does
+    everyone = np.ones(len(distances), bool)
+    threshold = -reject_threshold(-distances, everyone, 1.0, coverage=IN_DISTRIBUTION_SHARE)
+    kept = (distances <= threshold) & confident
+    return Rejection(
+        score=OUT_OF_DISTRIBUTION,
+        threshold=threshold,
+        precision=precision or float(right[kept].sum() / max(1, kept.sum())),
+        coverage=float(kept.mean()),
+        auroc={"simulated spheres": separation_from_spheres(in_training, distances, crops, crop_um)},
+        source=f"{len(distances)} validation cells",
+    )
 
 
 def temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Temperature with the least negative log-likelihood on validation cells.
+    """Return the one of `TEMPERATURES` with the least negative log-likelihood on validation cells.
 
     Guo et al., "On calibration of modern neural networks", ICML 2017.
 
     Parameters
     ----------
     logits : float32 [n, labels]
-    truth : int [n], indices of the true labels
-
-    Returns
-    -------
-    One of `TEMPERATURES`; 1 without cells.
+    truth : int64 [n], n > 0
+        Indices of the true labels.
     """
-    if len(truth) == 0:
-        return 1.0
-    return float(TEMPERATURES[int(np.argmin(_losses(logits, truth)))])
-
-
-def temperature_interval(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> tuple[float, float]:
-    """95 % likelihood-ratio interval of the temperature, within `TEMPERATURES`.
-
-    All temperatures whose log-likelihood is less than half a chi-squared quantile below the best one's
-    (Wilks, Ann. Math. Statist. 9:60, 1938). Cells of one frame are taken as independent.
-
-    Parameters
-    ----------
-    logits, truth : as for `temperature`
-
-    Returns
-    -------
-    Low and high; the whole range without cells.
-    """
-    if len(truth) == 0:
-        return float(TEMPERATURES[0]), float(TEMPERATURES[-1])
-    losses = _losses(logits, truth)
-    likely = TEMPERATURES[2 * (losses - losses.min()) <= _CHI_SQUARED_95]
-    return float(likely[0]), float(likely[-1])
+    losses = []
+    for t in TEMPERATURES:
+        scaled = logits / t
+        shifted = scaled - scaled.max(axis=1, keepdims=True)
+        logarithms = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        losses.append(-float(logarithms[np.arange(len(truth)), truth].sum()))
+    return float(TEMPERATURES[int(np.argmin(losses))])
 
 
 def reject_threshold(
@@ -79,24 +126,29 @@ def reject_threshold(
     precision: float,
     *,
     coverage: float = 1.0,
-) -> RejectThreshold:
-    """Smallest threshold at which the accepted answers are right as often as stated.
+) -> float:
+    """Return the smallest threshold at which the accepted answers are right as often as asked.
 
-    The share of right answers is the plain estimate; its lower limit is stated beside it. To demand that the
-    limit reach 0.98 would take 149 accepted cells without one mistake: more than small validation sets hold.
+    The share of right answers is the plain estimate. To demand that its lower 95 % limit reach 0.98 would
+    take 149 accepted cells without one mistake: more than small validation sets hold.
 
     Parameters
     ----------
-    scores : float [n] of validation cells, larger for surer answers
-    right : bool [n], whether the answer is the truth
-    precision : wanted share of right answers among the accepted ones
-    coverage : accept no larger share of the cells, lest a network that is nearly always right accept
-        everything, what it has never seen too
+    scores : float [n]
+        Of validation cells, larger for surer answers.
+    right : bool [n]
+        Whether the answer is the truth.
+    precision : float
+        Wanted share of right answers among the accepted ones.
+    coverage : float
+        Largest share of the cells that is accepted. Without it a network that is nearly always right would
+        accept everything, including what it was not trained on.
 
     Returns
     -------
-    The threshold lies half way between the lowest accepted score and the next lower one, so that a
-    processor's rounding moves no cell; -inf if all cells are accepted.
+    float
+        Half way between the lowest accepted score and the next lower one, so that a processor's rounding
+        moves no cell; -inf if all cells are accepted.
 
     Raises
     ------
@@ -107,34 +159,15 @@ def reject_threshold(
         raise ValueError("a reject threshold needs validation cells: train with some")
     for name, share in (("precision", precision), ("coverage", coverage)):
         if not 0 < share <= 1:
-            raise ValueError(f"the {name} must lie above 0 and not above 1, not {share}")
-    order = np.argsort(-scores, kind="stable")
-    falling = np.asarray(scores, np.float64)[order]
-    last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)  # equal scores are not parted
-    accepted = last + 1
-    successes = np.cumsum(right[order])[last]
-    good = np.flatnonzero((successes >= precision * accepted) & (accepted <= coverage * len(scores)))
-    if not len(good):
+            raise ValueError(f"the {name} must be above 0 and at most 1, not {share}")
+    curve = coverage_curve(scores, right)
+    allowed = np.flatnonzero((curve.accuracy >= precision) & (curve.coverage <= coverage))
+    if not len(allowed):
         raise ValueError(
             f"no threshold makes {precision:.4g} of the accepted answers right on {len(scores)} validation "
-            "cells: state a lower precision or train a better network"
+            "cells: ask for a lower precision or train a better network"
         )
-    k = good[-1]
-    n, hits = int(accepted[k]), int(successes[k])
-    return RejectThreshold(
-        threshold=float((falling[last[k]] + falling[n]) / 2) if n < len(falling) else -np.inf,
-        precision=hits / n,
-        low=clopper_pearson(hits, n, level=0.90)[0],
-        coverage=n / len(falling),
-    )
-
-
-def _losses(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Negative log-likelihood of all cells together at each of `TEMPERATURES`."""
-    losses = []
-    for t in TEMPERATURES:
-        scaled = logits / t
-        shifted = scaled - scaled.max(axis=1, keepdims=True)
-        logarithms = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        losses.append(-float(logarithms[np.arange(len(truth)), truth].sum()))
-    return np.array(losses)
+    lowest = int(allowed[-1])
+    if lowest + 1 == len(curve.threshold):
+        return -np.inf
+    return float((curve.threshold[lowest] + curve.threshold[lowest + 1]) / 2)

@@ -1,4 +1,4 @@
-"""The trained network rewritten for int8: the same function in fewer operators, in ranges for eight bits."""
+"""The trained network rewritten for int8: the same function in fewer operators and ranges fit for 8 bits."""
 
 from __future__ import annotations
 
@@ -24,64 +24,62 @@ _FOLDABLE = (
     layers.Reshape,
     layers.Softmax,
 )
-"""Layers that a positive factor a channel passes, given that activations are ReLU or none."""
+"""Layers that pass a positive factor per channel, given that activations are ReLU or none."""
 
 _Weights = list[NDArray[np.float32]]
 
 
 class SpaceToDepth(layers.Layer):  # type: ignore[misc]
-    """Squares of block×block pixels become the channels of one: [n, h, w, c] to [n, h/b, w/b, b·b·c]."""
+    """Turns squares of block×block pixels into channels: [n, h, w, c] to [n, h/b, w/b, b·b·c]."""
 
     def __init__(self, block: int, **options: object) -> None:
         super().__init__(**options)
         self.block = block
 
     def get_config(self) -> dict[str, object]:
-        """What a copy is made of."""
+        """Return what a copy is made from."""
         return {**super().get_config(), "block": self.block}
 
     def call(self, maps: tf.Tensor) -> tf.Tensor:
-        """Rearrange."""
+        """Rearrange the maps."""
         return tf.nn.space_to_depth(maps, self.block)
 
     def compute_output_shape(self, shape: tuple[int | None, int, int, int]) -> tuple[int | None, ...]:
-        """Shape of the rearranged maps."""
+        """Return the shape of the rearranged maps."""
         n, height, width, channels = shape
         return n, height // self.block, width // self.block, channels * self.block**2
 
 
 def folded(model: keras.Model, inputs: NDArray[np.float32]) -> keras.Model:
-    """Rewrite a network as the same function of convolutions and pools alone, its channels equalised.
+    """Rewrite a network as the same function of convolutions and pools, with its channels equalised.
 
-    - Equal channels, which a concatenation makes of the grey crop, become one: the kernels that read them are
+    - Equal channels, as a concatenation of the grey crop gives, become one; the kernels that read them are
       summed.
     - A strided convolution of the crop becomes one of stride 1 over blocks of stride×stride pixels, its
-      kernel set into whole blocks with zeros around. Kernels for int8 read channels by fours, eights or
-      sixteens, so that one channel costs as much as that: measured on x86 (LiteRT, one thread), 11×11 stride
-      4 to 96 channels takes 1.5 ms from three channels, 1.0 to 1.3 ms from one and 0.3 ms from blocks.
-    - A dense layer is a convolution as large as its map: flattening would ask for the batch's size, which is
+      kernel padded with zeros to whole blocks. Kernels for int8 read 4, 8 or 16 channels at a time, so one
+      channel costs as much: on x86 (LiteRT, one thread), 11×11 stride 4 to 96 channels takes 1.5 ms from
+      three channels, 1.0 to 1.3 ms from one and 0.3 ms from blocks.
+    - A dense layer becomes a convolution as large as its map: flattening would need the batch size, which is
       computed outside of XNNPACK.
-    - A batch norm becomes a depthwise 1×1 convolution. A converter would make a product and a sum of it, each
-      rounded to 8 bits with one range for all channels; where a channel's mean is many of its standard
-      deviations, that range is spent on the mean. A convolution adds its bias in 32 bits. Both norms of the
-      fusion network stand before a convolution padded with zeros: those are zeros after the norm, and no
-      bias of the convolution makes up for them at the border, nor one padding value, as each channel would
-      need its own. Nor do they go into the convolution before, from which a ReLU and a maximum part them.
-      They stay, and cost 0.02 ms each.
+    - A batch norm becomes a depthwise 1×1 convolution. A converter would make it a product and a sum, each
+      rounded to 8 bits with one range for all channels; a channel whose mean is many of its standard
+      deviations would spend that range on the mean. A convolution adds its bias in 32 bits. Both norms of
+      the fusion network precede a convolution padded with zeros. These are zeros after the norm, so neither a
+      bias of that convolution nor one padding value, since each channel needs its own, makes up for them at
+      the border. A ReLU and a maximum separate the norms from the convolution before. They stay, and cost
+      0.02 ms each.
 
-    One range for all channels of a map, and one for all maps that are concatenated, wastes steps on the
-    smaller ones. A positive factor a channel passes ReLU, pools, padding and concatenation, so each layer's
-    channels are divided by their largest magnitude and the layers behind multiply by it: cross-layer
-    equalisation (Nagel et al., ICCV 2019, arXiv:1906.04721).
+    One range for all channels of a map, and one for all concatenated maps, wastes steps on the smaller ones.
+    A positive factor per channel passes ReLU, pools, padding and concatenation, so each layer's channels are
+    divided by their largest magnitude and the layers that follow multiply by it: cross-layer equalisation
+    (Nagel et al., ICCV 2019, arXiv:1906.04721).
 
     Parameters
     ----------
-    model : of convolutions with ReLU, batch norms, pools, padding, concatenation and dense layers
-    inputs : float32 [n, s, s, 1], representative; they set the channels' largest magnitudes
-
-    Returns
-    -------
-    A model of the same function. Layers that are left keep their names.
+    model : keras.Model
+        Of the layers in `_FOLDABLE`; those that remain keep their names.
+    inputs : float32 [n, s, s, 1]
+        Representative crops, which set the channels' largest magnitudes.
 
     Raises
     ------
@@ -99,8 +97,8 @@ def folded(model: keras.Model, inputs: NDArray[np.float32]) -> keras.Model:
     weighted = [layer for layer in rewritten.layers if isinstance(layer, layers.Conv2D)]
     weighted += [layer for layer in rewritten.layers if isinstance(layer, layers.DepthwiseConv2D)]
     inner = [layer for layer in weighted if list(_consumers(layer, rewritten))]
-    seen = keras.Model(rewritten.input, [layer.output for layer in inner])
-    for layer, magnitude in zip(inner, _magnitudes(seen, inputs), strict=True):
+    outputs = keras.Model(rewritten.input, [layer.output for layer in inner])
+    for layer, magnitude in zip(inner, _magnitudes(outputs, inputs), strict=True):
         for consumer, first in _consumers(layer, rewritten):
             _multiply_inputs(consumer, first, magnitude)
         _divide_outputs(layer, magnitude)
@@ -108,7 +106,7 @@ def folded(model: keras.Model, inputs: NDArray[np.float32]) -> keras.Model:
 
 
 def _rewritten(model: keras.Model) -> keras.Model:
-    """Copy of a model in fewer and other operators, before its channels are equalised."""
+    """Copy a model in fewer and other operators, before its channels are equalised."""
     first, *rest = model.layers  # sources come before what reads them
     crop = keras.Input(model.input_shape[1:], name=first.name)
     built, weights = {first.name: crop}, {}
@@ -130,13 +128,13 @@ def _rewritten(model: keras.Model) -> keras.Model:
 
 
 def _sources(layer: keras.Layer) -> list[keras.Layer]:
-    """Layers whose outputs a layer reads."""
+    """Return the layers whose outputs a layer reads."""
     tensors = layer.input if isinstance(layer.input, list) else [layer.input]
     return [tensor._keras_history.operation for tensor in tensors]
 
 
 def _changes_nothing(layer: keras.Layer, inputs: list[keras.KerasTensor]) -> bool:
-    """Say whether a layer only reshapes for a dense one, drops for training, or repeats equal channels."""
+    """Tell whether a layer only reshapes for a dense one, drops for training, or repeats equal channels."""
     if isinstance(layer, layers.Concatenate):
         return all(tensor is inputs[0] for tensor in inputs)
     if isinstance(layer, layers.Reshape):
@@ -145,7 +143,7 @@ def _changes_nothing(layer: keras.Layer, inputs: list[keras.KerasTensor]) -> boo
 
 
 def _operator(layer: keras.Layer, shape: tuple[int, ...]) -> tuple[keras.Layer, _Weights]:
-    """The layer that takes a layer's place behind maps of this shape, and its weights."""
+    """Return what replaces a layer that reads maps of this shape, and its weights."""
     values = layer.get_weights()
     if isinstance(layer, layers.BatchNormalization):
         gamma, beta, mean, variance = values
@@ -164,10 +162,10 @@ def _operator(layer: keras.Layer, shape: tuple[int, ...]) -> tuple[keras.Layer, 
 def _over_blocks(
     pad: keras.Layer, conv: keras.Layer, values: _Weights
 ) -> tuple[list[keras.KerasTensor], keras.Layer, _Weights]:
-    """The same convolution of the padded crop over blocks of stride×stride pixels, with what it then reads.
+    """Return the same convolution of the padded crop over blocks of stride×stride pixels, and its inputs.
 
-    Output i reads the pixels from s·i − p to s·i − p + k − 1 of a side (stride s, padding p, kernel k), which
-    lie in the blocks from i − ⌈p/s⌉ to i + ⌊(k − 1 − p)/s⌋.
+    Along one side, output i reads the pixels from s·i − p to s·i − p + k − 1 (stride s, padding p, kernel k),
+    which lie in the blocks from i − ⌈p/s⌉ to i + ⌊(k − 1 − p)/s⌋.
     """
     kernel, bias = values
     crop, stride, size = pad.input, conv.strides[0], conv.kernel_size[0]
@@ -191,7 +189,7 @@ def _over_blocks(
 
 
 def _consumers(layer: keras.Layer, model: keras.Model) -> Iterator[tuple[keras.Layer, int]]:
-    """Layers with weights that read a layer's channels, and where its first channel lies in their input."""
+    """Yield the layers with weights that read a layer's channels, and where its first is in their input."""
     for behind in model.layers:
         sources = behind.input if isinstance(behind.input, list) else [behind.input]
         first = 0
@@ -206,7 +204,7 @@ def _consumers(layer: keras.Layer, model: keras.Model) -> Iterator[tuple[keras.L
 
 
 def _multiply_inputs(layer: keras.Layer, first: int, factor: NDArray[np.float32]) -> None:
-    """Multiply the weights that read channels first, first + 1, … by a factor each."""
+    """Multiply the weights that read channels first, first + 1, … by one factor per channel."""
     kernel, bias = layer.get_weights()
     kernel[:, :, first : first + len(factor)] *= factor[:, None]
     layer.set_weights([kernel, bias])
@@ -219,11 +217,11 @@ def _divide_outputs(layer: keras.Layer, factor: NDArray[np.float32]) -> None:
 
 
 def _magnitudes(model: keras.Model, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Largest magnitude a channel of each output, at least a 256th of the output's."""
+    """Return the largest magnitude per channel of each output, at least 1/256 of the output's."""
     largest: list[NDArray[np.float32]] = []
     for start in range(0, len(inputs), 32):
         answers = model.predict_on_batch(inputs[start : start + 32])
         now = [np.abs(answer).max(axis=tuple(range(np.ndim(answer) - 1))) for answer in answers]
         largest = [np.maximum(*pair) for pair in zip(largest, now, strict=True)] if largest else now
-    # a channel that hardly stirs would get factors that no requantisation takes, a dead map none at all
+    # a nearly constant channel would get factors too large to requantise with, a dead map none at all
     return [np.maximum(magnitude, magnitude.max() / 256 or 1.0).astype(np.float32) for magnitude in largest]

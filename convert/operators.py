@@ -1,4 +1,4 @@
-"""Which operators a flatbuffer holds, and whether every device loads them and XNNPACK runs them in int8."""
+"""Operators of a flatbuffer: whether every device loads them and XNNPACK runs them in int8."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ ALLOWED = {
 }
 """Operators that XNNPACK runs in int8, and the highest version of each that tflite-runtime 2.14 loads.
 
-The former after "Quantized operators" in tensorflow/lite/delegates/xnnpack/README.md; that SPACE_TO_DEPTH is
-one was measured: LiteRT takes a tenth of the plain kernel's time for it. The latter after
-tensorflow/lite/core/kernels/register.cc, which LiteRT's goes beyond.
+Sources: "Quantized operators" in tensorflow/lite/delegates/xnnpack/README.md, and for SPACE_TO_DEPTH a
+measurement (LiteRT takes a tenth of the plain kernel's time); the versions are those in
+tensorflow/lite/core/kernels/register.cc, which LiteRT exceeds.
 """
 
 _NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
 def operators(flatbuffer: bytes) -> list[tuple[str, int]]:
-    """List name and version of each operator, in the order in which they run."""
+    """Return the name and version of each operator, in the order in which they run."""
     model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
     (graph,) = model.subgraphs
     codes = [model.operatorCodes[operator.opcodeIndex] for operator in graph.operators]
-    # old schemas have codes below 127 only, in a byte of their own
+    # old schemas keep codes below 127 in another field
     return [(_NAMES[max(c.builtinCode, c.deprecatedBuiltinCode)], c.version) for c in codes]
 
 
 def refuse_others(flatbuffer: bytes) -> None:
-    """Raise ValueError, naming the operator, if one is outside of `ALLOWED`."""
+    """Raise ValueError, naming the operator, if one is not in `ALLOWED`."""
     for name, version in operators(flatbuffer):
         if name not in ALLOWED:
             raise ValueError(f"the operator {name} does not run in int8 with XNNPACK: change the network")

@@ -1,4 +1,4 @@
-"""Keys and signatures, made on a workstation."""
+"""Private keys and signatures of bundles, made on a workstation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
 
     Parameters
     ----------
-    sha256
+    sha256 : str
         Of the bundle without its signature, in hexadecimal.
 
     Raises
@@ -37,7 +37,7 @@ def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
     try:
         private = load_pem_private_key(key.read_bytes(), passphrase.encode() if passphrase else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        why = "the passphrase is missing or wrong, or this is no private key" if encrypted(key) else "no key"
+        why = "wrong or missing passphrase, or not a private key" if encrypted(key) else "not a private key"
         raise SignatureError(f"{key}: {why}") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise SignatureError(f"{key}: not an Ed25519 key: make one with `leuko bundle keygen`")
@@ -46,7 +46,7 @@ def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
 
 
 def encrypted(key: Path) -> bool:
-    """Say whether a private key needs a passphrase.
+    """Tell whether a private key needs a passphrase.
 
     Raises
     ------
@@ -57,16 +57,17 @@ def encrypted(key: Path) -> bool:
 
 
 def generate(key: Path, passphrase: str | None = None) -> str:
-    """Write a new private key, PKCS #8 in PEM, that only its owner can read.
+    """Write a new private key, PKCS #8 in PEM, that only its owner can read; return the public key.
 
     Returns
     -------
-    the public key, 64 hexadecimal digits
+    str
+        The public key, 64 hexadecimal digits.
 
     Raises
     ------
     OSError
-        If the file exists, which is never overwritten, or cannot be written.
+        If the file exists (it is never overwritten) or cannot be written.
     """
     private = Ed25519PrivateKey.generate()
     protection = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
@@ -79,5 +80,4 @@ def generate(key: Path, passphrase: str | None = None) -> str:
 
 
 def _public_key_hex(key: Ed25519PublicKey) -> str:
-
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()

@@ -1,8 +1,9 @@
-"""What ``leuko verify B RUN`` adds: a bundle against the run it was made of, in words and as a page."""
+"""A bundle compared with the training run that it was made from."""
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,68 +11,81 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.build import TrainedRun
 from convert.fold import folded
-from convert.parity import (
-    MAX_LOSS_POINTS,
-    Comparison,
-    compare,
-    costs,
-    likeness_db,
-    loses_more,
-    refusal,
-    words,
-)
-from edge.base import write_atomically
+from convert.logits import Inference
+from convert.noise import costs, similarity_db
+from convert.parity import Comparison, compare, loses_more, refusal, summary_lines
+from convert.settings import Settings
 from edge.model import Bundle
 from train.data import read_data
 from train.fit import normalised
-from train.report.figure import plots, svg
-from train.report.page import Picture, gallery, page, paragraph, table
-from train.run import load_run, read_config, read_crops
+from train.run import read_config
 
 WORST = 24
-"""Pictures of cells whose probabilities differ most."""
-LEAST_LIKENESS_DB = 15
+"""Cells listed and shown, those whose probabilities differ most."""
+LEAST_SIMILARITY_DB = 15
 """Logits of a bundle and of its own run differ by rounding, 36 to 42 dB in every run tried; those of another
-network, trained on the same crops or distilled from its answers, came to 11 dB at most, though 96 % of the
+network, trained on the same crops or distilled from its answers, reached 11 dB at most, although 96 % of the
 answers agreed."""
 _COMPARED = 32
-"""Crops that tell: the two cases lie far apart."""
+"""Crops on which the similarity is measured: the two cases are far apart."""
+_COST_CROPS = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Verified:
+class Cells:
+    """Labelled crops to compare on.
+
+    Attributes
+    ----------
+    crops : uint8 [n, s, s]
+    truth : int64 [n]
+    names : tuple of str
+        Of each cell.
+    groups : sequence of str or None
+        Frame or patient of each cell.
+    source : str
+        Where they are from.
+    """
+
+    crops: NDArray[np.uint8]
+    truth: NDArray[np.int64]
+    names: tuple[str, ...]
+    groups: Sequence[str] | None
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
     """A bundle compared with its run.
 
     Attributes
     ----------
-    comparison : see `convert.parity.Comparison`
-    costs : of each layer alone in int8, see `convert.parity.costs`
-    crops : uint8 [n, s, s], the cells
-    names : of each cell
-    labels : in output order
-    title : of the bundle and what it was compared on
+    costs : dict of str to float
+        Of each layer alone in int8, see `convert.noise.costs`.
+    labels : tuple of str
+        In output order.
+    title : str
+        Names the bundle and what it was compared on.
     """
 
     comparison: Comparison
     costs: dict[str, float]
-    crops: NDArray[np.uint8]
-    names: tuple[str, ...]
+    cells: Cells
     labels: tuple[str, ...]
     title: str
 
     @property
-    def words(self) -> list[str]:
+    def summary_lines(self) -> list[str]:
         """Two lines for the terminal."""
-        return words(self.comparison.parity)
+        return summary_lines(self.comparison.parity)
 
     @property
-    def refusal(self) -> str | None:
-        """Why the bundle must not be trusted, in one line, or None."""
-        parity = self.comparison.parity
-        if not loses_more(parity, MAX_LOSS_POINTS):
-            return None
-        return refusal(parity, MAX_LOSS_POINTS, self.costs)
+    def refusals(self) -> list[str]:
+        """Why the bundle must not be trusted; empty if it may."""
+        parity, limit = self.comparison.parity, Settings.max_loss
+        return [refusal(parity, limit, self.costs)] if loses_more(parity, limit) else []
 
     @property
     def worst(self) -> list[int]:
@@ -80,10 +94,10 @@ class Verified:
         return order
 
     def as_json(self) -> dict[str, Any]:
-        """State it as one object; decibels without noise are null."""
+        """Return it as one JSON object; infinite ratios are null."""
 
         def finite(value: float) -> float | None:
-            return value if np.isfinite(value) else None
+            return value if math.isfinite(value) else None
 
         compared = self.comparison
         return {
@@ -93,126 +107,62 @@ class Verified:
                 {"name": layer.name, "sqnr_db": finite(layer.sqnr_db), "alone_db": finite(alone)}
                 for layer, alone in zip(compared.layers, self.costs.values(), strict=True)
             ],
-            "worst": [{"cell": self.names[k], "distance": float(compared.distances[k])} for k in self.worst],
+            "worst": [
+                {"cell": self.cells.names[k], "distance": float(compared.distances[k])} for k in self.worst
+            ],
         }
 
 
-def verify(bundle: Bundle, run: Path, data: Path | None = None) -> Verified:
-    """Compare a bundle with the run that it was made of, on labelled crops or on the run's validation cells.
+def verify(bundle: Bundle, run: Path, data: Path | None = None) -> Verification:
+    """Compare a bundle with the run that it was made from, on labelled crops or the run's validation cells.
 
     Raises
     ------
     ValueError
-        If the run or the data cannot be used, or the bundle was not made of this run.
+        If the run or the data cannot be used, or the bundle was not made from this run.
     """
-    network, labels, normalisation = load_run(run)
+    trained = TrainedRun.load(run)
+    refuse_other_run(bundle, trained)
+    cells = validation_cells(trained) if data is None else labelled_cells(trained, data)
     manifest = bundle.manifest
-    kept = read_crops(run)
-    side = kept.representative.shape[1]
-    trained = labels, side, normalisation, read_config(run)["training"]["sha256"]
-    if trained != (manifest.labels, manifest.crop_px, manifest.normalisation, manifest.training.sha256):
-        raise ValueError(
-            f"{run}: its labels or training crops are not the bundle's: name the run it was made of"
-        )
-    every = -(-len(kept.representative) // _COMPARED)
-    few = normalised(kept.representative[::every], normalisation)
-    if likeness_db(network, bundle.flatbuffer, few) < LEAST_LIKENESS_DB:
-        raise ValueError(f"{run}: its network answers otherwise: name the run that the bundle was made of")
-    if data is None:
-        crops, truth = kept.validation, kept.truth
-        names, groups = tuple(f"validation cell {k}" for k in range(len(truth))), None
-        if not len(truth):
-            raise ValueError(f"{run} kept no validation cells: give DATA behind it")
-    else:
-        found = read_data(data, labels, side)
-        crops, truth, names, groups = found.crops, found.truth, found.names, found.groups
-    inputs = normalised(crops, normalisation)
-    rewritten = folded(network, normalised(kept.representative, normalisation))
+    inputs = normalised(cells.crops, trained.normalisation)
+    rewritten = folded(trained.network, normalised(trained.crops.representative, trained.normalisation))
+    inference = Inference(manifest.test_time_views, manifest.margin, manifest.temperature)
     compared = compare(
-        network,
-        rewritten,
-        bundle.flatbuffer,
-        inputs,
-        truth,
-        manifest.temperature,
-        groups=groups,
-        views=manifest.test_time_views,
-        doubt=manifest.margin,
+        trained.network, rewritten, bundle.flatbuffer, inputs, cells.truth, inference, cells.groups
     )
-    some = inputs[np.linspace(0, len(inputs) - 1, min(len(inputs), 16)).round().astype(int)]
-    cost = costs(rewritten, compared.layers, some)
-    where = f"{run.name}'s validation cells" if data is None else str(data)
-    title = f"{manifest.name} {manifest.version} on {where}, {len(truth):,} cells"
-    return Verified(compared, cost, crops, names, labels, title)
+    some = inputs[np.linspace(0, len(inputs) - 1, min(len(inputs), _COST_CROPS)).round().astype(int)]
+    title = f"{manifest.name} {manifest.version} on {cells.source}, {len(cells.truth):,} cells"
+    return Verification(compared, costs(rewritten, compared.layers, some), cells, trained.labels, title)
 
 
-def write(out: Path, verified: Verified) -> None:
-    """Write ``parity.html`` and ``parity.json`` into the folder `out`.
-
-    Raises
-    ------
-    OSError
-        If one cannot be written.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "parity.json", (json.dumps(verified.as_json(), indent=2) + "\n").encode())
-    write_atomically(out / "parity.html", _page(verified).encode())
-
-
-def _page(verified: Verified) -> str:
-    compared = verified.comparison
-    parity, rewriting = compared.parity, compared.rewriting
-    rows = [
-        ("Keras, float32", f"{parity.float_accuracy:.4f}", "", "", ""),
-        *(
-            (
-                name,
-                f"{found.int8_accuracy:.4f}",
-                f"{found.low:+.2f} to {found.high:+.2f}",
-                f"{100 * found.agreement:.1f} %",
-                f"{found.largest_probability_difference:.2g}",
-            )
-            for name, found in (("flatbuffer, float32", rewriting), ("flatbuffer, int8", parity))
-        ),
-    ]
-    header = ("", "accuracy", "difference, points", "same answer", "largest probability difference")
-    figure, (axes,) = plots(height_in=0.28 * len(compared.layers) + 0.9)
-    names = [layer.name for layer in compared.layers]
-    piled = [layer.sqnr_db for layer in compared.layers]
-    axes.plot(piled, names, "o-", label="output, all before in int8 too")
-    axes.plot(list(verified.costs.values()), names, "s--", label="logits, this layer alone in int8")
-    axes.invert_yaxis()
-    axes.set_xlabel("signal to quantisation noise, dB")
-    figure.legend(loc="outside upper center", ncols=2)
-    noise = [
-        (layer.name, f"{layer.sqnr_db:.1f}", f"{alone:.1f}", f"{layer.scale:.3g}")
-        for layer, alone in zip(compared.layers, verified.costs.values(), strict=True)
-    ]
-    pictures = [
-        Picture(
-            verified.crops[k],
-            f"{verified.labels[compared.truth[k]]}: "
-            f"{_answer(verified, compared.trained[k])} → {_answer(verified, compared.int8[k])}",
-            verified.names[k],
+def refuse_other_run(bundle: Bundle, trained: TrainedRun) -> None:
+    """Raise ValueError if a bundle was not made from this run."""
+    manifest, run = bundle.manifest, trained.folder
+    stated = manifest.labels, manifest.crop_px, manifest.normalisation, manifest.training.sha256
+    training_sha256 = read_config(run)["training"]["sha256"]
+    if (trained.labels, trained.side_px, trained.normalisation, training_sha256) != stated:
+        raise ValueError(
+            f"{run}: its labels or training crops are not the bundle's: name the run it was made from"
         )
-        for k in verified.worst
-    ]
-    sections = [
-        ("Answers", table(header, rows) + paragraph("Intervals: paired bootstrap, 95 %.", small=True)),
-        (
-            "Noise a layer",
-            svg(figure)
-            + table(("layer", "output, dB", "alone, logits, dB", "step"), noise)
-            + paragraph("6 dB are one bit. The layer whose second number is lowest costs most.", small=True),
-        ),
-        (
-            "Cells whose probabilities differ most",
-            paragraph("Truth: answer in float → answer in int8.") + gallery(pictures, large=True),
-        ),
-    ]
-    notices = [verified.refusal] if verified.refusal else []
-    return page("Parity of float and int8", verified.title, sections, notices)
+    representative = trained.crops.representative
+    few = normalised(representative[:: -(-len(representative) // _COMPARED)], trained.normalisation)
+    if similarity_db(trained.network, bundle.flatbuffer, few) < LEAST_SIMILARITY_DB:
+        raise ValueError(
+            f"{run}: its network answers differently: name the run that the bundle was made from"
+        )
 
 
-def _answer(verified: Verified, probabilities: NDArray[np.float32]) -> str:
-    return f"{verified.labels[int(probabilities.argmax())]} {probabilities.max():.2f}"
+def validation_cells(trained: TrainedRun) -> Cells:
+    """Return the validation cells that a run kept; ValueError if it kept none."""
+    crops, run = trained.crops, trained.folder
+    if not len(crops.truth):
+        raise ValueError(f"{run} kept no validation cells: pass DATA after it")
+    names = tuple(f"validation cell {k}" for k in range(len(crops.truth)))
+    return Cells(crops.validation, crops.truth, names, None, f"{run.name}'s validation cells")
+
+
+def labelled_cells(trained: TrainedRun, data: Path) -> Cells:
+    """Read labelled crops; ValueError if they cannot be used."""
+    found = read_data(data, trained.labels, trained.side_px)
+    return Cells(found.crops, found.truth, found.names, found.groups, str(data))

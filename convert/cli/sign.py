@@ -15,9 +15,7 @@ from convert.signing import sign as make_signature
 from edge.cli.bundle import inspect_bundle
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, NewFile
-from edge.model import (
-    write_bundle,
-)
+from edge.model import write_bundle
 
 KEY = NamedPath(exists=True, dir_okay=False, path_type=Path)
 PASSPHRASE = "LEUKO_PASSPHRASE"
@@ -25,14 +23,16 @@ PASSPHRASE = "LEUKO_PASSPHRASE"
 
 @click.command()
 @click.argument("key", type=NamedPath(dir_okay=False, path_type=Path))
-@click.option("--passphrase", is_flag=True, help=f"Protect it; asked for, or taken from ${PASSPHRASE}.")
+@click.option(
+    "--passphrase", is_flag=True, help=f"Protect the key with a passphrase, from ${PASSPHRASE} or a prompt."
+)
 def keygen(key: Path, passphrase: bool) -> None:
-    """Write a new private key to KEY, for its owner's eyes only; print what devices need to trust it."""
+    """Write a new private key to KEY, readable by its owner only, and print what devices need to trust it."""
     with one_line_errors(ValueError):
         if key.exists():
-            raise click.ClickException(f"{key} exists, and no key is overwritten: choose another name")
+            raise click.ClickException(f"{key}: exists, and a key is never overwritten: choose another name")
         public = generate(key, _passphrase(confirm=True) if passphrase else None)
-    _say_how_to_trust(key.stem, public)
+    _print_trust_lines(key.stem, public)
 
 
 @click.command()
@@ -46,13 +46,13 @@ def sign(bundle_file: str, key: Path, out: Path) -> None:
     with one_line_errors(ValueError):
         unsigned, _, _ = inspect_bundle(bundle_file)
         if key.stat().st_mode & 0o077:
-            click.echo(f"Warning: {key} is not its owner's alone: chmod 600 it", err=True)
+            click.echo(f"Warning: others can read {key}: run chmod 600 {key}", err=True)
         passphrase = _passphrase() if encrypted(key) else None
         made = make_signature(key, unsigned.unsigned_sha256, passphrase)
         golden = unsigned.golden_crops, unsigned.golden_outputs
         signed = write_bundle(out, unsigned.manifest, unsigned.flatbuffer, *golden, made)
     click.echo(f"{out}: sha256 {signed.sha256}")
-    _say_how_to_trust(key.stem, made.public_key)
+    _print_trust_lines(key.stem, made.public_key)
 
 
 def _passphrase(*, confirm: bool = False) -> str:
@@ -63,12 +63,12 @@ def _passphrase(*, confirm: bool = False) -> str:
         try:
             asked: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
         except getpass.GetPassWarning as error:
-            reason = f"no terminal to ask for the passphrase: give it in {PASSPHRASE}"
+            reason = f"no terminal to ask for the passphrase: set {PASSPHRASE}"
             raise click.ClickException(reason) from error
     return asked
 
 
-def _say_how_to_trust(name: str, public: str) -> None:
-    click.echo("devices trust it with these lines in /etc/leuko/device.toml:", err=True)
-    # a string of JSON is one of TOML
+def _print_trust_lines(name: str, public: str) -> None:
+    click.echo("for a device to trust it, add these lines to its /etc/leuko/device.toml:", err=True)
+    # a JSON string is a TOML string
     click.echo(f'[trusted]\n{json.dumps(name)} = "{public}"')

@@ -3,7 +3,7 @@
 from edge.classify.classifier import BATCH, Classifier
 from edge.classify.decision import REASONS, REJECTED, Decision, decide_labels, softmax
 from edge.classify.out_of_distribution import crop_statistics, out_of_distribution_score
-from edge.classify.quantisation import dequantise, int8_to_grey
+from edge.classify.quantisation import dequantise, int8_to_grey, quantise
 from edge.classify.runtime import RUNTIMES, Model, RuntimeMissingError, installed_runtimes, runtime_version
 from edge.classify.test_time_augmentation import average_logits, average_probabilities, margin
 
@@ -25,6 +25,7 @@ __all__ = [
     "int8_to_grey",
     "margin",
     "out_of_distribution_score",
+    "quantise",
     "runtime_version",
     "softmax",
 ]

@@ -54,10 +54,10 @@ class Classifier:
             raise BundleError(f"bundle {manifest.name}: {error}") from error
         self.bundle = bundle
         self.runtime = self._model.runtime
-        stated = [(q.scale, q.zero_point) for q in (manifest.input, manifest.output)]
-        real = [self._model.input_quantisation, self._model.output_quantisation]
+        stated = manifest.input, manifest.output
+        real = self._model.input_quantisation, self._model.output_quantisation
         if self._model.input_shape != (manifest.crop_px, manifest.crop_px, 1) or not np.allclose(
-            stated, real
+            [(q.scale, q.zero_point) for q in stated], [(q.scale, q.zero_point) for q in real]
         ):
             raise BundleError(f"bundle {manifest.name}: the model is not the one its manifest describes")
         self._quantised = grey_to_int8(manifest)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.model import Manifest, Quantisation
+
+
+def quantise(values: NDArray[Any], quantisation: Quantisation) -> NDArray[np.int8]:
+    """Round real numbers to the int8 steps that stand for them."""
+    steps = np.rint(values / quantisation.scale + quantisation.zero_point)
+    return np.asarray(np.clip(steps, -128, 127), np.int8)
 
 
 def dequantise(steps: NDArray[np.int8], quantisation: Quantisation) -> NDArray[np.float32]:
@@ -16,8 +24,7 @@ def dequantise(steps: NDArray[np.int8], quantisation: Quantisation) -> NDArray[n
 def grey_to_int8(manifest: Manifest) -> NDArray[np.int8]:
     """Return the network's input for each of the 256 grey values: normalised and quantised, int8 [256]."""
     normalised = manifest.normalisation.scale * np.arange(256) + manifest.normalisation.offset
-    steps = normalised / manifest.input.scale + manifest.input.zero_point
-    return np.asarray(np.clip(np.rint(steps), -128, 127), np.int8)
+    return quantise(normalised, manifest.input)
 
 
 def int8_to_grey(crops: NDArray[np.int8], manifest: Manifest) -> NDArray[np.uint8]:

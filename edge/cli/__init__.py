@@ -127,6 +127,7 @@ RENAMED_OPTIONS = {
     "profile": "calibration",
     "give-up-seconds": "give-up-s",
     "views": "test-time-views",
+    "doubted": "test-time-share",
 }
 """Old name → today's: units and scripts written for an earlier release keep working."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convert.settings import Description
 from train.data import Dataset
 from train.fit import fit
 from train.recipe import TrainingJob, recipe_of
@@ -33,3 +34,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = recipe_of("best", width=0.06, epochs=4, batch=16, learning_rate=3e-3)
     fit(TrainingJob(discs_and_rings(96, 1), discs_and_rings(32, 2), recipe, seed=1), out)
     return out
+
+
+def description(**changes: object) -> Description:
+    plain: dict[str, object] = {
+        "name": "tiny",
+        "version": "1",
+        "pixel_um": 0.1,
+        "training_name": "discs and rings",
+        "intended_use": "tests",
+        "licence": "Apache-2.0",
+        "notice": "not a model",
+    }
+    return Description(**{**plain, **changes})  # type: ignore[arg-type]

@@ -17,18 +17,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from convert.build import Description, build
-from convert.calibrate import TEMPERATURES, temperature
+from convert.build import build
+from convert.calibrate import temperature
 from convert.cli.convert import convert
+from convert.cli.verify import verify
 from convert.fold import folded
 from convert.operators import ALLOWED, operators
+from convert.settings import Settings
 from edge.classify.classifier import Classifier
 from edge.cli.bench import bench
 from edge.model.bundle import load_bundle
 from edge.report.model_card import model_facts
-from tests.convert.conftest import discs_and_rings
-from train.fit import normalised, probabilities
+from tests.convert.conftest import description, discs_and_rings
+from train.fit import fit, normalised, probabilities
 from train.networks import NETWORKS
+from train.recipe import recipe_of
 from train.run import load_run, read_crops
 
 # TensorFlow's own imports and its converter warn of their future
@@ -38,22 +41,8 @@ pytestmark = [
 ]
 
 
-def description(**changes: object) -> Description:
-    plain: dict[str, object] = {
-        "name": "tiny",
-        "version": "1",
-        "pixel_um": 0.1,
-        "training_name": "discs and rings",
-        "intended_use": "tests",
-        "licence": "Apache-2.0",
-        "notice": "not a model",
-        "reject_below": 0.5,
-    }
-    return Description(**{**plain, **changes})  # type: ignore[arg-type]
-
-
 def test_the_bundle_answers_as_the_network_does(run: Path, tmp_path: Path) -> None:
-    bundle = build(run, tmp_path / "tiny.tflite", description())
+    bundle = build(run, tmp_path / "tiny.tflite", description(), Settings())
     assert bundle.manifest == load_bundle(tmp_path / "tiny.tflite").manifest
     assert bundle.manifest.counted == ("lymphocyte",)
     assert bundle.manifest.input.scale == pytest.approx(1 / 64)
@@ -129,10 +118,13 @@ def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not to be counted"):
-        build(run, tmp_path / "no.tflite", description(not_counted=frozenset({"debris", "lymphocyte"})))
-    with pytest.raises(ValueError, match=r"no label leukocyte .*: it has debris, lymphocyte"):
-        build(run, tmp_path / "no.tflite", description(not_counted=frozenset({"debris", "leukocyte"})))
+    out = tmp_path / "no.tflite"
+    for not_counted, reason in (
+        ({"debris", "lymphocyte"}, "not to be counted"),
+        ({"debris", "leukocyte"}, r"no label leukocyte .*: it has debris, lymphocyte"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            build(run, out, description(not_counted=frozenset(not_counted)), Settings())
     assert not list(tmp_path.iterdir())
 
 
@@ -142,8 +134,8 @@ def test_pixels_that_no_microscope_has_are_refused(run: Path, tmp_path: Path) ->
         refused = CliRunner().invoke(convert, [str(run), "--out", str(out), "--pixel-um", pixel_um])
         assert refused.exit_code == 2
         assert "--pixel-um" in refused.stderr
-        with pytest.raises(ValueError, match="out of range: say its side"):
-            build(run, out, description(pixel_um=float(pixel_um)))
+        with pytest.raises(ValueError, match="out of range: pass its side"):
+            build(run, out, description(pixel_um=float(pixel_um)), Settings())
     assert not list(tmp_path.iterdir())
 
 
@@ -159,7 +151,7 @@ def test_a_bundle_that_rejects_nearly_everything_is_warned_of(run: Path, tmp_pat
     done = CliRunner().invoke(convert, [str(run), "--out", str(out), "--reject-below", "0.9999999"])
     assert done.exit_code == 0
     assert done.stderr == "Warning: it keeps 0.0 % of 32 validation cells and rejects the others\n"
-    assert "0.0727 µm a pixel (assumed: " in done.stdout
+    assert "0.0727 µm per pixel (assumed: " in done.stdout
     bundle = load_bundle(out)
     assert bundle.manifest.rejection is not None
     assert bundle.manifest.rejection.coverage == 0
@@ -220,13 +212,28 @@ def test_the_temperature_that_made_the_labels_is_found(t: float) -> None:
     assert temperature(*_sampled(t, 4000)) == pytest.approx(t, rel=0.15)
 
 
-def test_no_cells_no_temperature() -> None:
-    assert temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
-    assert TEMPERATURES.min() > 0
+def test_a_run_without_validation_cells_becomes_a_bundle_that_states_none(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    fit(
+        discs_and_rings(48, 1),
+        None,
+        bare,
+        recipe_of("best", width=0.06, epochs=1, batch=16, learning_rate=3e-3),
+        seed=1,
+    )
+    done = CliRunner().invoke(convert, [str(bare), "--out", str(tmp_path / "bare.tflite")])
+    assert done.exit_code == 0, done.output
+    assert "kept no validation cells" in done.stderr
+    manifest = load_bundle(tmp_path / "bare.tflite").manifest
+    assert (manifest.temperature, manifest.parity, manifest.rejection) == (1, None, None)
+    assert np.sum(manifest.confusion) == 0
+    refused = CliRunner().invoke(verify, [str(tmp_path / "bare.tflite"), str(bare)])
+    assert refused.exit_code == 1
+    assert "kept no validation cells: pass DATA after it" in refused.stderr
 
 
 def test_no_training_image_is_in_the_bundle(run: Path, tmp_path: Path) -> None:
-    bundle = build(run, tmp_path / "tiny.tflite", description())
+    bundle = build(run, tmp_path / "tiny.tflite", description(), Settings())
     _, _, normalisation = load_run(run)
     kept = read_crops(run)
     grey = np.concatenate([kept.representative, kept.validation])
@@ -235,8 +242,8 @@ def test_no_training_image_is_in_the_bundle(run: Path, tmp_path: Path) -> None:
         assert np.abs(trained_on - golden).mean(axis=(1, 2, 3)).min() > 3
 
 
-def test_mistakes_and_strangers_get_a_threshold_each(run: Path, tmp_path: Path) -> None:
-    manifest = build(run, tmp_path / "tiny.tflite", description(precision=0.97)).manifest
+def test_mistakes_and_crops_out_of_distribution_get_one_threshold_each(run: Path, tmp_path: Path) -> None:
+    manifest = build(run, tmp_path / "tiny.tflite", description(), Settings(precision=0.97)).manifest
     assert manifest.rejection is not None
     assert manifest.rejection.precision == 0.97
     assert manifest.rejection.coverage <= 0.98
@@ -249,8 +256,8 @@ def test_mistakes_and_strangers_get_a_threshold_each(run: Path, tmp_path: Path) 
     assert 0.9 <= classifier.in_distribution(kept.validation).mean() < 1
     noise = np.random.default_rng(9).integers(0, 256, (10, 200, 200)).astype(np.uint8)
     assert not classifier.in_distribution(noise).any()
-    with pytest.raises(ValueError, match="must lie above 0"):
-        build(run, tmp_path / "no.tflite", description(precision=1.5))
+    with pytest.raises(ValueError, match="must be above 0"):
+        build(run, tmp_path / "no.tflite", description(), Settings(precision=1.5))
 
 
 def test_an_interrupt_in_the_garbage_collector_ends_the_work() -> None:

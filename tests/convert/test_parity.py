@@ -1,4 +1,4 @@
-"""int8 against float: intervals, noise, the layer that costs most, and what the commands say."""
+"""int8 against float: intervals, noise, the layer that costs most, and what the commands print."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from convert.build import Description, build
+=======
+from convert.build import build
+>>>>>>> 8153444 (convert: build, calibration, gate and manifest are named steps; options are two dataclasses; verify imports properly)
 from convert.cli.verify import verify
 from convert.fold import folded
+from convert.logits import Inference
+from convert.noise import costs
 from convert.operators import ALLOWED, operators, refuse_others
-from convert.parity import compare, costs, loses_more, loss_points, paired_interval, words
+from convert.parity import compare, loses_more, loss_points, paired_interval, summary_lines
+from convert.settings import Settings
 from edge.classify.runtime import RUNTIMES, installed_runtimes
 from edge.model.bundle import load_bundle, shipped_bundles
 from edge.model.manifest import Parity
-from tests.convert.conftest import discs_and_rings
+from tests.convert.conftest import description, discs_and_rings
 from train.fit import fit, normalised
 from train.recipe import TrainingJob, recipe_of
 from train.run import load_run, read_crops
@@ -70,24 +77,26 @@ def test_a_loss_fails_beyond_the_limit_and_beyond_chance(
 ) -> None:
     parity = _lost(cells, lost, won)
     assert loses_more(parity, 0.5) is fails
-    said = len(words(parity)) == 2 and "within chance" in words(parity)[0]
-    assert said is (loss_points(parity) > 0.5 and not fails)
+    lines = summary_lines(parity)
+    assert len(lines) == 2
+    assert ("within chance" in lines[0]) is (loss_points(parity) > 0.5 and not fails)
 
 
 @pytest.fixture(scope="module")
 def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "tiny.tflite"
-    about = Description("tiny", "1", 0.1, "discs and rings", "tests", "Apache-2.0", "", 0.5)
-    build(run, path, about)
+    build(run, path, description(notice=""), Settings())
     return path
 
 
-def test_noise_and_cost_a_layer(run: Path, bundle: Path) -> None:
+def test_noise_and_cost_per_layer(run: Path, bundle: Path) -> None:
     network, _, normalisation = load_run(run)
     inputs = normalised(discs_and_rings(8, 5).crops, normalisation)
     rewritten = folded(network, normalised(read_crops(run).representative, normalisation))
     truth = np.arange(8, dtype=np.int64) % 2
-    found = compare(network, rewritten, load_bundle(bundle).flatbuffer, inputs, truth, 1.0)
+    found = compare(
+        network, rewritten, load_bundle(bundle).flatbuffer, inputs, truth, Inference(1, None, 1.0)
+    )
     assert [layer.name for layer in found.layers][:2] == ["conv1", "norm1"]
     assert found.layers[-1].name == "classes"
     assert all(10 < layer.sqnr_db < 80 for layer in found.layers)
@@ -103,9 +112,9 @@ def test_noise_and_cost_a_layer(run: Path, bundle: Path) -> None:
 
 
 def test_verify_with_its_run(run: Path, bundle: Path, tmp_path: Path) -> None:
-    said = CliRunner().invoke(verify, [str(bundle), str(run), "--json", "--out", str(tmp_path / "page")])
-    assert said.exit_code == 0, said.output
-    found = json.loads(said.stdout)
+    done = CliRunner().invoke(verify, [str(bundle), str(run), "--json", "--out", str(tmp_path / "page")])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
     stated = load_bundle(bundle).manifest.parity
     assert stated is not None
     assert found["parity"] == pytest.approx(dataclasses.asdict(stated))
@@ -120,7 +129,7 @@ def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: 
     words = CliRunner()
     other = words.invoke(verify, ["phantom3", str(run)])
     assert other.exit_code == 1
-    assert "name the run it was made of" in other.stderr
+    assert "name the run it was made from" in other.stderr
     for crops, width, epochs in (
         (1, 0.06, 4),  # with another seed; it names all crops as the bundle's run does
         (1, 0.12, 1),
@@ -131,7 +140,7 @@ def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: 
         fit(TrainingJob(discs_and_rings(96, crops), discs_and_rings(32, 2), recipe, seed=2), another)
         other = words.invoke(verify, [str(bundle), str(another)])
         assert other.exit_code == 1
-        assert re.fullmatch(f"Error: {another}: its .*: name the run .*was made of\n", other.stderr)
+        assert re.fullmatch(f"Error: {another}: its .*: name the run .*was made from\n", other.stderr)
     assert words.invoke(verify, [str(bundle), str(tmp_path), str(tmp_path)]).exit_code == 2
     assert words.invoke(verify, [str(bundle), "--out", str(tmp_path / "p")]).exit_code == 2
 

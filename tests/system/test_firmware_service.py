@@ -86,7 +86,7 @@ def test_install_sh_twice_is_once(instrument: Path) -> None:
 def test_install_sh_names_what_is_wrong(instrument: Path) -> None:
     for words, code, reason in (
         ((), 2, "usage"),
-        (("/mnt/absent.toml",), 1, "no such profile"),
+        (("/mnt/absent.toml",), 1, "no such file"),
         (("/mnt/device.toml", "--wheels=/mnt"), 1, "not made by leuko firmware bundle-wheels"),
         (("/mnt/device.toml",), 1, "is there a network? without one, --wheels"),
     ):

@@ -142,7 +142,7 @@ def test_a_private_key_is_its_owners_alone(tmp_path: Path) -> None:
     printed = leuko("bundle", "keygen", key).stdout
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes()
-    assert "exists, and no key is overwritten: choose" in leuko("bundle", "keygen", key, code=1).stderr
+    assert "exists, and a key is never overwritten: choose" in leuko("bundle", "keygen", key, code=1).stderr
     assert key.read_bytes() == before
     assert "PRIVATE" not in printed
 
@@ -277,7 +277,7 @@ def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
     words = ("bundle", "sign", tmp_path / "b.tflite", "--key", key, "--out", tmp_path / "s.tflite")
     assert "Warning" not in leuko(*words).stderr
     key.chmod(0o666)
-    assert f"Warning: {key} is not its owner's alone: chmod 600 it\n" in leuko(*words).stderr
+    assert f"Warning: others can read {key}: run chmod 600 {key}\n" in leuko(*words).stderr
 
 
 def test_a_passphrase_needs_someone_to_ask(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_a_passphrase_needs_someone_to_ask(tmp_path: Path) -> None:
         words, input="", capture_output=True, text=True, check=False, start_new_session=True
     )
     assert done.returncode == 1
-    assert done.stderr == "Error: no terminal to ask for the passphrase: give it in LEUKO_PASSPHRASE\n"
+    assert done.stderr == "Error: no terminal to ask for the passphrase: set LEUKO_PASSPHRASE\n"
     assert not (tmp_path / "lab.pem").exists()
 
 
