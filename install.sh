@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes an instrument of a fresh Raspberry Pi OS Lite (64 bit): system packages, leuko in /opt/leuko, profile.
+# Turns a fresh Raspberry Pi OS Lite (64 bit) into an instrument: system packages, leuko in /opt/leuko, profile.
 # Run from a checkout or an unpacked release; run it again after an update or with a changed profile.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=/opt/leuko
 
 usage="usage: sudo ./install.sh PROFILE [--wheels FOLDER]
-       PROFILE          of the device, as leuko firmware init begins one
-       --wheels FOLDER  install what leuko firmware bundle-wheels collected, without a network"
+       PROFILE          device profile; leuko firmware init prints a new one
+       --wheels FOLDER  install without a network what leuko firmware bundle-wheels collected"
 
 fail() {
     echo "install.sh: $1" >&2
@@ -28,11 +28,11 @@ done
 [ -n "$profile" ] || { echo "$usage" >&2; exit 2; }
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: sudo ./install.sh $profile"
-[ -f "$profile" ] || fail "$profile: no such profile"
-[ -d "$here/firmware_config" ] || fail "$here: is no checkout of leuko-edge; carry all of it here"
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "python3 3.11 or newer is needed"
+[ -f "$profile" ] || fail "$profile: no such file"
+[ -d "$here/firmware_config" ] || fail "$here: is not a checkout of leuko-edge; copy all of it here"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs python3 3.11 or newer"
 
-# the profile and the wheels are looked at before anything is changed
+# check the profile and the wheels before changing anything
 packages=$(PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 \
     python3 -P -m firmware_config.preflight "$profile" ${wheels:+"$wheels"}) ||
     fail "correct that, then run this again; nothing was changed"
@@ -46,23 +46,23 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086
     { apt-get --quiet --quiet update && DEBIAN_FRONTEND=noninteractive \
         apt-get --quiet --quiet --yes install --no-install-recommends $missing; } >&2 ||
-        fail "could not install$missing: without a network, install their .deb files first"
+        fail "could not install$missing; without a network, install their .deb files first"
 fi
 
-# the camera's libraries are the system's, whose Python this is
+# the camera's libraries belong to the system, so its Python is used
 "$prefix/bin/python" -c pass 2>/dev/null || python3 -m venv --clear --system-site-packages "$prefix"
 echo "installing leuko into $prefix ..." >&2
-# of what pip says only the last complaint
+# print only the last of pip's errors
 pip() {
-    said=$("$prefix/bin/python" -m pip --disable-pip-version-check --quiet install "$@" 2>&1) ||
-        fail "pip: $(printf '%s\n' "$said" | sed -n 's/^ERROR: //p' | tail -n 1); $remedy"
+    output=$("$prefix/bin/python" -m pip --disable-pip-version-check --quiet install "$@" 2>&1) ||
+        fail "pip: $(printf '%s\n' "$output" | sed -n 's/^ERROR: //p' | tail -n 1); $remedy"
 }
 if [ -n "$wheels" ]; then
-    remedy="collect the wheels anew with leuko firmware bundle-wheels"
+    remedy="collect the wheels again with leuko firmware bundle-wheels"
     list=$wheels/leuko-requirements.txt
     collected() { pip --no-index --find-links "$wheels" --require-hashes "$@"; }
     collected --requirement "$list"
-    # of the same version there may be another leuko already
+    # another build of the same version may be installed
     grep '^leuko_edge==' "$list" | collected --no-deps --force-reinstall --requirement /dev/stdin
 else
     remedy="is there a network? without one, --wheels installs what leuko firmware bundle-wheels collected"

@@ -1,20 +1,28 @@
-"""``leuko firmware`` makes an instrument of a Raspberry Pi."""
+"""``leuko firmware`` turns a Raspberry Pi into an instrument."""
 
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option
+from firmware_config import system
+from firmware_config.check import check as check_profile
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
-
-if TYPE_CHECKING:
-    from firmware_config.install import InstallPlan
-    from firmware_config.tree import Tree
+from firmware_config.install import NotUndoneError, carry_out
+from firmware_config.plan import InstallPlan, differences, plan_installation
+from firmware_config.read import read_file
+from firmware_config.render import render as render_tree
+from firmware_config.start import initial_values
+from firmware_config.state import InstallError
+from firmware_config.tree import Block, Link, Tree
+from firmware_config.wheels import WheelsError, collect
+from firmware_config.write import documentation, new_profile
 
 profile_argument = click.argument("profile", type=NamedPath(exists=True, dir_okay=False, path_type=Path))
 root_option = click.option(
@@ -22,41 +30,37 @@ root_option = click.option(
     default="/",
     show_default=True,
     type=NamedPath(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    help="Root folder of the device's system, for one that is mounted here.",
+    help="Root folder of the device's system, if it is mounted here.",
+)
+release_option = click.option(
+    "--release",
+    type=click.Choice(list(RELEASES)),
+    default="bookworm",
+    show_default=True,
+    help="Release of Raspberry Pi OS Lite, 64 bit, on the device.",
 )
 
 
 @click.group()
 def firmware() -> None:
-    """Make an instrument of a Raspberry Pi: one profile says what it is.
+    """Turn a Raspberry Pi into an instrument that one profile describes.
 
-    PROFILE is a TOML file that leuko firmware init begins.
+    PROFILE is a TOML file; leuko firmware init prints a new one.
     """
 
 
 @firmware.command()
-@click.option("--board", required=True, type=click.Choice(list(BOARDS)), help="Which Raspberry Pi.")
-@click.option("--sensor", required=True, type=click.Choice(list(SENSORS)), help="Which camera.")
-@click.option(
-    "--release",
-    type=click.Choice(list(RELEASES)),
-    default="bookworm",
-    show_default=True,
-    help="Of Raspberry Pi OS Lite, 64 bit.",
-)
+@click.option("--board", required=True, type=click.Choice(list(BOARDS)), help="Raspberry Pi model.")
+@click.option("--sensor", required=True, type=click.Choice(list(SENSORS)), help="Camera model.")
+@release_option
 def init(board: str, sensor: str, release: str) -> None:
-    """Print a commented profile to begin with."""
-    from firmware_config.profile import write
-    from firmware_config.start import beginning
-
-    click.echo(write(beginning(board, sensor, release)), nl=False)
+    """Print a new, commented profile."""
+    click.echo(new_profile(initial_values(board, sensor, release)), nl=False)
 
 
 @firmware.command()
 def keys() -> None:
     """Print all keys of a profile with their ranges, as a table in Markdown."""
-    from firmware_config.profile import documentation
-
     click.echo(documentation(), nl=False)
 
 
@@ -69,12 +73,7 @@ def check(profile: Path, root: Path, as_json: bool) -> None:
 
     Exit code 1 if there is one.
     """
-    from dataclasses import asdict
-
-    from firmware_config.check import check as find
-    from firmware_config.profile import read_file
-
-    checked = find(read_file(profile), profile.parent, root)
+    checked = check_profile(read_file(profile), profile.parent, root)
     if as_json:
         problems = [asdict(problem) for problem in checked.problems]
         click.echo(json.dumps({"profile": str(profile), "problems": problems, "notes": checked.notes}))
@@ -94,15 +93,13 @@ def check(profile: Path, root: Path, as_json: bool) -> None:
     "--out",
     required=True,
     type=NamedPath(file_okay=False, path_type=Path),
-    help="Write into this folder, which must be empty or not there yet.",
+    help="Folder to write into, empty or new.",
 )
 def render(profile: Path, out: Path) -> None:
     """Write what PROFILE would install, as a tree below the --out folder.
 
-    Of the boot partition's files only the lines and words that are put into them are written.
+    Of the boot partition's files only the lines and words that are added to them are written.
     """
-    from firmware_config.tree import Block, Link
-
     tree = _tree(profile, Path("/"))
     with one_line_errors():
         if out.exists() and any(out.iterdir()):
@@ -124,24 +121,22 @@ def render(profile: Path, out: Path) -> None:
 @profile_argument
 @root_option
 def diff(profile: Path, root: Path) -> None:
-    """Print what installing PROFILE would change, and nothing if all is as it says.
+    """Print what installing PROFILE would change, or nothing if all is up to date.
 
     Exit code 1 if something would change.
     """
-    from firmware_config.install import differences
-
-    changes = _planned(root, _tree(profile, root), overwrite=False).changes
+    changes = _plan(root, _tree(profile, root), overwrite=False).changes
     for line in differences(changes):
         click.echo(line)
     if changes:
         raise click.exceptions.Exit(1)
 
 
-yes_option = click.option("--yes", is_flag=True, help="Do it; without this it is only shown.")
+yes_option = click.option("--yes", is_flag=True, help="Make the changes instead of listing them.")
 overwrite_option = click.option(
     "--overwrite",
     is_flag=True,
-    help="Also what somebody changed by hand since it was installed, and without the record of that.",
+    help="Replace files that were edited by hand since, and reconstruct a lost record of the installation.",
 )
 
 
@@ -151,10 +146,10 @@ overwrite_option = click.option(
 @yes_option
 @overwrite_option
 def install(profile: Path, root: Path, yes: bool, overwrite: bool) -> None:
-    """Install PROFILE: show what changes and, with --yes, do it.
+    """Install PROFILE: list what changes and, with --yes, change it.
 
-    What was there before is kept, and comes back with leuko firmware uninstall. If anything fails, all that
-    was done is undone. What is installed already is left alone.
+    Replaced files are kept, and leuko firmware uninstall restores them. If anything fails, everything is
+    undone. What is already installed is left alone.
     """
     _install(root, _tree(profile, root), yes, overwrite)
 
@@ -164,7 +159,7 @@ def install(profile: Path, root: Path, yes: bool, overwrite: bool) -> None:
 @yes_option
 @overwrite_option
 def uninstall(root: Path, yes: bool, overwrite: bool) -> None:
-    """Restore what was there before installing: show what changes and, with --yes, do it.
+    """Restore what was there before installing: list what changes and, with --yes, change it.
 
     The service's user and its sessions stay.
     """
@@ -172,54 +167,39 @@ def uninstall(root: Path, yes: bool, overwrite: bool) -> None:
 
 
 @firmware.command("bundle-wheels")
-@click.option(
-    "--release",
-    type=click.Choice(list(RELEASES)),
-    default="bookworm",
-    show_default=True,
-    help="Of Raspberry Pi OS on the device.",
-)
+@release_option
 @click.option(
     "--machine",
     type=click.Choice(["aarch64", "x86_64"]),
     default="aarch64",
     show_default=True,
-    help="The device's processor; all boards have aarch64.",
+    help="The device's processor; aarch64 on every board.",
 )
 @click.option(
     "--out",
     required=True,
     type=NamedPath(file_okay=False, path_type=Path),
-    help="Folder for the wheels; install.sh --wheels takes it.",
+    help="Folder for the wheels, for install.sh --wheels.",
 )
 def bundle_wheels(release: str, machine: str, out: Path) -> None:
-    """Collect all wheels that a device without a network needs, from a checkout, on a workstation."""
-    from firmware_config.wheels import WheelsError, collect
-
+    """Collect all wheels for a device without a network; run it from a checkout, on a workstation."""
     with one_line_errors(WheelsError):
         for wheel in collect(out, release, machine):
             click.echo(wheel)
 
 
 def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
-    import os
-
-    from firmware_config import system
-    from firmware_config.install import InstallError, NotUndoneError, carry_out
-
-    planned = _planned(root, tree, overwrite)
+    plan = _plan(root, tree, overwrite)
     if not yes:
-        for change in planned.changes:
+        for change in plan.changes:
             click.echo(f"would {change.verb} /{change.path}")
-    if planned.edited and not overwrite:
-        paths = ", ".join(f"/{path}" for path in planned.edited)
-        raise click.ClickException(
-            f"changed by hand since it was installed: {paths}; --overwrite gives it up"
-        )
-    if not planned.changes:
+    if plan.edited and not overwrite:
+        paths = ", ".join(f"/{path}" for path in plan.edited)
+        raise click.ClickException(f"edited by hand since it was installed: {paths}; --overwrite replaces it")
+    if not plan.changes:
         click.echo("nothing to change", err=True)
     elif not yes:
-        click.echo("nothing was changed; --yes does it, leuko firmware diff shows the lines", err=True)
+        click.echo("nothing was changed; pass --yes to do it; leuko firmware diff shows the lines", err=True)
     if not yes:
         return
     if os.geteuid() != 0:
@@ -231,37 +211,30 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
         system.reload(root)
 
     try:
-        carry_out(planned, finish)
+        carry_out(plan, finish)
     except NotUndoneError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"{system.refusal(error)}; all was undone") from error
+        raise click.ClickException(f"{system.refusal(error)}; everything was undone") from error
     except InstallError as error:
-        raise click.ClickException(f"{error}; all was undone") from error
-    for change in planned.changes:
+        raise click.ClickException(f"{error}; everything was undone") from error
+    for change in plan.changes:
         click.echo(f"{change.verb}d /{change.path}")
-    if root == Path("/") and planned.changes:
-        click.echo("restart the device for all of it to hold", err=True)
+    if root == Path("/") and plan.changes:
+        click.echo("restart the device to complete the change", err=True)
 
 
-def _planned(root: Path, tree: Tree, overwrite: bool) -> InstallPlan:
-    from firmware_config.install import InstallError, plan_installation
-    from firmware_config.system import ALSO
-
+def _plan(root: Path, tree: Tree, overwrite: bool) -> InstallPlan:
     with one_line_errors(InstallError):
-        return plan_installation(root, tree, also=ALSO if tree else (), rebuild=overwrite)
+        return plan_installation(root, tree, also=system.ALSO if tree else (), rebuild=overwrite)
 
 
 def _tree(profile: Path, root: Path) -> Tree:
     """Render a profile that has no problem."""
-    from firmware_config.check import check
-    from firmware_config.profile import read_file
-    from firmware_config.render import render
-
-    checked = check(read_file(profile), profile.parent, root)
-    for said in (*(problem.named(str(profile)) for problem in checked.problems), *checked.notes):
-        click.echo(said, err=True)
+    checked = check_profile(read_file(profile), profile.parent, root)
+    for line in (*(problem.named(str(profile)) for problem in checked.problems), *checked.notes):
+        click.echo(line, err=True)
     if checked.profile is None:
-        raise click.ClickException(f"{profile}: correct what leuko firmware check names first")
+        raise click.ClickException(f"{profile}: first correct what leuko firmware check names")
     with one_line_errors():
-        return render(checked.profile, checked.text, profile.parent)
+        return render_tree(checked.profile, checked.text, profile.parent)

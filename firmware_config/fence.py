@@ -1,4 +1,4 @@
-"""Lines of one's own in a file of others, between two marks: config.txt of the boot partition."""
+"""Leuko's own lines in a file of others, between two marks: config.txt of the boot partition."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import re
 BEGIN = b"# >>> leuko: written by leuko firmware, do not edit up to the next mark"
 END = b"# <<< leuko"
 
-# a line is one of the marks also where an editor has given the file the line ends of Windows
+# an editor may have given the file the line ends of Windows
 _FENCE = re.compile(rb"^%b\r?\n(.*?)^%b(?:\r?\n|\r?\Z)" % (re.escape(BEGIN), re.escape(END)), re.M | re.S)
 _MARK = re.compile(rb"^(?:%b|%b)\r?$" % (re.escape(BEGIN), re.escape(END)), re.M)
 
 
 class FenceError(ValueError):
-    """Marks that do not make one fence; the message is one line."""
+    """Marks that are not one pair; the message is one line."""
 
 
 def fenced(content: bytes, inside: bytes) -> bytes:
-    """Put lines between the marks, at the end of a file that has none.
+    """Return a file with lines between the marks, at its end if it has no marks.
 
-    Nothing else of the file changes; only a last line without an end gets one, since a mark begins a line.
+    Nothing else changes, except that a last line without a line end gets one: a mark begins a line.
 
     Parameters
     ----------
-    inside : whole lines, none of them a mark
+    inside : bytes
+        Whole lines, none of them a mark.
 
     Raises
     ------
     FenceError
-        The file has a mark without the other, or more than one fence.
+        If the file has one mark without the other, or more than one fence.
     """
     fence = BEGIN + b"\n" + inside + END + b"\n"
     found = _found(content)
@@ -39,38 +40,26 @@ def fenced(content: bytes, inside: bytes) -> bytes:
 
 
 def unfenced(content: bytes) -> bytes:
-    """Take the fence out, which is whole lines: all others stay as they are.
+    """Return a file without its fence; all other lines stay as they are.
 
     Raises
     ------
     FenceError
-        As `fenced` does.
+        As from `fenced`.
     """
     return b"".join(outside(content))
 
 
 def outside(content: bytes) -> tuple[bytes, bytes]:
-    """What stands before and after the fence; without one, all of it is before.
+    """Return what is before and after the fence; without a fence, all of it is before.
 
     Raises
     ------
     FenceError
-        As `fenced` does.
+        As from `fenced`.
     """
     found = _found(content)
     return (content, b"") if found is None else (content[: found.start()], content[found.end() :])
-
-
-def inside(content: bytes) -> bytes | None:
-    """What stands between the marks; None without a fence.
-
-    Raises
-    ------
-    FenceError
-        As `fenced` does.
-    """
-    found = _found(content)
-    return None if found is None else found[1]
 
 
 def _found(content: bytes) -> re.Match[bytes] | None:
@@ -81,6 +70,6 @@ def _found(content: bytes) -> re.Match[bytes] | None:
     if found is None or marks != 2:
         raise FenceError(
             f"has {marks} of the marks {BEGIN.decode()!r} and {END.decode()!r} instead of one pair: "
-            "remove them and what stands between them by hand"
+            "remove them and the lines between them by hand"
         )
     return found

@@ -1,4 +1,4 @@
-"""What is known of the boards, the cameras and the releases of Raspberry Pi OS that a profile may name."""
+"""The boards, cameras and releases of Raspberry Pi OS that a profile may name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ class Board:
 
     Attributes
     ----------
-    description : as it is sold
-    connectors : parameters of a camera's overlay that choose a connector; none on a board with one camera
-    memory_mb : of the largest version
+    description : str
+        Product name.
+    connectors : tuple of str
+        Parameters of a camera's overlay that choose a connector; empty on a board with one connector.
+    memory_mb : int
+        Of the largest version.
     """
 
     description: str
@@ -25,7 +28,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Mode:
-    """What a sensor reads out: width and height in px, bits of a sample, px it adds up per side."""
+    """What a sensor reads out; it adds up binning × binning pixels."""
 
     width_px: int
     height_px: int
@@ -42,14 +45,22 @@ class Sensor:
 
     Attributes
     ----------
-    description : as it is sold
-    camera : kind of camera of `edge.capture.camera` that reads it
-    overlay : device tree overlay that drives it; empty where none is needed
-    parameters : of that overlay, apart from the board's connectors
-    pitch_um : side of a pixel on the sensor; None where it depends on the model
-    modes : as libcamera lists them, the whole resolution last; none where they are not known
-    gain : range on the sensor; None where it is the driver's own number
-    devices : kinds of device nodes that the kernel lists in /proc/devices and the camera needs
+    description : str
+        Product name.
+    camera : str
+        Kind of camera in ``leuko count --camera`` that reads it.
+    overlay : str
+        Device tree overlay that drives it; empty if it needs none.
+    parameters : tuple of str
+        Of that overlay, apart from the board's connectors.
+    pitch_um : float or None
+        Side of a pixel on the sensor; None if it depends on the model.
+    modes : tuple of Mode
+        As libcamera lists them, the full resolution last; empty if unknown.
+    gain : (float, float) or None
+        Range of the sensor gain; None if its unit is the driver's own.
+    devices : tuple of str
+        Kinds of device nodes, as in /proc/devices, that the camera needs.
     """
 
     description: str
@@ -62,10 +73,9 @@ class Sensor:
     devices: tuple[str, ...] = ()
 
     def mode(self, width_px: int, height_px: int, bit_depth: int) -> Mode | None:
-        """The mode of that size and depth; None where there is none, or none is known."""
-        asked = (width_px, height_px, bit_depth)
-        found = (one for one in self.modes if (one.width_px, one.height_px, one.bit_depth) == asked)
-        return next(found, None)
+        """Return the mode of that size and depth; None if there is none, or none is known."""
+        size = (width_px, height_px, bit_depth)
+        return next((m for m in self.modes if (m.width_px, m.height_px, m.bit_depth) == size), None)
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,12 @@ class Release:
 
     Attributes
     ----------
-    boot : folder of the boot partition, from the root
-    python : version of its Python
-    masked : units that would go on writing to a read-only root
+    boot : str
+        Folder of the boot partition, from the root.
+    python : str
+        Version of its Python.
+    masked : tuple of str
+        Units that would write to a read-only root.
     """
 
     boot: str
@@ -126,7 +139,7 @@ SENSORS = {
         _CSI_DEVICES,
     ),
     "usb": Sensor("USB camera", "v4l2", devices=("video4linux",)),
-    # what edge.simulate.camera gives: a 40x objective and pixels of 0.125 µm in the specimen
+    # as edge.simulate.camera: a 40x objective and pixels of 0.125 µm in the specimen
     "simulated": Sensor("simulated frames, without a camera", "simulate", "", (), 5.0, (Mode(820, 616, 8),)),
 }
 

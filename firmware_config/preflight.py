@@ -1,6 +1,6 @@
-"""What ``install.sh`` asks before it changes anything; it prints the Debian packages that a profile needs.
+"""What ``install.sh`` runs before it changes anything; prints the Debian packages that a profile needs.
 
-It is run from a checkout by the system's own Python, which has nothing but the standard library.
+It runs from a checkout on the system's own Python, which has only the standard library.
 """
 
 from __future__ import annotations
@@ -9,31 +9,32 @@ import sys
 from pathlib import Path
 
 from firmware_config.hardware import SENSORS
-from firmware_config.profile import DeviceProfile, read_file
+from firmware_config.profile import DeviceProfile
+from firmware_config.read import read_file
 from firmware_config.wheels import WheelsError, verify
 
 
 def packages(profile: DeviceProfile) -> list[str]:
-    """Debian's packages without which leuko cannot be installed or the camera cannot be read."""
-    # the cameras of a Raspberry Pi are read through its own picamera2
+    """Return the Debian packages that the installation and the camera need."""
+    # picamera2 reads the cameras on the ribbon cable
     camera = SENSORS[profile.camera.sensor].camera
     return ["python3-venv", *(["python3-picamera2"] if camera == "picamera2" else [])]
 
 
 def main(path: str, *wheels: str) -> None:
-    """Check a profile's single values and, if one is named, a folder of wheels; say what is wrong and exit 1.
+    """Check a profile's single values and, if one is given, a folder of wheels; exit 1 with what is wrong.
 
-    What contradicts what is found later, by the ``leuko`` that is then there.
+    The installed ``leuko`` later checks for contradictions.
     """
-    said = read_file(Path(path))
-    if said.profile is None or said.problems:
-        sys.exit("\n".join(problem.named(path) for problem in said.problems))
+    reading = read_file(Path(path))
+    if reading.profile is None or reading.problems:
+        sys.exit("\n".join(problem.named(path) for problem in reading.problems))
     try:
         for folder in wheels:
             verify(Path(folder))
     except (WheelsError, OSError) as error:
         sys.exit(str(error))
-    print(*packages(said.profile))
+    print(*packages(reading.profile))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Turns a device profile into all that its system gets. The same profile gives the same bytes."""
+"""Turns a device profile into everything its system gets. The same profile gives the same bytes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ _BY = {"LABEL": "label", "PARTLABEL": "partlabel", "UUID": "uuid", "PARTUUID": "
 
 
 def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
-    """Make the tree of an instrument.
+    """Return the tree of an instrument.
 
     Parameters
     ----------
-    profile : without problems
-    text : that it was read from
-    folder : from which its bundle's path is seen
+    text : str
+        The profile's own text.
+    folder : Path
+        To which the bundle's path is relative.
 
     Raises
     ------
     OSError
-        The bundle cannot be read.
+        If the bundle cannot be read.
     """
     named = profile.bundle.file
     bundle = locate_bundle(named if named in shipped_bundles() else folder / named).read_bytes()
@@ -48,7 +49,7 @@ def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
     }
     boot = RELEASES[profile.device.release].boot
     tree[f"{boot}/config.txt"] = Block(_config_txt(profile))
-    # Raspberry Pi's firmware switches the kernel's accounting of memory off, and with it every limit
+    # Raspberry Pi's firmware disables the kernel's memory accounting, and with it every limit
     tree[f"{boot}/cmdline.txt"] = Word(b"cgroup_enable=memory")
     if profile.service.start_at_boot:
         tree[f"{WANTED}/leuko-count.service"] = Link("../leuko-count.service")
@@ -62,7 +63,7 @@ def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
         tree[f"{WANTED}/leuko-console.service"] = Link("../leuko-console.service")
     if profile.storage.data_partition is not None:
         tree[f"{UNITS}/var-lib-leuko.mount"] = _data_mount(profile.storage.data_partition)
-        # wanted, not required: without its partition the count does not start, but the device can be reached
+        # wanted, not required: without the partition the count does not start, but the device stays reachable
         tree[f"{UNITS}/local-fs.target.wants/var-lib-leuko.mount"] = Link("../var-lib-leuko.mount")
     if profile.storage.read_only_root:
         tree |= _read_only_root(profile)
@@ -70,7 +71,7 @@ def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
 
 
 def count_words(profile: DeviceProfile) -> list[str]:
-    """Words of the command that the count service runs, after the program's name."""
+    """Return the command that the count service runs, after the program's name."""
     camera, plan = profile.camera, profile.plan
     nominal = None if profile.optics.calibration or profile.pixel_um is None else f"{profile.pixel_um:.6g}"
     options = {
@@ -108,7 +109,7 @@ def _count_unit(profile: DeviceProfile) -> File:
         restart_s=profile.service.restart_s,
         watchdog_s=profile.service.watchdog_s,
         memory_mb=profile.service.memory_mb,
-        # messages to systemd; and from the kernel to libcamera, which asks for them when it looks for cameras
+        # AF_UNIX: messages to systemd; AF_NETLINK: libcamera listens to the kernel for cameras
         families="AF_UNIX AF_NETLINK" if sensor.camera == "picamera2" else "AF_UNIX",
         devices="\n".join(["SupplementaryGroups=video", *allowed] if devices else ["PrivateDevices=yes"]),
     )
@@ -163,7 +164,7 @@ def _data_mount(partition: str) -> File:
 
 def _read_only_root(profile: DeviceProfile) -> Tree:
     release = RELEASES[profile.device.release]
-    # the kernel mounts the root read-only; whatever mounts it anew for writing, or would write, is masked
+    # the kernel mounts the root read-only; what would remount it for writing, or write to it, is masked
     masked = ("systemd-remount-fs.service", *release.masked)
     tree: dict[str, Entry] = {f"{UNITS}/{unit}": Link("/dev/null") for unit in masked}
     for unit in ("leuko-volatile.service", "var.mount", "tmp.mount"):

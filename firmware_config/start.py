@@ -1,4 +1,4 @@
-"""Values that a new profile begins with, by board and camera."""
+"""Initial values of a new profile, by board and camera."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from firmware_config.hardware import SENSORS, Mode
 from firmware_config.profile import Value
 
 MEMORY_MB = {"pi4": 700, "pi5": 1000, "zero2w": 360}
-"""What the count may take, of 1 GB, 2 GB and 512 MB, the smallest that there are."""
+"""Memory for the count on the smallest version of each board: 1 GB, 2 GB and 512 MB."""
 
 PLACEHOLDER = "say which"
-"""In a new profile, where only a person knows what to write; `firmware_config.check` names it."""
+"""Stands where only a person knows what to write; `firmware_config.rules` names it."""
 
 _USB_MODE, _USB_PITCH_UM = Mode(1920, 1080, 8), 2.9
 
 
-def beginning(board: str, sensor: str, release: str) -> Mapping[str, Value]:
-    """Give values for all keys without a default, such that the profile has no problem but `PLACEHOLDER`.
+def initial_values(board: str, sensor: str, release: str) -> Mapping[str, Value]:
+    """Return values for all required keys; the profile's only problems are the two placeholders.
 
-    The magnification is the one at which the sensor's pixel is that of the bundle's training.
+    The magnification makes the sensor's pixel that of the bundle's training crops.
     """
     bundle = "phantom3" if sensor == "simulated" else "hemocytometer"
     loaded = load_bundle(bundle, TrustSettings())

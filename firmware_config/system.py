@@ -1,4 +1,4 @@
-"""Tells a system what was installed: users, folders, units, rules."""
+"""Makes a system use what was installed: users, folders, units, rules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import errno
 import subprocess
 from pathlib import Path
 
-from firmware_config.install import InstallError
 from firmware_config.profile import HOME
+from firmware_config.state import InstallError
 
 RUNNING = Path("/run/systemd/system")
-"""There where systemd runs the machine (sd_booted(3))."""
+"""Exists where systemd runs the machine (sd_booted(3))."""
 LIMIT_S = 60
 
 ALSO = (
@@ -18,28 +18,28 @@ ALSO = (
     "etc/.pwd.lock",
     HOME.lstrip("/"),
 )
-"""What `make_users_and_folders` makes or changes."""
+"""Paths that `make_users_and_folders` creates or changes."""
 
 
 def make_users_and_folders(root: Path) -> None:
-    """Make the user of the service and the folder of its state.
+    """Create the service's user and the folder of its state.
 
     Raises
     ------
     InstallError
-        It cannot be done.
+        If it fails.
     """
     _run("systemd-sysusers", f"--root={root}", "leuko.conf")
     _run("systemd-tmpfiles", f"--root={root}", "--create", "leuko.conf")
 
 
 def reload(root: Path) -> None:
-    """Have the running system read its units and rules anew, if this is the root that runs.
+    """Make the running system read its units and rules again, if this is its root.
 
     Raises
     ------
     InstallError
-        It cannot be done.
+        If it fails.
     """
     if root == Path("/") and RUNNING.is_dir():
         _run("systemctl", "daemon-reload")
@@ -47,7 +47,7 @@ def reload(root: Path) -> None:
 
 
 def refusal(error: OSError) -> str:
-    """Say in one line which file a system refused to write, why, and what to do where that is known."""
+    """Return one line: which file could not be written, why, and what to do if that is known."""
     place = Path(error.filename or ".")
     mount = next(folder for folder in place.absolute().parents if folder.is_mount())
     remedies = {
@@ -61,9 +61,9 @@ def _run(*words: str) -> None:
     try:
         subprocess.run(words, check=True, capture_output=True, text=True, timeout=LIMIT_S)
     except FileNotFoundError as error:
-        raise InstallError(f"{words[0]} is not there; install systemd") from error
+        raise InstallError(f"{words[0]} is missing; install systemd") from error
     except subprocess.TimeoutExpired as error:
         raise InstallError(f"{words[0]} did not end within {LIMIT_S} s") from error
     except subprocess.CalledProcessError as error:
-        said = " ".join(error.stderr.split()) or f"exit code {error.returncode}"
-        raise InstallError(f"{words[0]}: {said}") from error
+        reason = " ".join(error.stderr.split()) or f"exit code {error.returncode}"
+        raise InstallError(f"{words[0]}: {reason}") from error

@@ -1,4 +1,4 @@
-"""A folder of wheels from which a device without a network is installed."""
+"""A folder of wheels for installing on a device without a network."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "leuko-requirements.txt"
 _PINNED = "leuko-pinned.txt"
 GLIBC = {"bookworm": 36, "trixie": 41}
-"""Minor version of glibc 2 of each release: wheels for an older one fit too."""
+"""Minor version of each release's glibc 2; wheels for an older one work too."""
 
 
 class WheelsError(Exception):
-    """Wheels that cannot be collected; the message is one line."""
+    """Wheels that cannot be collected or used; the message is one line."""
 
 
 def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKOUT) -> list[Path]:
-    """Fill a folder with this checkout's wheel, all wheels that it needs, and a list with their hashes.
+    """Fill a folder with this checkout's wheel, all that it needs, and a list of their hashes; return them.
 
     Parameters
     ----------
-    folder : is made; wheels of an earlier time in it are removed
-    release : of Raspberry Pi OS, a key of `RELEASES`
-    machine : as ``uname -m`` says it on the device
-    checkout : whose pinned versions and wheel are taken
-
-    Returns
-    -------
-    the wheels
+    folder : Path
+        Created if missing; wheels of an earlier collection are removed from it.
+    release : str
+        Of Raspberry Pi OS, a key of `RELEASES`.
+    machine : str
+        As ``uname -m`` prints it on the device.
+    checkout : Path
+        Gives the pinned versions and leuko's own wheel.
 
     Raises
     ------
     WheelsError
-        There is no checkout, or pip cannot get or build a wheel.
+        If there is no checkout, or pip cannot get or build a wheel.
     OSError
-        The folder cannot be written.
+        If the folder cannot be written.
     """
     constraints = checkout / "constraints" / "base.txt"
     if not constraints.is_file():
-        raise WheelsError(f"{constraints} is not there; run this from a checkout of leuko-edge")
+        raise WheelsError(f"{constraints} is missing; run this from a checkout of leuko-edge")
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not any((folder / name).exists() for name in (REQUIREMENTS, _PINNED)):
-        raise WheelsError(f"{folder}: holds something else; name an empty folder")
+        raise WheelsError(f"{folder}: contains other files; name an empty folder")
     for old in (*folder.glob("*.whl"), *folder.glob("*.tar.gz"), *folder.glob(REQUIREMENTS)):
         old.unlink()
     python = RELEASES[release].python
@@ -71,29 +71,29 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(checkout))
     wheels = sorted(folder.glob("*.whl"))
     for wheel in wheels:
-        # what was built here: right for the device only if it is plain Python
+        # a wheel built here fits the device only if it is plain Python
         if not wheel.stem.endswith(("-any", machine)):
-            raise WheelsError(f"{wheel.name}: is not for {machine}; pin a version of it that has wheels")
+            raise WheelsError(f"{wheel.name}: is not for {machine}; pin a version that has wheels")
     listed.unlink()
-    # last: by this list install.sh knows that the folder is complete
+    # last, because this list tells install.sh that the folder is complete
     rows = (_head(python, machine), *map(_pin, wheels))
     (folder / REQUIREMENTS).write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     return wheels
 
 
 def verify(folder: Path) -> None:
-    """Compare a folder of wheels with its list: each wheel is on it, with its hash, and none is missing.
+    """Check a folder of wheels against its list: each wheel is listed with its hash, and none is missing.
 
     Raises
     ------
     WheelsError
-        They are not, or were collected for another Python or processor than this one.
+        If not, or if they were collected for another Python or processor than this one.
     OSError
-        They cannot be read.
+        If they cannot be read.
     """
     listed = folder / REQUIREMENTS
     if not listed.is_file():
-        raise WheelsError(f"{folder}: not made by leuko firmware bundle-wheels")
+        raise WheelsError(f"{folder}: was not made by leuko firmware bundle-wheels")
     head, *pins = listed.read_text(encoding="utf-8").splitlines() or [""]
     here = _head(f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine())
     if head != here:
@@ -102,7 +102,7 @@ def verify(folder: Path) -> None:
             "--release and --machine"
         )
     there = {_pin(wheel): wheel for wheel in sorted(folder.glob("*.whl"))}
-    again = "copy the folder here anew"
+    again = "copy the folder here again"
     for pin, wheel in there.items():
         if pin not in pins:
             raise WheelsError(f"{wheel}: is not as it was collected; {again}")
@@ -121,7 +121,7 @@ def _pin(wheel: Path) -> str:
 
 
 def environment(release: str, machine: str) -> dict[str, str]:
-    """Values of the marker variables on a device."""
+    """Return the values of the marker variables on a device."""
     python = RELEASES[release].python
     return {
         "platform_machine": machine,
@@ -134,14 +134,16 @@ def environment(release: str, machine: str) -> dict[str, str]:
 
 
 def for_environment(pinned: str, values: Mapping[str, str]) -> str:
-    """Keep the pins of one environment, without their markers: pip would ask those of its own machine.
+    """Return the pins of one environment without their markers, which pip would evaluate for its own machine.
 
     Parameters
     ----------
-    pinned : lines ``name==version ; marker``, each followed by its hashes
-    values : marker variable → value
+    pinned : str
+        Lines ``name==version ; marker``, each followed by its hashes.
+    values : mapping of str to str
+        Marker variable → value.
     """
-    # hatchling, which builds the wheel of a checkout, brings it; devices do without
+    # it comes with hatchling, which builds the wheel; devices have neither
     from packaging.markers import Marker
 
     kept, keep = [], True
@@ -159,5 +161,5 @@ def _pip(*words: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise WheelsError(f"pip {words[0]}: {said[-1].strip()}")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise WheelsError(f"pip {words[0]}: {lines[-1].strip()}")

@@ -143,9 +143,7 @@ def _accuracy(classifier: Classifier, data: Path) -> Measured:
     manifest = classifier.bundle.manifest
     cells = read_data(data, manifest.labels, manifest.crop_px)
     right = classifier.probabilities(cells.crops).argmax(axis=1) == cells.truth
-    accuracy, stated = float(right.mean()), None
-    if any(map(any, manifest.confusion)):
-        stated = confusion_accuracy(manifest.confusion).value
+    accuracy, stated = float(right.mean()), confusion_accuracy(manifest.confusion).value
     states = "states none" if stated is None else f"states {stated:.4f}"
     line = f"accuracy {accuracy:.4f} on {len(right)} cells; the bundle {states}"
     return Measured({"cells": len(right), "accuracy": accuracy, "stated": stated}, [line])

@@ -20,17 +20,11 @@ from hypothesis import strategies as st
 
 from edge.cli import main
 from firmware_config.fence import BEGIN, END
-from firmware_config.install import (
-    BACKUP,
-    RECORD,
-    InstallError,
-    LostRecordError,
-    NotUndoneError,
-    carry_out,
-    look,
-    plan_installation,
-)
+from firmware_config.install import NotUndoneError, carry_out
+from firmware_config.plan import plan_installation
+from firmware_config.record import BACKUP, RECORD, LostRecordError
 from firmware_config.render import UNITS
+from firmware_config.state import InstallError, look
 from firmware_config.system import ALSO, make_users_and_folders, refusal
 from firmware_config.tree import PROFILE, Block, File, Link, Tree, Word
 from tests.firmware_config.test_profile import changed, profile
@@ -289,11 +283,11 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     for name in (CONFIG, COMMAND_LINE):
         (root / CONFIG).write_bytes(b"")
         (root / name).unlink()
-        with pytest.raises(InstallError, match=f"{name}: is not there; is the boot partition mounted"):
+        with pytest.raises(InstallError, match=f"{name}: is missing; is the boot partition mounted"):
             plan_installation(root, TREE)
     (root / RECORD).parent.mkdir(parents=True)
     (root / RECORD).write_text("{}")
-    with pytest.raises(LostRecordError, match="is no record of this leuko"):
+    with pytest.raises(LostRecordError, match="is not a record of this leuko"):
         plan_installation(root, TREE)
 
 
@@ -310,7 +304,7 @@ def test_a_link_out_of_the_root_is_named_and_not_followed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\0garbage"])
-def test_a_lost_record_is_written_anew_from_what_is_there(tmp_path: Path, content: bytes | None) -> None:
+def test_a_lost_record_is_reconstructed(tmp_path: Path, content: bytes | None) -> None:
     root = furnished(tmp_path)
     before = snapshot(root)
     tree: Tree = {**TREE, PROFILE: File(b"version = 1\n"), "etc/mine": File(b"ours\n")}
@@ -454,13 +448,13 @@ def test_a_root_may_be_named_by_way_of_another(system: Path) -> None:
     assert snapshot(system).keys() - before.keys() <= {*ALSO, "var", "var/lib"}
 
 
-def test_what_is_undone_is_said(system: Path) -> None:
+def test_what_is_undone_is_reported(system: Path) -> None:
     (system / "var").write_text("a file where the service's folder goes")
     before = snapshot(system)
     done = leuko("install", system / "device.toml", "--root", system, "--yes")
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert done.stderr.endswith("; all was undone\n")
+    assert done.stderr.endswith("; everything was undone\n")
     assert snapshot(system) == before
 
 

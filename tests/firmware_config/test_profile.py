@@ -1,4 +1,4 @@
-"""Device profiles: new ones have no problem, and each problem of a wrong one is named with line and key."""
+"""Device profiles: new ones have no problem, and each problem of a wrong one is named by line and key."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ from edge.simulate.optics import Optics
 from firmware_config.check import check
 from firmware_config.fence import END, fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
-from firmware_config.profile import MOST_BYTES, MOST_LINES, SECTIONS, documentation, read, read_file, write
-from firmware_config.start import beginning
+from firmware_config.profile import SECTIONS
+from firmware_config.read import MOST_BYTES, MOST_LINES, read, read_file
+from firmware_config.start import initial_values
+from firmware_config.write import documentation, new_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 HEMOCYTOMETER = load_bundle("hemocytometer", TrustSettings())
 KEYS = [f"{name}.{key.name}" for name, kind in SECTIONS.items() for key in fields(kind)]
 
 
-begun = cache(lambda board, sensor: beginning(board, sensor, "bookworm"))
+initial = cache(lambda board, sensor: initial_values(board, sensor, "bookworm"))
 
 
 def profile(board: str = "pi5", sensor: str = "imx477", **changes: str) -> str:
     """A new profile with other values, ``section__key`` → TOML."""
-    text = write({**begun(board, sensor), "optics.objective": "40x, air", "optics.chamber": "Neubauer"})
+    text = new_profile(
+        {**initial(board, sensor), "optics.objective": "40x, air", "optics.chamber": "Neubauer"}
+    )
     for key, value in changes.items():
         text = changed(text, key.replace("__", "."), value)
     return text
@@ -68,7 +72,7 @@ def problems(text: str, root: Path = Path("/nonexistent")) -> dict[str, str]:
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("sensor", SENSORS)
 @pytest.mark.parametrize("board", BOARDS)
-def test_a_new_profile_has_every_key_and_no_problem_but_what_only_a_person_knows(
+def test_a_new_profile_has_every_key_and_only_placeholders_for_problems(
     board: str, sensor: str, release: str, tmp_path: Path
 ) -> None:
     words = ["firmware", "init", "--board", board, "--sensor", sensor, "--release", release]
@@ -82,15 +86,15 @@ def test_a_new_profile_has_every_key_and_no_problem_but_what_only_a_person_knows
     checked = CliRunner().invoke(main, ["firmware", "check", str(path)])
     assert checked.exit_code == 1
     assert [row.split(": ", 1)[1] for row in checked.stdout.splitlines()] == [
-        f"optics.{key}: still says 'say which'; write which one it is, in words"
+        f"optics.{key}: still says 'say which'; describe it in your own words"
         for key in ("objective", "chamber")
     ]
     path.write_text(done.stdout.replace('"say which"', '"this one"'))
     filled_in = CliRunner().invoke(main, ["firmware", "check", str(path)])
     assert (filled_in.exit_code, filled_in.stdout) == (0, "")
-    said = read(done.stdout).profile
-    assert said is not None
-    assert (said.device.board, said.camera.sensor, said.device.release) == (board, sensor, release)
+    found = read(done.stdout).profile
+    assert found is not None
+    assert (found.device.board, found.camera.sensor, found.device.release) == (board, sensor, release)
 
 
 def test_every_key_is_documented() -> None:
@@ -99,21 +103,21 @@ def test_every_key_is_documented() -> None:
 
 
 def test_the_simulated_sensor_is_the_simulator() -> None:
-    said = read(profile(sensor="simulated")).profile
-    assert said is not None
-    assert said.pixel_um == Optics().pixel_um
+    found = read(profile(sensor="simulated")).profile
+    assert found is not None
+    assert found.pixel_um == Optics().pixel_um
 
 
 CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
     (
         "camera.overlay",
         {"device__board": '"pi4"', "camera__overlay": '"imx477,cam0"'},
-        "one camera connector",
+        "only one camera connector",
     ),
     ("camera.overlay", {"camera__overlay": '"imx708"'}, "not the overlay of imx477"),
     ("camera.overlay", {"camera__overlay": '""'}, "not the overlay of imx477"),
     ("camera.overlay", {"camera__overlay": '"imx477,spin=3"'}, "no parameter spin"),
-    ("camera.overlay", {"camera__overlay": '"imx477,cam0,cam1"'}, "one camera is not on cam0 and cam1"),
+    ("camera.overlay", {"camera__overlay": '"imx477,cam0,cam1"'}, "one camera cannot use cam0 and cam1"),
     ("camera.width_px", {"camera__width_px": "4000"}, "has no mode of 4000 x 3040 px"),
     ("camera.width_px", {"camera__bit_depth": "10"}, "has no mode"),
     # binned two by two, its pixel is twice as large
@@ -130,14 +134,14 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
     (
         "optics.magnification",
         {"optics__magnification": "10"},
-        f"too far from the {HEMOCYTOMETER.manifest.pixel_um:.4g}",
+        f"too far from the bundle's {HEMOCYTOMETER.manifest.pixel_um:.4g}",
     ),
     ("plan.until_halfwidth", {"plan__until_halfwidth": "0.05"}, "counts one label"),
-    ("service.memory_mb", {"device__board": '"zero2w"', "service__memory_mb": "385"}, "no more than 512 MB"),
-    ("service.memory_mb", {"device__board": '"pi4"', "service__memory_mb": "6145"}, "no more than 8192 MB"),
-    ("optics.calibration", {"optics__calibration": '"/home/pi/profile.toml"'}, "does not see /home,"),
-    ("optics.calibration", {"optics__calibration": '"/etc/../run/user/1/p.toml"'}, "does not see /run/user"),
-    ("optics.calibration", {"optics__calibration": '"/var/tmp/profile.toml"'}, "does not see /var/tmp"),
+    ("service.memory_mb", {"device__board": '"zero2w"', "service__memory_mb": "385"}, "at most 512 MB"),
+    ("service.memory_mb", {"device__board": '"pi4"', "service__memory_mb": "6145"}, "at most 8192 MB"),
+    ("optics.calibration", {"optics__calibration": '"/home/pi/profile.toml"'}, "cannot see /home,"),
+    ("optics.calibration", {"optics__calibration": '"/etc/../run/user/1/p.toml"'}, "cannot see /run/user"),
+    ("optics.calibration", {"optics__calibration": '"/var/tmp/profile.toml"'}, "cannot see /var/tmp"),
     ("service.memory_mb", {"camera__buffer_frames": "100"}, "112 frames"),
     (
         "service.watchdog_s",
@@ -162,7 +166,7 @@ def test_contradictions_are_found(key: str, changes: dict[str, str], why: str) -
     assert "\n" not in found[0].named("device.toml")
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
     text = profile(
         camera__overlay='"imx708"', console__port="80", plan__until_cells="true", bundle__sha256='"ab"'
     )
@@ -189,7 +193,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     )
 
 
-def test_a_usb_camera_says_its_pixel_pitch() -> None:
+def test_a_usb_camera_needs_its_pixel_pitch() -> None:
     text = re.sub(r"(?m)^pitch_um = .*$", "", profile(sensor="usb"))
     assert list(problems(text)) == ["camera.pitch_um"]
 
@@ -242,8 +246,8 @@ def mutated(number: int) -> tuple[str, str | None]:
     """A profile changed in one way, and the key that must be named for it, if one must."""
     random = Random(number)
     text = profile(random.choice(list(BOARDS)), random.choice(list(SENSORS)))
-    said = tomllib.loads(text)
-    there = [key for key in KEYS if key.partition(".")[2] in said[key.partition(".")[0]]]
+    raw = tomllib.loads(text)
+    there = [key for key in KEYS if key.partition(".")[2] in raw[key.partition(".")[0]]]
     key = random.choice(there)
     section, _, name = key.partition(".")
     kind = number % 6
@@ -252,7 +256,7 @@ def mutated(number: int) -> tuple[str, str | None]:
         value = random.choice([v for v in WRONG if (v, name) != ('""', "overlay")])
         return changed(text, key, value), key
     if kind == 1:
-        required = [k for k in there if k in begun("pi5", "usb") and "plan" not in k]
+        required = [k for k in there if k in initial("pi5", "usb") and "plan" not in k]
         required = [k for k in required if k not in ("service.memory_mb", "camera.overlay")]
         key = random.choice(required)
         section, _, name = key.partition(".")
@@ -260,8 +264,9 @@ def mutated(number: int) -> tuple[str, str | None]:
         del rows[line_of(text, key) - 1]
         return "\n".join(rows), key
     if kind == 2:
-        odd = name[:-1] + random.choice("xyz9_")
-        return changed(text, key, "1").replace(f"\n{name} = 1", f"\n{odd} = 1", 1), f"{section}.{odd}"
+        misspelt = name[:-1] + random.choice("xyz9_")
+        text = changed(text, key, "1").replace(f"\n{name} = 1", f"\n{misspelt} = 1", 1)
+        return text, f"{section}.{misspelt}"
     if kind == 3:
         row = text.splitlines()[line_of(text, key) - 1]
         return text.replace(f"\n{row}\n", f"\n{row}\n{row}\n", 1), key
@@ -288,7 +293,7 @@ def test_three_hundred_mutations(first: int) -> None:
             assert problem.named("x").isprintable(), f"mutation {number}"
 
 
-def test_no_file_is_too_odd(tmp_path: Path) -> None:
+def test_no_file_makes_it_fail(tmp_path: Path) -> None:
     path = tmp_path / "device.toml"
     contents = (
         b"\xff\xfe",
@@ -326,19 +331,21 @@ def test_a_profile_from_an_editor_of_windows_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
-        ("optics.objective", r"40x\tair", r'has "\t", which cannot stand there'),
-        ("optics.objective", r"\\", r'has "\\", which cannot'),
-        ("optics.chamber", "   ", "says nothing"),
-        ("optics.chamber", "x" * 81, "has 81 signs, more than 80"),
-        ("optics.calibration", "/var/lib/my profile.toml", 'has " ", which cannot'),
-        ("optics.calibration", "/var/lib/100%", 'has "%", which cannot'),
-        ("optics.calibration", "profile.toml", 'is "profile.toml", not an absolute path'),
-        ("camera.overlay", "imx477×", 'is "imx477×", not'),
+        ("optics.objective", r"40x\tair", r'contains "\t", which is not allowed'),
+        ("optics.objective", r"\\", r'is "\\"; write one line, at most 80 characters, no backslash'),
+        ("optics.chamber", "   ", "is blank"),
+        ("optics.chamber", "x" * 81, "has 81 characters, more than 80"),
+        ("optics.calibration", "/var/lib/my profile.toml", 'contains " ", which is not allowed'),
+        ("optics.calibration", "/var/lib/100%", 'contains "%", which is not allowed'),
+        ("optics.calibration", "profile.toml", 'is "profile.toml"; write an absolute path'),
+        ("camera.overlay", "imx477×", 'is "imx477×"; write an overlay and its parameters'),
     ],
 )
-def test_a_sign_that_cannot_stand_there_is_named(key: str, value: str, why: str) -> None:
+def test_a_character_that_is_not_allowed_is_named(key: str, value: str, why: str) -> None:
     text = changed(profile(), key, f'"{value}"')
-    assert why in problems(text)[key]
+    (found,) = check(read(text), ROOT, Path("/nonexistent")).problems
+    assert (found.key, found.line) == (key, line_of(text, key))
+    assert why in found.named("x")
 
 
 def test_words_and_names_may_be_what_people_write(tmp_path: Path) -> None:
@@ -353,7 +360,7 @@ def test_words_and_names_may_be_what_people_write(tmp_path: Path) -> None:
     assert not problems(text)
 
 
-def test_a_missing_bundle_is_told_once() -> None:
+def test_a_missing_bundle_is_named_once() -> None:
     (found,) = check(read(profile(bundle__file='"nonesuch"')), ROOT, Path("/nonexistent")).problems
     assert found.named("x").count("give a .tflite file") == 1
 
@@ -373,7 +380,7 @@ def test_a_count_without_an_end_is_noted() -> None:
 def test_the_users_own_lines_of_the_boot_partition_are_noted(tmp_path: Path) -> None:
     place = tmp_path / "boot/firmware/config.txt"
     text = profile()
-    assert f"{place}: is not there" in notes(text, tmp_path)
+    assert f"{place}: is missing" in notes(text, tmp_path)
     place.parent.mkdir(parents=True)
     place.write_bytes(b"[all]\ncamera_auto_detect=1\ndtparam=i2c_arm=on,watchdog=off\n")
     assert not notes(text, tmp_path)
@@ -382,12 +389,13 @@ def test_the_users_own_lines_of_the_boot_partition_are_noted(tmp_path: Path) -> 
     assert not notes(text, tmp_path)
     added = (b"camera_auto_detect=1\r\n", b" dtparam=i2c_arm=on,watchdog=off\n", b"#dtoverlay=ov5647\n")
     place.write_bytes(installed + b"".join(added))
-    said = notes(text, tmp_path).splitlines()
-    assert [row.split(": ", 1)[1].split(" ")[0] for row in said] == [
+    rows = notes(text, tmp_path).splitlines()
+    assert [row.split(": ", 1)[1].split(" ")[0] for row in rows] == [
         "camera_auto_detect=1",
         "dtparam=i2c_arm=on,watchdog=off",
     ]
     assert "watchdog=off" not in notes(profile(watchdog__hardware_s="0"), tmp_path)
+    assert "config.txt" not in notes(profile(camera__sensor='"none"'), tmp_path)
     place.write_bytes(b"dtoverlay=imx708,cam0\n" + installed)
     assert "dtoverlay=imx708,cam0 is a camera beside the profile's" in notes(text, tmp_path)
     assert not notes(profile(sensor="usb"), tmp_path)

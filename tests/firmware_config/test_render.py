@@ -15,7 +15,7 @@ from edge.cli.count import count
 from edge.model.bundle import locate_bundle
 from firmware_config.fence import fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
-from firmware_config.profile import read
+from firmware_config.read import read
 from firmware_config.render import BUNDLE, UNITS, render
 from firmware_config.tree import Block, File, Link, Tree, Word
 from tests.firmware_config.test_profile import ROOT, profile

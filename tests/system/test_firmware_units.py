@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_config.install import carry_out, plan_installation
-from firmware_config.profile import read
+from firmware_config.install import carry_out
+from firmware_config.plan import plan_installation
+from firmware_config.read import read
 from firmware_config.render import UNITS, render
 from firmware_config.tree import Link
 from tests.firmware_config.root import bootstrapped, inside

@@ -55,8 +55,8 @@ def test_neither_turning_nor_the_lamp_matters(turn: int, lamp: float) -> None:
     np.testing.assert_allclose(crop_statistics(lit), seen, atol=0.12)
 
 
-def test_few_crops_say_nothing(known: OutOfDistributionModel) -> None:
-    with pytest.raises(ValueError, match="19 crops do not show"):
+def test_too_few_crops_are_refused(known: OutOfDistributionModel) -> None:
+    with pytest.raises(ValueError, match="at least 20 crops, not 19"):
         fit(discs(19, 7))
     assert out_of_distribution_score(np.zeros((0, 200, 200), np.uint8), known).shape == (0,)
     assert np.isfinite(crop_statistics(np.zeros((1, 64, 64), np.uint8))).all()

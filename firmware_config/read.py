@@ -1,0 +1,167 @@
+"""Reads a device profile and names every problem: line, key, why, and what to do."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.base import collect, keys, shown
+from firmware_config.profile import SECTIONS, VERSION, DeviceProfile
+
+MOST_LINES = 1000
+"""About ten times the lines of a profile that gives every key, comments included."""
+MOST_BYTES = 100 * MOST_LINES
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong with a profile.
+
+    Attributes
+    ----------
+    line : int
+        From 1; 0 for what is missing.
+    key : str
+        ``section.key``, a section, or ``profile``.
+    remedy : str
+        What to do.
+    """
+
+    line: int
+    key: str
+    why: str
+    remedy: str
+
+    def named(self, name: str) -> str:
+        """Return one line: the place in the file of that name, key, why, remedy."""
+        where = f"{name}:{self.line}" if self.line else name
+        return f"{where}: {self.key}: {self.why}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A profile as it was read.
+
+    Attributes
+    ----------
+    profile : DeviceProfile or None
+        A value that is missing or wrong is at its default, or None; None if the text is not TOML.
+    lines : mapping of str to int
+        Section or ``section.key`` → its line.
+    """
+
+    text: str
+    profile: DeviceProfile | None
+    problems: tuple[Problem, ...]
+    lines: Mapping[str, int]
+
+    def place(self, key: str, why: str, remedy: str) -> Problem:
+        """Return a problem at the line of a key, or else of its section."""
+        return _placed(self.lines, key, why, remedy)
+
+
+def read_file(path: Path) -> Reading:
+    """Read the profile in a file, see `read`; a file that cannot be read is a problem of the profile too."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            return _unread("", f"is larger than {MOST_BYTES} bytes", "remove what is not a key")
+        text = content.decode("utf-8-sig")  # editors on Windows begin a file with a byte order mark
+    except OSError as error:
+        return _unread("", f"cannot be read ({error.strerror})", "name a readable file")
+    except UnicodeDecodeError:
+        return _unread("", "is not UTF-8", "save it as plain text in UTF-8")
+    return read(text)
+
+
+def read(text: str) -> Reading:
+    """Read a profile and list what is wrong with its single values.
+
+    See Also
+    --------
+    firmware_config.check.check : Lists contradictions between values too.
+    """
+    if text.count("\n") > MOST_LINES:
+        return _unread(text, f"has more than {MOST_LINES} lines", "remove what is not a key")
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Reading(text, None, (_syntax(text, error),), {})
+    lines = _lines(text)
+    problems = []
+    version = raw.pop("version", None)
+    if type(version) is not int or version != VERSION:
+        why = "is missing" if version is None else f"is {shown(version)}"
+        remedy = f"write version = {VERSION}, the only one that this leuko reads"
+        problems.append(Problem(lines.get("version", 0), "version", why, remedy))
+    reading = collect(DeviceProfile, raw)
+    for problem in reading.problems:
+        problems.append(_placed(lines, problem.name, problem.why, _remedy(problem.path, problem.allowed)))
+    return Reading(text, reading.value, tuple(sorted(problems)), lines)
+
+
+def _placed(lines: Mapping[str, int], key: str, why: str, remedy: str) -> Problem:
+    section = key.partition(".")[0]
+    return Problem(lines.get(key, lines.get(section, 0)), key, " ".join(why.split()), remedy)
+
+
+def _remedy(path: tuple[str | int, ...], allowed: str) -> str:
+    """Say what to do about a problem with a section, a key, or what a key holds."""
+    section, *names = map(str, path)
+    if section not in SECTIONS:
+        return f"remove it; the sections are {', '.join(SECTIONS)}"
+    if not names:
+        return f"make it a section, [{section}]"
+    declared = {key.name: key for key in keys(SECTIONS[section])}
+    if names[0] not in declared:
+        return f"remove it; the keys are {', '.join(declared)}"
+    return f"write {allowed}: {declared[names[0]].description}"
+
+
+def _unread(text: str, why: str, remedy: str) -> Reading:
+    return Reading(text, None, (Problem(0, "profile", why, remedy),), {})
+
+
+def _syntax(text: str, error: Exception) -> Problem:
+    """Name the line, and the key on it, that is not TOML."""
+    message = str(error).splitlines()[0] if str(error) else "nested too deeply"
+    numbered = re.search(r"at line (\d+), column \d+", message)
+    rows = text.splitlines() or [""]
+    line = min(int(numbered[1]), len(rows)) if numbered else len(rows)
+    section = ""
+    for row in rows[:line]:
+        if header := re.match(r"\s*\[\s*([\w-]+)", row):
+            section = header[1]
+    named = re.match(r"""\s*["']?([\w-]+)["']?\s*=""", rows[line - 1])
+    key = ".".join(part for part in (section, named[1] if named else "") if part) or "profile"
+    # other errors come from limits of the parser: numbers with many digits, deep nesting
+    is_syntax = isinstance(error, tomllib.TOMLDecodeError)
+    remedy = "quote texts, and give each key only once" if is_syntax else "no key has such a value"
+    return Problem(line, key, "is not TOML: " + message.partition(" (at ")[0], f"correct that line; {remedy}")
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Return section or ``section.key`` → the line on which it is complete, for a text that is TOML.
+
+    A parser drops the line numbers. Ever longer beginnings of the text are parsed instead: what is new in the
+    first that is TOML ends on its last line.
+    """
+    lines: dict[str, int] = {}
+    rows = text.split("\n")
+    for number in range(1, len(rows) + 1):
+        if not rows[number - 1].strip() or rows[number - 1].lstrip().startswith("#"):
+            continue
+        try:
+            raw: dict[str, Any] = tomllib.loads("\n".join(rows[:number]))
+        except ValueError:
+            continue
+        for name, section in raw.items():
+            lines.setdefault(name, number)
+            for key in section if isinstance(section, dict) else ():
+                lines.setdefault(f"{name}.{key}", number)
+    return lines

@@ -1,0 +1,137 @@
+"""What is at a path of a system, and how it is changed: each path at once or not at all."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from edge.base import replaced_atomically
+
+
+class InstallError(Exception):
+    """A system that cannot be installed on; the message is one line."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A file with its rights, or a symbolic link.
+
+    Attributes
+    ----------
+    content : bytes or str
+        Of a file; of a link, its target.
+    mode, uid, gid : int
+        Of a file.
+    """
+
+    content: bytes | str
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+    @property
+    def digest(self) -> str:
+        """What identifies the content, whatever the rights."""
+        if isinstance(self.content, str):
+            return f"-> {self.content}"
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def look(root: Path, path: str) -> State | None:
+    """Return what is at a path of a system; None for nothing.
+
+    Raises
+    ------
+    InstallError
+        If it is neither a file nor a link, or its folder leads out of the root.
+    """
+    refuse_outside(root, PurePath(path).parent)
+    place = root / path
+    try:
+        found = place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISLNK(found.st_mode):
+        return State(str(place.readlink()))
+    if not stat.S_ISREG(found.st_mode):
+        raise InstallError(f"{place}: is in the way and is not a file; move it away")
+    return State(place.read_bytes(), stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+
+def refuse_outside(root: Path, path: PurePath) -> None:
+    """Raise InstallError for a path that is a link out of the root, or leads through one."""
+    for part in (*reversed(path.parents), path):
+        place = root / part
+        # Path.resolve raises RuntimeError, not OSError, on circular links
+        target = Path(os.path.realpath(place))
+        if not target.is_relative_to(os.path.realpath(root)):
+            raise InstallError(f"{place}: leads out of {root}, to {target}; make it a relative link within")
+
+
+def missing_folders(root: Path, path: str) -> list[str]:
+    """Return the missing folders above a path, the outermost first."""
+    above = [folder for folder in PurePath(path).parents if not (root / folder).is_dir()]
+    return [str(folder) for folder in reversed(above)]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that everybody can read, whatever the umask."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove an empty folder, if it exists."""
+    if folder.is_dir():
+        folder.rmdir()
+
+
+def put(place: Path, state: State | None) -> None:
+    """Replace what is at a path; None removes it.
+
+    Raises
+    ------
+    OSError
+        With the path itself as its file name.
+    """
+    try:
+        if state is None:
+            place.unlink(missing_ok=True)
+        elif isinstance(state.content, str):
+            _link(place, state.content)
+        else:
+            _write(place, state, state.content)
+    except OSError as error:
+        # a full disk gives no name, other errors that of the temporary file
+        error.filename, error.filename2 = str(place), None
+        raise
+
+
+def _link(place: Path, target: str) -> None:
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    try:
+        partial.symlink_to(target)
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(place: Path, state: State, content: bytes) -> None:
+    with replaced_atomically(place) as file:
+        made = os.fstat(file.fileno())
+        # the boot partition's file system has neither rights nor owners, and refuses to set them
+        if (made.st_uid, made.st_gid) != (state.uid, state.gid):
+            os.fchown(file.fileno(), state.uid, state.gid)
+        if stat.S_IMODE(made.st_mode) != state.mode:
+            os.fchmod(file.fileno(), state.mode)
+        file.write(content)
+
+
+def remove_partials(place: Path) -> None:
+    """Remove the temporary files that a killed process left beside a file."""
+    for partial in place.parent.glob(f".{glob.escape(place.name)}.*.partial"):
+        partial.unlink()
