@@ -13,7 +13,7 @@ from convert.out_of_distribution import LEAST_CROPS, fit, separation_from_sphere
 from convert.settings import Settings
 from edge.classify import Model, average_logits, margin, out_of_distribution_score, softmax
 from edge.model import OUT_OF_DISTRIBUTION, OutOfDistributionModel, Rejection
-from train.metrics import coverage_curve
+from train.confidence import coverage_curve
 from train.run import RunCrops
 
 TEMPERATURES = np.geomspace(0.25, 4, 161)

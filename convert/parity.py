@@ -110,24 +110,19 @@ def _parity(
     )
 
 
-def paired_interval(
-    gains: NDArray[np.int64], groups: Sequence[str] | None = None, level: float = 0.95
-) -> tuple[float, float]:
-    """Return the interval of a mean gain, in points, by the paired percentile bootstrap.
+def paired_interval(gains: NDArray[np.int64], groups: Sequence[str] | None = None) -> tuple[float, float]:
+    """Return the 95 % interval of a mean gain, in points, by the paired percentile bootstrap.
 
-    Each cell keeps its pair of answers (Efron and Tibshirani 1993, chapter 13).
+    Cells, or whole groups of them, are drawn with their pairs of answers (Efron and Tibshirani 1993,
+    chapter 13).
 
     Parameters
     ----------
     gains : int64 [n]
         1 where only the second answer is right, -1 where only the first is, else 0.
-    groups : sequence of str or None
-        Group of each cell; None draws each cell by itself.
-    level : float
-        Share of the resamples inside the interval.
     """
-    totals = resampled_sums(np.stack([gains, np.ones_like(gains)], axis=1), groups, RESAMPLES, SEED)
-    low, high = np.quantile(100 * totals[:, 0] / totals[:, 1], ((1 - level) / 2, (1 + level) / 2))
+    sums = resampled_sums(np.stack([gains, np.ones_like(gains)], axis=1), groups, RESAMPLES, SEED)
+    low, high = np.quantile(100 * sums[:, 0] / sums[:, 1], (0.025, 0.975))
     return float(low), float(high)
 
 

@@ -20,7 +20,11 @@ HOME = "/var/lib/leuko"
 
 Value = str | int | float | bool
 
-_LINE = {"pattern": r"[^\\]*", "max_length": 80, "form": "one line, at most 80 characters, no backslash"}
+_LINE: Mapping[str, Any] = {
+    "pattern": r"[^\\]*",
+    "max_length": 80,
+    "form": "one line, at most 80 characters, no backslash",
+}
 """What one line of a unit file can hold: a backslash at its end would join it to the next."""
 
 

@@ -31,7 +31,7 @@ from edge.report.model_card import model_facts
 from tests.convert.conftest import description, discs_and_rings
 from train.fit import fit, normalised, probabilities
 from train.networks import NETWORKS
-from train.recipe import recipe_of
+from train.recipe import TrainingJob, recipe_of
 from train.run import load_run, read_crops
 
 # TensorFlow's own imports and its converter warn of their future
@@ -214,13 +214,8 @@ def test_the_temperature_that_made_the_labels_is_found(t: float) -> None:
 
 def test_a_run_without_validation_cells_becomes_a_bundle_that_states_none(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
-    fit(
-        discs_and_rings(48, 1),
-        None,
-        bare,
-        recipe_of("best", width=0.06, epochs=1, batch=16, learning_rate=3e-3),
-        seed=1,
-    )
+    recipe = recipe_of("best", width=0.06, epochs=1, batch=16, learning_rate=3e-3)
+    fit(TrainingJob(discs_and_rings(48, 1), None, recipe, seed=1), bare)
     done = CliRunner().invoke(convert, [str(bare), "--out", str(tmp_path / "bare.tflite")])
     assert done.exit_code == 0, done.output
     assert "kept no validation cells" in done.stderr

@@ -15,11 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
-from convert.build import Description, build
-=======
 from convert.build import build
->>>>>>> 8153444 (convert: build, calibration, gate and manifest are named steps; options are two dataclasses; verify imports properly)
 from convert.cli.verify import verify
 from convert.fold import folded
 from convert.logits import Inference

@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
 from benchmarks.out_of_distribution import BEADS_UM, HSC_UM, photographs, segmented, simulated
-from convert.strangers import spheres
-=======
-from benchmarks.strangers import BEADS_UM, HSC_UM, photographs, segmented, simulated
 from convert.out_of_distribution import spheres
->>>>>>> 8153444 (convert: build, calibration, gate and manifest are named steps; options are two dataclasses; verify imports properly)
 from edge.base.frame import Frame
 from edge.classify.classifier import Classifier
 from edge.model.bundle import load_bundle
