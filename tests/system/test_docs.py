@@ -6,14 +6,17 @@ import importlib
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
 import pytest
 
+from edge.base import home
 from tests.system import plain_english
 from tests.system.command_reference import PAGE, commands, reference
 
@@ -230,6 +233,14 @@ def test_many_samples_loop_counts_each_folder(tmp_path: Path, leuko: Path) -> No
     shell(f'PATH="{tmp_path}:$PATH"; {loop}', tmp_path)
     for seed in ("1", "2"):
         assert (tmp_path / "results" / f"sample {seed}" / "cells.csv").exists()
+
+
+def test_sqlite_reads_a_session_as_documented(tmp_path: Path, leuko: Path) -> None:
+    (statement,) = re.findall(r'`sqlite3 ID.db "(.+?)"`', (ROOT / "docs" / "sessions.md").read_text("utf-8"))
+    shell(f'"{leuko}" simulate made --frames 1; "{leuko}" count made/frames --session', tmp_path)
+    path = max((home() / "sessions").glob("*.db"))
+    with closing(sqlite3.connect(path)) as database:
+        assert sum(number for _, number in database.execute(statement)) > 0
 
 
 # architecture
