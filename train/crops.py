@@ -36,7 +36,7 @@ class CropOptions:
     Attributes
     ----------
     rename : mapping of str to str
-        Class names for box labels that are to have another.
+        Box label → class name.
     scale : float
         Frame pixels per crop pixel.
     pixel_um : float, optional
@@ -44,8 +44,7 @@ class CropOptions:
     separate : bool
         Leave out cells that touch another one or that the frame's edge cuts.
     group_frames : int
-        Consecutive frames that form one group, named after the first: more than 1 where neighbouring fields
-        overlap and show the same cells.
+        Consecutive frames that form one group: more than 1 if neighbouring fields show the same cells.
     backgrounds : int
         Empty places kept per frame: those with most structure of `CANDIDATES` times as many.
     """
@@ -60,19 +59,7 @@ class CropOptions:
 
 @dataclass(frozen=True)
 class Cut:
-    """What became of the boxes.
-
-    Attributes
-    ----------
-    counts : dict of str to int
-        Crops per class.
-    outside : int
-        Boxes left out because their centre lies outside their frame.
-    repeated : int
-        Boxes left out because an earlier row is the same.
-    elsewhere : dict of str to int
-        Boxes per frame that was not given.
-    """
+    """Crops per class, and boxes left out: outside their frame, repeated, per frame that was not given."""
 
     counts: dict[str, int]
     outside: int
@@ -84,7 +71,7 @@ def cut(
     frames: Sequence[str | Path],
     boxes: Path,
     out: Path,
-    options: CropOptions | None = None,
+    options: CropOptions = CropOptions(),
     *,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Cut:
@@ -104,10 +91,7 @@ def cut(
     ValueError
         If `out` is not empty, a frame is unreadable or comes twice, a label to rename is absent or cannot
         name a folder, pixel sizes differ, or no box lies in the frames.
-    OSError
-        If a crop cannot be written.
     """
-    options = options or CropOptions()
     require_empty(out)
     by_frame = _boxes_by_frame(boxes, options)
     crops: list[LabelledCrop] = []

@@ -33,9 +33,7 @@ class Dataset:
     crops : uint8 [n, size, size]
         Grey.
     truth : int64 [n]
-        Indices into `labels`.
-    labels : tuple of str
-        Class names in the order of a network's outputs.
+        Indices into `labels`, which are in the order of a network's outputs.
     names : tuple of str
         File of each crop, relative to the folder or table that lists it.
     groups : tuple of str
@@ -81,15 +79,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Listing:
-    """What class folders or a table list, before any image is opened.
-
-    Attributes
-    ----------
-    root : Path
-        Folder that the rows' files are relative to.
-    problems : tuple of str
-        What keeps the set from being read whole, one line per problem.
-    """
+    """Crops with files relative to `root`, and the problems of the list, one line each."""
 
     root: Path
     rows: tuple[LabelledCrop, ...]
@@ -97,19 +87,12 @@ class Listing:
 
 
 def list_data(path: str | Path) -> Listing:
-    """List labelled crops and every problem of the list itself, without opening images.
-
-    Parameters
-    ----------
-    path : str or Path
-        See `read_data`.
+    """List labelled crops as `read_data` does, without opening images.
 
     Raises
     ------
     ValueError
         If `path` is a file but not a table.
-    OSError
-        If `path` cannot be read.
     """
     path = Path(path)
     table = path / CELLS_CSV if path.is_dir() else path
@@ -182,8 +165,6 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     ValueError
         If the list has a problem, a label is unknown, images are unreadable, or pixel sizes differ after the
         rescaling.
-    OSError
-        If `path` cannot be read.
     """
     listing = list_data(path)
     if listing.problems:
@@ -274,8 +255,6 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
         Both parts keep its order.
     fraction : float
         Wanted share of each class in the validation set, 0 to 1 exclusive.
-    seed : int
-        Seed of the random order.
 
     Raises
     ------

@@ -83,12 +83,6 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def require_empty(out: Path) -> None:
-    """Refuse a folder that holds something.
-
-    Raises
-    ------
-    ValueError
-        If it does.
-    """
+    """Raise ValueError for a folder that holds something."""
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty: take another --out")

@@ -20,6 +20,9 @@ from edge.base import Cell, write_atomically
 LARGEST_PX = 100_000
 """Coordinates beyond this lie in no frame."""
 
+TRAINING, VALIDATION = "training", "validation"
+"""Parts of a split."""
+
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 """Columns in which annotation tools write a box, max exclusive."""
 
@@ -43,22 +46,18 @@ class Row:
 
     @classmethod
     def parse(cls, record: Mapping[str, str]) -> Self:
-        """Return the row with these fields.
+        """Return the row with these fields; raises ValueError if one is not of its type or range."""
+        own: dict[str, Any] = {"others": {k: text for k, text in record.items() if k not in cls.columns()}}
+        for one in fields(cls):
+            if one.name in record and (record[one.name] or one.default is MISSING) and one.name not in own:
+                own[one.name] = _parsed(one.name, record[one.name], str(one.type).removesuffix(" | None"))
+        return cls(**own)
 
-        Raises
-        ------
-        ValueError
-            If a field is not of its type or range.
-        """
-        types = {one.name: str(one.type).removesuffix(" | None") for one in fields(cls)}
-        del types["others"]
-        needed = cls.missing(())
-        own = {
-            name: _parsed(name, text, types[name])
-            for name, text in record.items()
-            if name in types and (text or name in needed)
-        }
-        return cls(**own, others={name: text for name, text in record.items() if name not in types})
+    def __post_init__(self) -> None:
+        """Refuse a pixel size that is not positive."""
+        pixel_um = getattr(self, "pixel_um", None)
+        if pixel_um is not None and pixel_um <= 0:
+            raise ValueError(f"pixel_um is {pixel_um:g}: it must be greater than 0")
 
     def cells(self) -> dict[str, str]:
         """Return the text of each field by its column."""
@@ -70,16 +69,9 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledCrop(Row):
-    """One labelled crop of a data set.
+    """One labelled crop of a data set; a `group` (a frame, a patient) stays in one part of a split.
 
-    Attributes
-    ----------
-    path : str
-        Its file, relative to the table.
-    group : str
-        What must stay in one part of a split, such as its frame or patient; empty if unknown.
-    pixel_um : float or None
-        Side of the file's pixel in the specimen; None if unknown.
+    The path is relative to the table; `pixel_um` is the side of the file's pixel in the specimen.
     """
 
     path: str
@@ -93,7 +85,7 @@ class LabelledCrop(Row):
                 raise ValueError(f"{name} is empty")
         for text in (self.path, self.label, self.group):
             check_name(text)
-        _check_pixel_um(self.pixel_um)
+        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,22 +102,13 @@ class SuggestedLabel(Row):
     border: bool
     out_of_focus: bool
 
-    def __post_init__(self) -> None:
-        _check_pixel_um(self.pixel_um)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Box(Row):
-    """One labelled box, in full-frame pixels; x, y is its upper left pixel.
+    """One labelled box in full-frame pixels; x, y is its upper left pixel.
 
-    Attributes
-    ----------
-    frame : str
-        File name of the frame, without folders.
-    pixel_um : float or None
-        Side of the frame's pixel in the specimen; None if unknown.
-    touching, border : bool or None
-        Whether the cell touches another one, or the frame's edge cuts it; None if unknown.
+    `frame` is a file name without folders, `pixel_um` the side of the frame's pixel in the specimen; None is
+    unknown.
     """
 
     frame: str
@@ -142,7 +125,7 @@ class Box(Row):
         right, bottom = self.x + self.width, self.y + self.height
         if min(self.width, self.height) <= 0 or max(map(abs, (self.x, self.y, right, bottom))) > LARGEST_PX:
             raise ValueError(f"not a box: x {self.x} to {right}, y {self.y} to {bottom}")
-        _check_pixel_um(self.pixel_um)
+        super().__post_init__()
 
     @classmethod
     def missing(cls, columns: Sequence[str]) -> list[str]:
@@ -158,11 +141,10 @@ class Box(Row):
         In a list of crops, ``pixel_um`` is the crop's: ``crop_scale`` frame pixels.
         """
         record = {**record, "frame": PurePosixPath(record["frame"]).name}
-        if scale := record.pop("crop_scale", ""):
-            pixel_um = _parsed("pixel_um", record["pixel_um"], "float") / _parsed(
-                "crop_scale", scale, "float"
-            )
-            record["pixel_um"] = f"{pixel_um:.9g}"
+        scale, crop_um = record.pop("crop_scale", ""), record.get("pixel_um", "")
+        if scale and crop_um:
+            frame_um = _parsed("pixel_um", crop_um, "float") / _parsed("crop_scale", scale, "float")
+            record["pixel_um"] = f"{frame_um:.9g}"
         if "x" not in record:
             left, top, right, bottom = (_parsed(name, record.pop(name), "int") for name in CORNERS)
             box = {"x": left, "y": top, "width": right - left, "height": bottom - top}
@@ -172,12 +154,8 @@ class Box(Row):
     @property
     def cell(self) -> Cell:
         """The box as a cell whose area was not measured."""
-        return Cell(
-            *(self.x, self.y, self.width, self.height),
-            area_px=0.0,
-            border=bool(self.border),
-            touching=bool(self.touching),
-        )
+        box = (self.x, self.y, self.width, self.height)
+        return Cell(*box, area_px=0.0, border=bool(self.border), touching=bool(self.touching))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +186,7 @@ class SplitCrop(Row):
     part: str
 
     def __post_init__(self) -> None:
-        if self.part not in ("training", "validation"):
+        if self.part not in (TRAINING, VALIDATION):
             raise ValueError(f"part is {self.part!r}: it must be training or validation")
 
 
@@ -233,8 +211,6 @@ def read_table(path: Path, kind: type[AnyRow], *, whole: bool = False) -> dict[i
     ------
     ValueError
         If the file is not such a table; one line that names the file and the line.
-    OSError
-        If it cannot be read.
     """
     rows, problems = scan_table(path, kind, whole=whole)
     for line, problem in problems.items():
@@ -261,13 +237,7 @@ def scan_table(
 
 
 def write_table(path: Path, kind: type[AnyRow], rows: Sequence[AnyRow]) -> None:
-    """Write a table atomically.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; an earlier file is then untouched.
-    """
+    """Write a table atomically."""
     cells = [row.cells() for row in rows]
     header = list(dict.fromkeys([*kind.columns(), *(name for row in cells for name in row)]))
     text = table_text(header, ([row.get(name, "") for name in header] for row in cells))
@@ -282,13 +252,7 @@ def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def check_name(text: str) -> None:
-    """Refuse what a name must not hold: control characters, bytes that are not text, spaces at an end.
-
-    Raises
-    ------
-    ValueError
-        If it holds one.
-    """
+    """Raise ValueError for a name with control characters, bytes that are not text, or spaces at an end."""
     if text != text.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
         raise ValueError(f"{text!r} has control characters, or spaces at an end")
 
@@ -333,17 +297,8 @@ def _parsed(name: str, text: str, kind: str) -> Any:
 
 
 def _written(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(int(value))
-        case float():
-            return f"{value:.9g}"  # tells every float32 from its neighbours
-        case _:
-            return str(value)
-
-
-def _check_pixel_um(pixel_um: float | None) -> None:
-    if pixel_um is not None and pixel_um <= 0:
-        raise ValueError(f"pixel_um is {pixel_um:g}: it must be greater than 0")
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.9g}"  # distinguishes all float32 numbers
+    return str(int(value) if isinstance(value, bool) else value)

@@ -14,9 +14,6 @@ from train.table import Verdict, read_table, write_table
 
 DOUBTS_CSV = "doubts.csv"
 
-WRONG = "wrong"
-"""Verdict of a person on a label that is plainly wrong."""
-
 MIN_ACCURACY = 0.7
 """Networks with a lower accuracy are too weak to doubt a label."""
 
@@ -26,15 +23,7 @@ ERROR_RATIO = 0.5
 
 @dataclass(frozen=True)
 class Doubt:
-    """One label in doubt; the probabilities are the networks'.
-
-    Attributes
-    ----------
-    rank : int
-        From 1, the least likely label first.
-    label, suggested : str
-        The given label, and the one that the networks find most probable.
-    """
+    """A given label in doubt, and the one that networks suggest; rank 1 is the least likely label."""
 
     rank: int
     path: str
@@ -69,13 +58,7 @@ class Doubts:
 
 
 def find_doubts(predictions: Predictions) -> Doubts:
-    """Find doubtful labels by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021).
-
-    Raises
-    ------
-    ModuleNotFoundError
-        Without cleanlab, which the train extra installs.
-    """
+    """Find doubtful labels by confident learning (Northcutt, Jiang, Chuang, JAIR 70, 2021)."""
     from cleanlab.filter import find_label_issues  # of the train extra, and slow to import
 
     # cleanlab needs at least one crop of every class
@@ -135,8 +118,6 @@ def write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:
     ------
     ValueError
         If the earlier file is not such a table.
-    OSError
-        If it cannot be written.
     """
     try:
         earlier = {row.path: row for row in read_table(path, Verdict).values()} if path.exists() else {}

@@ -1,21 +1,19 @@
 """Cells that several crops of a set show: copies, also turned or mirrored, and one cell in several frames.
 
-Copies are found by their pixels. A cell in a later frame is harder: it has moved by some pixels and may be in
-another focus, and two *different* round erythrocytes look more similar than two pictures of one leukocyte. A
-pair is therefore judged by how far it stands out: its distance must be small beside the distance to the next
-best others (the ratio test of Lowe, IJCV 60, 2004, 7.1).
-
-The thresholds come from real frames of a counting chamber, in which neighbours overlap. Among 1,044 crops,
-correlation alone, from 0.95, took in 179 pairs from frames at most 6 apart and 106 from frames more than 20
-apart, nearly all different round cells; from 0.98, 27 and none. Standing out finds 174 and 12, and of those
-12 three proved to be one cell when the frames were laid over one another: the stage had come back. A cell
-that turned, moved a limb or left its focus between two frames is missed.
+Copies are found by their pixels. A cell in a later frame has moved by some pixels and may be in another
+focus, and two *different* round erythrocytes look more similar than two pictures of one leukocyte. A pair is
+therefore judged by how far it stands out: its distance must be small beside the distance to the next best
+others (the ratio test of Lowe, IJCV 60, 2004, 7.1).
 
 Round cells without inner structure still stand out together now and then. Two defences: a pair must be more
 similar as it lies than turned or mirrored in any way, and chance is counted by pairs that cannot be one cell,
-mirrored ones (target and decoy, Elias and Gygi, Nature Methods 4, 2007). Of 855 crops of the chamber 165
-pairs stand out and 7 mirrored ones; of 350 independent simulated cells, three times, 5, 2 and 8, and 3, 2
-and 4.
+mirrored ones (target and decoy, Elias and Gygi, Nature Methods 4, 2007).
+
+Measured on 1,044 crops of overlapping frames of a counting chamber: correlation from 0.95 finds 179 pairs
+from frames at most 6 apart and 106, nearly all wrong, from frames more than 20 apart; from 0.98, 27 and none;
+standing out, 174 and 12, of which three were one cell. Of 350 independent simulated cells, three times, 5, 2
+and 8 pairs stand out, and 3, 2 and 4 mirrored ones. A cell that turned, moved a limb or left its focus
+between two frames is missed.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -64,16 +62,9 @@ _MARGIN_PX = 6  # of a thumbnail: crops may be shifted by a tenth of their side 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two crops of one cell.
+    """Two crops of one cell, by index, first < second; a `copy` has equal pixels, perhaps turned or mirrored.
 
-    Attributes
-    ----------
-    first, second : int
-        Indices, first < second.
-    similarity : float
-        Correlation of their grey levels after turning and shifting, 1 for equal pixels.
-    copy : bool
-        Whether the pixels are equal, perhaps turned or mirrored.
+    The similarity is the correlation of their grey levels after turning and shifting, 1 for equal pixels.
     """
 
     first: int
@@ -103,7 +94,8 @@ class Repeats:
 
 def dihedral(image: NDArray[Pixel]) -> list[NDArray[Pixel]]:
     """Return the eight turned and mirrored variants of an image [h, w]."""
-    return [np.rot90(side, turns) for side in (image, image[:, ::-1]) for turns in range(4)]
+    sides = (image, image[:, ::-1])
+    return [np.ascontiguousarray(np.rot90(side, turns)) for side in sides for turns in range(4)]
 
 
 def pixel_digest(image: NDArray[np.uint8]) -> bytes:
@@ -142,7 +134,7 @@ def find_pairs(
         return Repeats(tuple(copies))
     small = thumbnails[single]
     compared = _compare(small, on_crop)
-    others = [_distance_to_others(row) for row in _by_crop(compared.upright, len(single))]
+    others = _distances_to_others(compared.upright, len(single))
 
     def standing_out(similar: _Similarities, variant: int) -> _Similarities:
         return {
@@ -196,52 +188,48 @@ _Similarities = dict[tuple[int, int], float]  # (i, j) with i < j → correlatio
 class _Compared:
     """Correlations of thumbnails with their nearest ones on a coarse grid, as they lie and turned."""
 
-    upright: _Similarities
-    turned: _Similarities
-    mirrored: _Similarities
+    upright: _Similarities = field(default_factory=dict)
+    turned: _Similarities = field(default_factory=dict)
+    mirrored: _Similarities = field(default_factory=dict)
 
 
 def _compare(thumbnails: NDArray[np.uint8], on_crop: Callable[[], None]) -> _Compared:
-    upright: _Similarities = {}
-    turned: _Similarities = {}
-    mirrored: _Similarities = {}
+    found = _Compared()
     coarse = _unit(_coarse(thumbnails))
     turns = [turn.ravel() for turn in dihedral(np.arange(_COARSE_PX**2).reshape(_COARSE_PX, _COARSE_PX))]
     for start in range(0, len(coarse), _BLOCK):
-        block = coarse[start : start + _BLOCK]
-        rows = np.arange(len(block))
-        scores = block @ coarse.T
-        scores[rows, start + rows] = -2.0
+        block = np.arange(start, min(start + _BLOCK, len(coarse)))
         kept = min(_CANDIDATES, len(coarse) - 1)
-        nearest = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
-        best = np.full(len(block), -2.0, np.float32)
-        partner, turn_of = np.zeros(len(block), np.int64), np.zeros(len(block), np.int64)
-        reflection = np.zeros(len(block), np.int64)
-        for turn, order in enumerate(turns[1:], start=1):
-            scores = block[:, order] @ coarse.T
-            scores[rows, start + rows] = -2.0
-            top = scores.argmax(axis=1)
-            better = scores[rows, top] > best
-            best[better] = scores[rows, top][better]
-            partner[better], turn_of[better] = top[better], turn
-            if turn == _MIRRORED:
-                reflection = top
-        for row, i in enumerate(range(start, start + len(block))):
+        nearest = np.argpartition(-_scores(coarse, block, turns[0]), kept - 1, axis=1)[:, :kept]
+        partners = np.zeros((len(turns), len(block)), np.int64)
+        best = np.full((len(turns), len(block)), -2.0, np.float32)
+        for turn in range(1, len(turns)):
+            scores = _scores(coarse, block, turns[turn])
+            partners[turn], best[turn] = scores.argmax(axis=1), scores.max(axis=1)
+        for row, i in enumerate(map(int, block)):
             for j in map(int, nearest[row]):
-                pair = (min(i, j), max(i, j))
-                if pair not in upright:
-                    upright[pair] = correlation(thumbnails[i], thumbnails[j])
+                if (pair := (min(i, j), max(i, j))) not in found.upright:
+                    found.upright[pair] = correlation(thumbnails[i], thumbnails[j])
             variants = dihedral(thumbnails[i])
-            if best[row] > 0:
-                j = int(partner[row])
+            turn = int(best[:, row].argmax())
+            if best[turn, row] > 0:
+                j = int(partners[turn, row])
                 pair = (min(i, j), max(i, j))
-                variant = np.ascontiguousarray(variants[turn_of[row]])
-                turned[pair] = max(turned.get(pair, -1.0), correlation(variant, thumbnails[j]))
-            j = int(reflection[row])
-            mirror = np.ascontiguousarray(variants[_MIRRORED])
-            mirrored[min(i, j), max(i, j)] = correlation(mirror, thumbnails[j])  # of either one: the same
+                similarity = correlation(variants[turn], thumbnails[j])
+                found.turned[pair] = max(found.turned.get(pair, -1.0), similarity)
+            j = int(partners[_MIRRORED, row])  # mirroring either one gives the same correlation
+            found.mirrored[min(i, j), max(i, j)] = correlation(variants[_MIRRORED], thumbnails[j])
             on_crop()
-    return _Compared(upright, turned, mirrored)
+    return found
+
+
+def _scores(
+    coarse: NDArray[np.float32], block: NDArray[np.int64], turn: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the correlations of some crops, turned, with all others: float32 [len(block), n]."""
+    scores: NDArray[np.float32] = coarse[block][:, turn] @ coarse.T
+    scores[np.arange(len(block)), block] = -2.0  # with itself: below any correlation
+    return scores
 
 
 def correlation(one: Grey, other: Grey) -> float:
@@ -263,7 +251,7 @@ def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _fits_only_upright(one: NDArray[np.uint8], other: NDArray[np.uint8], similarity: float) -> bool:
     """Return whether the details of two thumbnails agree, and the whole less well however one is turned."""
-    upright, *turned = map(np.ascontiguousarray, dihedral(one))
+    upright, *turned = dihedral(one)
     return correlation(_detail(upright), _detail(other)) >= SAME_DETAIL and all(
         correlation(variant, other) < similarity for variant in turned
     )
@@ -284,15 +272,11 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return unit
 
 
-def _by_crop(similar: _Similarities, crops: int) -> list[list[float]]:
+def _distances_to_others(similar: _Similarities, crops: int) -> list[float]:
+    """Return the distance of each crop to the nearest that can hardly be the same cell, or 1."""
     rows: list[list[float]] = [[] for _ in range(crops)]
-    for (i, j), similarity in similar.items():
-        rows[i].append(similarity)
-        rows[j].append(similarity)
-    return rows
-
-
-def _distance_to_others(similarities: list[float]) -> float:
-    """Return the distance to the nearest crop that can hardly be the same cell; 1 if there is none."""
-    nearest = sorted(similarities, reverse=True)
-    return 1 - nearest[OVERLAPPING - 1] if len(nearest) >= OVERLAPPING else 1.0
+    for pair, similarity in similar.items():
+        for index in pair:
+            rows[index].append(similarity)
+    nearest = [sorted(row, reverse=True)[OVERLAPPING - 1 : OVERLAPPING] for row in rows]
+    return [1 - row[0] if row else 1.0 for row in nearest]

@@ -18,17 +18,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found.
-
-    Attributes
-    ----------
-    path, other : str
-        File, group or class that it is about, and a second one for pairs.
-    value : float or None
-        The number behind it.
-    status : Status
-        ``ok`` for what is only information.
-    """
+    """One thing found about a file, group or class, or about a pair; `value` is the number behind it."""
 
     message: str
     path: str = ""

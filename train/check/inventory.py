@@ -39,16 +39,10 @@ class Crop:
     ----------
     name, label, group : str
         See `LabelledCrop`; a crop without a group is a group of its own.
-    file : Path
-        Where it lies.
-    width_px, height_px, bits : int
-        Size and bits per sample of the image as stored.
-    pages : int
-        Images in the file, of which only the first is read.
-    file_digest : bytes
-        SHA-256 of the file.
-    pixel_digest : bytes
-        See `train.check.duplicates`.
+    width_px, height_px, bits, pages : int
+        Of the image as stored; only the first of several pages is read.
+    file_digest, pixel_digest : bytes
+        Of the file, and see `train.check.duplicates`.
     thumbnail : uint8 [`THUMBNAIL_PX`, `THUMBNAIL_PX`]
         The crop as it is compared with others.
     brightness : float
@@ -88,8 +82,6 @@ class Inventory:
         What is wrong with the list of files.
     unreadable : tuple of (str, str)
         Name and reason of each file that cannot be read.
-    grouped : bool
-        Whether the set names groups.
     pixel_um : float or None
         Pixel of the crops at `CROP_PX`; None if the set does not give it, or not consistently.
     """
@@ -116,19 +108,9 @@ class Inventory:
 
 
 def take_inventory(path: Path, on_image: Callable[[int], None] = lambda total: None) -> Inventory:
-    """Open every image of a set; what cannot be read is listed, not raised.
+    """Open every image of a set, see `train.data.read_data`; list what cannot be read instead of raising.
 
-    Parameters
-    ----------
-    path : Path
-        See `train.data.read_data`.
-    on_image : callable
-        Called after each image with the number of images.
-
-    Raises
-    ------
-    ValueError, OSError
-        If `path` is neither a folder nor a table that can be read.
+    `on_image` is called after each image with the number of images.
     """
     listing = list_data(path)
     crops: list[Crop] = []
@@ -156,13 +138,9 @@ def _open(row: LabelledCrop, file: Path) -> Crop:
     stored = file.read_bytes()
     crop = square(image, CROP_PX)
     edges = cv2.Laplacian(crop, cv2.CV_32F)
+    height_px, width_px = image.shape
     return Crop(
-        name=row.path,
-        label=row.label,
-        group=row.group or row.path,
-        file=file,
-        width_px=image.shape[1],
-        height_px=image.shape[0],
+        *(row.path, row.label, row.group or row.path, file, width_px, height_px),
         bits=sample_bits(stored),
         pages=_page_count(stored),
         file_digest=hashlib.sha256(stored).digest(),

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from train.check.duplicates import Pair, Repeats, clusters
 from train.check.findings import Finding, Result, Status, count
 from train.check.inventory import Crop
-
-TRAINING, VALIDATION = "training", "validation"
+from train.table import VALIDATION
 
 
 def check_copies(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.check.findings import count
-from train.check.repeats import TRAINING, VALIDATION
-from train.table import FoldCrop, SplitCrop, read_table
+from train.table import TRAINING, VALIDATION, FoldCrop, SplitCrop, read_table
 
 SPLIT_CSV = "split.csv"
 OUT_OF_FOLD_CSV = "out_of_fold.csv"
@@ -24,18 +23,7 @@ _AnyCrop = TypeVar("_AnyCrop", SplitCrop, FoldCrop)
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Probabilities of crops by networks that never saw them.
-
-    Attributes
-    ----------
-    labels : tuple of str
-        Classes in the order of the columns.
-    names : tuple of str
-        Files, see `train.data.Dataset`.
-    truth : int64 [n]
-        Given label of each crop.
-    probabilities : float64 [n, labels]
-    """
+    """Probabilities [n, labels] of n crops by networks that never saw them; `truth` [n] is as given."""
 
     labels: tuple[str, ...]
     names: tuple[str, ...]
@@ -44,12 +32,7 @@ class Predictions:
 
 
 def check_run(run: Path, *, folds: bool) -> None:
-    """Check a run's settings and tables as far as possible without its crops, before anything slow.
-
-    Parameters
-    ----------
-    folds : bool
-        Whether its out-of-fold predictions are needed too.
+    """Check a run's tables, with `folds` its out-of-fold predictions too, before anything slow.
 
     Raises
     ------

@@ -17,9 +17,8 @@ from train.check.drift import TREND, Drift, check_class_brightness, check_drift,
 from train.check.duplicates import THUMBNAIL_PX, Pair, Repeats, clusters, find_pairs
 from train.check.findings import Result, Status, worst
 from train.check.inventory import Crop, Inventory, take_inventory
-from train.check.repeats import TRAINING, VALIDATION
 from train.check.runs import check_run, read_predictions, read_split
-from train.table import table_text
+from train.table import TRAINING, VALIDATION, table_text
 
 OnStep = Callable[[str, int], None]
 """Called after each step with what is being done and its number of steps."""
@@ -37,12 +36,8 @@ class Survey:
         ``training`` or ``validation`` per crop; None if no split is known.
     unreadable : tuple of (str, str)
         Name and reason of each file that cannot be read.
-    pixel_um : float or None
-        Of the crops as they are trained on.
     drifts : dict of str to Drift or None
-        Measure → its course over the groups; None for too few groups.
-    doubts : Doubts or None
-        None without predictions.
+        By measure; None for too few groups.
     """
 
     data: Path
@@ -81,10 +76,8 @@ def survey(
 
     Parameters
     ----------
-    data : Path
-        See `train.data.read_data`.
-    validation : Path, optional
-        A second set, to validate on.
+    data, validation : Path
+        See `train.data.read_data`; the set to train on, and one to validate on.
     split : Path, optional
         Run folder whose ``split.csv`` gives the parts.
     model : Path, optional
@@ -92,7 +85,7 @@ def survey(
 
     Raises
     ------
-    ValueError, OSError
+    ValueError
         If the set cannot be listed, or the run is of other files.
     ModuleNotFoundError
         If labels are to be doubted and cleanlab is absent.
@@ -244,13 +237,7 @@ def _drift_object(course: Drift) -> dict[str, Any]:
 
 
 def write_findings(path: Path, results: Sequence[Result]) -> None:
-    """Write ``check.csv``, one row per finding.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; an earlier one is then untouched.
-    """
+    """Write ``check.csv`` atomically, one row per finding."""
     rows = [
         (
             result.question,

@@ -11,7 +11,7 @@ from pathlib import Path
 from train.data import CELLS_CSV
 from train.images import require_empty, write_file
 from train.label.suggest import NO_NUCLEUS, UNSURE
-from train.label.write import CROPS, EXCLUDE, FLAGS, LABELLING
+from train.label.write import CROPS, EXCLUDE, FLAGS, LABELLING, count_flags
 from train.table import LabelledCrop, SuggestedLabel, read_table, write_table
 
 UNCONFIRMED, FLAGGED = "unconfirmed", "flagged"
@@ -19,17 +19,7 @@ UNCONFIRMED, FLAGGED = "unconfirmed", "flagged"
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of the cells.
-
-    Attributes
-    ----------
-    classes : dict of str to int
-        Crops per class.
-    left_out : dict of str to int
-        Cells per reason: `UNCONFIRMED`, unsure, no nucleus, exclude, `FLAGGED`.
-    flags : dict of str to int
-        Crops that touch another cell, that the frame's edge cuts, or that are out of focus.
-    """
+    """Crops per class, cells left out per reason, and crops per flag."""
 
     classes: dict[str, int]
     left_out: dict[str, int]
@@ -63,8 +53,6 @@ def apply_labels(
     ------
     ValueError
         If the table is not valid, its crops are not those of `data`, or no cell is left.
-    OSError
-        If something cannot be read or written.
     """
     data = data or table.parent
     classes = _known_classes(data)
@@ -88,7 +76,7 @@ def apply_labels(
     return Applied(
         classes={name: counts[name] for name in classes if counts[name]},
         left_out={reason: left_out[reason] for reason in reasons_in_order if left_out[reason]},
-        flags={name: sum(getattr(row, name) for row in taken) for name in FLAGS},
+        flags=count_flags(taken),
     )
 
 

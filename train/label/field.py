@@ -30,17 +30,7 @@ class MeasuredCell:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A labelled field.
-
-    Attributes
-    ----------
-    cells : list of MeasuredCell
-        In the order of the segmentation.
-    shift : Shift
-        Measured shift of the fluorescence.
-    fluorescence : uint8 [h, w]
-        Without the shift, which was rounded to whole pixels.
-    """
+    """A labelled field, the measured shift of its fluorescence, and the fluorescence without it."""
 
     cells: list[MeasuredCell]
     shift: Shift

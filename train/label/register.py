@@ -109,13 +109,7 @@ def measure_shift(
 
 
 def check_shift(shift: Shift, pixel_um: float, max_shift_um: float) -> None:
-    """Refuse two frames that do not match.
-
-    Raises
-    ------
-    MismatchError
-        Says why.
-    """
+    """Raise MismatchError for two frames that do not match."""
     if shift.nuclei < MIN_NUCLEI:
         nuclei = "1 nucleus" if shift.nuclei == 1 else f"{shift.nuclei} nuclei"
         raise MismatchError(

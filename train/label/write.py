@@ -53,16 +53,12 @@ GAMMA = 0.7
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How pairs of frames are labelled.
+    """How pairs of frames are labelled; see also `label_field`.
 
     Attributes
     ----------
-    pixel_um : float
-        Side of a frame's pixel in the specimen.
     scale : float
         Frame pixels per crop pixel.
-    max_shift_um, segmentation
-        See `label_field`.
     bit_depth : int
         Bits in use of a 16-bit sample.
     more_classes : sequence of str
@@ -78,13 +74,7 @@ class LabelOptions:
 
     @property
     def classes(self) -> list[str]:
-        """Every class that a person may choose.
-
-        Raises
-        ------
-        ValueError
-            If a class cannot have its name.
-        """
+        """Every class that a person may choose; raises ValueError if one cannot have its name."""
         for name in self.more_classes:
             if name in (UNSURE, EXCLUDE, NO_NUCLEUS):
                 raise ValueError(f"{name!r} cannot be a class: it marks what is left out")
@@ -97,19 +87,7 @@ class LabelOptions:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What was labelled.
-
-    Attributes
-    ----------
-    suggestions : dict of str to int
-        Cells per suggestion; those without a nucleus are counted apart.
-    flags : dict of str to int
-        Cells per flag of `FLAGS`.
-    fields : int
-        Pairs of frames that were labelled.
-    refused : list of (str, str)
-        Pair and reason of the others, and of frames without a partner.
-    """
+    """Cells per suggestion and per flag, the number of pairs labelled, and name and reason of the others."""
 
     suggestions: dict[str, int]
     flags: dict[str, int]
@@ -148,35 +126,24 @@ def write_labels(
     ------
     ValueError
         If no names pair, no pair matches, `out` is not empty, or a class cannot have its name.
-    OSError
-        If something cannot be written.
     """
     classes = options.classes
     require_empty(out)
     pairs, refused = _pair_files(brightfield, fluorescence)
-    for name, reason in refused:
-        on_refused(name, reason)
+    for alone in refused:
+        on_refused(*alone)
     on_pairs(len(pairs))
     cells: list[_WrittenCell] = []
     fields: list[dict[str, object]] = []
-    for first, second in pairs:
-        names = frame_name(first), frame_name(second)
+    for pair in pairs:
         try:
-            image, labelled = _label_pair(first, second, options)
+            written, measured = _label_pair(*pair, out, options)
         except MismatchError as error:
-            refused.append((" + ".join(names), str(error)))
+            refused.append((" + ".join(map(frame_name, pair)), str(error)))
             on_refused(*refused[-1])
         else:
-            cells += _write_crops(out, first, image, labelled, options.scale)
-            shift = asdict(labelled.shift)
-            fields.append(
-                {
-                    "brightfield": names[0],
-                    "fluorescence": names[1],
-                    "cells": len(labelled.cells),
-                    "shift": shift,
-                }
-            )
+            cells += written
+            fields.append(measured)
         on_pair()
     if not fields:
         more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
@@ -186,12 +153,13 @@ def write_labels(
     write_file(out / CONTACT_SHEET, contact_sheet(rows, classes, scale=options.scale).encode())
     write_atomically(out / LABELLING, _parameters(options, fields, refused))
     counts = Counter(NO_NUCLEUS if row.reason == NO_NUCLEUS else row.suggestion for row in rows)
-    return Labelled(
-        suggestions={name: counts[name] for name in (*SUGGESTED, UNSURE, NO_NUCLEUS)},
-        flags={name: sum(getattr(row, name) for row in rows) for name in FLAGS},
-        fields=len(fields),
-        refused=refused,
-    )
+    suggestions = {name: counts[name] for name in (*SUGGESTED, UNSURE, NO_NUCLEUS)}
+    return Labelled(suggestions, count_flags(rows), len(fields), refused)
+
+
+def count_flags(rows: Sequence[SuggestedLabel]) -> dict[str, int]:
+    """Return the number of cells that touch another, that the frame's edge cuts, that are out of focus."""
+    return {name: sum(getattr(row, name) for row in rows) for name in FLAGS}
 
 
 def _pair_files(
@@ -225,16 +193,18 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _label_pair(first: Path, second: Path, options: LabelOptions) -> tuple[NDArray[np.uint8], Field]:
-    """Return the bright field uint8 [h, w], and what was found."""
+def _label_pair(
+    first: Path, second: Path, out: Path, options: LabelOptions
+) -> tuple[list[_WrittenCell], dict[str, object]]:
+    """Label one field and write its crops; return its cells and its entry in ``labelling.json``."""
     image, stain = (_read(path, options.bit_depth) for path in (first, second))
-    return image, label_field(
-        image,
-        stain,
-        pixel_um=options.pixel_um,
-        max_shift_um=options.max_shift_um,
-        segmentation=options.segmentation,
+    pixel_um, max_shift_um, segmentation = options.pixel_um, options.max_shift_um, options.segmentation
+    labelled = label_field(
+        image, stain, pixel_um=pixel_um, max_shift_um=max_shift_um, segmentation=segmentation
     )
+    written = _write_crops(out, first, image, labelled, options.scale)
+    names = {"brightfield": frame_name(first), "fluorescence": frame_name(second)}
+    return written, {**names, "cells": len(written), "shift": asdict(labelled.shift)}
 
 
 def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
@@ -271,23 +241,24 @@ def _visible(fluorescence: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.take((255 * part**GAMMA).astype(np.uint8), fluorescence)
 
 
-def _rows(cells: Sequence[_WrittenCell], options: LabelOptions) -> list[SuggestedLabel]:
-    sharp = np.array([one.measured.sharpness for one in cells])
-    blurred = out_of_focus(sharp, np.array([one.measured.nucleus is not None for one in cells]))
+def _rows(written: Sequence[_WrittenCell], options: LabelOptions) -> list[SuggestedLabel]:
+    cells = [one.measured for one in written]
+    sharp = np.array([cell.sharpness for cell in cells])
+    blurred = out_of_focus(sharp, np.array([cell.nucleus is not None for cell in cells]))
     return [
         SuggestedLabel(
             path=one.path,
             label="",
-            suggestion=one.measured.suggestion.label,
-            reason=one.measured.suggestion.reason,
+            suggestion=cell.suggestion.label,
+            reason=cell.suggestion.reason,
             group=one.group,
             pixel_um=options.pixel_um * options.scale,
-            touching=one.measured.cell.touching,
-            border=one.measured.cell.border,
+            touching=cell.cell.touching,
+            border=cell.cell.border,
             out_of_focus=bool(flag),
-            others=_measures(one.measured, options.pixel_um),
+            others=_measures(cell, options.pixel_um),
         )
-        for one, flag in zip(cells, blurred, strict=True)
+        for one, cell, flag in zip(written, cells, blurred, strict=True)
     ]
 
 
@@ -305,14 +276,11 @@ def _parameters(
     options: LabelOptions, fields: Sequence[Mapping[str, object]], refused: Sequence[tuple[str, str]]
 ) -> bytes:
     """Return the content of ``labelling.json``."""
+    named = {key: value for key, value in asdict(options).items() if key != "more_classes"}
     parameters = {
         "version": __version__,
         "classes": options.classes,
-        "pixel_um": options.pixel_um,
-        "scale": options.scale,
-        "max_shift_um": options.max_shift_um,
-        "bit_depth": options.bit_depth,
-        "segmentation": dict(options.segmentation),
+        **named,
         "fields": list(fields),
         "refused": [{"frames": name, "reason": reason} for name, reason in refused],
     }
