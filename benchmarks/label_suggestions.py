@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.label_suggestions [--seeds 900 901 902] [--frames 8] [--json]``
 
-Each seed is simulated with the usual mixture and with equal shares of the classes. Each frame's fluorescence
+Each seed is simulated with the mixture of blood and with equal shares of the classes. Each frame's stain
 is shifted by a known vector, and once exchanged for that of the frame before, which must be refused. Counted
 are leukocytes that touch neither another particle nor the frame's edge (by the simulation's truth). A
 suggestion is right, wrong or unsure.
@@ -26,7 +26,7 @@ from train.label.focus import BLURRED, sharpness
 from train.label.register import MismatchError, take_off
 from train.label.suggest import NO_NUCLEUS, SUGGESTED, UNSURE
 
-MIXES = {"usual": (60.0, 30.0, 10.0), "equal": (1.0, 1.0, 1.0)}
+MIXES = {"blood": (60.0, 30.0, 10.0), "equal": (1.0, 1.0, 1.0)}
 LARGEST_SHIFT_UM = 6.0
 OFFSETS_UM = (-6.0, -3.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
 
@@ -119,9 +119,10 @@ def blurred(seeds: Sequence[int]) -> dict[str, float]:
             for t in frame.truth:
                 if t.label in SUGGESTED and not t.cell.border:
                     found.append(sharpness(frame.image, t.cell, Optics().pixel_um))
-    usual = np.median(values[0.0])
+    in_focus = np.median(values[0.0])
     return {
-        f"{offset:+g}": float(np.mean(np.array(found) < BLURRED * usual)) for offset, found in values.items()
+        f"{offset:+g}": float(np.mean(np.array(found) < BLURRED * in_focus))
+        for offset, found in values.items()
     }
 
 

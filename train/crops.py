@@ -44,7 +44,7 @@ class CropOptions:
     separate : bool
         Leave out cells that touch another one or that the frame's edge cuts.
     group_frames : int
-        Consecutive frames that form one group: more than 1 if neighbouring fields show the same cells.
+        Consecutive frames that form one group.
     backgrounds : int
         Empty places kept per frame: those with most structure of `CANDIDATES` times as many.
     """

@@ -35,9 +35,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         raise ValueError(frame.reason)
     darkest_full_scale = (2**12 - 1) / 257
     if frame.image.max() <= math.ceil(darkest_full_scale) and sample_bits(path.read_bytes()) == 16:
-        raise ValueError(
-            "16-bit samples of which at most 12 bits are in use: scale them to 16 or save 8 bits"
-        )
+        raise ValueError("16-bit samples that use at most 12 bits: scale them to 16 or save 8 bits")
     return frame.image
 
 

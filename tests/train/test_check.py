@@ -126,7 +126,7 @@ def test_a_turned_copy_that_was_saved_again_and_relit_is_found(turn: int, seed: 
 
 @given(st.integers(-4, 4), st.integers(-4, 4), st.integers(0, 500))
 @settings(max_examples=25)
-def test_a_cell_seen_again_beside_its_place_is_found(right: int, down: int, seed: int) -> None:
+def test_a_repeated_cell_beside_its_place_is_found(right: int, down: int, seed: int) -> None:
     crops = [a_cell(seed + k) for k in range(7)]
     again = cv2.GaussianBlur(np.roll(crops[3], (down, right), (0, 1)), (0, 0), 1.0).astype(np.int16)
     again += np.random.default_rng(seed).normal(0, 2, again.shape).astype(np.int16)
@@ -135,13 +135,13 @@ def test_a_cell_seen_again_beside_its_place_is_found(right: int, down: int, seed
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 12))
 @settings(max_examples=25)
-def test_crops_of_noise_are_not_alike(seed: int, crops: int) -> None:
+def test_crops_of_noise_are_not_similar(seed: int, crops: int) -> None:
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (crops, 64, 64), np.uint8)
     assert find_pairs([pixel_digest(crop) for crop in noise], noise).pairs == ()
 
 
-def test_alike_is_not_enough_for_cells_of_one_kind() -> None:
+def test_similarity_is_not_enough_for_cells_of_one_kind() -> None:
     y, x = np.mgrid[:96, :96] - 47.5
     rng = np.random.default_rng(0)
     discs = []
@@ -150,8 +150,8 @@ def test_alike_is_not_enough_for_cells_of_one_kind() -> None:
         disc = 150 - 60 * np.exp(-(((radius - 30) / 4) ** 2)) + 40 * np.exp(-((radius / 14) ** 2))
         discs.append((disc + rng.normal(0, 6, disc.shape)).astype(np.uint8))
     small = [square(disc, THUMBNAIL_PX) for disc in discs]
-    alike = sum(correlation(small[i], small[j]) > 0.9 for i in range(30) for j in range(i))
-    assert alike > 50
+    similar = sum(correlation(small[i], small[j]) > 0.9 for i in range(30) for j in range(i))
+    assert similar > 50
     assert len(pairs_of(discs)) <= 2
 
 
@@ -173,7 +173,7 @@ def round_cells(n: int, seed: int) -> list[NDArray[np.uint8]]:
     return cells
 
 
-def test_look_alikes_are_dismissed_where_mirrored_ones_are_as_many() -> None:
+def test_similar_pairs_are_dismissed_if_there_are_as_many_mirrored_ones() -> None:
     cells = round_cells(250, 1)
     small = np.stack([square(cell, THUMBNAIL_PX) for cell in cells])
     repeats = find_pairs([pixel_digest(cell) for cell in cells], small)
@@ -182,7 +182,7 @@ def test_look_alikes_are_dismissed_where_mirrored_ones_are_as_many() -> None:
     assert [pair for pair in repeats.pairs if pair.similarity < SAME_PICTURE] == []
 
 
-def test_many_cells_seen_again_stay_among_round_look_alikes() -> None:
+def test_many_repeated_cells_stay_among_similar_round_ones() -> None:
     cells = [*round_cells(40, 2), *(a_cell(seed) for seed in range(20))]
     rng = np.random.default_rng(0)
     for cell in cells[40:]:
@@ -280,8 +280,8 @@ def test_every_problem_is_named_not_only_the_first(clean: Path) -> None:
         "line 29: 'b/4.png ' has control characters, or spaces at an end",
         "a/1.png cannot be read: the file is empty",
         "b/2.png cannot be read: no such file or directory",
-        "b/12bit.png cannot be read: 16-bit samples of which at most 12 bits are in use: scale them to 16 or "
-        "save 8 bits",
+        "b/12bit.png cannot be read: 16-bit samples that use at most 12 bits: "
+        "scale them to 16 or save 8 bits",
     ]
     assert len(found.crops) == 22
 
@@ -412,7 +412,7 @@ def test_a_second_set_is_searched_for_cells_of_the_first(clean: Path, tmp_path: 
     ]
 
 
-def test_a_known_split_does_not_hush_the_cells_seen_again(clean: Path, tmp_path: Path) -> None:
+def test_a_known_split_does_not_hide_repeated_cells(clean: Path, tmp_path: Path) -> None:
     write(clean / "b" / "11.png", cv2.GaussianBlur(a_cell(1), (0, 0), 1.0).astype(np.uint8))
     names = [f"{label}/{k}.png" for k in range(12) for label in "ab"]
     run = a_run(

@@ -171,7 +171,7 @@ def test_no_group_is_on_both_sides_and_no_crop_is_lost(
 
 
 @given(st.lists(st.integers(10, 60), min_size=3, max_size=3), st.sampled_from([0.1, 0.2, 0.25, 0.5]))
-def test_single_crops_are_split_in_every_class_alike(counts: list[int], fraction: float) -> None:
+def test_single_crops_are_split_in_the_same_way_in_every_class(counts: list[int], fraction: float) -> None:
     data = a_dataset(np.repeat([0, 1, 2], counts).tolist())
     validation = split(data, fraction, 3)[1].counts()
     for label, n in data.counts().items():
@@ -185,7 +185,7 @@ def test_a_class_in_one_group_stays_in_training_and_hopeless_splits_are_refused(
         split(a_dataset([0, 0], ["1", "1"]), 0.2)
 
 
-def test_the_scale_of_the_crops_is_read_where_it_is_told(tmp_path: Path) -> None:
+def test_the_scale_of_the_crops_is_read_if_it_is_given(tmp_path: Path) -> None:
     for name, side in (("a", 200), ("b", 200), ("half", 100)):
         write(tmp_path / f"{name}.png", np.full((side, side), 90, np.uint8))
     table = tmp_path / "cells.csv"
@@ -222,7 +222,7 @@ def test_16_bits_are_read_as_8_and_unscaled_camera_counts_are_refused(tmp_path: 
     write(tmp_path / "a" / "black.png", np.zeros((200, 200), np.uint8))
     assert len(read_data(tmp_path).crops) == 3
     write(tmp_path / "b" / "12.png", image.astype(np.uint16) * 16 + 15)
-    with pytest.raises(ValueError, match=r"cannot read b/12.png \(16-bit samples of which at most 12 bits"):
+    with pytest.raises(ValueError, match=r"cannot read b/12.png \(16-bit samples that use at most 12 bits"):
         read_data(tmp_path)
 
 

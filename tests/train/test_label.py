@@ -130,13 +130,13 @@ def test_the_coarsest_pixel_changes_no_suggestion(frame: SimulatedFrame) -> None
 
 
 def test_suggestions_hold_the_bar_on_a_frame() -> None:
-    result = score([41], 1, MIXES["usual"]).summary()
+    result = score([41], 1, MIXES["blood"]).summary()
     assert result["refused"] == []
     assert result["right"] == pytest.approx(1.0, abs=0.05)
     assert result["unsure"] == pytest.approx(0.0, abs=0.15)
 
 
-def test_frames_that_do_not_match_are_told_why(frame: SimulatedFrame) -> None:
+def test_frames_that_do_not_match_are_refused_with_a_reason(frame: SimulatedFrame) -> None:
     other = stain_of(simulate_frame(8, 0, scene=SCENE, fluorescence=True))
     blank = np.full_like(frame.image, 160)
     dark = np.random.default_rng(0).poisson(6, frame.image.shape).astype(np.uint8)
@@ -156,7 +156,7 @@ def test_frames_that_do_not_match_are_told_why(frame: SimulatedFrame) -> None:
 # focus
 
 
-def test_cells_out_of_focus_are_told_from_the_others() -> None:
+def test_cells_out_of_focus_are_distinguished() -> None:
     """Every third leukocyte of a frame is replaced by itself, seen with the focal plane 4 µm higher."""
     size = {"width_px": 1300, "height_px": 1000, "separate": True, "leukocytes": 16, "erythrocytes": 4}
     sharp, blurred = (
@@ -236,7 +236,7 @@ def test_json_and_other_names_and_scale(sample: Path, tmp_path: Path) -> None:
     assert "pixel size assumed" not in result.stderr
 
 
-def test_what_does_not_match_is_refused_and_the_others_go_on(sample: Path, tmp_path: Path) -> None:
+def test_what_does_not_match_is_refused_and_the_others_are_labelled(sample: Path, tmp_path: Path) -> None:
     bright, stain = tmp_path / "bf", tmp_path / "fl"
     shutil.copytree(sample / "frames", bright)
     shutil.copytree(sample / "fluorescence", stain)
@@ -290,8 +290,8 @@ def test_bad_folders_are_one_line(sample: Path, labelled: Path, tmp_path: Path) 
         nameless = run(frames, stain, "--out", out, "--classes", names)
         assert (nameless.exit_code, "has a class without a name" in nameless.stderr) == (2, True)
     for pixel_um in ("10", "0.63", "0.019"):
-        odd = run(frames, stain, "--out", out, "--pixel-um", pixel_um)
-        assert (odd.exit_code, "is not in the range 0.02<=x<=0.625" in odd.stderr) == (2, True)
+        beyond = run(frames, stain, "--out", out, "--pixel-um", pixel_um)
+        assert (beyond.exit_code, "is not in the range 0.02<=x<=0.625" in beyond.stderr) == (2, True)
     one_line(run(frames, stain, "--out", frames / "frame_0001.png" / "x"), "ot a directory")
     assert run(frames, frames, "--out", out).exit_code == 2
     assert run(frames, "--out", out).exit_code == 2
@@ -353,7 +353,7 @@ def test_confirmed_labels_become_class_folders(labelled: Path, tmp_path: Path) -
     assert sum(clean["classes"].values()) + clean["left_out"]["flagged"] == sure + 4
 
 
-def test_nothing_confirmed_is_said(labelled: Path, tmp_path: Path) -> None:
+def test_an_unconfirmed_table_is_refused(labelled: Path, tmp_path: Path) -> None:
     result = run("--apply", labelled / "labels.csv", "--out", tmp_path / "x")
     one_line(result, "no cell is left")
     assert "--accept-suggestions" in result.stderr

@@ -30,7 +30,7 @@ def stain_of(frame: SimulatedFrame) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("reduced", [1, 2, 5])
-def test_a_stain_is_told_from_bright_field(frame: SimulatedFrame, reduced: int) -> None:
+def test_a_stain_is_distinguished_from_bright_field(frame: SimulatedFrame, reduced: int) -> None:
     for image, expected in ((stain_of(frame), True), (frame.image, False)):
         small = np.asarray(image[::reduced, ::reduced])
         assert looks_stained(small, PIXEL_UM * reduced) is expected

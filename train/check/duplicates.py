@@ -11,7 +11,7 @@ mirrored ones (target and decoy, Elias and Gygi, Nature Methods 4, 2007).
 
 Measured on 1,044 crops of overlapping frames of a counting chamber: correlation from 0.95 finds 179 pairs
 from frames at most 6 apart and 106, nearly all wrong, from frames more than 20 apart; from 0.98, 27 and none;
-standing out, 174 and 12, of which three were one cell. Of 350 independent simulated cells, three times, 5, 2
+standing out, 174 and 12, three of them right. Of 350 independent simulated cells, three times, 5, 2
 and 8 pairs stand out, and 3, 2 and 4 mirrored ones. A cell that turned, moved a limb or left its focus
 between two frames is missed.
 """

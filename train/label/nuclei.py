@@ -18,7 +18,6 @@ from edge.find import HALO_UM
 from train.images import reduced_to
 
 Map = NDArray[np.float32]
-Mask = NDArray[np.uint8]
 
 PIXEL_UM = 0.125
 """Pixel at which a nucleus is measured, so that its dents do not depend on the camera."""
