@@ -23,8 +23,6 @@ class CountResult:
 
     Attributes
     ----------
-    corrected : Correction
-        What the tally says of the true cells.
     reject_below : float
         Best probability below which a cell was rejected.
     bundle_sha256 : str
@@ -33,18 +31,14 @@ class CountResult:
         The same for the same frames, bundle and parameters.
     parameters : mapping
         Every setting that the count depends on, as JSON can hold it.
-    sources : tuple of str
-        What the operator named.
     seconds : float
         Wall time, interruptions included.
     stopped : bool
         The operator or a shutdown ended the count before the last frame.
     signed : str
         Who signed the bundle, in words.
-    stop_rule : mapping
-        The limits that were set, see `edge.count.StopRule.stated`.
-    ended : str
-        Which of them was reached, in words; empty if none was.
+    stop_rule, ended : mapping, str
+        The limits that were set, and in words which of them was reached; empty if none.
     dropped : int
         Frames that a camera gave and nobody could count in time.
     detections : int or None
@@ -53,8 +47,6 @@ class CountResult:
         Counted label, and `LEUKOCYTES` → cells per µL of the sample; empty if not known.
     no_concentration : str
         Why they are not known, in a sentence.
-    quality : mapping
-        Quality measure → its spread over the frames.
     out : tuple of (str, tuple of str)
         Name of each frame beyond a quality limit, and the limits in words.
     session : str

@@ -30,8 +30,6 @@ class Totals:
 
     Parameters
     ----------
-    reject_below : float
-        A cell whose best probability is smaller is rejected.
     tracked : bool
         Each cell gets one label from all its detections.
     field_px : (width, height) or None
@@ -41,7 +39,6 @@ class Totals:
     ----------
     hashes : list of str
         SHA-256 of each frame read.
-    failed : list of FailedFrame
     out : list of (str, tuple of str)
         Name of each frame beyond a quality limit, and the limits in words.
     detections : int

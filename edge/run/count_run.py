@@ -47,21 +47,15 @@ def run_count(
     ----------
     stop : threading.Event
         Set by the caller to end the count, and here at its end; frames are counted whole or not at all.
-    observer : Observer
-        Hears of a frame after every sink has taken it.
     session : NoSession, NewSession or ResumedSession
-        Takes each frame first, and is sealed at the end. Every exception leaves it unfinished.
-    sinks : sequence of Sink
-        Take each frame after the session.
+        Takes each frame first, then the other sinks, then the observer. Every exception leaves it unfinished.
     threads : int
         Threads that process frames; by default one per core.
 
     Raises
     ------
-    BundleError, RuntimeMissingError
-        If the bundle does not work here.
-    CameraError
-        If the camera cannot be opened, or failed for good.
+    BundleError, RuntimeMissingError, CameraError
+        If the bundle does not work here, or the camera cannot be opened or failed for good.
     SessionError
         If the session cannot be written, or its files have changed since they were counted.
     ValueError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import Empty, Queue
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,93 +44,61 @@ def in_order(
         Once it is set nothing more is yielded, even while the items make the iterator wait. Set it after a
         failure too: it ends items that take longer than `FAILING_S`.
     """
-    stop = stop or threading.Event()
-    line = _Line(function, items, threads, in_flight)
-    failing = False
+    stop, closed, failing = stop or threading.Event(), threading.Event(), False
+    room = threading.Semaphore(in_flight)
+    line: Queue[Future[Any]] = Queue()
+    pool = ThreadPoolExecutor(threads + 1)
+    feeding = pool.submit(_feed, items, room, closed, lambda item: line.put(pool.submit(function, item)))
+    feeding.add_done_callback(line.put)  # behind the last item
     try:
-        while not stop.is_set():
-            # at most half: the other half keeps the threads busy while these are used
-            results = line.take(max(1, in_flight // 2))
-            if results:
-                yield results
-                line.used(len(results))
-            elif line.over():
+        for future in _finished(line, stop):
+            results = [future.result()]
+            if future is feeding:
                 return
-            else:
-                line.wait()
+            # at most half: the other half keeps the threads busy while these are used
+            while len(results) < in_flight // 2 and line.queue and _succeeded(line.queue[0], feeding):
+                results.append(line.get().result())
+            yield results
+            room.release(len(results))
     except Exception:  # any failure is raised to the caller
         failing = True
         raise
     finally:
-        line.close(failing=failing)
-
-
-class _Line(Generic[T, R]):
-    """Futures in the order of their items, fed by a thread of its own."""
-
-    def __init__(self, function: Callable[[T], R], items: Iterable[T], threads: int, in_flight: int) -> None:
-        self._function, self._items = function, items
-        self._room = threading.Semaphore(in_flight)
-        self._futures: deque[Future[R]] = deque()
-        self._changed = threading.Condition()
-        self._closed, self._ended = threading.Event(), threading.Event()
-        self._pool = ThreadPoolExecutor(threads + 1)
-        self._pool.submit(self._feed)
-
-    def take(self, most: int) -> list[R]:
-        """Remove the results that are ready, before the next failure; raise a failure that comes first."""
-        results: list[R] = []
-        while self._ready() and len(results) < most and not (results and self._futures[0].exception()):
-            results.append(self._futures.popleft().result())
-        return results
-
-    def used(self, results: int) -> None:
-        """Let as many further items in."""
-        self._room.release(results)
-
-    def over(self) -> bool:
-        """Whether every item's result was taken."""
-        return self._ended.is_set() and not self._futures
-
-    def wait(self) -> None:
-        """Wait for a result or the end, at most `STOP_POLL_S`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready() or self.over(), STOP_POLL_S)
-
-    def close(self, *, failing: bool) -> None:
-        """End the threads."""
-        self._closed.set()
-        self._room.release()
+        closed.set()
+        room.release()
         # a camera may make the feeding thread wait, and the failure that sets `stop` must be raised first
-        self._pool.shutdown(wait=not failing or self._ended.wait(FAILING_S), cancel_futures=True)
+        ended = not failing or bool(wait([feeding], FAILING_S).done)
+        pool.shutdown(wait=ended, cancel_futures=True)
 
-    def _feed(self) -> None:
-        source: Iterator[T] = iter(())
+
+def _feed(
+    items: Iterable[T], room: threading.Semaphore, closed: threading.Event, submit: Callable[[T], None]
+) -> None:
+    """Submit the items as room allows, and close a generator in the thread that ran it."""
+    source: Iterator[T] = iter(())
+    try:
+        source = iter(items)
+        while room.acquire() and not closed.is_set():
+            submit(next(source))
+    except StopIteration:
+        return
+    finally:
+        if isinstance(source, Generator):
+            source.close()
+
+
+def _finished(line: Queue[Future[Any]], stop: threading.Event) -> Iterator[Future[Any]]:
+    """Yield each future in its turn once it is done, until `stop` is set."""
+    while not stop.is_set():
         try:
-            source = iter(self._items)
-            while self._room.acquire() and not self._closed.is_set():
-                try:
-                    item = next(source)
-                except StopIteration:
-                    break
-                self._enqueue(self._pool.submit(self._function, item))
-        except Exception as error:
-            failed: Future[R] = Future()
-            failed.set_exception(error)
-            self._enqueue(failed)
-        finally:
-            if isinstance(source, Generator):  # closed by the thread that runs it
-                source.close()
-            self._ended.set()
-            self._notify()
+            future = line.get(timeout=STOP_POLL_S)
+        except Empty:
+            continue
+        while not stop.is_set() and not wait([future], STOP_POLL_S).done:
+            pass
+        if not stop.is_set():
+            yield future
 
-    def _enqueue(self, future: Future[R]) -> None:
-        self._futures.append(future)
-        future.add_done_callback(self._notify)
 
-    def _notify(self, _: object = None) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-    def _ready(self) -> bool:
-        return bool(self._futures) and self._futures[0].done()
+def _succeeded(future: Future[Any], feeding: Future[Any]) -> bool:
+    return future is not feeding and future.done() and future.exception() is None

@@ -53,7 +53,7 @@ class FrameOptions:
     reject_below : float
         A cell whose best probability is smaller is rejected.
     gain : float32 [h, w] or None
-        Flat-field gain; None leaves the frames as they are.
+        Flat-field gain.
     size_px : (width, height) or None
         Size that a frame must have; None takes any.
     reference_brightness : float or None

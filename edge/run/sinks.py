@@ -34,8 +34,8 @@ class Observer(Protocol):
         """Take a frame that every sink has taken, and the totals with it."""
 
 
-class Sink(Protocol):
-    """Takes the results of a count, in the order of the frames."""
+class Sink:
+    """Takes the results of a count in the order of the frames; by default it does nothing with them."""
 
     def open(self, observer: Observer) -> None:
         """Prepare for the first frame."""
@@ -61,12 +61,8 @@ class Progress:
     ----------
     frames : dict
         Name of each frame, in order → its SHA-256; None if it could not be read.
-    last_index : int
-        -1 without any.
     settings : CameraSettings or None
         Of the camera, at the last frame.
-    tracker_state : bytes
-        Empty where cells were not tracked.
     seconds : float
         Time since the count began, interruptions included: a sample does not wait.
     """
@@ -78,13 +74,19 @@ class Progress:
     seconds: float = 0.0
 
 
-class NoSession:
-    """A count that keeps no session; also what the two kinds of session have in common."""
+class NoSession(Sink):
+    """A count that keeps no session; also what the kinds of session have in common.
 
-    keeps_state = False
-    """Whether the tracker's state is kept with each frame."""
+    Attributes
+    ----------
+    remark : str
+        What readers of the results have to know of the session.
+    keeps_state : bool
+        The tracker's state is kept with each frame.
+    """
+
     remark = ""
-    """What readers of the results have to know of the session."""
+    keeps_state = False
 
     @property
     def id(self) -> str:
@@ -94,21 +96,6 @@ class NoSession:
     def replay(self, totals: Totals) -> Progress:
         """Add the frames that were counted before to the totals."""
         return Progress()
-
-    def open(self, observer: Observer) -> None:
-        """See `Sink`."""
-
-    def prepare(self, result: Result) -> Any:
-        """See `Sink`."""
-
-    def add(self, result: Result, prepared: Any) -> None:
-        """See `Sink`."""
-
-    def finish(self, result: CountResult) -> None:
-        """See `Sink`."""
-
-    def close(self) -> None:
-        """See `Sink`."""
 
 
 class NewSession(NoSession):
@@ -126,7 +113,7 @@ class NewSession(NoSession):
         return "" if self._session is None else self._session.id
 
     def open(self, observer: Observer) -> None:
-        """See `Sink`."""
+        """Remember who hears of the session's id."""
         self._observer = observer
 
     def prepare(self, result: Result) -> FrameRecord:
@@ -152,13 +139,10 @@ class NewSession(NoSession):
             self._session.close()
 
 
-class ReportSink:
+class ReportSink(Sink):
     """A report in a folder. A disk that refuses it ends the report but not the count.
 
-    Parameters
-    ----------
-    replace : bool
-        Replace an earlier report in the folder.
+    With `replace`, an earlier report in the folder gives way.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, *, replace: bool, each_once: bool) -> None:
