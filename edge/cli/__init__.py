@@ -16,14 +16,7 @@ from edge.cli.errors import one_line_errors
 
 
 class Command(NamedTuple):
-    """Where a command is, and its one-line help; the module is imported when the command is used.
-
-    Attributes
-    ----------
-    module : dotted name of the module that holds a click command called `attribute`
-    attribute : name of the click command in it
-    help : one line for the list of commands
-    """
+    """Where a command is, and its line in the list of commands; its module is imported when it is used."""
 
     module: str
     attribute: str
@@ -31,31 +24,25 @@ class Command(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported by name.
-
-    Parameters
-    ----------
-    table : Mapping[str, Command]
-        Command name → where it is, in the order of the list.
-    """
+    """A group whose commands are imported when they are used, from a table in the order of the list."""
 
     def __init__(self, *args: Any, table: Mapping[str, Command], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the work."""
+        """Return the names in the table's order."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command; None if there is none of that name."""
+        """Import the command; None if there is none of that name (as click asks for)."""
         if cmd_name not in self.table:
             return None
         module, attribute, _ = self.table[cmd_name]
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ImportError as error:
-            # numpy of pip and OpenCV of the system, say: their binary interfaces must match
+            # for example pip's numpy beside the system's OpenCV: their binary interfaces must match
             reason = " ".join(str(error).split())[:200]
             raise click.ClickException(
                 f"a package cannot be imported ({reason}): install leuko-edge again; beside apt's picamera2,"
@@ -64,18 +51,18 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table: none is imported for their helps."""
+        """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help) for name, command in self.table.items()])
 
 
 class Program(LazyGroup):
-    """The whole program: ends at once where a camera hangs, and fails in one line."""
+    """The whole program: it ends at once even if a camera hangs, and fails in one line."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run; as a program, end at once if a camera's thread is left behind.
 
-        The thread may be inside a driver; returning while the interpreter shuts down would abort it.
+        The thread may be inside a driver, where a return during the interpreter's shutdown would abort it.
         """
         try:
             return super().main(*args, **kwargs)

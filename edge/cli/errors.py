@@ -10,11 +10,11 @@ import click
 
 @contextmanager
 def one_line_errors(*expected: type[Exception]) -> Iterator[None]:
-    """Turn the expected exceptions, and an operating system's refusal, into one line and exit code 1."""
+    """Turn the expected exceptions, and the operating system's, into one line and exit code 1."""
     try:
         yield
     except BrokenPipeError:
-        raise  # click knows what to do when nobody reads on
+        raise  # click handles a reader that has gone
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror or error}") from error

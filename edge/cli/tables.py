@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 NO_EDGE = 10_000
-"""Columns of a pipe or a file, where nothing is to be wrapped."""
+"""Columns of a pipe or a file, where no line is wrapped."""
 
 
 def new_table(*headings: Any) -> Table:
-    """Make a table without lines."""
+    """Return a table without lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -22,10 +22,10 @@ def new_table(*headings: Any) -> Table:
 
 
 def plain(text: str) -> Text:
-    """Text in which neither markup nor control characters act: names of files may hold both."""
+    """Return text without markup or control characters, which file names may hold."""
     return Text("".join(letter if letter.isprintable() else "?" for letter in text))
 
 
 def print_table(table: Table) -> None:
-    """Print on stdout, as wide as the terminal."""
+    """Print a table on stdout, as wide as the terminal."""
     Console(width=None if sys.stdout.isatty() else NO_EDGE, highlight=False).print(table)
