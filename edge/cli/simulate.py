@@ -1,4 +1,4 @@
-"""``leuko simulate``: write a simulated sample with its truth."""
+"""``leuko simulate``: a simulated sample with its truth."""
 
 from __future__ import annotations
 
@@ -48,11 +48,15 @@ _NUMBER = FiniteRange(0, 2000)
 @click.command()
 @click.argument("directory", metavar="DIR", type=NamedPath(file_okay=False))
 @click.option(
-    "--frames",
-    type=click.IntRange(1, 9999),
-    help="Number of frames; needed without --scan. Of a scan, the first so many.",
+    "--frames", type=click.IntRange(1, 9999), help="Number of frames; by default all fields of --scan."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same sample.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same frames.",
+)
 @click.option(
     "--mix",
     callback=_mix,
@@ -61,23 +65,23 @@ _NUMBER = FiniteRange(0, 2000)
     help="Shares of the leukocyte classes.",
 )
 @click.option(
-    "--cells-per-frame", type=_NUMBER, default=25, show_default=True, help="Leukocytes, on average."
+    "--cells-per-frame", type=_NUMBER, default=25, show_default=True, help="Mean leukocytes per frame."
 )
-@click.option("--erythrocytes", type=_NUMBER, default=10, show_default=True, help="Erythrocytes, on average.")
 @click.option(
-    "--debris", type=_NUMBER, default=8, show_default=True, help="Platelets and fragments, on average."
+    "--erythrocytes", type=_NUMBER, default=10, show_default=True, help="Mean erythrocytes per frame."
 )
-@click.option("--scan", metavar="CxR", callback=_fields, help="Scan a slide, C columns and R rows of fields.")
+@click.option(
+    "--debris", type=_NUMBER, default=8, show_default=True, help="Mean platelets and fragments per frame."
+)
+@click.option("--scan", metavar="CxR", callback=_fields, help="Scan of a slide, in columns and rows.")
 @click.option(
     "--overlap",
     type=FiniteRange(0, 0.9),
-    help="Part of a field that the next shows again.  [default: 0.3]",
+    help="Share of a field that its neighbour shows too.  [default: 0.3]",
 )
-@click.option(
-    "--flow-um-s", type=FiniteRange(0, 10_000, min_open=True), help="Let cells flow at this mean speed."
-)
-@click.option("--fps", type=FiniteRange(1, 1000), help="Frames a second of the flow.  [default: 10]")
-@click.option("--fluorescence", is_flag=True, help="Write the paired nuclear-stain frames too.")
+@click.option("--flow-um-s", type=FiniteRange(0, 10_000, min_open=True), help="Mean speed of flowing cells.")
+@click.option("--fps", type=FiniteRange(1, 1000), help="Frames per second of the flow.  [default: 10]")
+@click.option("--fluorescence", is_flag=True, help="Also write the paired nuclear-stain frames.")
 @click.option("--separate", is_flag=True, help="Keep all particles apart.")
 @click.option("--force", is_flag=True, help="Replace an earlier simulation in DIR.")
 @json_option
@@ -98,10 +102,10 @@ def simulate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Simulate bright-field frames of unstained blood cells, with their truth, into DIR.
+    """Simulate bright-field frames of unstained blood cells and write them with their truth into DIR.
 
-    Each frame is a sample of its own, unless --scan or --flow-um-s lets one cell be seen in several frames;
-    the truth then says which.
+    Each frame is a sample of its own. With --scan or --flow-um-s several frames show the same cell; the truth
+    then numbers the cells.
     """
     if scan and flow_um_s:
         raise click.UsageError("--scan and --flow-um-s exclude each other")
@@ -117,7 +121,7 @@ def simulate(
     elif flow_um_s:
         motion = Flow(flow_um_s) if fps is None else Flow(flow_um_s, fps=fps)
     if frames is None:
-        raise click.UsageError("say --frames, the number of frames")
+        raise click.UsageError("pass --frames, the number of frames")
     try:
         scene = Scene(
             mix=mix, leukocytes=cells_per_frame, erythrocytes=erythrocytes, debris=debris, separate=separate

@@ -1,7 +1,7 @@
-"""Frames that belong together: a slide scanned in overlapping fields, and cells that flow through the field.
+"""Related frames: a slide scanned in overlapping fields, and cells that flow through the field.
 
-Particles are put down on tiles as large as a frame, each with random numbers of its own, and a particle is
-drawn anew from its number when a frame shows it: a large scan, or a flow without end, takes little memory.
+Particles lie on tiles as large as a frame, each with its own random numbers, and a particle is drawn from its
+number whenever a frame shows it: a large scan, or a flow without end, takes little memory.
 """
 
 from __future__ import annotations
@@ -15,36 +15,32 @@ from itertools import count, product
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.simulate.cells import Particle
+from edge.simulate.cells import DRAWS
+from edge.simulate.frame import Place, draw_labels, find_room
+from edge.simulate.imaging import record
 from edge.simulate.optics import Optics
-from edge.simulate.scene import (
-    DRAWS,
-    Place,
-    Placed,
-    Scene,
-    SimulatedFrame,
-    draw_labels,
-    find_room,
-    record,
-    spawn_rngs,
-)
+from edge.simulate.particle import Particle
+from edge.simulate.scene import Phantom, Placed, Scene, SimulatedFrame
 
 _TILES, _PARTICLES, _STAGE, _SPEEDS = range(2, 6)
 """First word of the spawn keys; 0 and 1 are the lamp's and the frames'."""
 
 _DRIFT = 0.02
-"""Standard deviation of the speed across the flow, as a part of the speed along it."""
+"""Standard deviation of the speed across the flow, relative to the mean speed along it."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A slide seen field by field, row after row, to the right and back (a serpentine).
+    """A slide scanned in rows, to the right and back (a serpentine).
 
     Attributes
     ----------
-    columns, rows : fields
-    overlap : part of a field that the next one shows again, along a row and from row to row
-    jitter_um : standard deviation of the stage's error, each way, at each stop
+    columns, rows : int
+        Fields along each axis.
+    overlap : float
+        Share of a field that its neighbour shows too, along a row and between rows.
+    jitter_um : float
+        Standard deviation of the stage's error along each axis at each stop.
     """
 
     columns: int
@@ -68,13 +64,16 @@ class Scan:
 
 @dataclass(frozen=True)
 class Flow:
-    """Cells that flow from left to right, each at a speed of its own; fast ones overtake slow ones.
+    """Cells that flow from left to right, each at its own speed; fast ones overtake slow ones.
 
     Attributes
     ----------
-    speed_um_s : mean speed
-    spread : standard deviation of the cells' speeds, as a part of it
-    fps : frames a second; the exposure is short, so that nothing is smeared
+    speed_um_s : float
+        Mean speed.
+    spread : float
+        Standard deviation of the speeds, relative to the mean.
+    fps : float
+        Frames per second. The exposure is short: nothing is smeared.
     """
 
     speed_um_s: float
@@ -87,7 +86,7 @@ class Flow:
         if not 0 <= self.spread <= 0.2:
             raise ValueError("the spread of speeds must be between 0 and 0.2")
         if not 0 < self.fps < math.inf:
-            raise ValueError("frames a second must be above 0")
+            raise ValueError("the frames per second must be above 0")
 
 
 @dataclass(frozen=True)
@@ -99,79 +98,6 @@ class _Site:
     place: Place
 
 
-def scan_frames(
-    seed: int,
-    scan: Scan,
-    *,
-    scene: Scene | None = None,
-    optics: Optics | None = None,
-    fluorescence: bool = False,
-) -> Iterator[SimulatedFrame]:
-    """Simulate the fields of a scan, in the stage's order.
-
-    `scene`'s numbers of particles are those of an area as large as a frame.
-
-    Raises
-    ------
-    ValueError
-        the particles do not fit
-    """
-    scene, optics = scene or Scene(), optics or Optics()
-    size = np.array([scene.width_px, scene.height_px])
-    step = size * (1 - scan.overlap)
-    jitter = scan.jitter_um / optics.pixel_um
-    margin = 3 * jitter
-    stage = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STAGE,)))
-    fields = np.array([scan.columns, scan.rows])
-    slide = _slide(seed, (fields - 1) * step + size + 2 * margin, scene, optics)
-    for index in range(scan.frames):
-        row, column = divmod(index, scan.columns)
-        if row % 2:
-            column = scan.columns - 1 - column
-        error = np.clip(stage.normal(0, jitter, 2), -margin, margin)
-        left, top = np.rint(margin + np.array((column, row)) * step + error).astype(int).tolist()
-        shown = [(site, site.place.x - left, site.place.y - top) for site in slide]
-        yield _frame(seed, index, shown, scene, optics, fluorescence)
-
-
-def flow_frames(
-    seed: int,
-    flow: Flow,
-    *,
-    scene: Scene | None = None,
-    optics: Optics | None = None,
-    fluorescence: bool = False,
-) -> Iterator[SimulatedFrame]:
-    """Simulate frames of a flow, without end; frame k is taken at k / fps seconds.
-
-    Cells keep their distance as they enter at the left; which pass each other later is left to their speeds.
-    `scene`'s numbers of particles are those of a frame, on average.
-
-    Raises
-    ------
-    ValueError
-        the particles do not fit
-    """
-    scene, optics = scene or Scene(), optics or Optics()
-    # The stream is a strip whose start has travelled two widths already: the slowest cell has half the mean
-    # speed. A width more is made ready, for what enters before its turn.
-    width = scene.width_px
-    near: list[_Site] = []
-    number = tile = 0
-    for index in count():
-        travelled = 2 * width + index * flow.speed_um_s / flow.fps / optics.pixel_um
-        while tile * width < travelled + width:
-            made = _tile(seed, (tile, 0), number, near, scene, optics)
-            near, number, tile = near + made, number + len(made), tile + 1
-        shown = []
-        for site in near:
-            along, across = _velocity(seed, site.number, flow.spread)
-            way = travelled - site.place.x
-            shown.append((site, round(along * way), round(site.place.y + across * way)))
-        near = [site for site, x, _ in shown if x < width + 2 * site.place.half_px]
-        yield _frame(seed, index, shown, scene, optics, fluorescence)
-
-
 def moving_frames(
     seed: int,
     motion: Scan | Flow,
@@ -180,28 +106,72 @@ def moving_frames(
     optics: Optics | None = None,
     fluorescence: bool = False,
 ) -> Iterator[SimulatedFrame]:
-    """Simulate a scan, or a flow without end; see `scan_frames` and `flow_frames`."""
-    if isinstance(motion, Scan):
-        return scan_frames(seed, motion, scene=scene, optics=optics, fluorescence=fluorescence)
-    return flow_frames(seed, motion, scene=scene, optics=optics, fluorescence=fluorescence)
+    """Simulate the fields of a scan in the stage's order, or a flow without end.
+
+    Frame k of a flow is taken at k / fps seconds. The scene's numbers of particles are those of an area as
+    large as a frame.
+
+    Raises
+    ------
+    ValueError
+        If the particles do not fit.
+    """
+    return motion_frames(Phantom(seed, scene or Scene(), optics or Optics(), fluorescence), motion)
 
 
-def _slide(seed: int, size_px: NDArray[np.float64], scene: Scene, optics: Optics) -> list[_Site]:
-    """Put particles down on a slide of at least the given width and height, tile by tile."""
-    columns, rows = np.ceil(size_px / (scene.width_px, scene.height_px)).astype(int).tolist()
+def motion_frames(phantom: Phantom, motion: Scan | Flow) -> Iterator[SimulatedFrame]:
+    """Simulate a scan or flow of a phantom; see `moving_frames`."""
+    return _scan(phantom, motion) if isinstance(motion, Scan) else _flow(phantom, motion)
+
+
+def _scan(phantom: Phantom, scan: Scan) -> Iterator[SimulatedFrame]:
+    size = np.array([phantom.scene.width_px, phantom.scene.height_px])
+    step = size * (1 - scan.overlap)
+    jitter = scan.jitter_um / phantom.optics.pixel_um
+    margin = 3 * jitter
+    stage = phantom.rng(_STAGE)
+    slide_px = (np.array([scan.columns, scan.rows]) - 1) * step + size + 2 * margin
     slide: list[_Site] = []
-    for tile in product(range(columns), range(rows)):
-        slide += _tile(seed, tile, len(slide), slide, scene, optics)
-    return slide
+    for tile in product(*map(range, np.ceil(slide_px / size).astype(int).tolist())):
+        slide += _tile(phantom, tile, len(slide), slide)
+    for index in range(scan.frames):
+        row, column = divmod(index, scan.columns)
+        if row % 2:
+            column = scan.columns - 1 - column
+        error = np.clip(stage.normal(0, jitter, 2), -margin, margin)
+        left, top = np.rint(margin + np.array((column, row)) * step + error).astype(int).tolist()
+        yield _frame(phantom, index, ((site, site.place.x - left, site.place.y - top) for site in slide))
 
 
-def _tile(
-    seed: int, tile: tuple[int, int], first: int, others: Iterable[_Site], scene: Scene, optics: Optics
-) -> list[_Site]:
-    """Put particles down on one tile, numbered from `first`, away from the others and each other."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_TILES, *tile)))
+def _flow(phantom: Phantom, flow: Flow) -> Iterator[SimulatedFrame]:
+    """Simulate a flow. Cells keep their distance as they enter at the left; later they may pass each other.
+
+    The stream is a strip whose start has travelled two widths already, because the slowest cell has half the
+    mean speed. One more width is prepared for cells that enter early.
+    """
+    width = phantom.scene.width_px
+    near: list[_Site] = []
+    number = tile = 0
+    for index in count():
+        travelled = 2 * width + index * flow.speed_um_s / flow.fps / phantom.optics.pixel_um
+        while tile * width < travelled + width:
+            made = _tile(phantom, (tile, 0), number, near)
+            near, number, tile = near + made, number + len(made), tile + 1
+        shown = []
+        for site in near:
+            along, across = _velocity(phantom, site.number, flow.spread)
+            way = travelled - site.place.x
+            shown.append((site, round(along * way), round(site.place.y + across * way)))
+        near = [site for site, x, _ in shown if x < width + 2 * site.place.half_px]
+        yield _frame(phantom, index, shown)
+
+
+def _tile(phantom: Phantom, tile: tuple[int, ...], first: int, others: Iterable[_Site]) -> list[_Site]:
+    """Place the particles of one tile, numbered from `first`, away from the others and each other."""
+    scene = phantom.scene
+    rng = phantom.rng(_TILES, *tile)
     left, top = tile[0] * scene.width_px, tile[1] * scene.height_px
-    reach = 20 / optics.pixel_um
+    reach = 20 / phantom.optics.pixel_um
     near = [
         _moved(site.place, -left, -top)
         for site in others
@@ -210,7 +180,7 @@ def _tile(
     ]
     sites = []
     for number, label in enumerate(draw_labels(rng, scene), first):
-        place = find_room(rng, _particle(seed, number, label, optics), near, scene, optics)
+        place = find_room(phantom, rng, _particle(phantom, number, label), near)
         near.append(place)
         sites.append(_Site(number, label, _moved(place, left, top)))
     return sites
@@ -221,36 +191,27 @@ def _moved(place: Place, x: int, y: int) -> Place:
 
 
 @lru_cache(maxsize=256)
-def _particle(seed: int, number: int, label: str, optics: Optics) -> Particle:
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_PARTICLES, number)))
-    return DRAWS[label](rng, optics.pixel_um, optics.medium_index)
+def _particle(phantom: Phantom, number: int, label: str) -> Particle:
+    optics = phantom.optics
+    return DRAWS[label](phantom.rng(_PARTICLES, number), optics.pixel_um, optics.medium_index)
 
 
 @lru_cache(maxsize=1024)
-def _velocity(seed: int, number: int, spread: float) -> tuple[float, float]:
-    """Speed of a particle along and across the flow, as parts of the mean speed."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_SPEEDS, number)))
-    along, across = np.clip(rng.standard_normal(2), -2.5, 2.5) * (spread, _DRIFT)
+def _velocity(phantom: Phantom, number: int, spread: float) -> tuple[float, float]:
+    """Return the speed of a particle along and across the flow, relative to the mean speed."""
+    drawn: NDArray[np.float64] = phantom.rng(_SPEEDS, number).standard_normal(2)
+    along, across = np.clip(drawn, -2.5, 2.5) * (spread, _DRIFT)
     return 1 + float(along), float(across)
 
 
-def _frame(
-    seed: int,
-    index: int,
-    shown: Iterable[tuple[_Site, int, int]],
-    scene: Scene,
-    optics: Optics,
-    fluorescence: bool,
-) -> SimulatedFrame:
-    """Image those of the particles, each with its place (x, y) in this frame, that it can see."""
-    height, width = scene.height_px, scene.width_px
+def _frame(phantom: Phantom, index: int, shown: Iterable[tuple[_Site, int, int]]) -> SimulatedFrame:
+    """Image the particles, each with its place (x, y) in this frame, whose rings reach into it."""
+    width, height = phantom.scene.width_px, phantom.scene.height_px
     placed = [
-        Placed(_particle(seed, site.number, site.label, optics), x, y, site.number)
+        Placed(_particle(phantom, site.number, site.label), x, y, site.number)
         for site, x, y in shown
-        # as far as rings reach
         if abs(x - width / 2) < width / 2 + 2 * site.place.half_px
         and abs(y - height / 2) < height / 2 + 2 * site.place.half_px
     ]
-    cells, camera, stain = spawn_rngs(seed, index)
-    focus_um = cells.normal(*scene.focus_um)
-    return record(seed, placed, focus_um, camera, stain if fluorescence else None, scene=scene, optics=optics)
+    focus_um = phantom.frame_rngs(index)[0].normal(*phantom.scene.focus_um)
+    return record(phantom, index, placed, focus_um)

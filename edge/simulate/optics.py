@@ -16,12 +16,17 @@ class Optics:
 
     Attributes
     ----------
-    wavelength_um : vacuum wavelength
-    objective_na, condenser_na : numerical apertures; the condenser is stopped down for contrast, as one does
-        for unstained cells, and must stay below the objective (otherwise it would be dark field)
-    medium_index : refractive index of the suspending medium (buffered saline)
-    pixel_um : camera pixel in the plane of the cells
-    source_rings : rings of condenser points around the central one; r rings make 1 + 3r(r + 1) points
+    wavelength_um : float
+        In vacuum.
+    objective_na, condenser_na : float
+        Numerical apertures. The condenser is stopped down for contrast, as usual for unstained cells, and
+        must stay below the objective (otherwise it would be dark field).
+    medium_index : float
+        Refractive index of the suspending medium (buffered saline).
+    pixel_um : float
+        Camera pixel in the plane of the cells.
+    source_rings : int
+        Rings of condenser points around the central one; r rings make 1 + 3r(r + 1) points.
     """
 
     wavelength_um: float = 0.53
@@ -46,16 +51,17 @@ class Optics:
 
 
 def source_points(optics: Optics) -> NDArray[np.float64]:
-    """Condenser points of equal weight, each standing for an equal area of the evenly lit aperture.
+    """Return condenser points of equal weight, each for an equal area of the evenly lit aperture.
 
     Returns
     -------
-    float64 [n, 2] : spatial frequency (y, x) of each point's plane wave, in 1/µm
+    float64 [n, 2]
+        Spatial frequency (y, x) of each point's plane wave, in 1/µm.
     """
     count = 1 + 3 * optics.source_rings * (optics.source_rings + 1)
     points = [(0.0, 0.0)]
     for ring in range(1, optics.source_rings + 1):
-        # the radius that halves the area of the annulus these 6·ring points stand for
+        # the radius that halves the area of the annulus of these 6·ring points
         radius = np.sqrt((1 + 3 * ring**2) / count) * optics.condenser_na / optics.wavelength_um
         angles = 2 * np.pi * (np.arange(6 * ring) + 0.5 * (ring % 2)) / (6 * ring)
         points += [(radius * np.sin(a), radius * np.cos(a)) for a in angles]
@@ -69,31 +75,22 @@ def image(
     focus_um: float,
     optics: Optics,
 ) -> NDArray[np.float32]:
-    """Intensity behind the objective, 1 where the field is clear.
+    """Return the intensity behind the objective, float32 [h, w], 1 where the field is clear.
 
-    The sample is a stack of thin slabs. Light runs upward through them; slab k adds T(k) − T(k−1) to the
-    field, T being the product of the transmissions up to it, and each slab's share is brought to the focal
-    plane by its own defocus. With a single slab this is Abbe's model exactly; with several it neglects only
-    diffraction on the way from one slab to the next, so granules above and below the focus look different,
-    as they do. Since the objective passes |f| ≤ NA/λ only, the fields of the single condenser points are
-    formed on a coarse grid that just holds their intensity, and the sum is interpolated by Fourier series.
+    The sample is a stack of thin slabs in a periodic field. Slab k adds T(k) − T(k−1) to the light, T being
+    the product of the transmissions up to it, with its own defocus. A single slab is Abbe's model exactly;
+    several neglect only diffraction between slabs. The objective passes |f| ≤ NA/λ, so the field of each
+    condenser point is formed on a coarse grid, and their sum is interpolated by Fourier series. Born & Wolf,
+    *Principles of Optics*, 7th ed., section 10.6; Goodman, *Introduction to Fourier Optics*, section 3.10.
 
     Parameters
     ----------
-    phase : float32 [slabs, height, width], phase delay in rad, the lowest slab first
-    attenuation : float32 [slabs, height, width], of the amplitude, in neper
-    depth_um : height of each slab's middle above the slide
-    focus_um : height of the focal plane above the slide
-    optics : microscope
-
-    Returns
-    -------
-    float32 [height, width]; the field is taken to be periodic, so leave a margin
-
-    References
-    ----------
-    Born & Wolf, *Principles of Optics*, 7th ed., section 10.6 (image formation in partially coherent light);
-    Goodman, *Introduction to Fourier Optics*, section 3.10 (angular spectrum).
+    phase : float32 [slabs, h, w]
+        Phase delay in rad, the lowest slab first.
+    attenuation : float32 [slabs, h, w]
+        Of the amplitude, in neper.
+    depth_um, focus_um
+        Height above the slide: of the middle of each slab, and of the focal plane.
     """
     height, width = phase.shape[1:]
     cutoff = optics.objective_na / optics.wavelength_um
@@ -105,7 +102,7 @@ def image(
     rows = np.arange(-half_y - reach_y, half_y + reach_y + 1)
     columns = np.arange(-half_x - reach_x, half_x + reach_x + 1)
     frequency2 = (rows[:, None] * step_y) ** 2 + (columns * step_x) ** 2
-    # axial wavenumber; beyond the medium's limit (never inside the pupil) it has no propagating wave
+    # axial wavenumber; beyond the medium's limit (never inside the pupil) no wave propagates
     axial = 2 * np.pi * np.sqrt(np.maximum((optics.medium_index / optics.wavelength_um) ** 2 - frequency2, 0))
     inner = np.s_[reach_y : reach_y + 2 * half_y + 1, reach_x : reach_x + 2 * half_x + 1]
     pupil = frequency2[inner] <= cutoff**2
@@ -115,7 +112,7 @@ def image(
 
     small = (cv2.getOptimalDFTSize(4 * half_y + 1), cv2.getOptimalDFTSize(4 * half_x + 1))
     intensity = np.zeros(small, np.float32)
-    # the field's place in the array is immaterial: shifting a spectrum leaves the intensity as it is
+    # the spectrum may lie anywhere in the array: shifting it leaves the intensity unchanged
     field = np.zeros(small, np.complex64)
     for y, x in sources:
         window = np.s_[reach_y - y : reach_y - y + 2 * half_y + 1, reach_x - x : reach_x - x + 2 * half_x + 1]
@@ -132,7 +129,7 @@ def image(
 def _slab_spectra(
     phase: NDArray[np.float32], attenuation: NDArray[np.float32]
 ) -> list[NDArray[np.complex64]]:
-    """Spectra of each slab's share T(k) − T(k−1) of the field; the first holds the clear background."""
+    """Return the spectrum of each slab's T(k) − T(k−1); the first holds the clear background."""
     spectra = []
     delay, loss = np.zeros_like(phase[0]), np.zeros_like(attenuation[0])
     before: NDArray[np.float32] | None = None

@@ -8,7 +8,8 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edge
-from edge.simulate.cells import LEUKOCYTES
-from edge.simulate.motion import Flow, Scan, moving_frames
+from edge.simulate.frame import phantom_frame
+from edge.simulate.leukocytes import LEUKOCYTES
+from edge.simulate.motion import Flow, Scan, motion_frames
 from edge.simulate.optics import Optics
-from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
+from edge.simulate.scene import Phantom, Scene, SimulatedFrame
 
 COLUMNS = ("frame", "label", "x", "y", "width", "height", "touching", "border", "pixel_um")
 """Header of ``truth.csv``: boxes in full-frame px as in ``cells.csv``, flags 0 or 1, and the pixel size. A
@@ -40,31 +42,30 @@ def simulate(
     fluorescence: bool = False,
     force: bool = False,
 ) -> Iterator[Path]:
-    """Write a simulated sample and yield the path of each bright-field frame as it is done.
+    """Write a simulated sample and yield the path of each bright-field frame as it is written.
 
-    Into `directory` go ``frames/frame_0001.png`` … (8 bit), ``masks/`` of the same names (16 bit, value = row
-    among the frame's rows of the truth, from 1), with `fluorescence` a folder of that name (8 bit),
-    ``simulation.json`` (every parameter) and, last, ``truth.csv``: a folder without it was interrupted.
+    The folder gets ``frames/frame_0001.png`` … (8 bits), ``masks/`` with the same names (16 bits, value = row
+    among the frame's rows of the truth, from 1), with fluorescence a folder ``fluorescence/`` (8 bits),
+    ``simulation.json`` (every parameter) and last ``truth.csv``: a folder without it was interrupted.
 
     Parameters
     ----------
-    directory : made if absent; must be empty or, with `force`, an earlier simulation's
-    frames : number of frames, at most a scan's fields; asking for more leaves the first as they are
-    seed : names the run
-    motion : what makes the frames belong together; without it each is a sample of its own. A flow's files are
-        dated as its frames were taken
-    scene, optics : what is simulated
-    fluorescence : write the paired nuclear stain too
-    force : replace an earlier simulation
+    directory : str or Path
+        Created if absent; must be empty or, with `force`, an earlier simulation's.
+    frames : int
+        Number of frames, at most the fields of a scan; more frames leave the first ones unchanged.
+    motion : Scan or Flow, optional
+        How the frames are related; without it each is a sample of its own. The files of a flow bear the times
+        of its frames.
 
     Raises
     ------
     ValueError
-        fewer than one frame, more frames than a scan has fields, or more particles than fit
+        For fewer than one frame, more frames than a scan has fields, or more particles than fit.
     FileExistsError
-        `directory` holds something else
+        If the directory holds something else.
     OSError
-        it cannot be written
+        If it cannot be written.
     """
     if frames < 1:
         raise ValueError("the number of frames must be at least 1")
@@ -74,22 +75,12 @@ def simulate(
         raise ValueError(f"the scan has {motion.frames} fields, not {frames}")
     directory = Path(directory)
     _clear(directory, force)
-    return _write(directory, frames, seed, motion, scene or Scene(), optics or Optics(), fluorescence)
-
-
-def _simulated(
-    frames: int, seed: int, motion: Scan | Flow | None, scene: Scene, optics: Optics, fluorescence: bool
-) -> Iterator[SimulatedFrame]:
-    if motion is not None:
-        moving = moving_frames(seed, motion, scene=scene, optics=optics, fluorescence=fluorescence)
-        yield from islice(moving, frames)
-        return
-    for index in range(frames):
-        yield simulate_frame(seed, index, scene=scene, optics=optics, fluorescence=fluorescence)
+    phantom = Phantom(seed, scene or Scene(), optics or Optics(), fluorescence)
+    return _write(directory, phantom, frames, motion)
 
 
 def _clear(directory: Path, force: bool) -> None:
-    """Make sure that `directory` exists and is empty of everything but, at most, what is to be replaced."""
+    """Create the directory, or remove an earlier simulation from it."""
     if directory.exists() and not directory.is_dir():
         raise FileExistsError(f"{directory} is a file; name a folder")
     directory.mkdir(parents=True, exist_ok=True)
@@ -105,52 +96,54 @@ def _clear(directory: Path, force: bool) -> None:
             path.unlink()
 
 
-def _write(
-    directory: Path,
-    frames: int,
-    seed: int,
-    motion: Scan | Flow | None,
-    scene: Scene,
-    optics: Optics,
-    fluorescence: bool,
-) -> Iterator[Path]:
-    folders = ["frames", "masks", *(["fluorescence"] if fluorescence else [])]
-    for folder in folders:
+def _write(directory: Path, phantom: Phantom, frames: int, motion: Scan | Flow | None) -> Iterator[Path]:
+    for folder in ("frames", "masks", *(["fluorescence"] if phantom.fluorescence else [])):
         (directory / folder).mkdir(exist_ok=True)
-    parameters = {
-        "version": edge.__version__,
-        "seed": seed,
-        "frames": frames,
-        "pixel_um": optics.pixel_um,
-        "optics": asdict(optics),
-        "scene": {**asdict(scene), "mix": dict(scene.mix)},
-        "leukocytes": [asdict(model) for model in LEUKOCYTES],
-        "fluorescence": fluorescence,
-        **({} if motion is None else {type(motion).__name__.lower(): asdict(motion)}),
-    }
+    parameters = _parameters(phantom, frames, motion)
     (directory / PARAMETERS).write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
+    independent = map(partial(phantom_frame, phantom), count())
+    simulated = independent if motion is None else motion_frames(phantom, motion)
     rows: list[tuple[str | int | float, ...]] = []
     started = time.time()
-    for index, frame in enumerate(_simulated(frames, seed, motion, scene, optics, fluorescence)):
+    for index, frame in enumerate(islice(simulated, frames)):
         name = f"frame_{index + 1:04d}.png"
         _write_png(directory / "masks" / name, frame.labels)
         if frame.fluorescence is not None:
             _write_png(directory / "fluorescence" / name, frame.fluorescence)
-        _write_png(directory / "frames" / name, frame.image)
+        path = directory / "frames" / name
+        _write_png(path, frame.image)
         if isinstance(motion, Flow):
-            os.utime(directory / "frames" / name, (started + index / motion.fps,) * 2)
-        for t in frame.truth:
-            box = (t.cell.x, t.cell.y, t.cell.width, t.cell.height)
-            flags = (int(t.cell.touching), int(t.cell.border))
-            particle = () if t.particle is None else (t.particle,)
-            rows.append((name, t.label, *box, *flags, optics.pixel_um, *particle))
-        yield directory / "frames" / name
+            os.utime(path, (started + index / motion.fps,) * 2)
+        rows += _rows(name, frame, phantom.optics.pixel_um)
+        yield path
     with (directory / "truth.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS if motion is None else (*COLUMNS, "particle"))
         writer.writerows(rows)
 
 
+def _parameters(phantom: Phantom, frames: int, motion: Scan | Flow | None) -> dict[str, object]:
+    return {
+        "version": edge.__version__,
+        "seed": phantom.seed,
+        "frames": frames,
+        "pixel_um": phantom.optics.pixel_um,
+        "optics": asdict(phantom.optics),
+        "scene": {**asdict(phantom.scene), "mix": dict(phantom.scene.mix)},
+        "leukocytes": [asdict(model) for model in LEUKOCYTES],
+        "fluorescence": phantom.fluorescence,
+        **({} if motion is None else {type(motion).__name__.lower(): asdict(motion)}),
+    }
+
+
+def _rows(name: str, frame: SimulatedFrame, pixel_um: float) -> Iterator[tuple[str | int | float, ...]]:
+    """Yield one row of ``truth.csv`` per particle of a frame."""
+    for t in frame.truth:
+        box = (t.cell.x, t.cell.y, t.cell.width, t.cell.height)
+        particle = () if t.particle is None else (t.particle,)
+        yield (name, t.label, *box, int(t.cell.touching), int(t.cell.border), pixel_um, *particle)
+
+
 def _write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Encode in memory, so that a full disk raises instead of leaving a truncated file unnoticed."""
+    """Encode in memory, so that a full disk raises instead of leaving a truncated file."""
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from edge.cli import main
 from edge.find.crops import crop_cells
 from edge.model.bundle import load_bundle
-from edge.simulate.scene import simulate_frame
+from edge.simulate.frame import simulate_frame
 from train.data import Dataset
 from train.evaluate import evaluation, measure, read_wrong_labels
 from train.predict import Predictions

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from benchmarks.detection import corners, match_boxes
 from benchmarks.label_suggestions import MIXES, score
 from edge.base.cell import Cell
-from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
+from edge.simulate.frame import simulate_frame
+from edge.simulate.scene import Scene, SimulatedFrame
 from edge.simulate.write import simulate
 from train.cli.label import PIXELS_UM, label
 from train.data import read_data

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.simulate.scene import Scene, SimulatedFrame, simulate_frame
+from edge.simulate.frame import simulate_frame
+from edge.simulate.scene import Scene, SimulatedFrame
 from train.label.field import label_field
 from train.label.register import MismatchError
 from train.label.stained import looks_stained

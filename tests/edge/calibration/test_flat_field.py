@@ -27,7 +27,8 @@ from edge.calibration.flat_field import (
 from edge.capture.frames import read_frames
 from edge.cli import main
 from edge.find.flat_field import divide_flat_field, flat_field_gain
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.frame import simulate_frame
+from edge.simulate.scene import Scene
 
 Image = NDArray[np.uint8]
 HSC = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "hsc"

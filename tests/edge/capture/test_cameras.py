@@ -18,7 +18,8 @@ from edge.capture.folder import PATIENCE_S, POLL_S, STILL_S, FolderCamera
 from edge.capture.frames import read_frames
 from edge.capture.video import VideoCamera
 from edge.run.cameras import list_cameras, open_camera
-from edge.simulate.camera import CLEAR_FIELD_US, FULL_WELL_E, READ_NOISE_E, SimulatedCamera, expose
+from edge.simulate.camera import CLEAR_FIELD_US, FULL_WELL_E, READ_NOISE_E, SimulatedCamera, collected
+from edge.simulate.imaging import expose
 
 SMALL = (96, 80)
 
@@ -318,7 +319,7 @@ def test_a_seed_and_its_settings_are_a_frame() -> None:
     ],
 )
 def test_the_simulator_has_limits(settings: CameraSettings) -> None:
-    with pytest.raises(CameraError, match=r"exposure goes|gain must|colour gains"):
+    with pytest.raises(CameraError, match=r"exposure must|gain must|colour gains"):
         SimulatedCamera(size=SMALL).apply(settings, 10)
 
 
@@ -333,17 +334,19 @@ def test_a_gain_that_is_too_high_leaves_no_exposure() -> None:
 @given(st.floats(1_000, 2_400), st.floats(1.5, 4.0))
 def test_a_sensor_is_linear_and_gain_amplifies_its_noise(exposure_us: float, gain: float) -> None:
     field = np.ones((200, 200), np.float32)
-    grey = expose(field, exposure_us, gain, np.random.default_rng(1)).astype(float)
+    electrons = collected(field, exposure_us)
+    grey = expose(electrons, FULL_WELL_E, READ_NOISE_E, gain, np.random.default_rng(1)).astype(float)
     expected = CLEAR_FIELD * exposure_us / CLEAR_FIELD_US * gain
     assert grey.mean() == pytest.approx(expected, rel=0.01, abs=0.2)
-    electrons = CLEAR_FIELD / 255 * FULL_WELL_E * exposure_us / CLEAR_FIELD_US
-    noise = np.sqrt(electrons + READ_NOISE_E**2) * gain * 255 / FULL_WELL_E
+    mean = CLEAR_FIELD / 255 * FULL_WELL_E * exposure_us / CLEAR_FIELD_US
+    noise = np.sqrt(mean + READ_NOISE_E**2) * gain * 255 / FULL_WELL_E
     assert grey.std() == pytest.approx(np.hypot(noise, np.sqrt(1 / 12)), rel=0.1)
 
 
 def test_a_full_well_saturates_whatever_the_gain() -> None:
     field = np.full((50, 50), 3, np.float32)
-    grey = expose(field, CLEAR_FIELD_US, 0.5, np.random.default_rng(1))
+    electrons = collected(field, CLEAR_FIELD_US)
+    grey = expose(electrons, FULL_WELL_E, READ_NOISE_E, 0.5, np.random.default_rng(1))
     assert set(grey.ravel().tolist()) == {128}
 
 

@@ -15,8 +15,9 @@ from edge.base.frame import Frame
 from edge.classify.classifier import Classifier
 from edge.model.bundle import load_bundle
 from edge.run.pipeline import FrameOptions, count_frames
+from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.scene import Scene
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 ALONE = Scene(leukocytes=0, erythrocytes=0, debris=25, width_px=1000, height_px=800, separate=True)

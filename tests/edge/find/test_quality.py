@@ -20,8 +20,9 @@ from edge.find.focus import focus
 from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
 from edge.find.reduction import reduced
 from edge.find.segmentation import segment
+from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.scene import Scene
 
 Image = NDArray[np.uint8]
 HEMOCYTOMETER = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "hemocytometer"

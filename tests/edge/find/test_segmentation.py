@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.find.reduction import reduced
 from edge.find.segmentation import segment
+from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
-from edge.simulate.scene import simulate_frame
 
 Field = NDArray[np.float64]
 HEMOCYTOMETER = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "hemocytometer"

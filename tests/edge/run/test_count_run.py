@@ -43,9 +43,10 @@ from edge.session.files import SessionError
 from edge.session.names import list_sessions
 from edge.session.store import read_session
 from edge.session.writer import create_session
-from edge.simulate.motion import Scan, scan_frames
+from edge.simulate.frame import simulate_frame
+from edge.simulate.motion import Scan, moving_frames
 from edge.simulate.optics import Optics
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.scene import Scene
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PIXEL_UM = Optics().pixel_um
@@ -142,7 +143,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     folder = tmp_path_factory.mktemp("scan")
     scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=12, separate=True)
     seen = set()
-    for k, simulated in enumerate(scan_frames(5, Scan(3, 2, 0.4), scene=scene)):
+    for k, simulated in enumerate(moving_frames(5, Scan(3, 2, 0.4), scene=scene)):
         cv2.imwrite(str(folder / f"{k}.png"), simulated.image)
         seen |= {t.particle for t in simulated.truth if not t.cell.border}
     return folder, len(seen)

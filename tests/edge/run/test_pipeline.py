@@ -20,8 +20,9 @@ from edge.count.counted_frame import CountedFrame
 from edge.model.bundle import load_bundle
 from edge.run.parallel import in_order
 from edge.run.pipeline import FrameOptions, count_frames, identifier
+from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.scene import Scene
 
 
 def flat(results: Iterator[list[int]]) -> list[int]:

@@ -33,7 +33,8 @@ from edge.session.record import CellRecord, FrameRecord, Header, frame_record
 from edge.session.store import read_session
 from edge.session.tables import TABLES
 from edge.session.writer import CHECKPOINT_PAGES, Session, create_session, open_session
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.frame import simulate_frame
+from edge.simulate.scene import Scene
 
 ROOT = Path(__file__).resolve().parents[3]
 STARTED = datetime(2026, 7, 28, 14, 25, 30, 123456, tzinfo=UTC)

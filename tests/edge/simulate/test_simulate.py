@@ -13,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.simulate.cells import LEUKOCYTES, SLAB_DEPTHS_UM, debris, erythrocyte, leukocyte
+from edge.simulate.cells import DRAWS, debris, erythrocyte, leukocyte
+from edge.simulate.frame import simulate_frame
+from edge.simulate.leukocytes import LEUKOCYTES
 from edge.simulate.optics import Optics, image, source_points
-from edge.simulate.scene import LABELS, Scene, simulate_frame
+from edge.simulate.particle import SLAB_DEPTHS_UM
+from edge.simulate.scene import Scene
 from edge.simulate.write import simulate
 
 OPTICS = Optics()
@@ -123,7 +126,7 @@ def test_particles_are_whole_and_inside_their_patch(seed: int) -> None:
     rng = np.random.default_rng(seed)
     particles = [leukocyte(model, rng, 0.125, 1.335) for model in LEUKOCYTES]
     particles += [erythrocyte(rng, 0.125, 1.335), debris(rng, 0.125, 1.335)]
-    assert [p.label for p in particles] == list(LABELS)
+    assert [p.label for p in particles] == list(DRAWS)
     for particle in particles:
         outer = particle.footprint.copy()
         outer[1:-1, 1:-1] = False
@@ -172,7 +175,7 @@ def test_granules_make_granulocytes_grainier() -> None:
     scene = Scene(mix=EQUAL, leukocytes=25, erythrocytes=0, debris=0, separate=True, focus_um=(6.6, 0.0))
     frame = simulate_frame(3, scene=scene)
     fine = frame.image - cv2.GaussianBlur(frame.image.astype(np.float32), (0, 0), 1.5)
-    grain: dict[str, list[float]] = {label: [] for label in LABELS}
+    grain: dict[str, list[float]] = {label: [] for label in DRAWS}
     for number, particle in enumerate(frame.truth, 1):
         inside = cv2.erode((frame.labels == number).astype(np.uint8), np.ones((29, 29), np.uint8)) > 0
         if not particle.cell.border:

@@ -143,8 +143,8 @@ def test_the_command_scans(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "say --frames"),
-        (["--flow-um-s", "100"], "say --frames"),
+        ([], "pass --frames"),
+        (["--flow-um-s", "100"], "pass --frames"),
         (["--scan", "2x2", "--flow-um-s", "100"], "exclude each other"),
         (["--scan", "4"], "not COLUMNSxROWS"),
         (["--scan", "0x4"], "not COLUMNSxROWS"),

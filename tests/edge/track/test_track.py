@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from edge.base.cell import Cell
 from edge.classify.decision import Decision, Reason
 from edge.find.segmentation import segment
+from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
-from edge.simulate.scene import Scene, simulate_frame
+from edge.simulate.scene import Scene
 from edge.track import flow, scan
 from edge.track.assignment import linear_assignment
 from edge.track.detections import TrackedCells
