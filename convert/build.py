@@ -108,11 +108,11 @@ def counted_labels(trained: TrainedRun, description: Description) -> tuple[str, 
         If none is left, or a label that is not to be counted is not the run's.
     """
     labels = trained.labels
-    if unknown := sorted((description.not_counted or frozenset()) - set(labels)):
+    if unknown := sorted(description.excluded - set(labels)):
         raise ValueError(
             f"{trained.folder}: no label {', '.join(unknown)} to leave uncounted: it has {', '.join(labels)}"
         )
-    left_out = NOT_LEUKOCYTES if description.not_counted is None else description.not_counted
+    left_out = description.excluded or NOT_LEUKOCYTES
     counted = tuple(label for label in labels if label not in left_out)
     if not counted:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -161,13 +162,13 @@ def reject_threshold(
         if not 0 < share <= 1:
             raise ValueError(f"the {name} must be above 0 and at most 1, not {share}")
     curve = coverage_curve(scores, right)
-    allowed = np.flatnonzero((curve.accuracy >= precision) & (curve.coverage <= coverage))
-    if not len(allowed):
+    allowed = [k for k, p in enumerate(curve) if p["accuracy"] >= precision and p["coverage"] <= coverage]
+    if not allowed:
         raise ValueError(
             f"no threshold makes {precision:.4g} of the accepted answers right on {len(scores)} validation "
             "cells: ask for a lower precision or train a better network"
         )
-    lowest = int(allowed[-1])
-    if lowest + 1 == len(curve.threshold):
-        return -np.inf
-    return float((curve.threshold[lowest] + curve.threshold[lowest + 1]) / 2)
+    last = allowed[-1]
+    if last + 1 == len(curve):
+        return -math.inf
+    return (curve[last]["threshold"] + curve[last + 1]["threshold"]) / 2

@@ -4,56 +4,63 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.base import PIXELS_UM, declare
+
 NOT_LEUKOCYTES = frozenset({"erythrocyte", "echinocyte", "platelet", "debris", "other"})
 """Labels of the project's data sets that stay outside the differential."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a person states of a bundle; everything else in its manifest is measured.
+    """What a person states of a bundle; everything else in its manifest is measured."""
 
-    Attributes
-    ----------
-    training_name : str
-        Name of the training data.
-    pixel_um : float or None
-        Side of a training crop's pixel in the specimen; None takes the training data's.
-    not_counted : frozenset of str or None
-        Labels outside the differential; None takes `NOT_LEUKOCYTES`.
-    """
+    name: str = declare("Name of the bundle; by default the file's", default="")
+    version: str = declare("Version of the bundle", default="1", option="--release")
+    training_name: str = declare("Name of the training data; by default the run folder's", default="")
+    intended_use: str = declare("Intended use", default="research use only, not for diagnosis")
+    licence: str = declare("Licence", default="Apache-2.0")
+    notice: str = declare("Notice shown with every result of this bundle", default="")
+    pixel_um: float | None = declare(
+        "Side of a training crop's pixel, µm; by default the training data's, else 0.0727",
+        *PIXELS_UM,
+        default=None,
+    )
+    not_counted: str = declare(
+        "Labels outside the differential, separated by commas; by default those that name no leukocyte",
+        default="",
+    )
 
-    name: str
-    version: str
-    training_name: str
-    intended_use: str
-    licence: str
-    notice: str
-    pixel_um: float | None = None
-    not_counted: frozenset[str] | None = None
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The labels that `not_counted` names."""
+        return frozenset(filter(None, map(str.strip, self.not_counted.split(","))))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How a run is calibrated, and when it is refused.
 
-    Attributes
-    ----------
-    reject_below : float
-        Cells whose best probability is smaller are rejected, unless `precision` is given.
-    precision : float or None
-        Share of correct answers for which the threshold is chosen on the validation cells.
-    test_time_views : int or None
-        Views of a crop over which the device averages its logits; None takes the recipe's.
-    test_time_share : float
-        Share of the validation cells, those of least margin, that get more than one view. Of 798 unstained
-        cells, out of fold, one view errs on 66, eight views of every cell on 61, and eight views of the tenth
-        of least margin also on 61.
-    max_loss : float
-        Accuracy that int8 may lose on the validation cells, percentage points.
+    Of 798 unstained cells, out of fold, one test-time view errs on 66, eight views of every cell on 61, and
+    eight views of the tenth of least margin also on 61.
     """
 
-    reject_below: float = 0.5
-    precision: float | None = None
+    reject_below: float = declare(
+        "Best probability below which a cell is rejected", 0, 1, high_open=True, default=0.5
+    )
+    precision: float | None = declare(
+        "Share of accepted validation answers that must be right; chooses the threshold instead",
+        0,
+        1,
+        low_open=True,
+        default=None,
+    )
+    max_loss: float = declare(
+        "Accuracy that int8 may lose on the validation cells, percentage points", 0, default=0.5
+    )
     test_time_views: int | None = None
-    test_time_share: float = 0.15
-    max_loss: float = 0.5
+    test_time_share: float = declare(
+        "Share of the validation cells, those of least margin, that get all views; the others get one",
+        0,
+        1,
+        default=0.15,
+    )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from edge.base import declare
+from edge.base import LiveOptions, Policy, SessionConfig, StopLimits, declare, redeclare
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 
 VERSION = 1
@@ -33,57 +33,49 @@ class Device:
     """The computer."""
 
     board: str = declare("Raspberry Pi model", choices=tuple(BOARDS))
-    release: str = declare("release of Raspberry Pi OS Lite, 64 bit", choices=tuple(RELEASES))
+    release: str = declare("Release of Raspberry Pi OS Lite, 64 bit", choices=tuple(RELEASES))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
     """The camera and its exposure."""
 
-    sensor: str = declare("camera model", choices=tuple(SENSORS))
+    sensor: str = declare("Camera model", choices=tuple(SENSORS))
     overlay: str = declare(
-        "device tree overlay and its parameters; empty for none",
+        "Device tree overlay and its parameters; empty for none",
         pattern=r"([a-z0-9-]+(,[a-z0-9-]+(=[A-Za-z0-9_]+)?)*)?",
         form="an overlay and its parameters, separated by commas",
         default="",
     )
     number: int = declare(
-        "number of the camera in leuko camera list; seed of the simulator", 0, 63, default=0
+        "Number of the camera in leuko camera list; seed of the simulator", 0, 63, default=0
     )
-    width_px: int = declare("width of the sensor mode", 16, 20_000)
-    height_px: int = declare("height of the sensor mode", 16, 20_000)
-    bit_depth: int = declare("bits per sample of the sensor mode", 8, 16)
+    width_px: int = declare("Width of the sensor mode", 16, 20_000)
+    height_px: int = declare("Height of the sensor mode", 16, 20_000)
+    bit_depth: int = declare("Bits per sample of the sensor mode", 8, 16)
     pitch_um: float | None = declare(
-        "side of a pixel on the sensor, µm; needed for USB cameras only", 0.3, 50, default=None
+        "Side of a pixel on the sensor, µm; needed for USB cameras only", 0.3, 50, default=None
     )
-    exposure_us: int | None = declare(
-        "exposure time, µs; by default the camera's auto-exposure chooses it", 20, 1_000_000, default=None
-    )
-    gain: float | None = declare(
-        "sensor gain; by default the camera's auto-exposure chooses it", 0.01, 1000, default=None
-    )
-    buffer_frames: int = declare("frames that may wait to be counted", 1, 1000, default=4)
-    when_behind: str = declare(
-        "what happens when more frames would wait",
-        choices=("drop-oldest", "drop-newest", "wait"),
-        default="drop-oldest",
-    )
+    exposure_us: int | None = redeclare(LiveOptions, "exposure_us", 20, 1_000_000)
+    gain: float | None = redeclare(LiveOptions, "gain", 0.01, 1000)
+    buffer_frames: int = redeclare(LiveOptions, "buffer_frames")
+    when_behind: Policy | None = redeclare(LiveOptions, "when_behind")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
     """The microscope. What was measured is in the calibration."""
 
-    objective: str = declare("objective, in your own words", **_LINE)
-    magnification: float = declare("magnification from specimen to sensor, adapters included", 0.1, 200)
-    chamber: str = declare("counting chamber, in your own words", **_LINE)
+    objective: str = declare("Objective, in your own words", **_LINE)
+    magnification: float = declare("Magnification from specimen to sensor, adapters included", 0.1, 200)
+    chamber: str = declare("Counting chamber, in your own words", **_LINE)
     motion: str = declare(
-        "relation of consecutive frames: separate fields, a scan whose frames overlap, or cells that flow by",
+        "Relation of consecutive frames: separate fields, a scan whose frames overlap, or cells that flow by",
         choices=("fields", "scan", "flow"),
         default="fields",
     )
     calibration: str | None = declare(
-        "file that leuko calibrate writes on the device: pixel size, illumination, depth, quality limits; by "
+        "File that leuko calibrate writes on the device: pixel size, illumination, depth, quality limits; by "
         "default the pixel size is computed from the sensor and the magnification",
         characters="[A-Za-z0-9_./+-]",  # they need no quoting in a unit's command
         max_length=200,
@@ -98,7 +90,7 @@ class Bundle:
     """The model."""
 
     file: str = declare(
-        "shipped name, or a .tflite file relative to the profile's folder",
+        "Shipped name, or a .tflite file relative to the profile's folder",
         max_length=200,
         form="a name or a path",
     )
@@ -113,21 +105,19 @@ class Bundle:
 class StopRule:
     """What ends a count, whichever comes first."""
 
-    until_cells: int | None = declare("leukocytes that end the count", 1, 1_000_000, default=None)
-    until_halfwidth: float | None = declare(
-        "half-width of the widest 95 % interval of a fraction that ends the count", 0.001, 0.5, default=None
-    )
-    until_seconds: float | None = declare("seconds that end the count", 1, 1_000_000, default=None)
+    until_cells: int | None = redeclare(StopLimits, "until_cells", 1, 1_000_000)
+    until_halfwidth: float | None = redeclare(StopLimits, "until_halfwidth", 0.001, 0.5)
+    until_seconds: float | None = redeclare(StopLimits, "until_seconds", 1, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
     """What is written, and where."""
 
-    keep_crops: bool = declare("keep each cell's image in the session", default=False)
-    journal_mb: int = declare("largest size of the journal, MB", 8, 4096, default=64)
+    keep_crops: bool = redeclare(SessionConfig, "keep_crops")
+    journal_mb: int = declare("Largest size of the journal, MB", 8, 4096, default=64)
     read_only_root: bool = declare(
-        "write to the data partition only and forget everything else at power-off", default=False
+        "Write to the data partition only and forget everything else at power-off", default=False
     )
     data_partition: str | None = declare(
         f"ext4 partition, mounted on {HOME}",
@@ -141,9 +131,9 @@ class Storage:
 class Console:
     """The page that an operator opens in a browser."""
 
-    enabled: bool = declare("serve the console; this version has none and refuses true", default=False)
+    enabled: bool = declare("Serve the console; this version has none and refuses true", default=False)
     interface: str = declare(
-        "network interface that serves it; lo for this device only",
+        "Network interface that serves it; lo for this device only",
         pattern=r"[a-z][a-z0-9._-]{0,14}",
         form="an interface's name",
         default="lo",
@@ -155,18 +145,18 @@ class Console:
 class Service:
     """The count as a service."""
 
-    start_at_boot: bool = declare("start or resume the count when the device starts", default=True)
-    memory_mb: int = declare("largest memory of the service, MB", 128, 16_384, default=400)
-    give_up_s: int = declare("seconds for which a camera that fails is opened again", 1, 3600, default=60)
-    watchdog_s: int = declare("seconds without a frame after which it restarts", 10, 3600, default=90)
-    restart_s: int = declare("seconds to wait before a restart", 1, 600, default=5)
+    start_at_boot: bool = declare("Start or resume the count when the device starts", default=True)
+    memory_mb: int = declare("Largest memory of the service, MB", 128, 16_384, default=400)
+    give_up_s: float = redeclare(LiveOptions, "give_up_s", 1, 3600)
+    watchdog_s: int = declare("Seconds without a frame after which it restarts", 10, 3600, default=90)
+    restart_s: int = declare("Seconds to wait before a restart", 1, 600, default=5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watchdog:
     """The timer in the chip that resets a device whose kernel hangs."""
 
-    hardware_s: int = declare("seconds until the reset; 0 turns it off", 0, 15, default=15)
+    hardware_s: int = declare("Seconds until the reset; 0 turns it off", 0, 15, default=15)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ def _remedy(path: tuple[str | int, ...], allowed: str) -> str:
     declared = {key.name: key for key in keys(SECTIONS[section])}
     if names[0] not in declared:
         return f"remove it; the keys are {', '.join(declared)}"
-    return f"write {allowed}: {declared[names[0]].description}"
+    return f"write {allowed} ({declared[names[0]].description})"
 
 
 def _unread(text: str, why: str, remedy: str) -> Reading:

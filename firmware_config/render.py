@@ -77,7 +77,7 @@ def count_words(profile: DeviceProfile) -> list[str]:
     options = {
         "--camera": f"{SENSORS[camera.sensor].camera}:{camera.number}",
         "--size": f"{camera.width_px}x{camera.height_px}",
-        "--give-up-s": profile.service.give_up_s,
+        "--give-up-s": f"{profile.service.give_up_s:g}",
         "--bundle": f"/{BUNDLE}",
         "--calibration": profile.optics.calibration,
         "--pixel-um": nominal,

@@ -26,7 +26,7 @@ def new_profile(values: Mapping[str, Value]) -> str:
         rows += ["", f"# {' '.join((kind.__doc__ or '').split())}", f"[{name}]"]
         for key in keys(kind):
             value = values.get(f"{name}.{key.name}", key.default)
-            rows += [f"# {key.description}; {key.allowed}"]
+            rows += [f"# {key.description} ({key.allowed})"]
             toml = json.dumps(value, ensure_ascii=False)
             rows += [f"# {key.name} =" if value is None else f"{key.name} = {toml}"]
     return "\n".join(rows) + "\n"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from convert.settings import Description, Settings
-from edge.base import PIXELS_UM
+from edge.base import SchemaError, read
 from edge.cli.errors import one_line_errors
 from edge.cli.options import (
-    FiniteRange,
     NamedPath,
     NewFile,
+    declared_options,
     ended_by_interrupts,
+    grouped,
     json_option,
     quiet_libraries,
 )
@@ -26,121 +28,38 @@ LEAST_COVERAGE = 0.5
 """Share of the validation cells; to keep fewer is hardly what was meant."""
 
 
-def _line(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Check a text of the manifest, see `edge.model.manifest`, before the work."""
-    if value is not None and not value.isprintable():
-        raise click.BadParameter("not one line of printable characters")
-    return value
-
-
 @click.command()
 @click.argument("run", type=NamedPath(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", required=True, type=NewFile(".tflite"), help="The bundle, a .tflite file.")
-@click.option(
-    "--pixel-um",
-    type=FiniteRange(*PIXELS_UM),
-    help="Side of a training crop's pixel, µm; by default the training data's, else 0.0727.",
-)
-@click.option(
-    "--not-counted",
-    default="",
-    help="Labels outside the differential, separated by commas; by default those that name no leukocyte.",
-)
-@click.option(
-    "--reject-below",
-    type=FiniteRange(0, 1, max_open=True),
-    default=Settings.reject_below,
-    show_default=True,
-    help="Reject a cell whose best probability is smaller.",
-)
-@click.option(
-    "--max-loss",
-    type=FiniteRange(min=0),
-    default=Settings.max_loss,
-    show_default=True,
-    help="Accuracy that int8 may lose on the run's validation cells, percentage points.",
-)
 @click.option(
     "--float",
     "float_out",
     type=NewFile(".tflite"),
     help="Write the network in float too, a plain .tflite file for leuko bench.",
 )
-@click.option(
-    "--precision",
-    type=FiniteRange(0, 1, min_open=True),
-    help="Choose the threshold so that this share of the accepted validation answers is right.",
-)
+@declared_options(Description)
+@declared_options(Settings, without=("test_time_views",))
 @click.option(
     "--test-time-views",
     type=click.Choice(list(map(str, TEST_TIME_VIEWS))),
+    callback=lambda _, __, views: views and int(views),
     help="Views of a crop, mirrored and turned, to average over; by default the recipe's.",
 )
-@click.option(
-    "--test-time-share",
-    type=FiniteRange(0, 1),
-    default=Settings.test_time_share,
-    show_default=True,
-    help="Share of the validation cells, those of least margin, that get all views; the others get one.",
-)
-@click.option("--name", callback=_line, help="The bundle's name; by default the file's.")
-@click.option(
-    "--release", "version", callback=_line, default="1", show_default=True, help="The bundle's version."
-)
-@click.option(
-    "--training-name", callback=_line, help="Name of the training data; by default the run folder's."
-)
-@click.option(
-    "--intended-use",
-    callback=_line,
-    default="research use only, not for diagnosis",
-    show_default=True,
-    help="Intended use that the bundle states.",
-)
-@click.option(
-    "--licence", callback=_line, default="Apache-2.0", show_default=True, help="Licence of the bundle."
-)
-@click.option("--notice", callback=_line, default="", help="Notice shown with every result of this bundle.")
 @json_option
 @ended_by_interrupts()
-def convert(
-    run: Path,
-    out: Path,
-    pixel_um: float | None,
-    not_counted: str,
-    reject_below: float,
-    precision: float | None,
-    max_loss: float,
-    float_out: Path | None,
-    test_time_views: str | None,
-    test_time_share: float,
-    name: str | None,
-    version: str,
-    training_name: str | None,
-    intended_use: str,
-    licence: str,
-    notice: str,
-    as_json: bool,
-) -> None:
+def convert(run: Path, out: Path, float_out: Path | None, as_json: bool, **options: Any) -> None:
     """Quantise the finished RUN to int8 and write one checked bundle."""
     if float_out is not None and float_out.resolve() == out.resolve():
         raise click.UsageError("--out and --float are the same file")
-    description = Description(
-        name=name or out.stem,
-        version=version,
-        pixel_um=pixel_um,
-        training_name=training_name or run.resolve().name,
-        intended_use=intended_use,
-        licence=licence,
-        notice=notice,
-        not_counted=frozenset(filter(None, map(str.strip, not_counted.split(",")))) or None,
-    )
-    settings = Settings(
-        reject_below=reject_below,
-        precision=precision,
-        test_time_views=int(test_time_views) if test_time_views else None,
-        test_time_share=test_time_share,
-        max_loss=max_loss,
+    try:
+        description = read(Description, grouped(Description, options))
+        settings = read(Settings, grouped(Settings, options))
+    except SchemaError as error:
+        raise click.UsageError(str(error)) from error
+    description = replace(
+        description,
+        name=description.name or out.stem,
+        training_name=description.training_name or run.resolve().name,
     )
     require_keras("convert")
     with quiet_libraries():
@@ -154,7 +73,7 @@ def convert(
             ) from error
     with one_line_errors(ValueError), quiet_libraries():
         bundle = build(run, out, description, settings, float_out=float_out)
-        assumed = pixel_um is None and stated_pixel_um(run) is None
+        assumed = description.pixel_um is None and stated_pixel_um(run) is None
     manifest, size = bundle.manifest, out.stat().st_size
     if as_json:
         _print_json(bundle, size)
@@ -166,7 +85,7 @@ def convert(
         if manifest.parity is None:
             click.echo("not compared with the float network: the run kept no validation cells", err=True)
         else:
-            click.echo("\n".join(summary_lines(manifest.parity, max_loss)))
+            click.echo("\n".join(summary_lines(manifest.parity, settings.max_loss)))
     if manifest.rejection is not None and manifest.rejection.coverage < LEAST_COVERAGE:
         kept = f"{100 * manifest.rejection.coverage:.1f} %"
         click.echo(

@@ -48,6 +48,15 @@ def declare(description: str, low: float = -math.inf, high: float = math.inf, **
     return field(metadata={"description": description, "low": low, "high": high, **options}, **defaults)
 
 
+def redeclare(kind: type[Any], name: str, low: float | None = None, high: float | None = None) -> Any:
+    """Return a field as another dataclass declares it, in a narrower range if one is given."""
+    (declared,) = (one for one in fields(kind) if one.name == name)
+    narrower = {"low": low, "high": high}
+    narrower = {end: value for end, value in narrower.items() if value is not None}
+    open_ends = {f"{end}_open": False for end in narrower}
+    return field(metadata={**declared.metadata, **narrower, **open_ends}, default=declared.default)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Key:
     """A key: what it is called, what it means and what it may hold.

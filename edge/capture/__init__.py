@@ -5,7 +5,7 @@ from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings
 from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
 from edge.capture.folder import FolderCamera
 from edge.capture.frames import MAX_MEGAPIXELS, Encoded, list_files, read_encoded, read_frames
-from edge.capture.grabber import LiveSettings, Policy
+from edge.capture.grabber import LiveSettings
 from edge.capture.live import live_frames
 from edge.capture.picamera import PiCamera
 from edge.capture.v4l2 import V4l2Camera
@@ -22,7 +22,6 @@ __all__ = [
     "FolderCamera",
     "LiveSettings",
     "PiCamera",
-    "Policy",
     "V4l2Camera",
     "VideoCamera",
     "clear_field",

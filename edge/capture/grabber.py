@@ -7,12 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
-from edge.base import FailedFrame, Frame
+from edge.base import FailedFrame, Frame, Policy
 from edge.capture.camera import Camera, CameraError, CameraSettings, CameraTimeoutError
-
-Policy = Literal["drop-oldest", "drop-newest", "wait"]
 
 SLICE_S = 0.1
 """Longest wait between two checks of whether to stop."""

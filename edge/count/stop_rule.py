@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from edge.base import declare
+from edge.base import StopLimits
 from edge.count.tally import Tally
 
 CAMERA_CELLS = 400
@@ -13,7 +13,7 @@ differential has two readers name together (CLSI H20)."""
 
 
 @dataclass(frozen=True)
-class StopRule:
+class StopRule(StopLimits):
     """What ends a count, whichever comes first; fixed before the first frame and kept with the results.
 
     The rule is checked after each whole frame, so a count may end with more cells than it asks for. Without
@@ -28,20 +28,6 @@ class StopRule:
     points, as 0.093 at ±5 and as 0.098 at ±3; the intervals held the truth in at least 93.9 % of the counts
     (exact, fractions of 0.01 to 0.5, ends at ±2 to ±10 points). Where that matters, choose a number of cells.
     """
-
-    until_cells: int | None = declare(
-        "Leukocytes that end the count; 400 for a camera without any limit", 1, default=None
-    )
-    until_halfwidth: float | None = declare(
-        "Half-width of the widest 95 % interval of a fraction that ends the count",
-        0,
-        0.5,
-        low_open=True,
-        default=None,
-    )
-    until_seconds: float | None = declare(
-        "Seconds that end the count, interruptions included", 0, low_open=True, default=None
-    )
 
     def reached(self, tally: Tally, seconds: float) -> str:
         """Return in words what ends the count now; empty while nothing does."""

@@ -2,7 +2,7 @@
 
 from edge.run.bench import INVOKE, Timing, describe_machine, ratios, time_bundle, warnings
 from edge.run.cameras import list_cameras, open_camera
-from edge.run.config import Analysis, CameraConfig, CountConfig, Gates, SessionConfig
+from edge.run.config import Analysis, CameraConfig, CountConfig, Gates
 from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
 from edge.run.header import header_of
@@ -26,7 +26,6 @@ __all__ = [
     "Notifier",
     "ReportSink",
     "Resumed",
-    "SessionConfig",
     "Sink",
     "Timing",
     "count_frames",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edge.base import ANY_CHARACTER, PIXELS_UM, declare
-from edge.capture import MAX_MEGAPIXELS, CameraSettings, Policy
+from edge.base import ANY_CHARACTER, PIXELS_UM, LiveOptions, SessionConfig, declare
+from edge.capture import MAX_MEGAPIXELS, CameraSettings
 from edge.count import StopRule
 from edge.find import segment
 
@@ -23,7 +23,7 @@ _SHORT_TEXT = _ANY_TEXT | {"max_length": 200}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CameraConfig:
+class CameraConfig(LiveOptions):
     """A camera instead of files."""
 
     name: str = declare(
@@ -34,22 +34,6 @@ class CameraConfig:
     )
     size: tuple[int, int] | None = declare(
         "Frame size in px; by default the largest", 1, default=None, form="WIDTHxHEIGHT"
-    )
-    exposure_us: int | None = declare(
-        "Exposure time in µs; by default the camera's auto-exposure chooses it", 1, default=None
-    )
-    gain: float | None = declare(
-        "Sensor gain; by default the camera's auto-exposure chooses it", 0, low_open=True, default=None
-    )
-    buffer_frames: int = declare("Frames that may wait to be counted", 1, 1000, default=4)
-    when_behind: Policy | None = declare(
-        "What to do when more frames would wait; by default a camera's oldest is dropped, and files wait",
-        default=None,
-    )
-    give_up_s: float = declare(
-        "Seconds for which a camera that fails is opened again before the count ends with an error",
-        0,
-        default=60.0,
     )
 
     @property
@@ -100,16 +84,6 @@ class Analysis:
         default=None,
     )
     gates: Gates = declare("Which bodies are cells", default=Gates())
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionConfig:
-    """Whether every frame's record is kept, and with what."""
-
-    keep: bool = declare(
-        "Keep every frame's record; a camera's are always kept", default=False, option="--session"
-    )
-    keep_crops: bool = declare("Keep each cell's image in the session", default=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.base.count_options import Policy
 from edge.base.frame import FailedFrame, Frame
 from edge.capture.camera import Camera, CameraError, CameraSettings, CameraTimeoutError
 from edge.capture.folder import FolderCamera
-from edge.capture.grabber import CLOSE_S, SLICE_S, Clock, LiveSettings, Policy
+from edge.capture.grabber import CLOSE_S, SLICE_S, Clock, LiveSettings
 from edge.capture.live import MOST_HANGING, live_frames
 from edge.run.cameras import open_camera
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.exceptions import Exit
 
+from edge.base.count_options import SessionConfig
 from edge.base.frame import FailedFrame, Frame
 from edge.calibration.file import Calibration, PixelCalibration, VolumeCalibration, write_calibration
 from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
@@ -33,7 +34,7 @@ from edge.count.totals import Totals
 from edge.find.quality import QualityLimits
 from edge.model.bundle import load_bundle, locate_bundle
 from edge.report.files import result_summary
-from edge.run.config import Analysis, CameraConfig, CountConfig, Gates, SessionConfig
+from edge.run.config import Analysis, CameraConfig, CountConfig, Gates
 from edge.run.count_run import run_count
 from edge.run.header import config_of, header_of
 from edge.run.instrument import Instrument
