@@ -35,28 +35,19 @@ def expansion_factors(counts: Sequence[int]) -> list[int]:
 
 
 def expansion(truth: NDArray[np.int64], factors: Sequence[int]) -> NDArray[np.int64]:
-    """List the variants of the paper's expansion without computing them.
-
-    Parameters
-    ----------
-    truth : int64 [n]
-        Class of each crop.
-    factors : Sequence[int]
-        Expansion factor of each class.
+    """List the variants of the paper's expansion, without computing them, from the class of each crop.
 
     Returns
     -------
     int64 [m, 3]
         Rows (crop, factor, variant) for `paper_variant`.
     """
-    return np.array(
-        [
-            (crop, factors[label], variant)
-            for crop, label in enumerate(truth.tolist())
-            for variant in range(factors[label])
-        ],
-        np.int64,
-    ).reshape(-1, 3)
+    rows = [
+        (crop, factors[label], variant)
+        for crop, label in enumerate(truth.tolist())
+        for variant in range(factors[label])
+    ]
+    return np.array(rows, np.int64).reshape(-1, 3)
 
 
 def paper_variant(crop: NDArray[np.uint8], factor: int, variant: int) -> NDArray[np.uint8]:
@@ -103,10 +94,8 @@ def random_variant(
     crop : uint8 [s, s]
     shift : float
         Largest shift along each axis, as a share of the side.
-    zoom : float
-        Largest relative change of size.
-    gain : float
-        Largest relative change of contrast around the crop's mean.
+    zoom, gain : float
+        Largest relative change of size, and of contrast around the crop's mean.
     offset : float
         Largest change of brightness, as a share of full scale.
     blur : float
@@ -145,14 +134,6 @@ def lay_over(
 
     The background, relative to its median, multiplies the crop. Cells on the lines of a counting chamber are
     rare and the hardest to classify; this makes more of them.
-
-    Parameters
-    ----------
-    crop, background : uint8 [s, s]
-
-    Returns
-    -------
-    uint8 [s, s]
     """
     turned = np.ascontiguousarray(np.rot90(background, rng.integers(4)))
     laid = cv2.multiply(crop, turned, scale=1.0 / max(1.0, float(np.median(background))))

@@ -41,16 +41,10 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class FitObserver:
-    """Functions that are called while networks are fitted.
+    """Functions called before each fold (its number from 1), after each step, and after each epoch.
 
-    Attributes
-    ----------
-    on_fold : (fold)
-        Before a fold is fitted; the first is 1.
-    on_step : (epoch, step, steps)
-        After each step: the epoch from 0, the steps done in it, and its steps.
-    on_epoch : (row)
-        After each epoch, with the new row of the history.
+    `on_step` gets the epoch from 0, the steps done in it and its number of steps; `on_epoch` gets the new row
+    of the history.
     """
 
     on_fold: Callable[[int], None] = _ignore

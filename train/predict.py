@@ -25,19 +25,16 @@ class Predictions:
 
     Attributes
     ----------
-    dataset : Dataset
-        n crops and their truth.
     probabilities : float32 [n, labels]
+        Averaged over the `test_time_views` of each crop of `dataset`.
     model : dict[str, str]
         ``kind`` (run or bundle), ``name`` and ``sha256`` of the file.
-    test_time_views : int
-        Views of a crop over which the probabilities are averaged.
     reject_below : float or None
         The bundle's threshold; a run has none.
     trained_on : int
         How many of the crops the model is known to have been trained on.
     pixel_um : float or None
-        Side of a pixel of the crops that the model was made for, if it is known.
+        Side of a pixel of the model's own crops, if it is known.
     notice : str
         The bundle's own notice.
     """
@@ -87,7 +84,7 @@ def predict(
         See `train.data.read_data`. Classes of the model may lack crops.
     test_time_views : int or None
         By default those of the run's recipe or of the bundle.
-    on_cells : (done, cells)
+    on_cells : Callable
         Called with the number of classified crops and of all crops.
 
     Raises

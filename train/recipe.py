@@ -38,39 +38,31 @@ class Recipe:
         See `train.networks`.
     crop_px : int
         Side of the crops; 0 for the side that the network was made for.
-    batch : int
-        Crops per step.
-    learning_rate : float
-        Adam's; the peak if there is a `warm_up`.
     warm_up : float or None
-        Share of the steps in which the rate rises before it falls as a cosine; None for a constant rate.
+        Share of the steps in which Adam's rate rises to `learning_rate` before it falls as a cosine; None
+        for a constant rate.
     weight_decay : float
         Decoupled from the gradient (AdamW).
-    label_smoothing : float
-        Probability spread evenly over all labels.
     clip_norm : float or None
         Largest norm of the whole gradient.
     augmentation : str
         ``paper`` is the paper's fixed expansion; ``random`` draws new variants in every epoch.
-    normalisation : Normalisation
-        From grey values to the network's input.
-    balance : float
-        How far ``random`` epochs equalise the classes, see `train.augment.balanced_order`.
-    backgrounds : float
-        Share of ``random`` crops moved to another background, see `train.augment.lay_over`.
+    balance, backgrounds : float
+        Of ``random`` epochs: see `train.augment.balanced_order`, and the share of crops moved to another
+        background.
     mixup : float
         Both parameters of the Beta distribution by which pairs of crops and their labels are mixed, or 0
         (Zhang et al., ICLR 2018, arXiv:1710.09412).
     test_time_views : int
         Mirrored and rotated views of a crop over which the finished network's output is averaged.
     precision : str
-        Arithmetic of a training step. Weights and results are float32. Measured on x86 with AVX512-BF16,
-        ``bfloat16`` steps take half the time.
+        Arithmetic of a training step; weights and results are float32. Measured on x86 with AVX512-BF16, a
+        step in ``bfloat16`` takes half the time.
 
     Raises
     ------
     ValueError
-        If the network is unknown, or is a peer and `width` is not 1.
+        If the network is unknown, or has no width factor and `width` is not 1.
     """
 
     name: str
@@ -136,13 +128,7 @@ def recipe_of(name: str, **changes: float | str | None) -> Recipe:
 
 @dataclass(frozen=True, eq=False)
 class TrainingJob:
-    """What a training run computes; together with the code it decides every weight.
-
-    Attributes
-    ----------
-    training, validation : Dataset
-        Crops of the recipe's side. Without a validation set nothing is scored.
-    """
+    """What a training run is made from. Without a validation set nothing is scored."""
 
     training: Dataset
     validation: Dataset | None

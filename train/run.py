@@ -51,10 +51,8 @@ class RunCrops:
     ----------
     representative : uint8 [m, s, s]
         Training crops, evenly over the labels and, within a label, over brightness.
-    validation : uint8 [n, s, s]
-        n is 0 without a validation set.
-    truth : int64 [n]
-        Label of each validation crop.
+    validation, truth : uint8 [n, s, s], int64 [n]
+        The validation crops and their labels; n is 0 without a validation set.
     """
 
     representative: NDArray[np.uint8]
@@ -63,12 +61,7 @@ class RunCrops:
 
 
 def open_run(out: Path, job: TrainingJob, **more: object) -> None:
-    """Begin a run folder, or check that the one there was begun with the same settings.
-
-    Parameters
-    ----------
-    more : object
-        Further settings to store and compare.
+    """Begin a run folder, or check that the one there was begun with the same settings, `more` included.
 
     Raises
     ------
@@ -179,13 +172,7 @@ def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
 
 
 def stored_test_time_views(out: Path) -> int:
-    """Return the views of a crop over which the run's recipe averages.
-
-    Raises
-    ------
-    ValueError
-        If the folder is not a run's.
-    """
+    """Return the views of a crop over which the run's recipe averages; see `read_config`."""
     return int(read_config(out)["recipe"].get("test_time_views", 1))
 
 

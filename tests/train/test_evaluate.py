@@ -295,7 +295,7 @@ def test_images_of_another_size_are_rescaled(data: Path, tmp_path: Path) -> None
     code, out, _ = run("phantom3", tmp_path, "--json")
     assert code == 0
     found = json.loads(out)
-    # class folders know of no groups
+    # class folders do not name groups
     assert found["bootstrap"]["unit"] == "cell"
     assert found["bootstrap"]["units"] == found["cells"]
 
@@ -308,7 +308,7 @@ def test_test_time_views_give_every_view_the_same_answer(data: Path, tmp_path: P
         (turned / path.parent.name).mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(turned / path.parent.name / path.name), np.rot90(image[:, ::-1]))
     (turned / "cells.csv").write_text((data / "cells.csv").read_text())
-    old_name = "--views"  # scripts go on working with it
+    old_name = "--views"  # scripts keep working with it
     upright, other = (
         json.loads(run("phantom3", folder, old_name, "8", "--json")[1]) for folder in (data, turned)
     )
@@ -319,7 +319,7 @@ def test_test_time_views_give_every_view_the_same_answer(data: Path, tmp_path: P
     assert run("phantom3", data, *one)[1] != run("phantom3", turned, *one)[1]
 
 
-def test_the_page_shows_the_worst_mistakes_first() -> None:
+def test_the_page_shows_the_most_confident_mistakes_first() -> None:
     pytest.importorskip("matplotlib", reason="needs the train extra")
     from train.report.evaluation import MISTAKES, evaluation_page
 
@@ -355,17 +355,17 @@ def test_a_page_without_a_mistake() -> None:
     assert found["calibration_error"] == 0
     page = evaluation_page(predictions, found)
     assert "Every answer is right" in page
-    # all right: the interval has no width, and the page says what that does not mean
+    # every answer is right: the interval has no width, and the page says what that means
     assert "1.000 (1.00–1.00)" in page
     assert "An interval without width" in page
 
 
-@pytest.mark.parametrize(("pixel_um", "said"), [(None, False), (0.102, False), (0.2, True)])
-def test_crops_of_another_scale_are_noticed(pixel_um: float | None, said: bool) -> None:
+@pytest.mark.parametrize(("pixel_um", "noticed"), [(None, False), (0.102, False), (0.2, True)])
+def test_crops_of_another_scale_get_a_notice(pixel_um: float | None, noticed: bool) -> None:
     predictions = some_predictions(30, pixel_um=0.1)
     scaled = replace(predictions, dataset=replace(predictions.dataset, pixel_um=pixel_um))
     notices = evaluation(scaled, "some data")["notices"]
-    assert any("a pixel is 0.2 µm wide here and 0.1 µm in" in notice for notice in notices) is said
+    assert any("a pixel is 0.2 µm wide here and 0.1 µm in" in notice for notice in notices) is noticed
 
 
 def test_notices() -> None:

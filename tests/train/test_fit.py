@@ -44,7 +44,7 @@ def history(run: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Scores | None]:
-    """A run, a copy of it as it lay on the disk during its second epoch, and its scores."""
+    """A run, a copy of its folder during the second epoch, and its scores."""
     run = tmp_path_factory.mktemp("runs") / "unbroken"
     killed = run.with_name("killed")
 
@@ -145,7 +145,7 @@ def test_the_papers_epoch_is_its_expansion() -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "best"])
-def test_batches_depend_on_seed_and_epoch_alone(name: str) -> None:
+def test_batches_depend_only_on_seed_and_epoch(name: str) -> None:
     data = spots(12, 1)
     first, again, later, other = (
         Batches(data, TINY[name], s, e)[0][0] for s, e in ((0, 1), (0, 1), (0, 2), (1, 1))

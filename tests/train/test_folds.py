@@ -22,7 +22,7 @@ from train.run import load_run
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=40, max_size=120), st.integers(2, 5)
 )
-def test_folds_part_no_group_and_share_out_every_class(cells: list[tuple[int, int]], folds: int) -> None:
+def test_folds_keep_groups_whole_and_share_every_class(cells: list[tuple[int, int]], folds: int) -> None:
     truth = np.array([label for label, _ in cells])
     groups = tuple(str(group) for _, group in cells)
     crops = np.zeros((len(cells), 1, 1), np.uint8)

@@ -60,7 +60,7 @@ def test_what_is_undefined_is_none() -> None:
     scores = score(np.array([0, 0]), np.array([0, 1]), ["a", "b", "c"])
     assert scores["recall"] == {"a": 0.5, "b": None, "c": None}
     assert scores["precision"] == {"a": 1.0, "b": 0.0, "c": None}
-    # b was answered and is absent: each answer was wrong, so its F1 is 0; of c nothing is known
+    # b was answered and is absent: each answer was wrong, so its F1 is 0; nothing is known about c
     assert scores["f1"] == {"a": pytest.approx(2 / 3), "b": 0.0, "c": None}
     assert scores["accuracy"] == 0.5
     with pytest.raises(ValueError, match="no cells"):
@@ -124,7 +124,7 @@ def test_the_intervals_of_groups_are_those_of_drawing_them_one_by_one() -> None:
 
 
 @given(PAIRS.filter(lambda pairs: len(pairs) > 1))
-def test_an_interval_of_single_cells_holds_the_accuracy(pairs: list[tuple[int, int]]) -> None:
+def test_an_interval_of_single_cells_contains_the_accuracy(pairs: list[tuple[int, int]]) -> None:
     truth, answers = np.array(pairs).T
     interval = bootstrap_intervals(truth, answers, LABELS, resamples=500)["accuracy"]
     assert interval is not None
@@ -133,7 +133,7 @@ def test_an_interval_of_single_cells_holds_the_accuracy(pairs: list[tuple[int, i
 
 
 @given(st.integers(0, 20))
-def test_every_interval_of_enough_cells_holds_its_score(seed: int) -> None:
+def test_every_interval_of_enough_cells_contains_its_score(seed: int) -> None:
     truth, answers = some_answers(200, seed)
     scores, intervals = score(truth, answers, LABELS), bootstrap_intervals(truth, answers, LABELS)
     for label in LABELS:

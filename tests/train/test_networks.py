@@ -100,7 +100,7 @@ def test_hep2_has_the_sizes_of_its_publication() -> None:
     assert model.count_params() == 300 + 1552 + 4640 + 43350 + 906
 
 
-def test_hep2_bends_as_lecuns_tanh_does() -> None:
+def test_hep2_activates_with_lecuns_scaled_tanh() -> None:
     model = NETWORKS["hep2"](3, input_px=78)
     x = np.array([[[[-1.0, 0.0, 0.5, 1.0, 9.0, -9.0]]]], np.float32)
     for name in ("squash1_in", "squash1_tanh", "squash1_out"):

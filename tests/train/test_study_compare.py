@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.study.clock import Clock
 from train.study.compare import Difference, discordant, paired, spread
 
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -48,18 +47,3 @@ def test_discordant_pairs_and_ties() -> None:
     assert discordant({"a": 3, "b": 2, "c": 1}, paper) == []
     assert discordant({"a": 1, "b": 2, "c": 0}, paper) == [("b", "a")]
     assert discordant({"a": 1, "b": 1, "c": 5}, paper) == [("c", "a")]
-
-
-def test_the_clock_knows_measured_networks_and_guesses_the_others() -> None:
-    clock = Clock(3, {"small": 10, "large": 40})
-    both = [("small", 0), ("large", 0)]
-    assert clock.left(both) is None
-    for seconds in (9.0, 2.0, 2.0):  # the first compiles
-        clock.epoch("small", 0, seconds)
-    assert clock.left([("small", 0)]) == 0
-    assert clock.left([("small", 1)]) == 6
-    assert clock.left(both) == 3 * 8
-    clock.epoch("large", 0, 5.0)
-    assert clock.left(both) == 2 * 5
-    clock.epoch("small", 0, 2.0)  # a row that a resumed run repeats
-    assert clock.left([("small", 0)]) == 0

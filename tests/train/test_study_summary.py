@@ -13,7 +13,7 @@ from train.cli.study import study
 from train.metrics import Scores
 from train.recipe import recipe_of
 from train.report.study import files
-from train.run import Epoch
+from train.run import Epoch, write_history
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study import results as read
 from train.study import runs as source
@@ -103,6 +103,24 @@ def test_undefined_scores_are_empty_and_nothing_breaks_without_results() -> None
     assert (row["precision_b"], row["training_seconds"]) == ("", "120.0")
     assert "channels.svg" not in written
     assert "Unfinished: 1 of 4 runs." in written["study.md"]
+
+
+def test_the_time_left_follows_from_timed_networks_and_the_size_of_the_others(tmp_path: Path) -> None:
+    recipe = recipe_of("paper", epochs=3)
+    runs = [source.StudyRun(name, 0, recipe, tmp_path / name) for name in ("fusion", "vgg16")]
+    cost = {"fusion": source.Cost(1, 10), "vgg16": source.Cost(1, 40)}
+
+    def write(run: source.StudyRun, *seconds: float) -> None:
+        run.folder.mkdir(exist_ok=True)
+        rows = [Epoch(epoch=k, loss=1, accuracy=1, seconds=one) for k, one in enumerate(seconds, 1)]
+        write_history(run.folder, rows)
+
+    write(runs[0], 9.0, 2.0)  # the first epoch compiles
+    assert source.seconds_left(runs, cost) == [5.5, 3 * 4 * 5.5]
+    write(runs[0], 9.0, 2.0, 2.0)
+    assert source.seconds_left(runs, cost) == [0, 3 * 8]
+    write(runs[1], 5.0)
+    assert source.seconds_left(runs, cost) == [0, 2 * 5]
 
 
 def test_an_unknown_study_is_a_usage_error() -> None:

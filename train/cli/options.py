@@ -5,27 +5,48 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 from edge.cli.options import FiniteRange, NamedPath, quiet_libraries
+from train.recipe import RECIPES
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FOLDER = NamedPath(file_okay=False, path_type=Path)
 EXISTING = NamedPath(exists=True, path_type=Path)
+
+
+def recipe_option(default: str) -> Callable[[_Command], _Command]:
+    """Return the option ``--recipe`` with a default."""
+    return click.option(
+        "--recipe",
+        "recipe_name",
+        type=click.Choice(list(RECIPES)),
+        default=default,
+        show_default=True,
+        help="Training settings: the paper's, or this project's best.",
+    )
+
 
 width_option = click.option(
     "--width",
     type=FiniteRange(min=0, min_open=True, max=4),
     help="Factor on all channels of fusion, fusion-lite and the ablations.",
 )
-epochs_option = click.option("--epochs", type=click.IntRange(min=1), help="By default the recipe's.")
+epochs_option = click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes over the crops; by default the recipe's."
+)
 learning_rate_option = click.option(
-    "--learning-rate", type=FiniteRange(min=0, min_open=True), help="By default the recipe's."
+    "--learning-rate",
+    type=FiniteRange(min=0, min_open=True),
+    help="Peak of Adam's learning rate; by default the recipe's.",
 )
 precision_option = click.option(
     "--precision",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,13 @@ from train.cli.options import (
     learning_rate_option,
     precision_option,
     progress,
+    recipe_option,
     require_keras,
     validation_option,
     width_option,
 )
 from train.recipe import recipe_of
 from train.study import STUDIES
-from train.study.clock import Clock
 
 if TYPE_CHECKING:
     from train.run import Epoch
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 class _Reporter:
     """Shows how a study proceeds on stderr: bars on a terminal, else one line per epoch."""
 
-    def __init__(self, bar: Progress, clock: Clock, runs: list[StudyRun]) -> None:
+    def __init__(self, bar: Progress, runs: list[StudyRun], left: Callable[[], list[float]]) -> None:
         self._bar = bar
-        self._clock = clock
         self._runs = runs
+        self._left = left
         self._begun = 0
         self._whole = bar.add_task("study", total=len(runs) * runs[0].recipe.epochs, left="")
         self._task = bar.add_task("", total=None, left="")
@@ -60,9 +61,8 @@ class _Reporter:
 
     def on_epoch(self, row: Epoch) -> None:
         run = self._runs[self._begun - 1]
-        self._clock.epoch(run.network, run.seed, row.seconds)
-        here = _time_words(self._clock.left([(run.network, run.seed)]))
-        whole = _time_words(self._clock.left((run.network, run.seed) for run in self._runs))
+        left = self._left()
+        here, whole = _time_words(left[self._begun - 1]), _time_words(sum(left))
         self._bar.update(self._task, left=here)
         self._bar.update(self._whole, left=whole)
         if self._bar.disable:
@@ -82,9 +82,7 @@ class _Reporter:
         )
 
 
-def _time_words(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
+def _time_words(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 2:
         return f"{seconds:.0f} s"
@@ -96,14 +94,7 @@ def _time_words(seconds: float | None) -> str:
 @click.argument("data", type=EXISTING)
 @click.option("--out", required=True, type=FOLDER, help="The study's folder; an unfinished one is resumed.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs per network.")
-@click.option(
-    "--recipe",
-    "recipe_name",
-    type=click.Choice(["paper", "best"]),
-    default="paper",
-    show_default=True,
-    help="Settings of the training: the paper's or this project's.",
-)
+@recipe_option("paper")
 @width_option
 @epochs_option
 @learning_rate_option
@@ -157,16 +148,12 @@ def _run_study(settings: StudySettings, data: Path, validation: Path | None, not
     from train.report.study import files
     from train.run import finished, read_config, read_history
     from train.study.results import read_study
-    from train.study.runs import costs, fit_run, open_study, read_sets
+    from train.study.runs import costs, fit_run, open_study, read_sets, seconds_left
 
     sets = read_sets(data, validation)
     open_study(settings, sets)
     runs = settings.runs()
     cost = costs(runs, len(read_config(settings.out)["labels"]))
-    clock = Clock(settings.recipe.epochs, {network: one.macs for network, one in cost.items()})
-    for run in runs:
-        for row in read_history(run.folder):
-            clock.epoch(run.network, run.seed, row.seconds)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -174,7 +161,7 @@ def _run_study(settings: StudySettings, data: Path, validation: Path | None, not
         TextColumn("{task.fields[left]} left"),
     )
     with progress(*columns) as bar:
-        reporter = _Reporter(bar, clock, runs)
+        reporter = _Reporter(bar, runs, lambda: seconds_left(runs, cost))
         observer = FitObserver(on_step=reporter.on_step, on_epoch=reporter.on_epoch)
         for run in runs:
             was_finished = finished(run.folder)

@@ -18,6 +18,7 @@ from train.cli.options import (
     learning_rate_option,
     precision_option,
     progress,
+    recipe_option,
     require_extra,
     require_keras,
     validation_option,
@@ -64,15 +65,10 @@ class _Reporter:
 @click.command()
 @click.argument("data", type=EXISTING)
 @click.option("--out", required=True, type=FOLDER, help="Run folder; an unfinished run there is resumed.")
+@recipe_option("best")
 @click.option(
-    "--recipe",
-    "recipe_name",
-    type=click.Choice(["best", "paper"]),
-    default="best",
-    show_default=True,
-    help="Settings of the training: this project's or the paper's.",
+    "--network", type=click.Choice(list(NETWORK_INPUT_PX)), help="Network to train; by default the recipe's."
 )
-@click.option("--network", type=click.Choice(list(NETWORK_INPUT_PX)), help="By default the recipe's.")
 @width_option
 @epochs_option
 @click.option("--batch", type=click.IntRange(min=1), help="Crops per step; by default the recipe's.")

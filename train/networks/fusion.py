@@ -47,8 +47,7 @@ def fusion_network(
     Parameters
     ----------
     skips : tuple[bool, bool]
-        Whether skip 1 (first pool) and skip 2 (second pool) reach the fused maps. The paper's ablations 1, 2
-        and 3 are ``(False, True)``, ``(True, False)`` and ``(False, False)``.
+        Whether skip 1 (first pool) and skip 2 (second pool) reach the fused maps.
     hidden : int
         Units of the hidden dense layer at width 1.
 
@@ -76,13 +75,10 @@ def fusion_network(
     x = _conv(channels(256), 3, "conv5")(x)
     x = _pool("pool5")(x)
 
-    fused = [x]
-    if skips[1]:
-        fused.insert(0, _pool("skip2")(second))
-    if skips[0]:
-        fused.insert(0, _pool("skip1_b")(_pool("skip1_a")(first)))
-    if len(fused) > 1:
-        x = layers.Concatenate(name="fuse")(fused)
+    fused = [_pool("skip1_b")(_pool("skip1_a")(first))] if skips[0] else []
+    fused += [_pool("skip2")(second)] if skips[1] else []
+    if fused:
+        x = layers.Concatenate(name="fuse")([*fused, x])
 
     x = _conv(channels(256), 1, "conv6")(x)
     x = layers.Flatten(name="flatten")(x)

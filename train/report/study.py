@@ -95,7 +95,7 @@ def _sections(study: Study) -> list[_Section]:
 _ABOUT_SUMMARY = (
     "Accuracies are on the validation set, in percent, mean ± standard deviation over the seeds. The paper "
     "compares networks by validation accuracy averaged over the epochs. Fusion's lead in it is in "
-    "percentage points, paired by seed, with its 95 % t interval. The paper's test accuracy is 80.3 %, on its "
+    "percentage points, paired by seed, with its 95 % t interval. The paper's test accuracy is 80.3 % on its "
     "own cells."
 )
 _ABOUT_SEEDS = (

@@ -20,15 +20,7 @@ WITHOUT_FUSION = "ablation3"
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run.
-
-    Attributes
-    ----------
-    cost : Cost
-        Of its network.
-    scores : Scores
-        Of the finished network on the validation set.
-    """
+    """A finished run, with the cost of its network and the scores on the validation set."""
 
     run: StudyRun
     cost: Cost
@@ -65,8 +57,6 @@ class Study:
         All planned runs, and the finished ones.
     training, validation : Mapping[str, int]
         Crops per label.
-    note : str
-        The operator's remark, or empty.
     maps : Mapping[str, float32 [labels, channels, h, w]]
         By title, the `last_maps` of the networks with and without fusion; empty unless both are finished.
     """
@@ -111,17 +101,12 @@ def read_study(settings: StudySettings, cost: Mapping[str, Cost], note: str) -> 
 def last_maps(folder: Path, channels: int = 16) -> NDArray[np.float32]:
     """Compute the first maps before vectorization of one validation crop per label.
 
-    Parameters
-    ----------
-    folder : Path
-        Finished run of a network with a layer named ``flatten``.
-    channels : int
-        Number of maps; a narrow network may have fewer.
+    The network must have a layer named ``flatten``; a narrow one may have fewer channels.
 
     Returns
     -------
     float32 [labels, channels, h, w]
-        Of the first validation crop of each label, in label order; zeros for a label without one.
+        Of the first validation crop of each label; zeros for a label without one.
     """
     model, labels, normalisation = load_run(folder)
     kept = read_crops(folder)

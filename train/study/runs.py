@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +15,7 @@ from train.data import Dataset, read_data, split
 from train.fit import CHECKPOINT, FitObserver, fit
 from train.networks import build_network, multiply_accumulates
 from train.recipe import NETWORK_INPUT_PX, PEERS, Recipe, TrainingJob
-from train.run import open_run
+from train.run import open_run, read_history
 from train.study import STUDIES
 
 SPLIT_SEED = 0
@@ -31,8 +33,6 @@ class StudySettings:
     ----------
     name : str
         A key of `train.study.STUDIES`.
-    out : Path
-        The study's folder.
     recipe : Recipe
         Of every network; its width applies to the networks that have one.
     seeds : int
@@ -124,6 +124,24 @@ def costs(runs: Iterable[StudyRun], labels: int) -> dict[str, Cost]:
             found[run.network] = Cost(model.count_params(), sum(multiply_accumulates(model).values()))
     keras.utils.clear_session()
     return found
+
+
+def seconds_left(runs: Sequence[StudyRun], cost: Mapping[str, Cost]) -> list[float]:
+    """Estimate the seconds that each run still takes, once any epoch of the runs is done.
+
+    A network not yet timed is judged by its multiply-accumulates.
+    """
+    histories = [read_history(run.folder) for run in runs]
+    timed: defaultdict[str, list[float]] = defaultdict(list)
+    for run, history in zip(runs, histories, strict=True):
+        timed[run.network] += [row.seconds for row in history]
+    # the median: the first epoch of a run also compiles
+    medians = {name: statistics.median(seconds) for name, seconds in timed.items() if seconds}
+    per_mac = sum(medians.values()) / sum(cost[name].macs for name in medians)
+    return [
+        medians.get(run.network, per_mac * cost[run.network].macs) * (run.recipe.epochs - len(history))
+        for run, history in zip(runs, histories, strict=True)
+    ]
 
 
 def fit_run(run: StudyRun, sets: Sets, observer: FitObserver) -> None:
