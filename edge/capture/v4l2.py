@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import struct
 import time
 from pathlib import Path
@@ -166,32 +165,41 @@ class V4l2Camera:
         return {name: value for name, value in said.items() if value is not None}
 
 
+def devices() -> list[Path]:
+    """Return the video devices, whatever they are, in the order of their numbers."""
+    numbered = {int(path.name[5:]): path for path in DEVICES.glob("video*") if path.name[5:].isdecimal()}
+    return [numbered[number] for number in sorted(numbered)]
+
+
 def list_cameras() -> list[CameraInfo]:
-    """Find the V4L2 devices that capture pictures."""
-    devices = sorted(
-        (int(found[1]), path)
-        for path in DEVICES.glob("video*")
-        if (found := re.fullmatch("video([0-9]+)", path.name))
-    )
-    said = ((number, _description(path)) for number, path in devices)
-    return [
-        CameraInfo(f"v4l2:{number}", description) for number, description in said if description is not None
-    ]
+    """List the V4L2 devices that capture pictures, and those that cannot be opened."""
+    found = []
+    for device in devices():
+        try:
+            description = describe(device)
+        except OSError as error:
+            description = f"{device} cannot be opened: {error.strerror}"
+        if description:
+            found.append(CameraInfo(f"v4l2:{device.name[5:]}", description))
+    return found
 
 
-def _description(device: Path) -> str | None:
-    """What a device says of itself (VIDIOC_QUERYCAP); None unless it captures pictures."""
-    try:
-        descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
-    except OSError as error:
-        return f"{device} cannot be opened: {error.strerror}"
+def describe(device: Path) -> str:
+    """Return the name that a device gives (VIDIOC_QUERYCAP); empty unless it captures pictures.
+
+    Raises
+    ------
+    OSError
+        If the device cannot be opened.
+    """
+    descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
     try:
         answer = fcntl.ioctl(descriptor, _VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))
     except OSError:
-        return None
+        return ""
     finally:
         os.close(descriptor)
     driver, card, _, _, of_all, of_this = _CAPABILITY.unpack(answer)
     captures = (of_this if of_all & _HAS_DEVICE_CAPS else of_all) & _VIDEO_CAPTURE
     words = [text.split(b"\0")[0].decode(errors="replace") for text in (card, driver)]
-    return f"{words[0]} ({words[1]})" if captures and not words[1].startswith(_RAW_DRIVERS) else None
+    return f"{words[0]} ({words[1]})" if captures and not words[1].startswith(_RAW_DRIVERS) else ""

@@ -45,8 +45,8 @@ class LazyGroup(click.Group):
             # for example pip's numpy beside the system's OpenCV: their binary interfaces must match
             reason = " ".join(str(error).split())[:200]
             raise click.ClickException(
-                f"a package cannot be imported ({reason}): install leuko-edge again; beside apt's picamera2,"
-                " into a virtual environment made with --system-site-packages"
+                f"a required package cannot be imported ({reason}): reinstall leuko-edge; to use apt's "
+                "picamera2, in a virtual environment made with --system-site-packages"
             ) from error
         return command
 

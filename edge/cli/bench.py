@@ -1,10 +1,8 @@
-"""``leuko bench`` times a bundle on this machine."""
+"""``leuko bench``: speed of a bundle on this machine."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.base import cores
-from edge.classify import RuntimeMissingError, installed_runtimes
+from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
 from edge.model import BundleError, load_bundle
-from edge.run import Timing, describe_machine, ratios, time_bundle, warnings
+from edge.run import (
+    ChildError,
+    Timing,
+    ask_runtime,
+    describe_machine,
+    ratios,
+    split_runtimes,
+    time_bundle,
+    warnings,
+)
 
 
 @click.command()
@@ -27,13 +34,22 @@ from edge.run import Timing, describe_machine, ratios, time_bundle, warnings
     "--float",
     "float_model",
     type=NamedPath(exists=True, dir_okay=False, path_type=Path),
-    help="The same network in float32, a .tflite file, to compare with.",
+    help="Float32 version of the network, a .tflite file, timed for comparison.",
 )
-@click.option("--runtime", help="Time this runtime only; by default every one installed.")
+@click.option("--runtime", help="Time only this runtime; by default every installed one.")
 @click.option(
-    "--threads", multiple=True, type=click.IntRange(1, 256), help="By default 1 and all cores; repeatable."
+    "--threads",
+    multiple=True,
+    type=click.IntRange(1, 256),
+    help="Threads of the interpreter; repeatable. By default 1 and all cores.",
 )
-@click.option("--rounds", type=click.IntRange(1, 1000), default=9, show_default=True)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    default=9,
+    show_default=True,
+    help="Rounds of measurement; the median is shown.",
+)
 @json_option
 def bench(
     bundle: str,
@@ -43,30 +59,18 @@ def bench(
     rounds: int,
     as_json: bool,
 ) -> None:
-    """Time BUNDLE, a path or a shipped name, on every runtime installed: milliseconds a crop."""
+    """Time BUNDLE, a path or a shipped name, on every installed runtime, in milliseconds per crop."""
     about = describe_machine()  # before this program's own load
     tried = threads or tuple(sorted({1, cores()}))
-    with one_line_errors(BundleError, RuntimeMissingError, ValueError), quiet_libraries():
+    with one_line_errors(BundleError, RuntimeMissingError, ChildError, ValueError), quiet_libraries():
         checked = load_bundle(bundle)
-        first, *others = [runtime] if runtime else installed_runtimes() or [""]
-        timings = time_bundle(
-            checked,
-            first or None,
-            tried,
-            float_file=float_model,
-            rounds=rounds,
-        )
-    for other in others:
-        # two runtimes in one process collide (std::bad_alloc)
-        words = [sys.executable, "-m", "edge.cli", "bench", bundle, "--runtime", other, "--json"]
-        words += [f"--rounds={rounds}", *(f"--threads={n}" for n in tried)]
-        words += ["--float", str(float_model)] if float_model else []
-        child = subprocess.run(words, capture_output=True, text=True, check=False)
-        if child.returncode:
-            reason = child.stderr.strip().rpartition("\n")[2].removeprefix("Error: ")
-            raise click.ClickException(reason or f"{other} crashed on bundle {bundle}")
-        found = (Timing(**row) for row in json.loads(child.stdout)["timings"])
-        timings += [timing for timing in found if timing.runtime]  # the frame is timed already
+        first, others = split_runtimes(runtime)
+        timings = time_bundle(checked, first, tried, float_file=float_model, rounds=rounds)
+        options = [f"--rounds={rounds}", *(f"--threads={n}" for n in tried)]
+        options += [f"--float={float_model}"] if float_model else []
+        for other in others:
+            rows = ask_runtime(other, "bench", bundle, *options)["timings"]
+            timings += [Timing(**row) for row in rows if row["runtime"]]  # the frame is timed already
 
     if as_json:
         manifest = checked.manifest
@@ -82,7 +86,7 @@ def bench(
 
 
 def _print(about: dict[str, Any], timings: list[Timing]) -> None:
-    """Print the machine, and a row a kind of work with its times and ratio."""
+    """Print the machine, and one row per kind of work."""
     board = f"{about['board']}, " if about["board"] else ""
     governor = f", governor {about['governor']}" if about["governor"] else ""
     click.echo(f"{board}{about['processor']}, {about['cores']} cores{governor}, load {about['load']:.2f}")
@@ -105,7 +109,7 @@ def _print(about: dict[str, Any], timings: list[Timing]) -> None:
             "" if ratio is None else f"{ratio:.2f}",
         )
     Console(highlight=False).print(table)
-    click.echo("ms: a crop, of segment a frame; median over the rounds. CPU ms: on the cores, all threads.")
+    click.echo("ms: per crop (segment: per frame), median of the rounds. CPU ms: summed over all threads.")
     click.echo("Ratio: to int8 on litert, same batch and threads; of CPU ms for 1 thread, else of ms.")
     for warning in warnings(about):
         click.echo(f"Warning: {warning}", err=True)

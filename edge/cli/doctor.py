@@ -1,4 +1,4 @@
-"""``leuko doctor`` says what is wrong with a device, and what to do about it."""
+"""``leuko doctor``: what is wrong with a device, and what to do about it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edge.run import examine_device
 @click.option(
     "--calibration",
     type=NamedPath(dir_okay=False, path_type=Path),
-    help="Profile to check; by default calibration.toml in the folder of leuko's state.",
+    help="Calibration file to check; by default calibration.toml in the folder of leuko's state.",
 )
 @json_option
 def doctor(calibration: Path | None, as_json: bool) -> None:
     """Check this device: Python, runtime, cores, camera, disk, clock, board, bundles and calibration.
 
-    Exit code 1 if something is a problem; warnings leave it at 0. It takes a minute at most.
+    Exit code 1 if there is a problem; warnings leave it at 0. The check takes at most a minute.
     """
     with one_line_errors():
         calibration = calibration or default_calibration_path()

@@ -2,6 +2,7 @@
 
 from edge.run.bench import INVOKE, Timing, describe_machine, ratios, time_bundle, warnings
 from edge.run.cameras import list_cameras, open_camera
+from edge.run.child import ChildError, ask_runtime, split_runtimes
 from edge.run.config import Analysis, CameraConfig, CountConfig, Gates
 from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
@@ -16,6 +17,7 @@ __all__ = [
     "INVOKE",
     "Analysis",
     "CameraConfig",
+    "ChildError",
     "CountConfig",
     "FrameOptions",
     "Gates",
@@ -28,6 +30,7 @@ __all__ = [
     "Resumed",
     "Sink",
     "Timing",
+    "ask_runtime",
     "count_frames",
     "describe_machine",
     "end_unfinished",
@@ -38,6 +41,7 @@ __all__ = [
     "ratios",
     "resume",
     "run_count",
+    "split_runtimes",
     "time_bundle",
     "warnings",
 ]

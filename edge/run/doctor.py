@@ -1,7 +1,7 @@
-"""What stands between this device and a count: each check says what it found and what to do about it.
+"""Checks of this device: each says what it found, and what to do about it.
 
-Every check runs in a process of its own, for a bounded time: a disk that hangs or a runtime that crashes
-must not take the others along.
+Each check runs in a process of its own, for a limited time: a disk that hangs or a runtime that crashes must
+not stop the others.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,27 +24,31 @@ from typing import Literal
 
 from edge.base import board, home, write_atomically
 from edge.calibration import CalibrationFileError, read_calibration, read_flat_field_gain
+from edge.capture import CameraError, picamera, v4l2
 from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
 from edge.model import BundleError, load_bundle, shipped_bundles
+from edge.run.child import ChildError, ChildTimeoutError, answer, start
 from edge.run.instrument import pixel_remark
 
 TIMEOUT_S = 60.0
-"""Longest wait for all checks, of which each takes a second on a processor that has nothing else to do."""
+"""Longest wait for all checks; each takes a second on an idle processor."""
 
 TESTED = ((3, 11), (3, 13))
-"""First and last version of Python that the tests run on."""
+"""First and last version of Python on which the tests run."""
 
 LITTLE_FREE, TOO_LITTLE_FREE = 1 << 30, 100 << 20
-"""Bytes of free disk below which to warn, and below which a session may not end."""
+"""Bytes of free disk below which to warn, and below which a session may not be completed."""
 
 WARM_C, HOT_C = 70.0, 80.0
-"""From 80 °C on a Raspberry Pi slows its processor down (Raspberry Pi's documentation)."""
+"""At 80 °C a Raspberry Pi slows its processor down (Raspberry Pi's documentation)."""
 
 OLD = timedelta(days=365)
-"""Age of a calibration from which to repeat it."""
+"""Age of a calibration that should be repeated."""
+
+REINSTALL = "reinstall leuko-edge"
 
 NOT_CAMERAS = ("bcm2835", "rpi", "rp1", "pisp", "hevc", "unicam")
-"""First letters of video devices that are a Raspberry Pi's own codecs and parts of its camera's pipeline."""
+"""First letters of the video devices of a Raspberry Pi's own codecs and camera pipeline."""
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -57,10 +59,12 @@ class Finding:
 
     Attributes
     ----------
-    check : a key of `CHECKS`
-    status : ``problem`` if counting fails or cannot be trusted, ``warning`` if something is missing or near
-    found : in words
-    remedy : what to do; empty if ``ok``
+    check : str
+        A key of `CHECKS`.
+    status : {"ok", "warning", "problem"}
+        ``problem`` if counting fails or cannot be trusted.
+    remedy : str
+        What to do; empty if ``ok``.
     """
 
     check: str
@@ -76,50 +80,37 @@ def examine_device(
 
     Parameters
     ----------
-    calibration : of the microscope, for its check
-    checks : names, by default all
-    timeout_s : for all of them together
+    calibration : Path
+        The microscope's calibration file, which is checked too.
+    checks : sequence of str
+        Names of checks, by default all.
+    timeout_s : float
+        Limit for all of them together.
     """
     deadline = time.monotonic() + timeout_s
-    children = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "edge.run.doctor", name, str(calibration)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in checks or CHECKS
-    }
+    children = {name: start("edge.run.doctor", name, str(calibration)) for name in checks or CHECKS}
     for name, child in children.items():
         yield _finding(name, child, max(0.1, deadline - time.monotonic()))
 
 
 def _finding(name: str, child: subprocess.Popen[str], timeout_s: float) -> Finding:
     try:
-        said, words = child.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        with suppress(subprocess.TimeoutExpired):  # what waits for a dead disk does not even end
-            child.communicate(timeout=1)
-        remedy = "look for a disk, network share or camera that hangs, or start the device anew"
-        return Finding(name, "problem", "gave no answer in time", remedy)
-    if child.returncode == 0:
-        return Finding(**json.loads(said))
-    reason = words.strip().rpartition("\n")[2]
-    if child.returncode < 0:
-        reason = f"crashed ({signal.Signals(-child.returncode).name})"
-    return Finding(name, "problem", reason, "install leuko-edge anew; if it stays, report this line")
+        return Finding(**answer(child, timeout_s))
+    except ChildTimeoutError as error:
+        remedy = "look for a disk, network share or camera that hangs, or restart the device"
+        return Finding(name, "problem", str(error), remedy)
+    except ChildError as error:
+        return Finding(name, "problem", str(error), f"{REINSTALL}; if it stays, report this line")
 
 
 def check_python() -> Finding:
-    """Interpreter, and the libraries in C that must fit it."""
+    """Check the interpreter, and the libraries in C that must fit it."""
     bits = 64 if sys.maxsize > 2**32 else 32
     found = f"Python {platform.python_version()}, {bits} bit"
     try:
         versions = [f"{name} {importlib.import_module(name).__version__}" for name in ("numpy", "cv2")]
     except ImportError as error:
-        remedy = "install leuko-edge anew; beside apt's packages in a venv made with --system-site-packages"
+        remedy = f"{REINSTALL}; with apt's packages, in a venv made with --system-site-packages"
         return Finding("python", "problem", f"{found}: {_line(error)}", remedy)
     found = ", ".join([found, *versions])
     if not TESTED[0] <= sys.version_info[:2] <= TESTED[1]:
@@ -129,7 +120,7 @@ def check_python() -> Finding:
 
 
 def check_runtime() -> Finding:
-    """Interpreters of networks that are installed, and which one is used."""
+    """Check which runtimes are installed, and which one is used."""
     names = installed_runtimes()
     if not names:
         remedy = "pip install ai-edge-litert, or on 32-bit ARM tflite-runtime"
@@ -139,49 +130,51 @@ def check_runtime() -> Finding:
     try:
         importlib.import_module(RUNTIMES[names[0]])
     except ImportError as error:
-        return Finding("runtime", "problem", f"{used}: {_line(error)}", "install leuko-edge anew")
+        return Finding("runtime", "problem", f"{used}: {_line(error)}", REINSTALL)
     if names[0] != "litert" and sys.maxsize > 2**32:
         return Finding("runtime", "warning", f"{found}: several times slower", "pip install ai-edge-litert")
     return Finding("runtime", "ok", found)
 
 
 def check_threads(usable: int | None = None, load: float | None = None) -> Finding:
-    """Cores that counting may use, and what others use of them."""
+    """Check how many cores counting may use, and how busy they are."""
     usable = usable or board.cores()
     load = os.getloadavg()[0] if load is None else load
     found = f"{usable} of {max(usable, os.cpu_count() or 1)} cores, load {load:.1f}"
     if load > 2 * usable:
-        return Finding("threads", "warning", found, "end other programs, or frames may be dropped")
+        return Finding("threads", "warning", found, "close other programs, or frames may be dropped")
     return Finding("threads", "ok", found)
 
 
-def check_camera(devices: Path = Path("/dev"), described: Path = Path("/sys/class/video4linux")) -> Finding:
-    """Cameras through picamera2 and Video4Linux."""
-    cameras: list[str] = []
+def check_camera(described: Path = Path("/sys/class/video4linux")) -> Finding:
+    """Check the cameras that picamera2 and V4L2 offer."""
+    cameras = []
     if importlib.util.find_spec("picamera2"):
         try:
-            known = importlib.import_module("picamera2").Picamera2.global_camera_info()
-        except Exception as error:  # whatever a library of another package raises, it cannot be used
+            cameras += picamera.list_cameras()
+        except CameraError as error:
+            found = f"picamera2 does not work: {_line(error.__cause__ or error)}"
             remedy = "sudo apt install --reinstall python3-picamera2; its numpy must be the venv's"
-            return Finding("camera", "problem", f"picamera2 does not work: {_line(error)}", remedy)
-        cameras += [f"picamera2:{k} {camera['Model']}" for k, camera in enumerate(known)]
+            return Finding("camera", "problem", found, remedy)
     closed = []
-    for device in sorted(devices.glob("video*")):
-        name = board.text(described / device.name / "name") or "unnamed"
-        if not name.startswith(NOT_CAMERAS):
-            cameras.append(f"v4l2:{device.name.removeprefix('video')} {name}")
-            closed += [] if os.access(device, os.R_OK | os.W_OK) else [str(device)]
+    for device in v4l2.devices():
+        try:
+            v4l2.describe(device)
+        except OSError:
+            name = board.text(described / device.name / "name") or "unnamed"
+            closed += [] if name.startswith(NOT_CAMERAS) else [str(device)]
     if closed:
-        remedy = "sudo usermod -aG video $USER, then log in anew"
+        remedy = "sudo usermod -aG video $USER, then log in again"
         return Finding("camera", "problem", f"{', '.join(closed)} may not be opened", remedy)
+    cameras += v4l2.list_cameras()
     if not cameras:
         remedy = "connect one; for a Raspberry Pi's: sudo apt install python3-picamera2"
         return Finding("camera", "warning", "none; files can be counted", remedy)
-    return Finding("camera", "ok", ", ".join(cameras))
+    return Finding("camera", "ok", ", ".join(f"{camera.name} {camera.description}" for camera in cameras))
 
 
 def check_disk(folder: Path | None = None) -> Finding:
-    """Room for sessions, and whether they may be written."""
+    """Check free space for sessions, and that they can be written."""
     folder = folder or home()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(there).free
@@ -200,13 +193,13 @@ def check_disk(folder: Path | None = None) -> Finding:
 
 
 def check_clock(now: datetime | None = None, synchronised: bool | None = None) -> Finding:
-    """Date, and whether the system keeps it right: sessions and calibrations are dated."""
+    """Check the date of sessions and calibrations, and that the system synchronises it."""
     now = now or datetime.now(UTC)
     synchronised = _synchronised() if synchronised is None else synchronised
     installed = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC)
     found = f"{now:%Y-%m-%d %H:%M} UTC"
     remedy = "connect a network and sudo timedatectl set-ntp true; without one: sudo date -s ..."
-    # a Raspberry Pi without a battery starts at the time when it was last shut down, or in 1970
+    # a Raspberry Pi without a battery starts at the time of its last shutdown, or in 1970
     if now < installed - timedelta(days=1):
         return Finding("clock", "problem", f"{found}, before leuko was installed here", remedy)
     if not synchronised:
@@ -215,46 +208,46 @@ def check_clock(now: datetime | None = None, synchronised: bool | None = None) -
 
 
 def _synchronised() -> bool:
-    """Ask the kernel, whichever program keeps the time: adjtimex(2) returns TIME_ERROR until one does."""
+    """Ask the kernel: adjtimex(2) returns TIME_ERROR until a program keeps the time."""
     adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
-    timex = ctypes.create_string_buffer(512)  # modes = 0: only asks; larger than the structure anywhere
+    timex = ctypes.create_string_buffer(512)  # modes = 0 only asks; larger than the structure on any system
     return adjtimex is not None and adjtimex(timex) not in (-1, 5)
 
 
 def check_board() -> Finding:
-    """Heat and supply of a Raspberry Pi."""
+    """Check temperature and supply voltage of a Raspberry Pi."""
     name, temperature, word = board.model(), board.temperature_c(), board.throttled()
     warmth = "" if temperature is None else f", {temperature:.0f} °C"
     if not (name or "").startswith("Raspberry Pi"):
         return Finding("board", "ok", f"not a Raspberry Pi{warmth}")
-    said = board.throttling(word)
-    found = "; ".join([f"{name}{warmth}", *said])
+    events = board.throttling(word)
+    found = "; ".join([f"{name}{warmth}", *events])
     now = bool(int(word or "0x0", 16) & 0xF)
-    supply, heat = any("voltage" in words for words in said), (temperature or 0) >= WARM_C
-    remedies = ["use the supply made for this board, and a short cable"] * supply
-    remedies += ["give it a heat sink or fan, and air"] * (heat or (bool(said) and not supply))
+    supply, heat = any("voltage" in words for words in events), (temperature or 0) >= WARM_C
+    remedies = ["use the supply made for this board and a short cable"] * supply
+    remedies += ["give it a heat sink or fan, and let air reach it"] * (heat or (bool(events) and not supply))
     if now or (temperature or 0) >= HOT_C:
         return Finding("board", "problem", found, "; ".join(remedies))
-    if said or heat:
+    if events or heat:
         return Finding("board", "warning", found, "; ".join(remedies))
     return Finding("board", "ok", found)
 
 
 def check_bundles() -> Finding:
-    """Replay the golden crops of the bundles that come with the package."""
+    """Check the shipped bundles by a replay of their golden crops."""
     found = []
     for name in shipped_bundles():
         try:
             replay = Classifier(load_bundle(name)).replay
         except (BundleError, RuntimeMissingError) as error:
-            return Finding("bundles", "problem", _line(error), "install leuko-edge anew, then leuko verify")
+            return Finding("bundles", "problem", _line(error), f"{REINSTALL}, then run leuko verify")
         how = "exactly" if replay.exact else f"within {replay.largest_step} int8 steps"
         found.append(f"{name}: {replay.crops} golden crops come out {how}")
     return Finding("bundles", "ok", "; ".join(found))
 
 
 def check_calibration(path: Path, now: datetime | None = None) -> Finding:
-    """Read the microscope's calibration and the files that it names."""
+    """Check the microscope's calibration and the flat field that it names."""
     now = now or datetime.now(UTC)
     calibrate = "leuko calibrate pixel, volume and flatfield"
     if not path.exists():
@@ -269,23 +262,23 @@ def check_calibration(path: Path, now: datetime | None = None) -> Finding:
         return Finding("calibration", "problem", found, remedy)
     sections = {"pixel": calibration.pixel, "flat_field": flat, "volume": calibration.volume}
     dates = {name: section.date for name, section in sections.items() if section is not None}
-    odd = [f"{name} is missing" for name in sections if name not in dates]
-    odd += [f"{name} is {(now - date).days} days old" for name, date in dates.items() if now - date > OLD]
+    faults = [f"{name} is missing" for name in sections if name not in dates]
+    faults += [f"{name} is {(now - date).days} days old" for name, date in dates.items() if now - date > OLD]
     tomorrow = now + timedelta(days=1)
-    odd += [f"{name} is dated in the future" for name, date in dates.items() if date > tomorrow]
+    faults += [f"{name} is dated in the future" for name, date in dates.items() if date > tomorrow]
     pixel = calibration.pixel
     if pixel and flat and (pixel.width_px, pixel.height_px) != (flat.width_px, flat.height_px):
-        odd.append("pixel and flat_field were measured on frames of different size")
+        faults.append("pixel and flat_field were measured on frames of different size")
     if pixel and all(pixel_remark(pixel.pixel_um, load_bundle(name).manifest) for name in shipped_bundles()):
-        odd.append(f"no bundle that comes with leuko is for a pixel of {pixel.pixel_um:.4g} µm")
+        faults.append(f"no bundle that comes with leuko is for a pixel of {pixel.pixel_um:.4g} µm")
     size = "" if pixel is None else f"pixel {pixel.pixel_um:.4g} µm, "
     found = f"{size}SHA-256 {calibration.sha256[:12]}, {path}"
-    if odd:
-        return Finding("calibration", "warning", f"{found}: {'; '.join(odd)}", f"run {calibrate}")
+    if faults:
+        return Finding("calibration", "warning", f"{found}: {'; '.join(faults)}", f"run {calibrate}")
     return Finding("calibration", "ok", found)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

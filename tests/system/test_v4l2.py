@@ -73,6 +73,11 @@ def test_devices_that_capture_are_listed(library: Path, devices: Path) -> None:
     assert run(library, devices, program) == [["v4l2:9", "Pretended Camera (uvcvideo)"]]
 
 
+def test_the_doctor_finds_a_camera(library: Path, devices: Path) -> None:
+    program = "from edge.run import doctor; print(json.dumps(doctor.check_camera().found))"
+    assert run(library, devices, program).endswith("v4l2:9 Pretended Camera (uvcvideo)")
+
+
 def test_frames_are_grey_whole_and_dated(library: Path, devices: Path) -> None:
     program = """
         import time

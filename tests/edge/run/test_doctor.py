@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from edge.calibration.file import (
     write_calibration,
 )
 from edge.calibration.flat_field import Illumination, write_flat_field
+from edge.capture import v4l2
 from edge.cli import main
 from edge.model.bundle import SHIPPED
 from edge.run import doctor
@@ -86,7 +88,9 @@ def test_the_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calibration.write_text("version = 1\n[quality]\nmin_fokus = 1\n")
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 1
-    assert f"problem  calibration {calibration}: [quality] min_fokus: no such key; known are" in done.stdout
+    assert (
+        f"problem  calibration {calibration}: quality.min_fokus is not a known key; expected" in done.stdout
+    )
     assert "→ correct or remove it" in done.stdout
     assert done.stderr.startswith("Error: problems with ")
 
@@ -149,16 +153,16 @@ def test_threads() -> None:
 def test_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     devices, described = tmp_path / "dev", tmp_path / "class"
     devices.mkdir()
+    monkeypatch.setattr(v4l2, "DEVICES", devices)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert doctor.check_camera(devices, described).status == "warning"
+    (devices / "video3").touch()  # a file is not a camera
+    assert doctor.check_camera(described).status == "warning"
     for number, name in ((0, "HD Webcam"), (10, "bcm2835-codec-decode"), (20, "pispbe-input")):
-        (devices / f"video{number}").touch()
+        (devices / f"video{number}").symlink_to(tmp_path / "cannot be opened")
         (described / f"video{number}").mkdir(parents=True)
         (described / f"video{number}" / "name").write_text(f"{name}\n")
-    assert doctor.check_camera(devices, described).found == "v4l2:0 HD Webcam"
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    found = doctor.check_camera(devices, described)
-    assert found.status == "problem"
+    found = doctor.check_camera(described)
+    assert (found.status, found.found) == ("problem", f"{devices}/video0 may not be opened")
     assert "usermod -aG video" in found.remedy
 
 
@@ -169,16 +173,17 @@ def test_picamera2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "class Picamera2:\n"
         "    @staticmethod\n"
         "    def global_camera_info():\n"
-        "        return [{'Model': 'imx477', 'Num': 0}]\n"
+        "        return [{'Model': 'imx477', 'Num': 0, 'Id': '/base/i2c/imx477@1a'}]\n"
     )
+    monkeypatch.setattr(v4l2, "DEVICES", tmp_path / "none")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
-    found = doctor.check_camera(tmp_path / "none", tmp_path / "none")
+    found = doctor.check_camera()
     assert (found.status, found.found) == ("ok", "picamera2:0 imx477")
     monkeypatch.delitem(sys.modules, "picamera2")
     package.write_text("raise ValueError('numpy.dtype size changed')\n")
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
-    found = doctor.check_camera(tmp_path / "none", tmp_path / "none")
+    found = doctor.check_camera()
     assert found.status == "problem"
     assert found.found == "picamera2 does not work: numpy.dtype size changed"
 
@@ -301,3 +306,24 @@ def test_calibrations(home: Path) -> None:
     found = doctor.check_calibration(path, NOW)
     assert found.status == "problem"
     assert found.remedy == "run leuko calibrate flatfield"
+
+
+def test_a_broken_numpy_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text(
+        "raise ImportError('numpy.core.multiarray failed\\nto import')"
+    )
+    places = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "edge.cli", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": places},
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "Error: a required package cannot be imported (numpy.core.multiarray failed to"
+    )
+    assert "reinstall leuko-edge" in done.stderr
+    assert done.stderr.count("\n") == 1
