@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edge.classify import Classifier, RuntimeMissingError, installed_runtimes
+from edge.classify import Classifier, RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
 from edge.count import confusion_accuracy
 from edge.model import Bundle, BundleError, load_bundle
+from edge.run import ChildError, ask_runtime, split_runtimes
 from train.cli.options import require_keras
 from train.data import read_data
 
@@ -65,14 +64,13 @@ def verify(
     run, data = _run_and_data(run_and_data)
     if out is not None and run is None:
         raise click.UsageError("--out needs RUN, the folder that the bundle was converted from")
-    with one_line_errors(BundleError, RuntimeMissingError), quiet_libraries():
+    with one_line_errors(BundleError, RuntimeMissingError, ChildError), quiet_libraries():
         checked = load_bundle(bundle)
-        # two runtimes in one process collide (std::bad_alloc), so each further one gets its own process
-        first, *others = [runtime] if runtime else installed_runtimes() or [""]
-        classifier = Classifier(checked, first or None)
-    replays = {classifier.runtime: asdict(classifier.replay)}
-    for other in others:
-        replays |= _replay(bundle, other)
+        first, others = split_runtimes(runtime)
+        classifier = Classifier(checked, first)
+        replays = {classifier.runtime: asdict(classifier.replay)}
+        for other in others:
+            replays |= ask_runtime(other, "verify", bundle)["runtimes"]
     measured = Measured()
     with one_line_errors(ValueError), quiet_libraries():
         if run is not None:
@@ -107,17 +105,6 @@ def _run_and_data(paths: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
         return paths[0], paths[1]
     first = paths[0] if paths else None
     return (first, None) if is_run else (None, first)
-
-
-def _replay(bundle: str, runtime: str) -> dict[str, Any]:
-    """Replay the golden crops on a runtime, in a process of its own."""
-    words = [sys.executable, "-m", "edge.cli", "verify", bundle, "--runtime", runtime, "--json"]
-    child = subprocess.run(words, capture_output=True, text=True, check=False)
-    if child.returncode:
-        reason = child.stderr.strip().rpartition("\n")[2].removeprefix("Error: ")
-        raise click.ClickException(reason or f"{runtime} crashed on bundle {bundle}")
-    replays: dict[str, Any] = json.loads(child.stdout)["runtimes"]
-    return replays
 
 
 def _compared(bundle: Bundle, run: Path, data: Path | None, out: Path | None) -> Measured:
