@@ -63,8 +63,8 @@ def split_runtimes(requested: str | None) -> tuple[str | None, list[str]]:
 
     Two runtimes in one process collide (std::bad_alloc).
     """
-    first, *others = [requested] if requested else installed_runtimes() or [None]
-    return first, [other for other in others if other]
+    runtimes = [requested] if requested else installed_runtimes()
+    return runtimes[0] if runtimes else None, runtimes[1:]
 
 
 def ask_runtime(runtime: str, command: str, *arguments: str) -> Any:
