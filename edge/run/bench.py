@@ -1,15 +1,15 @@
-"""How long the work on a crop takes on this machine, in rounds that show how much the answer wavers."""
+"""Time that the work on a crop takes on this machine, in rounds that show how much it varies."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from edge.model import Bundle
 from edge.simulate import Optics, simulate_frame
 
 BATCHES = (1, 8)
-"""Crops in one call: alone, and as many as `edge.classify.classifier` gives at a time."""
+"""Crops per call: one, and as many as `edge.classify.Classifier` passes at a time."""
 
 ROUND_SECONDS = 0.1
 """Least length of a round: a thousand times the clock's resolution, and short enough to have many."""
@@ -36,15 +36,19 @@ class Timing:
 
     Attributes
     ----------
-    runtime, version : of the interpreter; empty for work without one
-    model : ``int8`` or ``float32``; empty for work without one
-    work : `INVOKE`, `WHOLE` or `SEGMENT`
-    batch : crops in one call, 0 for work on a frame
-    threads : of the interpreter
-    ms : median over the rounds, a crop; for `SEGMENT` a frame
-    low, high : lower and upper quartile over the rounds
-    processor_ms : median time on processor cores, which other programs hardly change; of several threads
-        the sum, waiting ones included
+    runtime, version : str
+        Of the interpreter; empty for work without one.
+    model : {"int8", "float32", ""}
+        Empty for work without a network.
+    work : str
+        `INVOKE`, `WHOLE` or `SEGMENT`.
+    batch : int
+        Crops per call, 0 for work on a frame.
+    ms, low, high : float
+        Median and quartiles of the rounds, per crop; for `SEGMENT` per frame.
+    processor_ms : float
+        Median of the time on processor cores, which other programs hardly change; the sum over all threads,
+        waiting ones included.
     """
 
     runtime: str
@@ -59,6 +63,14 @@ class Timing:
     processor_ms: float
 
 
+class _Job(NamedTuple):
+    model: str
+    work: str
+    batch: int
+    threads: int
+    call: Callable[[], object]
+
+
 def time_bundle(
     bundle: Bundle,
     runtime: str | None,
@@ -66,68 +78,65 @@ def time_bundle(
     *,
     float_file: Path | None = None,
     rounds: int = 9,
-    segmentation: bool = True,
 ) -> list[Timing]:
     """Time a bundle on one runtime.
 
-    The rounds go over all kinds of work in turn, so that a slow moment of the machine touches them alike.
+    Each round goes over all kinds of work, so that a slow moment of the machine affects them all.
 
     Parameters
     ----------
-    bundle : from `edge.model.bundle.load`
-    runtime : a key of `edge.classify.runtime.RUNTIMES`, by default the first installed; one process uses one only
-    threads : numbers of threads to try
-    float_file : the same network in float32, a .tflite file, timed beside the bundle's
-    rounds : at least 1
-    segmentation : time it too, on a simulated frame
+    runtime : str, optional
+        A key of `edge.classify.RUNTIMES`, by default the first installed. A process must use only one.
+    threads : sequence of int
+        Numbers of threads to try.
+    float_file : Path, optional
+        The same network in float32, a .tflite file, timed for comparison.
+    rounds : int
+        At least 1.
 
     Raises
     ------
     BundleError, RuntimeMissingError
-        As for `edge.classify.classifier.Classifier`.
+        As for `edge.classify.Classifier`.
     ValueError
-        If the float32 file holds none, or its input or output is not the bundle's.
+        If the float32 file has no float32 network, or one with another input or output.
     """
-    manifest = bundle.manifest
     runtime = Model(bundle.flatbuffer, runtime).runtime
-    real = dequantise(bundle.golden_crops, manifest.input)
-    grey = int8_to_grey(bundle.golden_crops[..., 0], manifest)
-    jobs: list[tuple[tuple[str, str, int, int], Callable[[], object]]] = []
-    for n in threads:
-        for batch in BATCHES:
-            # an interpreter each: changing the batch of one would be timed too
-            classifier = Classifier(bundle, runtime, n)
-            model = Model(bundle.flatbuffer, runtime, n)
-            inputs = _repeated(bundle.golden_crops, batch)
-            jobs.append((("int8", INVOKE, batch, n), partial(model.run, inputs)))
-            jobs.append(
-                (("int8", WHOLE, batch, n), partial(classifier.probabilities, _repeated(grey, batch)))
-            )
-            if float_file is not None:
-                model = _float_model(float_file, model, n)
-                jobs.append((("float32", INVOKE, batch, n), partial(model.run, _repeated(real, batch))))
-    if segmentation:
-        frame = simulate_frame(0).image
-        jobs.append((("", SEGMENT, 0, 1), partial(segment, frame, pixel_um=Optics().pixel_um)))
-    spreads = _timed([job for _, job in jobs], rounds)
+    jobs = [job for n in threads for job in _network_jobs(bundle, runtime, n, float_file)]
+    frame = simulate_frame(0).image
+    jobs.append(_Job("", SEGMENT, 0, 1, partial(segment, frame, pixel_um=Optics().pixel_um)))
+    versions = {True: (runtime, runtime_version(runtime)), False: ("", "")}
     return [
         Timing(
-            runtime if model else "",
-            runtime_version(runtime) if model else "",
-            model,
-            work,
-            batch,
-            n,
-            *(float(value) / max(1, batch) for value in spread),
+            *versions[bool(job.model)],
+            *job[:4],
+            *(float(value) / max(1, job.batch) for value in spread),
         )
-        for ((model, work, batch, n), _), spread in zip(jobs, spreads, strict=True)
+        for job, spread in zip(jobs, _timed([job.call for job in jobs], rounds), strict=True)
     ]
 
 
-def ratios(timings: Sequence[Timing]) -> list[float | None]:
-    """Return how many times as long each bare invoke takes as LiteRT's in int8, same batch and threads.
+def _network_jobs(bundle: Bundle, runtime: str, threads: int, float_file: Path | None) -> Iterator[_Job]:
+    manifest = bundle.manifest
+    real = dequantise(bundle.golden_crops, manifest.input)
+    grey = int8_to_grey(bundle.golden_crops[..., 0], manifest)
+    for batch in BATCHES:
+        # one interpreter per job: a change of its batch would be timed too
+        model = Model(bundle.flatbuffer, runtime, threads)
+        invoke = partial(model.run, _repeated(bundle.golden_crops, batch))
+        yield _Job("int8", INVOKE, batch, threads, invoke)
+        whole = partial(Classifier(bundle, runtime, threads).probabilities, _repeated(grey, batch))
+        yield _Job("int8", WHOLE, batch, threads, whole)
+        if float_file is not None:
+            invoke = partial(_float_model(float_file, model, threads).run, _repeated(real, batch))
+            yield _Job("float32", INVOKE, batch, threads, invoke)
 
-    Of one thread the processor time is compared, which other programs hardly change, else the wall clock.
+
+def ratios(timings: Sequence[Timing]) -> list[float | None]:
+    """Return how many times as long each invoke takes as LiteRT's in int8 with the same batch and threads.
+
+    For one thread the processor time is compared, which other programs hardly change; otherwise the wall
+    clock. The ratio is None for other work, and without LiteRT's time.
     """
 
     def cost(timing: Timing) -> float:
@@ -142,7 +151,7 @@ def ratios(timings: Sequence[Timing]) -> list[float | None]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Describe what the times belong to: processor, cores, governor, load, and a Raspberry Pi's state."""
+    """Return the machine that was timed: processor, cores, governor, load, and a Raspberry Pi's state."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -156,7 +165,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _float_model(path: Path, int8: Model, threads: int) -> Model:
-    """Load a float32 network that takes and gives what the int8 one does."""
+    """Load a float32 network with the same input and output as the int8 one."""
     try:
         model = Model(path.read_bytes(), int8.runtime, threads, np.float32)
     except ValueError as error:
@@ -164,19 +173,19 @@ def _float_model(path: Path, int8: Model, threads: int) -> Model:
     takes, bundle_takes = (list(one.input_shape) for one in (model, int8))
     if (takes, model.labels) != (bundle_takes, int8.labels):
         raise ValueError(
-            f"{path}: another network than the bundle's: it takes crops {takes} and knows {model.labels} "
-            f"labels, the bundle {bundle_takes} and {int8.labels}"
+            f"{path}: not the bundle's network: it takes crops {takes} and has {model.labels} labels, "
+            f"the bundle {bundle_takes} and {int8.labels}"
         )
     return model
 
 
 def _repeated(crops: NDArray[Any], count: int) -> NDArray[Any]:
-    """Return `count` crops, from the first on and over again."""
+    """Return `count` crops; they repeat if there are fewer."""
     return np.asarray(crops[np.arange(count) % len(crops)])
 
 
 def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.float64]:
-    """Milliseconds of each job, float64 [jobs, 4]: median, quartiles, and median on processors."""
+    """Return milliseconds of each job, float64 [jobs, 4]: median, quartiles, and median on processors."""
     calls = []
     for job in jobs:
         job()  # the first call plans memory
@@ -195,17 +204,17 @@ def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.floa
 
 
 def _processor() -> str:
-    """Name of the processor, as far as the system tells."""
+    """Return the name of the processor."""
     lines = (board.text(Path("/proc/cpuinfo")) or "").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
     return names[0] if names else platform.processor() or "unknown"
 
 
 def warnings(about: Mapping[str, Any]) -> list[str]:
-    """Say why times measured on this `machine` may not be the machine's best."""
+    """List why times measured on a machine, see `describe_machine`, may not be its best."""
     found = []
     if about["load"] > 0.5:
-        found.append(f"other programs kept {about['load']:.1f} cores busy before: times are too long")
+        found.append(f"other programs kept {about['load']:.1f} cores busy: times are too long")
     if about["governor"] not in (None, "performance"):
         found.append(f"the clock governor is {about['governor']}: set performance for steady times")
     return found + [f"Raspberry Pi: {words}" for words in board.throttling(about["throttled"])]

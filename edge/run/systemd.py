@@ -1,4 +1,4 @@
-"""What a service owes the system that runs it: readiness, signs of life, lines that a machine can read."""
+"""What a service reports to systemd: readiness, signs of life, and log lines that a program can read."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 PRIORITIES = {"error": 3, "warning": 4, "info": 6}
-"""Level of a line → its priority in the journal (syslog(3))."""
+"""Priority in the journal by level (syslog(3))."""
 
 SEND_S = 1.0
-"""How long a full queue at the other end may hold a message up."""
+"""Longest wait for a full queue at systemd's end."""
 
 
 class Notifier:
-    """Tells systemd how a service is, by the protocol of sd_notify(3); without systemd it does nothing.
+    """Report the state of a service to systemd, by sd_notify(3); without systemd it does nothing.
 
     Parameters
     ----------
-    environment : of the process; ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are looked at
+    environment : Mapping of str to str
+        Read for ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -31,24 +32,24 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         usec = environment.get("WATCHDOG_USEC", "")
         mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        # half of the time allowed, as sd_watchdog_enabled(3) advises
+        # half of the time limit, as sd_watchdog_enabled(3) advises
         self._ping_s = int(usec) / 2e6 if usec.isdecimal() and mine else None
         self._pinged = -float("inf")
 
     def ready(self) -> None:
-        """The service works: what is ordered after it may start."""
+        """Report that the service works: units ordered after it may start."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
+        """Report one line for ``systemctl status``."""
         self._send("STATUS=" + " ".join(text.split()))
 
     def stopping(self) -> None:
-        """The service ends by itself or because it was asked to."""
+        """Report that the service is ending."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Keep the watchdog from acting; called after each frame, sent no more often than needed."""
+        """Keep the watchdog from acting; call it after each frame, it sends only as often as needed."""
         now = time.monotonic()
         if self._ping_s is not None and now - self._pinged >= self._ping_s:
             self._pinged = now
@@ -61,19 +62,21 @@ class Notifier:
             sender.settimeout(SEND_S)
             try:
                 sender.sendto(message.encode(), self._address)
-            except OSError:  # whoever listened is gone: no reason to stop counting
+            except OSError:  # systemd no longer listens: no reason to stop counting
                 return
 
 
 class Log:
-    """Events as lines of JSON: ``time``, ``level``, ``event``, and what is to be said of it.
+    """Events as lines of JSON: ``time``, ``level``, ``event`` and its facts.
 
     Where the journal reads the stream, each line begins with its priority (sd-daemon(3)).
 
     Parameters
     ----------
-    stream : standard error
-    environment : of the process; ``JOURNAL_STREAM`` is looked at
+    stream : TextIO
+        Standard error.
+    environment : Mapping of str to str
+        Read for ``JOURNAL_STREAM``.
     """
 
     def __init__(self, stream: TextIO, environment: Mapping[str, str] = os.environ) -> None:
@@ -81,14 +84,7 @@ class Log:
         self._journal = _is_journal(stream, environment.get("JOURNAL_STREAM", ""))
 
     def write(self, event: str, level: str = "info", **facts: Any) -> None:
-        """Write one line at once.
-
-        Parameters
-        ----------
-        event : what happened, a word that stays the same
-        level : a key of `PRIORITIES`
-        facts : as JSON can hold them
-        """
+        """Write one line and flush it; `event` is a fixed word, `level` a key of `PRIORITIES`."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "level": level, "event": event, **facts})
         prefix = f"<{PRIORITIES[level]}>" if self._journal else ""
@@ -97,9 +93,9 @@ class Log:
 
 
 def _is_journal(stream: TextIO, named: str) -> bool:
-    """Tell whether the stream is the one that ``JOURNAL_STREAM`` names by device and inode."""
+    """Return whether ``JOURNAL_STREAM`` names the stream, by device and inode."""
     try:
         status = os.fstat(stream.fileno())
-    except OSError:  # no file at all
+    except OSError:  # not a file
         return False
     return named == f"{status.st_dev}:{status.st_ino}"

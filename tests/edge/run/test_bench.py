@@ -56,7 +56,7 @@ def test_every_kind_of_work_is_timed(short: None) -> None:
 def test_an_int8_model_is_no_float32_one(short: None) -> None:
     path = locate_bundle("phantom3")
     with pytest.raises(ValueError, match=r"phantom3.tflite: .*not float32 in and out"):
-        time_bundle(load_bundle("phantom3"), None, [1], float_file=path, rounds=1, segmentation=False)
+        time_bundle(load_bundle("phantom3"), None, [1], float_file=path, rounds=1)
 
 
 def test_the_machine_and_what_speaks_against_its_times() -> None:

@@ -321,7 +321,7 @@ def test_a_broken_numpy_ends_in_one_line(tmp_path: Path) -> None:
         check=False,
         env={**os.environ, "PYTHONPATH": places},
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
     assert done.stderr.startswith(
         "Error: a required package cannot be imported (numpy.core.multiarray failed to"
     )
