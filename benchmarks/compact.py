@@ -80,7 +80,7 @@ def point(data: str, run: Path) -> Point:
         bundle = build(run, file, description, settings)
         size_bytes = file.stat().st_size
     answers = Classifier(bundle).logits(crops.validation).argmax(axis=1)
-    timings = time_bundle(bundle, "litert", [1], segmentation=False)
+    timings = time_bundle(bundle, "litert", [1])
     width = f" ×{recipe['width']:g}" if recipe["width"] != 1 else ""
     assert bundle.manifest.parity is not None
     return Point(

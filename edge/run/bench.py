@@ -105,15 +105,13 @@ def time_bundle(
     jobs = [job for n in threads for job in _network_jobs(bundle, runtime, n, float_file)]
     frame = simulate_frame(0).image
     jobs.append(_Job("", SEGMENT, 0, 1, partial(segment, frame, pixel_um=Optics().pixel_um)))
-    versions = {True: (runtime, runtime_version(runtime)), False: ("", "")}
-    return [
-        Timing(
-            *versions[bool(job.model)],
-            *job[:4],
-            *(float(value) / max(1, job.batch) for value in spread),
-        )
-        for job, spread in zip(jobs, _timed([job.call for job in jobs], rounds), strict=True)
-    ]
+    spreads = _timed([job.call for job in jobs], rounds)
+    timings = []
+    for job, spread in zip(jobs, spreads, strict=True):
+        used = (runtime, runtime_version(runtime)) if job.model else ("", "")
+        ms = (float(value) / max(1, job.batch) for value in spread)
+        timings.append(Timing(*used, job.model, job.work, job.batch, job.threads, *ms))
+    return timings
 
 
 def _network_jobs(bundle: Bundle, runtime: str, threads: int, float_file: Path | None) -> Iterator[_Job]:
