@@ -139,7 +139,8 @@ def _boxes_by_frame(path: Path, options: CropOptions) -> dict[str, list[Box]]:
     by_frame: defaultdict[str, list[Box]] = defaultdict(list)
     for line, box in boxes.items():
         label = options.rename.get(box.label, box.label)
-        if label in ("", "..", BACKGROUNDS, CELLS_CSV) or Path(label).name != label:
+        named = label.isprintable() and Path(label.strip()).name == label
+        if not named or label in ("..", BACKGROUNDS, CELLS_CSV):
             raise ValueError(f"{path}, line {line}: label {label!r} cannot name a folder")
         by_frame[box.frame].append(replace(box, label=label))
     return dict(by_frame)

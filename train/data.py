@@ -118,14 +118,14 @@ def _listed_in_folders(path: Path) -> tuple[list[LabelledCrop], list[str]]:
     problems: list[str] = []
     folders = (p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     for folder in sorted(p for p in folders if p.name != BACKGROUNDS):
-        files = _images_in(folder)
-        if not files:
-            problems.append(f"class {folder.name} has no images")
         try:
             check_name(folder.name)
         except ValueError as error:
             problems.append(f"class {error}")
             continue
+        files = _images_in(folder)
+        if not files:
+            problems.append(f"class {folder.name} has no images")
         for file in files:
             try:
                 rows.append(LabelledCrop(path=f"{folder.name}/{file.name}", label=folder.name))

@@ -152,6 +152,8 @@ def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> 
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,1,1,9,20\n", {"RBC": "x"}, "no label RBC to rename"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,../x,1,1,9,20\n", {}, "line 2: label '../x' cannot name a"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,cells.csv,1,1,9,20\n", {}, "cannot name a folder"),
+        ("frame,label,x,y,width,height\nf1.png,,1,1,9,20\n", {}, "line 2: label '' cannot name a folder"),
+        ("frame,label,x,y,width,height\nf1.png,a\x1b,1,1,9,20\n", {}, r"label 'a.x1b' cannot name a"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,backgrounds,1,1,9,20\n", {}, "cannot name a folder"),
         ("frame;label;xmin;ymin;xmax;ymax\nf1.png;WBC;1;1;9;20\n", {}, "uses ';' instead of"),
         (

@@ -69,7 +69,9 @@ def apply_labels(
             f"{table}: no cell is left ({reasons or 'it lists none'}): confirm labels in the contact sheet "
             "and save them, or pass --accept-suggestions"
         )
-    crops = [_copy(row, data, out) for row in taken]
+    crops = [_listed(row) for row in taken]
+    for row, crop in zip(taken, crops, strict=True):
+        write_file(out / crop.path, (data / row.path).read_bytes())
     write_table(out / CELLS_CSV, LabelledCrop, crops)
     counts = Counter(row.label for row in taken)
     reasons_in_order = (UNCONFIRMED, UNSURE, NO_NUCLEUS, EXCLUDE, FLAGGED)
@@ -135,9 +137,8 @@ def _choose(
     return taken, left_out
 
 
-def _copy(row: SuggestedLabel, data: Path, out: Path) -> LabelledCrop:
-    """Copy a crop into its class folder and return its row."""
+def _listed(row: SuggestedLabel) -> LabelledCrop:
+    """Return the row of a crop in its class folder."""
     path = f"{row.label}/{Path(row.path).name}"
-    write_file(out / path, (data / row.path).read_bytes())
     others = {name: text for name, text in row.cells().items() if name not in LabelledCrop.columns()}
     return LabelledCrop(path=path, label=row.label, group=row.group, pixel_um=row.pixel_um, others=others)
