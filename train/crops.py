@@ -140,7 +140,7 @@ def _boxes_by_frame(path: Path, options: CropOptions) -> dict[str, list[Box]]:
     for line, box in boxes.items():
         label = options.rename.get(box.label, box.label)
         named = label.isprintable() and Path(label.strip()).name == label
-        if not named or label in ("..", BACKGROUNDS, CELLS_CSV):
+        if not named or label in ("", "..", BACKGROUNDS, CELLS_CSV):
             raise ValueError(f"{path}, line {line}: label {label!r} cannot name a folder")
         by_frame[box.frame].append(replace(box, label=label))
     return dict(by_frame)

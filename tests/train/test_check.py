@@ -263,7 +263,7 @@ def test_a_clean_set_has_no_findings(clean: Path) -> None:
     assert found.trainable
     assert {status for status, _ in answers(found).values()} == {"ok"}
     assert answers(found)["classes"][1] == "a 12, b 12"
-    assert found.pixel_um == pytest.approx(0.1 * 96 / 200)
+    assert found.sets[0].pixel_um == pytest.approx(0.1 * 96 / 200)
 
 
 def test_every_problem_is_named_not_only_the_first(clean: Path) -> None:

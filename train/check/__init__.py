@@ -1,1 +1,1 @@
-"""What is wrong with a set of labelled crops, a module a question."""
+"""Checks of a set of labelled crops, one module per question."""

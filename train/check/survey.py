@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +31,30 @@ class Survey:
 
     Attributes
     ----------
-    crops : tuple of Crop
-        All that can be read, those of a separate validation set last.
-    parts : tuple of str or None
+    sets : sequence of Inventory
+        The set to train on and, if given, the one to validate on.
+    parts : list of str or None
         ``training`` or ``validation`` per crop; None if no split is known.
-    unreadable : tuple of (str, str)
-        Name and reason of each file that cannot be read.
     drifts : dict of str to Drift or None
         By measure; None for too few groups.
     """
 
     data: Path
-    crops: tuple[Crop, ...]
-    parts: tuple[str, ...] | None
-    unreadable: tuple[tuple[str, str], ...]
-    pixel_um: float | None
+    sets: Sequence[Inventory]
+    parts: list[str] | None
     repeats: Repeats
     drifts: dict[str, Drift | None]
     doubts: Doubts | None
-    results: tuple[Result, ...]
+
+    @cached_property
+    def crops(self) -> list[Crop]:
+        """All crops that can be read."""
+        return [crop for part in self.sets for crop in part.crops]
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """The answers to all questions."""
+        return _answers(self)
 
     @property
     def trainable(self) -> bool:
@@ -101,7 +107,7 @@ def survey(
     doubts = None if model is None else _doubts(sets, model)
     sets[1:] = [second.named_by_path() for second in sets[1:]]
 
-    crops = tuple(crop for part in sets for crop in part.crops)
+    crops = [crop for part in sets for crop in part.crops]
     thumbnails = np.array([crop.thumbnail for crop in crops], np.uint8)
     found = find_pairs(
         [crop.pixel_digest for crop in crops],
@@ -109,18 +115,8 @@ def survey(
         lambda: on_step("comparing", len(crops)),
     )
     grouped = any(part.grouped for part in sets)
-    surveyed = Survey(
-        data=data,
-        crops=crops,
-        parts=None if parts is None else tuple(parts),
-        unreadable=tuple(failed for part in sets for failed in part.unreadable),
-        pixel_um=sets[0].pixel_um,
-        repeats=found,
-        drifts={measure: measure_drift(crops, measure) if grouped else None for measure in TREND},
-        doubts=doubts,
-        results=(),
-    )
-    return replace(surveyed, results=tuple(_answers(sets, surveyed, grouped=grouped)))
+    drifts = {measure: measure_drift(crops, measure) if grouped else None for measure in TREND}
+    return Survey(data, sets, parts, found, drifts, doubts)
 
 
 def _unreadable(sets: Sequence[Inventory]) -> set[str]:
@@ -144,15 +140,16 @@ def _doubts(sets: Sequence[Inventory], model: Path) -> Doubts:
     return find_doubts(read_predictions(model, names, labels, _unreadable(sets)))
 
 
-def _answers(sets: Sequence[Inventory], found: Survey, *, grouped: bool) -> list[Result]:
-    alone = len(sets) == 1
+def _answers(found: Survey) -> list[Result]:
+    alone = len(found.sets) == 1
+    grouped = any(part.grouped for part in found.sets)
     results = []
-    for part, suffix in zip(sets, ("", " of the validation set"), strict=False):
+    for part, suffix in zip(found.sets, ("", " of the validation set"), strict=False):
         results += [
             replace(answer, question=answer.question + suffix)
             for answer in (
                 inventory.check_files(part),
-                inventory.check_classes(part, trained_on=part is sets[0], split=alone),
+                inventory.check_classes(part, trained_on=part is found.sets[0], split=alone),
                 inventory.check_images(part),
             )
         ]
@@ -166,7 +163,7 @@ def _answers(sets: Sequence[Inventory], found: Survey, *, grouped: bool) -> list
     results += [check_drift(course, measure) for measure, course in found.drifts.items()]
     results.append(check_class_brightness(found.crops))
     if found.doubts is not None:
-        results.append(check_doubts(found.doubts, len(sets[0].crops)))
+        results.append(check_doubts(found.doubts, len(found.sets[0].crops)))
     if found.crops:
         return results
     about_files = ("files", "classes")
@@ -188,8 +185,10 @@ def as_object(found: Survey) -> dict[str, Any]:
         "groups": len({crop.group for crop in crops}),
         "sizes": [{"width_px": width, "height_px": height, "cells": n} for (width, height), n in sizes],
         "bit_depths": {str(bits): n for bits, n in sorted(Counter(crop.bits for crop in crops).items())},
-        "pixel_um": found.pixel_um,
-        "unreadable": [{"path": name, "reason": reason} for name, reason in found.unreadable],
+        "pixel_um": found.sets[0].pixel_um,
+        "unreadable": [
+            {"path": name, "reason": reason} for part in found.sets for name, reason in part.unreadable
+        ],
         "repeated": _repeats_object(found),
         "split": None if found.parts is None else dict(sorted(Counter(found.parts).items())),
         "drift": {
