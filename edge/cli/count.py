@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,7 @@ from edge.cli.options import (
 from edge.cli.screen import Screen, counting, follow
 from edge.count import CAMERA_CELLS
 from edge.model import load_bundle
-from edge.run import (
-    CameraConfig,
-    CountConfig,
-    Instrument,
-    NewSession,
-    NoSession,
-    ReportSink,
-    Resumed,
-    end_unfinished,
-    header_of,
-)
+from edge.run import CameraConfig, Count, CountConfig, Instrument, ReportSink, begin, end_unfinished
 from edge.run import resume as resume_session
 from edge.session import SessionError, list_sessions
 
@@ -89,17 +79,9 @@ def count(
             except (SessionError, ValueError, OSError) as error:
                 why = " ".join(str(error).split())
                 continue
-            with closing(resumed.session):
-                if out is not None:
-                    screen.say("no report", "no report: the frames before the interruption were not kept")
-                follow(
-                    screen,
-                    resumed.config,
-                    resumed.instrument,
-                    resumed.session,
-                    threads=threads,
-                    as_json=as_json,
-                )
+            if out is not None:
+                screen.say("no report", "no report: the frames before the interruption were not kept")
+            follow(screen, resumed, threads=threads, as_json=as_json)
             return
         if options["calibration"] is None and camera is not None and default_calibration_path().exists():
             options["calibration"] = str(default_calibration_path())
@@ -107,13 +89,10 @@ def count(
         config = _configured(sources or (camera,), options, instrument, screen)
         if why:
             _end(unfinished[0], why, screen)
-        session: NoSession = NoSession()
-        if config.session.keep:
-            session = NewSession(header_of(config, instrument), keep_crops=config.session.keep_crops)
         each_once = config.analysis.each_once is not None
         manifest = instrument.bundle.manifest
         reports = [ReportSink(out, manifest, replace=force, each_once=each_once)] if out else []
-        follow(screen, config, instrument, session, reports, threads=threads, as_json=as_json)
+        follow(screen, begin(config, instrument), reports, threads=threads, as_json=as_json)
 
 
 def _given() -> dict[str, str]:
@@ -181,7 +160,7 @@ def _unfinished_of(camera: str | None) -> tuple[Path, ...]:
     )
 
 
-def _resume_as_asked(path: Path) -> Resumed:
+def _resume_as_asked(path: Path) -> Count:
     """Resume a session that began with the options on the command line.
 
     Raises
@@ -197,7 +176,7 @@ def _resume_as_asked(path: Path) -> Resumed:
         return resumed
 
 
-def _check_options(resumed: Resumed) -> None:
+def _check_options(resumed: Count) -> None:
     """Refuse an option that differs from the session's; an option that is not given is taken from it.
 
     A bundle or a calibration is the same if its content is, by whatever path it is named.

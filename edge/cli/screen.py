@@ -22,7 +22,7 @@ from edge.cli.options import quiet_libraries, stop_requests
 from edge.count import CountedFrame, CountResult, Totals
 from edge.model import BundleError
 from edge.report import print_result, result_summary
-from edge.run import CountConfig, Instrument, Log, NoSession, Notifier, ReportSink, run_count
+from edge.run import Count, Log, Notifier, ReportSink, run_count
 from edge.session import SessionError
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -38,28 +38,13 @@ def counting(log_form: str) -> Iterator[Screen]:
 
 
 def follow(
-    screen: Screen,
-    config: CountConfig,
-    instrument: Instrument,
-    session: NoSession,
-    reports: Sequence[ReportSink] = (),
-    *,
-    threads: int | None,
-    as_json: bool,
+    screen: Screen, count: Count, reports: Sequence[ReportSink] = (), *, threads: int | None, as_json: bool
 ) -> None:
     """Run a count on the screen, see `edge.run.run_count`; leave with the exit code that it earns."""
-    screen.expected = config.files
+    screen.expected = count.config.files
     with stop_requests() as stop:
-        result = run_count(
-            config,
-            instrument,
-            stop=stop,
-            observer=screen,
-            session=session,
-            sinks=reports,
-            threads=threads,
-        )
-    screen.end(result, reports, live=config.camera is not None, as_json=as_json)
+        result = run_count(count, stop=stop, observer=screen, sinks=reports, threads=threads)
+    screen.end(result, reports, live=count.config.camera is not None, as_json=as_json)
 
 
 class Screen:

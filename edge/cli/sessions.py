@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -142,9 +141,7 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
         if session is None and not (found := unfinished_sessions()):
             raise SessionError("no session is unfinished")
         path = found[0] if session is None else find_session(session)
-        resumed = resume_session(path)
-        with closing(resumed.session) as unfinished:
-            follow(screen, resumed.config, resumed.instrument, unfinished, threads=threads, as_json=as_json)
+        follow(screen, resume_session(path), threads=threads, as_json=as_json)
 
 
 @sessions.command()

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from edge.calibration import UnknownVolumeError, field_volume
 from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts, estimate_concentration
-from edge.run.config import CountConfig
-from edge.run.instrument import Instrument
 from edge.run.pipeline import identifier
-from edge.run.sinks import NoSession
+from edge.run.sessions import Count
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a count ended.
-
-    Attributes
-    ----------
-    ended : str
-        What of the stop rule was reached, in words; empty if nothing was.
-    stopped : bool
-        The operator or a shutdown ended it.
-    seconds : float
-        Time since it began, interruptions included.
-    """
-
-    ended: str
-    stopped: bool
-    seconds: float
-
-
-def new_totals(config: CountConfig, instrument: Instrument) -> Totals:
+def new_totals(count: Count) -> Totals:
     """Return empty totals for a count."""
+    config, instrument = count.config, count.instrument
     return Totals(
         instrument.bundle.manifest,
         config.analysis.reject_below,
@@ -43,22 +23,14 @@ def new_totals(config: CountConfig, instrument: Instrument) -> Totals:
     )
 
 
-def count_result(
-    config: CountConfig,
-    instrument: Instrument,
-    totals: Totals,
-    ending: Ending,
-    *,
-    remarks: tuple[str, ...],
-    session: NoSession,
-) -> CountResult:
-    """State what was counted, with what, and how that ended."""
-    tally, bundle = totals.tally(), instrument.bundle
-    parameters = asdict(config.analysis) | {"calibration_sha256": instrument.calibration_sha256}
+def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, seconds: float) -> CountResult:
+    """State what was counted, with what, and how that ended; see `CountResult`."""
+    config, bundle, tally = count.config, count.instrument.bundle, totals.tally()
+    parameters = asdict(config.analysis) | {"calibration_sha256": count.instrument.calibration_sha256}
     concentrations: Mapping[str, Estimate] = {}
     no_concentration = ""
     try:
-        concentrations = _concentrations(config, instrument, totals)
+        concentrations = _concentrations(count, totals)
     except UnknownVolumeError as why:
         no_concentration = str(why)
     return CountResult(
@@ -71,11 +43,11 @@ def count_result(
         identifier=identifier(totals.hashes, bundle.sha256, parameters),
         parameters=parameters,
         sources=config.sources,
-        seconds=ending.seconds,
+        seconds=seconds,
         finished=datetime.now(UTC),
-        stopped=ending.stopped,
-        ended=ending.ended,
-        session=session.id,
+        stopped=stopped,
+        ended=ended,
+        session=count.session.id,
         stop_rule=config.stop_rule.stated(),
         dropped=totals.dropped,
         detections=totals.detections if config.analysis.each_once else None,
@@ -83,12 +55,12 @@ def count_result(
         no_concentration=no_concentration,
         quality=totals.spreads(),
         out=tuple(totals.out),
-        remarks=remarks,
-        other_files=session.remark != "",
+        remarks=count.remarks,
+        other_files=count.session.remark != "",
     )
 
 
-def _concentrations(config: CountConfig, instrument: Instrument, totals: Totals) -> dict[str, Estimate]:
+def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
     """Return the cells per µL of each counted label and of all leukocytes.
 
     Raises
@@ -96,8 +68,8 @@ def _concentrations(config: CountConfig, instrument: Instrument, totals: Totals)
     UnknownVolumeError
         If the volume that was counted is not known.
     """
-    calibration, tally = instrument.calibration, totals.tally()
-    if calibration.pixel is None or not config.calibrated_pixel:
+    config, calibration, tally = count.config, count.instrument.calibration, totals.tally()
+    if not config.calibrated_pixel:
         raise UnknownVolumeError("no cells/µL: no calibration says how much of the sample a frame shows")
     if config.analysis.each_once:
         raise UnknownVolumeError("no cells/µL: frames that overlap show an unknown volume")

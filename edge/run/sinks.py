@@ -1,19 +1,16 @@
-"""What takes each frame's result while a count runs: a session, a report, and the observer's protocol."""
+"""What takes each frame's result while a count runs: sinks, of which a report is one, and an observer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from edge.base import FailedFrame
-from edge.capture import CameraSettings
 from edge.count import CountedFrame, CountResult, Totals
 from edge.model import Manifest
-from edge.report import ReportWriter, result_summary
-from edge.session import FrameRecord, Header, Session, create_session, frame_record
+from edge.report import ReportWriter
 
 Result = CountedFrame | FailedFrame
 
@@ -51,92 +48,6 @@ class Sink:
 
     def close(self) -> None:
         """Release what `open` took, however the count ended."""
-
-
-@dataclass
-class Progress:
-    """What was counted before.
-
-    Attributes
-    ----------
-    frames : dict
-        Name of each frame, in order → its SHA-256; None if it could not be read.
-    settings : CameraSettings or None
-        Of the camera, at the last frame.
-    seconds : float
-        Time since the count began, interruptions included: a sample does not wait.
-    """
-
-    frames: dict[str, str | None] = field(default_factory=dict)
-    last_index: int = -1
-    settings: CameraSettings | None = None
-    tracker_state: bytes = b""
-    seconds: float = 0.0
-
-
-class NoSession(Sink):
-    """A count that keeps no session; also what the kinds of session have in common.
-
-    Attributes
-    ----------
-    remark : str
-        What readers of the results have to know of the session.
-    keeps_state : bool
-        The tracker's state is kept with each frame.
-    """
-
-    remark = ""
-    keeps_state = False
-
-    @property
-    def id(self) -> str:
-        """Of the session; empty without one, and before it has begun."""
-        return ""
-
-    def replay(self, totals: Totals) -> Progress:
-        """Add the frames that were counted before to the totals."""
-        return Progress()
-
-
-class NewSession(NoSession):
-    """A session that begins with the first frame: nothing could resume one without a frame."""
-
-    keeps_state = True
-
-    def __init__(self, header: Header, *, keep_crops: bool) -> None:
-        self._header, self._keep_crops = header, keep_crops
-        self._session: Session | None = None
-
-    @property
-    def id(self) -> str:
-        """See `NoSession`."""
-        return "" if self._session is None else self._session.id
-
-    def open(self, observer: Observer) -> None:
-        """Remember who hears of the session's id."""
-        self._observer = observer
-
-    def prepare(self, result: Result) -> FrameRecord:
-        """Make the frame's record, with its encoded crops."""
-        return frame_record(result, keep_crops=self._keep_crops)
-
-    def add(self, result: Result, prepared: FrameRecord) -> None:
-        """Put the record on the disk."""
-        if self._session is None:
-            self._session = create_session(self._header)
-            self._observer.on_session(self._session.id)
-        self._session.add(prepared)
-
-    def finish(self, result: CountResult) -> None:
-        """Seal the session, with the results."""
-        if self._session is not None:
-            reason = result.ended or ("stopped" if result.stopped else "all frames")
-            self._session.finish(reason, result_summary(result))
-
-    def close(self) -> None:
-        """Close the file; a session that is not sealed can be resumed."""
-        if self._session is not None:
-            self._session.close()
 
 
 class ReportSink(Sink):

@@ -36,10 +36,9 @@ from edge.model.bundle import load_bundle, locate_bundle
 from edge.report.files import result_summary
 from edge.run.config import Analysis, CameraConfig, CountConfig, Gates
 from edge.run.count_run import run_count
-from edge.run.header import config_of, header_of
 from edge.run.instrument import Instrument
-from edge.run.resume import ResumedSession, resume
-from edge.run.sinks import NewSession, NoSession, ReportSink
+from edge.run.sessions import Count, ResumedSession, SessionSink, begin, config_of, header_of, resume
+from edge.run.sinks import ReportSink
 from edge.session.files import SessionError
 from edge.session.names import list_sessions
 from edge.session.store import read_session
@@ -96,15 +95,11 @@ def job(folder: Path, **changes: Any) -> CountConfig:
     return replace(asked, **changes)
 
 
-def new_session(asked: CountConfig, instrument: Instrument) -> NewSession:
-    return NewSession(header_of(asked, instrument), keep_crops=asked.session.keep_crops)
-
-
 def carried_out(
     asked: CountConfig,
     seen: Seen | None = None,
     *,
-    session: NoSession | None = None,
+    session: SessionSink | None = None,
     out: Path | None = None,
     stop: threading.Event | None = None,
     threads: int | None = None,
@@ -114,11 +109,9 @@ def carried_out(
     manifest = instrument.bundle.manifest
     reports = [ReportSink(out, manifest, replace=False, each_once=each_once)] if out else []
     return run_count(
-        asked,
-        instrument,
+        Count(asked, instrument, session) if session else begin(asked, instrument),
         stop=stop or threading.Event(),
         observer=seen or Seen(),
-        session=session or NoSession(),
         sinks=reports,
         threads=threads,
     )
@@ -284,15 +277,15 @@ def test_each_cell_once(scan: tuple[Path, int], tmp_path: Path) -> None:
 def asked(request: pytest.FixtureRequest, frames: Path, scan: tuple[Path, int]) -> CountConfig:
     """Jobs of each kind."""
     if request.param == "files":
-        return job(frames)
+        return job(frames, session=SessionConfig(keep=True))
     if request.param == "scan":
-        return job(scan[0], each_once="scan")
+        return job(scan[0], each_once="scan", session=SessionConfig(keep=True))
     return job(
         frames,
         sources=("simulate:4",),
         camera=CameraConfig(name="simulate:4", size=(640, 480)),
         stop_rule=StopRule(until_cells=25),
-        session=SessionConfig(keep_crops=True),
+        session=SessionConfig(keep=True, keep_crops=True),
     )
 
 
@@ -317,7 +310,8 @@ def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
     whole = create_session(header_of(asked, instrument), tmp_path / "whole")
     unbroken = carried_out(asked, session=ResumedSession(whole, asked), threads=threads)
     begun = create_session(header_of(asked, instrument), tmp_path / "cut")
-    session, path, cuts = ResumedSession(begun, asked), begun.path, 0
+    path, cuts = begun.path, 0
+    session: SessionSink = ResumedSession(begun, asked)
     running = pipeline_threads()
     while True:
         try:
@@ -366,9 +360,7 @@ def test_a_session_of_relative_names_is_resumed_from_another_folder(
     )
     monkeypatch.chdir("/")
     resumed = resume(begun.path)
-    run = run_count(
-        resumed.config, resumed.instrument, stop=threading.Event(), observer=Seen(), session=resumed.session
-    )
+    run = run_count(resumed, stop=threading.Event(), observer=Seen())
     assert Path.cwd() == Path("/")
     assert comparable(run) == comparable(whole)
     with read_session(begun.path) as stored:
@@ -441,13 +433,12 @@ def test_what_is_refused_leaves_no_session(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
-    asked = job(frames)
-    instrument = Instrument.load("phantom3", None)
-    carried_out(asked, out=tmp_path / "result")
+    asked = job(frames, session=SessionConfig(keep=True))
+    carried_out(job(frames), out=tmp_path / "result")
     with pytest.raises(ValueError, match="already holds a count"):
-        carried_out(asked, session=new_session(asked, instrument), out=tmp_path / "result")
+        carried_out(asked, out=tmp_path / "result")
     assert list_sessions() == []
-    run = carried_out(asked, session=new_session(asked, instrument))
+    run = carried_out(asked)
     assert [listed.id for listed in list_sessions()] == [run.session]
 
 
@@ -465,14 +456,8 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_count(
     instrument = Instrument.load(asked.bundle, None)
     report = ReportSink(tmp_path / "result", instrument.bundle.manifest, replace=False, each_once=False)
     try:
-        run = run_count(
-            asked,
-            instrument,
-            stop=threading.Event(),
-            observer=Seen(fill),
-            session=NoSession(),
-            sinks=[report],
-        )
+        count = begin(asked, instrument)
+        run = run_count(count, stop=threading.Event(), observer=Seen(fill), sinks=[report])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert run.tally.frames_read == 5
@@ -487,7 +472,7 @@ def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
-    asked = job(frames, stop_rule=StopRule(until_seconds=1e-9))
-    run = carried_out(asked, session=new_session(asked, Instrument.load("phantom3", None)))
+    rule = StopRule(until_seconds=1e-9)
+    run = carried_out(job(frames, stop_rule=rule, session=SessionConfig(keep=True)))
     assert (run.tally.frames_read, run.session, run.ended) == (0, "", "1e-09 s asked for")
     assert list_sessions() == []

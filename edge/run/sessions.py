@@ -1,0 +1,264 @@
+"""A count and its session: none, one that begins with the first frame, or one that is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge import __version__
+from edge.base import FailedFrame, Frame, SchemaError, read
+from edge.capture import CameraSettings, list_files
+from edge.count import CountedFrame, CountResult, Totals
+from edge.find import Quality
+from edge.report import result_summary
+from edge.run.config import CountConfig
+from edge.run.instrument import Instrument, pixel_remark
+from edge.run.sinks import Observer, Result, Sink
+from edge.session import (
+    FrameRecord,
+    Header,
+    Session,
+    SessionError,
+    create_session,
+    frame_record,
+    open_session,
+)
+
+HEADER_FIELDS = ("sources", "sample_id", "operator", "stop_rule")
+"""Fields of the configuration that a session's header states itself; the others are its parameters."""
+
+
+@dataclass
+class Progress:
+    """What was counted before; `seconds` since the count began include interruptions: a sample does not wait.
+
+    Attributes
+    ----------
+    frames : dict
+        Name of each frame, in order → its SHA-256; None if it could not be read.
+    settings : CameraSettings or None
+        Of the camera, at the last frame.
+    """
+
+    frames: dict[str, str | None] = field(default_factory=dict)
+    last_index: int = -1
+    settings: CameraSettings | None = None
+    tracker_state: bytes = b""
+    seconds: float = 0.0
+
+
+class SessionSink(Sink):
+    """The session of a count; this one keeps nothing.
+
+    Attributes
+    ----------
+    remark : str
+        What readers of the results have to know of the session.
+    """
+
+    remark = ""
+
+    @property
+    def id(self) -> str:
+        """Of the session; empty without one, and before it has begun."""
+        return ""
+
+    def replay(self, totals: Totals) -> Progress:
+        """Add the frames that were counted before to the totals."""
+        return Progress()
+
+    def seal(self, reason: str, result: CountResult) -> None:
+        """End the session with its results."""
+
+
+class NewSession(SessionSink):
+    """A session that begins with the first frame: nothing could resume one without a frame."""
+
+    def __init__(self, header: Header, *, keep_crops: bool) -> None:
+        self._header, self._keep_crops = header, keep_crops
+        self._session: Session | None = None
+
+    @property
+    def id(self) -> str:
+        """See `SessionSink`."""
+        return "" if self._session is None else self._session.id
+
+    def open(self, observer: Observer) -> None:
+        """Remember who hears of the session's id."""
+        self._observer = observer
+
+    def prepare(self, result: Result) -> FrameRecord:
+        """Make the frame's record, with its encoded crops."""
+        return frame_record(result, keep_crops=self._keep_crops)
+
+    def add(self, result: Result, prepared: FrameRecord) -> None:
+        """Put the record on the disk."""
+        if self._session is None:
+            self._session = create_session(self._header)
+            self._observer.on_session(self._session.id)
+        self._session.add(prepared)
+
+    def finish(self, result: CountResult) -> None:
+        """Seal the session."""
+        self.seal(result.ended or ("stopped" if result.stopped else "all frames"), result)
+
+    def seal(self, reason: str, result: CountResult) -> None:
+        """See `SessionSink`."""
+        if self._session is not None:
+            self._session.finish(reason, result_summary(result))
+
+    def close(self) -> None:
+        """Close the file; a session that is not sealed can be resumed."""
+        if self._session is not None:
+            self._session.close()
+
+
+class ResumedSession(NewSession):
+    """An unfinished session that takes the remaining frames, as if it had never been interrupted."""
+
+    def __init__(self, session: Session, config: CountConfig) -> None:
+        super().__init__(session.header, keep_crops=config.session.keep_crops)
+        self._session = self._resumed = session
+        now = None if config.camera else len(list_files(config.sources, config.root))
+        if config.files != now:
+            self.remark = (
+                f"when the session began there were {config.files} files, and now there are {now}: "
+                "not the results of a count without an interruption"
+            )
+
+    def open(self, observer: Observer) -> None:
+        """Name the session."""
+        observer.on_session(self.id)
+
+    def replay(self, totals: Totals) -> Progress:
+        """See `SessionSink`."""
+        session = self._resumed
+        seconds = (datetime.now(UTC) - session.header.started).total_seconds()
+        progress = Progress(tracker_state=session.tracker_state or b"", seconds=max(0.0, seconds))
+        for record in session.frames():
+            progress.frames[record.name], progress.last_index = record.sha256, record.index
+            progress.settings = _locked(record.settings) or progress.settings
+            totals.add(_counted(record, len(session.header.labels)))
+        return progress
+
+
+@dataclass(frozen=True)
+class Count:
+    """What to count, with what, and the session that keeps it."""
+
+    config: CountConfig
+    instrument: Instrument
+    session: SessionSink
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What readers of the results have to know."""
+        pixel = pixel_remark(self.config.analysis.pixel_um, self.instrument.bundle.manifest)
+        return tuple(filter(None, (pixel, self.session.remark)))
+
+
+def begin(config: CountConfig, instrument: Instrument) -> Count:
+    """Return a count that begins, with a session if one is to be kept."""
+    if not config.session.keep:
+        return Count(config, instrument, SessionSink())
+    header = header_of(config, instrument)
+    return Count(config, instrument, NewSession(header, keep_crops=config.session.keep_crops))
+
+
+def resume(path: Path) -> Count:
+    """Open an unfinished session, and return the count that it began.
+
+    Raises
+    ------
+    SessionError
+        If it cannot be resumed, or its bundle or calibration has changed since.
+    BundleError, CalibrationFileError
+        If one of them cannot be loaded.
+    """
+    with ExitStack() as stack:
+        session = stack.enter_context(open_session(path))
+        header = session.header
+        config = config_of(session.id, header)
+        instrument = Instrument.load(config.bundle, config.calibration, config.root)
+        for name, before, now in (
+            (f"bundle {config.bundle}", header.bundle_sha256, instrument.bundle.sha256),
+            (f"calibration {config.calibration}", header.calibration_sha256, instrument.calibration_sha256),
+        ):
+            if before != now:
+                raise SessionError(f"{session.id}: {name} is not the one that the session began with")
+        resumed = ResumedSession(session, config)
+        stack.pop_all()
+        return Count(config, instrument, resumed)
+
+
+def header_of(config: CountConfig, instrument: Instrument) -> Header:
+    """Return the header of a session that is about to begin."""
+    bundle, manifest = instrument.bundle, instrument.bundle.manifest
+    parameters = {name: value for name, value in asdict(config).items() if name not in HEADER_FIELDS}
+    return Header(
+        sample_id=config.sample_id,
+        operator=config.operator,
+        bundle=f"{manifest.name} {manifest.version}",
+        bundle_sha256=bundle.sha256,
+        labels=manifest.labels,
+        counted=manifest.counted,
+        calibration_sha256=instrument.calibration_sha256,
+        parameters=parameters,
+        stop_rule=config.stop_rule.stated(),
+        sources=config.sources,
+        software=f"leuko-edge {__version__}",
+        started=datetime.now(UTC),
+    )
+
+
+def config_of(session: str, header: Header) -> CountConfig:
+    """Return the configuration that a session was begun with.
+
+    Raises
+    ------
+    SessionError
+        If the header does not hold it.
+    """
+    try:
+        return read(
+            CountConfig, {**header.parameters, **{name: getattr(header, name) for name in HEADER_FIELDS}}
+        )
+    except SchemaError as error:
+        raise SessionError(
+            f"{session}: {header.software} began it, and this leuko cannot resume it ({error});"
+            " what it counted stays in it"
+        ) from error
+
+
+def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
+    """Return what a record was made of, without the pixels."""
+    if record.failed is not None:
+        return FailedFrame(record.name, record.index, record.failed)
+    no_pixels = np.zeros((0, 0), np.uint8)
+    track_ids = [cell.track_id for cell in record.cells]
+    probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
+    return CountedFrame(
+        Frame(no_pixels, record.name, record.index, record.time_ns, record.settings, record.dropped_before),
+        record.sha256 or "",
+        [one.cell for one in record.cells],
+        no_pixels[None],
+        probabilities.reshape(-1, labels),
+        [one.decision for one in record.cells],
+        Quality(**record.quality) if record.quality else None,
+        record.breaches,
+        None if None in track_ids else np.array(track_ids, np.int64),
+    )
+
+
+def _locked(settings: Mapping[str, Any]) -> CameraSettings | None:
+    """Return what to lock so that frames are like one taken with these settings; None if they are empty."""
+    red, blue = settings.get("colour_gain_red"), settings.get("colour_gain_blue")
+    colour_gains = None if red is None or blue is None else (red, blue)
+    locked = CameraSettings(settings.get("exposure_us"), settings.get("gain"), colour_gains)
+    return None if locked == CameraSettings() else locked
