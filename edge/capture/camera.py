@@ -1,7 +1,6 @@
-"""Cameras behind one small protocol: a Raspberry Pi's, V4L2, a watched folder, a video file, the simulator.
+"""The protocol of a camera: a Raspberry Pi's, V4L2, a watched folder, a video file, the simulator.
 
-A camera is named ``picamera2`` or ``picamera2:N``, ``v4l2:N``, ``watch:FOLDER``, ``video:FILE``,
-``simulate`` or ``simulate:SEED``. `edge.capture.live` turns one into frames without end.
+`edge.run.open_camera` opens one by its name; `edge.capture.live` turns it into frames without end.
 """
 
 from __future__ import annotations
@@ -22,13 +21,16 @@ class CameraTimeoutError(CameraError):
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """How a camera exposes; None is the camera's own choice.
+    """How a camera exposes; None leaves the choice to the camera.
 
     Attributes
     ----------
-    exposure_us : time that a row of the sensor collects light
-    gain : amplification on the sensor, 1 being none; of ``v4l2`` the driver's own number
-    colour_gains : red and blue, relative to green
+    exposure_us : int or None
+        Time for which a row of the sensor collects light.
+    gain : float or None
+        Amplification on the sensor, 1 being none; with ``v4l2`` the driver's own number.
+    colour_gains : (float, float) or None
+        Red and blue, relative to green.
     """
 
     exposure_us: int | None = None
@@ -37,13 +39,15 @@ class CameraSettings:
 
 
 class Camera(Protocol):
-    """An open camera. Whatever waits is bounded, and whatever goes wrong is a `CameraError`.
+    """An open camera. Every wait is bounded, and every failure is a `CameraError`.
 
     Attributes
     ----------
-    name : as it was asked for
-    paced : frames come at the camera's own pace, taken or not, and all have one size: silence means that it
-        stalled. Otherwise it gives a frame when it is asked, and losing none is up to who asks
+    name : str
+        As it was opened.
+    paced : bool
+        Frames come at the camera's own pace, whether taken or not, and all have one size: silence means that
+        it stalled. Otherwise it gives a frame when asked, and whoever asks decides whether any is lost.
     """
 
     @property
@@ -55,45 +59,45 @@ class Camera(Protocol):
         """See the class."""
 
     def settle(self, timeout_s: float) -> CameraSettings:
-        """Wait until exposure, gain and white balance have converged, and lock them; what was applied stays.
+        """Wait until exposure, gain and white balance have converged, and lock them; applied ones stay.
 
         Raises
         ------
         CameraTimeoutError
-            They did not converge, or would not be locked, in time.
+            If they do not converge or lock in time.
         CameraError
-            They cannot converge under this lamp.
+            If they cannot converge under this lamp.
         """
 
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:
-        """Lock what is not None, and wait until it shows in the frames.
+        """Lock what is not None, and wait until the frames show it.
 
         Raises
         ------
         CameraTimeoutError
-            It did not in time.
+            If they do not show it in time.
         CameraError
-            This camera cannot be set so.
+            If this camera has no such setting.
         """
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
-        """Give the next frame; None once there will be no more.
+        """Return the next frame, or None when there will be no more.
 
         Raises
         ------
         CameraTimeoutError
-            There is none yet; ask again.
+            If there is none yet; ask again.
         CameraError
-            There will be none; close this camera.
+            If there will be none; close this camera.
         """
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
 
 
 @dataclass(frozen=True)
 class CameraInfo:
-    """A camera that is there: the name to ask for, and what it says of itself."""
+    """A connected camera: the name that opens it, and its own description."""
 
     name: str
     description: str

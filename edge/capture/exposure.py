@@ -1,4 +1,4 @@
-"""Exposure by the picture itself, for cameras without an automatic, or one that cannot be relied upon."""
+"""Exposure by the frame itself, for cameras without a reliable auto-exposure."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from numpy.typing import NDArray
 from edge.capture.camera import CameraError
 
 CLEAR_FIELD = 165.0
-"""Grey level to which the clear field is exposed: bright, with room for what is brighter than it."""
+"""Grey level to which the clear field is exposed: bright, with room for brighter places."""
 
 TOLERANCE = 0.03
-"""Relative deviation from it that is close enough; a webcam's steps of exposure are not much finer."""
+"""Accepted relative deviation from it; a webcam's exposure steps are not much finer."""
 
 _SATURATED = 250.0
 
 
 def clear_field(image: NDArray[np.uint8]) -> float:
-    """Grey level of most of a bright-field frame, uint8 [h, w], which is the clear field: its median."""
+    """Return the grey level of the clear field of a frame, uint8 [h, w]: its median."""
     reduced = cv2.resize(image, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
     return float(np.median(reduced))
 
 
 def next_exposure(exposure_us: float, brightness: float) -> float:
-    """Exposure at which the clear field would have its grey level, were the camera linear.
+    """Return the exposure at which the clear field of a linear camera would have its grey level.
 
-    Parameters
-    ----------
-    exposure_us : with which `brightness` was measured; the answer is at most four times as long or short
-    brightness : grey level. Of a saturated frame it is only known that there was too much light
+    It is at most four times as long or short as `exposure_us`, at which the brightness was measured; a
+    saturated frame only tells that there was too much light.
     """
     if brightness >= _SATURATED:
         return exposure_us / 4
@@ -43,20 +41,22 @@ def converge(measure: Callable[[float], tuple[float, float]], exposure_us: float
 
     Parameters
     ----------
-    measure : sets an exposure, µs, and gives the one that the camera took and the brightness with it
-    exposure_us : to begin with
+    measure : callable
+        Sets an exposure in µs; returns the exposure that the camera chose, and the brightness with it.
+    exposure_us : float
+        The first exposure.
 
     Raises
     ------
     CameraError
-        There is no such exposure within the camera's limits.
+        If there is no such exposure within the camera's limits.
     """
     before: list[float] = []
     while True:
         taken_us, brightness = measure(exposure_us)
         if abs(brightness - CLEAR_FIELD) <= TOLERANCE * CLEAR_FIELD:
             return
-        if taken_us in before:  # at a limit, or to and fro between two steps
+        if taken_us in before:  # at a limit, or alternating between two steps
             raise CameraError(
                 f"the clear field has grey level {brightness:.0f} at {taken_us:.0f} µs, and no exposure "
                 f"brings it to {CLEAR_FIELD:.0f}: change the lamp or the gain"
@@ -66,6 +66,6 @@ def converge(measure: Callable[[float], tuple[float, float]], exposure_us: float
 
 
 def is_steady(values: list[float], *, last: int, tolerance: float) -> bool:
-    """Tell whether the last so many values, all above 0, differ by no more than a relative tolerance."""
+    """Return whether the `last` values, all above 0, differ by no more than a relative tolerance."""
     recent = values[-last:]
     return len(recent) == last and max(recent) - min(recent) <= tolerance * max(recent)

@@ -1,4 +1,4 @@
-"""``watch:FOLDER``: files that another program puts into a folder, each read once, when it is complete."""
+"""``watch:FOLDER``: files that another program writes into a folder, each read once when it is complete."""
 
 from __future__ import annotations
 
@@ -15,24 +15,17 @@ from edge.capture.recorded import Recorded
 
 POLL_S = 0.5
 STILL_S = 1.0
-"""A file whose size and time have not changed for so long is taken to be complete."""
+"""Time without a change of size and date after which a file counts as complete."""
 PATIENCE_S = 10.0
-"""If it cannot be read then, its writer may only have paused: it is called broken after so long."""
+"""Time after which an unreadable file counts as damaged; before, its writer may have paused."""
 
 _Stamp = tuple[int, int, int]
-"""Inode, size in bytes and modification time in ns of a file: with another one, it was written to."""
+"""Inode, size in bytes and modification time in ns of a file; they change when it is written."""
 
 
 @dataclass
 class _Waiting:
-    """A file that is not known to be complete.
-
-    Attributes
-    ----------
-    stamp, since : how it was seen, unchanged since then, s
-    failed : it could not be read so far
-    given : names of its frames that were handed on already
-    """
+    """A file that may be incomplete, unchanged since a time in s, and its frames given so far."""
 
     stamp: _Stamp
     since: float
@@ -41,17 +34,12 @@ class _Waiting:
 
 
 class FolderCamera(Recorded):
-    """The images and videos of a folder, those there are and those to come, not those of its subfolders.
+    """The present and future images and videos of a folder, without its subfolders.
 
-    A file is read when its size and time stand still, and what was read is dropped if they changed meanwhile.
-    One that cannot be read is tried again until it has stood still for longer. A name is taken once; whoever
-    writes slowly a format without an end mark should write elsewhere and rename into the folder.
-
-    Parameters
-    ----------
-    folder : if it vanishes, that is a `CameraError`
-    root, done : see `edge.run.cameras.open_camera`
-    clock, wait : monotonic time in s, and a way to let some of it pass
+    A file is read when its size and date stop changing; what was read is discarded if they change meanwhile.
+    A file that cannot be read is tried again for `PATIENCE_S`. Each name is taken once: a program that slowly
+    writes a format without an end mark should write elsewhere and rename into the folder. If the folder
+    vanishes, that is a `CameraError`. See `edge.run.open_camera` for `root` and `done`.
     """
 
     def __init__(
@@ -74,7 +62,7 @@ class FolderCamera(Recorded):
         self._poll()
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
-        """Give the next frame of a complete file; a folder never ends."""
+        """Return the next frame of a complete file; a folder never ends."""
         end = self._clock() + timeout_s
         while True:
             frame = next(self._frames, None)
@@ -91,7 +79,7 @@ class FolderCamera(Recorded):
                 self._wait(min(self._next_poll, end) - now)
 
     def _poll(self) -> None:
-        """See which files there are, and which have stood still."""
+        """List the files, and those that have stopped changing."""
         now = self._clock()
         self._next_poll = now + POLL_S
         seen: dict[Path, _Waiting] = {}
@@ -115,7 +103,7 @@ class FolderCamera(Recorded):
         self._ready = sorted(still, key=natural_order)
 
     def _read(self, path: Path) -> Iterator[Frame | FailedFrame]:
-        """Yield the frames of a file; end early, to read it anew later, if it was not complete after all."""
+        """Yield the frames of a file; end early, to read it again later, if it proves incomplete."""
         file = self._waiting[path]
         for frame in read_frames([path], root=self._root):
             if frame.name in self._done or frame.name in file.given:
@@ -131,7 +119,7 @@ class FolderCamera(Recorded):
         del self._waiting[path]
 
     def _stamp(self, path: Path) -> _Stamp | None:
-        """See `_Stamp`; None for what is no file, or no longer there."""
+        """Return the stamp of a path; None if it is not a regular file, or no longer there."""
         try:
             status = (self._root / path).stat()
         except OSError:

@@ -20,14 +20,14 @@ BUFFERS = 4
 """Frames in the camera's own memory: one is read while others are exposed."""
 
 IN_FLIGHT = BUFFERS + 4
-"""Frames that may still show the settings of before: those queued, and those the sensor is behind."""
+"""Frames that may still show earlier settings: those queued, and those in the sensor's delay."""
 
 STEADY_FRAMES = 10
 STEADY = 0.01
-"""The automatics have converged when what they chose has changed by less over so many frames."""
+"""The automatics have converged when their choice changes by less than `STEADY` over so many frames."""
 
 LOCKED = 0.07
-"""Relative difference to what was asked for: a sensor counts in rows, and gain in steps of 1/16 or finer."""
+"""Accepted relative difference: a sensor exposes in whole rows, and gain has steps of 1/16 or finer."""
 
 _GREY_FIRST = ("YUV420", "YVU420", "NV12", "NV21")
 _METADATA = {
@@ -39,14 +39,14 @@ _METADATA = {
     "LensPosition": "lens_position_dioptre",
     "Lux": "lux",
 }
-"""What is kept of libcamera's metadata, control → name with its unit."""
+"""The metadata of libcamera that is kept: control → name with its unit."""
 
 
 class PiCamera:
     """A Raspberry Pi's camera; see `edge.capture.camera.Camera` for the methods.
 
-    The grey plane of a YUV 4:2:0 stream is the frame: full range, not denoised (what a Pi 5 would do by
-    mixing frames). It is copied and the buffer goes back to the camera at once.
+    The frame is the grey plane of a YUV 4:2:0 stream: full range, not denoised (a Pi 5 would mix frames). It
+    is copied, so that the buffer goes back to the camera at once.
     """
 
     paced = True
@@ -60,7 +60,7 @@ class PiCamera:
             self._camera = picamera2.Picamera2(number)
         except (RuntimeError, IndexError) as error:
             raise CameraError(f"{name}: {_reason(error)}") from error
-        # at the interpreter's end a camera that hangs would hang it; this one is closed by whoever opened it
+        # a hanging camera would hang the interpreter at its exit; whoever opened this one closes it
         atexit.unregister(self._camera.close)
         self._pending: Any = None
         self._grabbed = 0
@@ -69,11 +69,11 @@ class PiCamera:
         except RuntimeError as error:
             self.close()
             raise CameraError(f"{name}: {_reason(error)}") from error
-        # also when stopped meanwhile: the sensor must be free for the next program
+        # also when interrupted: the sensor must be free for the next program
         except BaseException:
             self.close()
             raise
-        # libcamera's clock begins at boot, and goes on where the time of day is set meanwhile
+        # libcamera's clock starts at boot, and ignores changes of the time of day
         self._epoch_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def _start(self, size: tuple[int, int] | None) -> None:
@@ -104,7 +104,7 @@ class PiCamera:
         self._camera.start()
 
     def settle(self, timeout_s: float) -> CameraSettings:
-        """Let libcamera's automatics converge, then hold what they chose."""
+        """Let libcamera's automatics converge, then lock their choice."""
         end = time.monotonic() + timeout_s
         history: list[CameraSettings] = []
         while not _converged(history):
@@ -117,7 +117,7 @@ class PiCamera:
         """Lock exposure, gain and white balance."""
         end = time.monotonic() + timeout_s
         controls: dict[str, Any] = {}
-        # with one of the two given, libcamera goes on choosing the other
+        # with only one of the two given, libcamera keeps choosing the other
         if settings.exposure_us is not None:
             controls["ExposureTime"] = settings.exposure_us
         if settings.gain is not None:
@@ -134,7 +134,7 @@ class PiCamera:
             pass
 
     def grab(self, timeout_s: float) -> Frame:
-        """Give the next frame; see `edge.capture.camera.Camera`."""
+        """Return the next frame."""
         request = self._request(timeout_s)
         try:
             metadata = request.get_metadata()
@@ -143,16 +143,16 @@ class PiCamera:
             request.release()
         time_ns = metadata.get("SensorTimestamp", time.clock_gettime_ns(time.CLOCK_BOOTTIME)) + self._epoch_ns
         self._grabbed += 1
-        return Frame(image, f"{self.name}#{self._grabbed - 1}", self._grabbed - 1, time_ns, _said(metadata))
+        return Frame(image, f"{self.name}#{self._grabbed - 1}", self._grabbed - 1, time_ns, _kept(metadata))
 
     def close(self) -> None:
-        """Stop the camera, whatever it still owes."""
-        # closing waits in line behind a capture that may never come
+        """Stop the camera, whatever it is still capturing."""
+        # closing would wait for a capture that may never come
         self._camera.cancel_all_and_flush()
         self._camera.close()
 
     def _request(self, timeout_s: float) -> Any:
-        """Wait for a completed request; one that did not come in time is waited for the next time."""
+        """Return a completed request; one that is late is waited for the next time."""
         if self._pending is None:
             self._pending = self._camera.capture_request(wait=False)
         try:
@@ -165,7 +165,7 @@ class PiCamera:
         return request
 
     def _metadata(self, end: float, otherwise: str) -> Mapping[str, Any]:
-        """Metadata of the next frame, before a moment of the monotonic clock."""
+        """Return the metadata of the next frame, until `end` on the monotonic clock at the latest."""
         left_s = end - time.monotonic()
         try:
             if left_s <= 0:
@@ -178,12 +178,12 @@ class PiCamera:
         return metadata
 
     def _supported(self, controls: Mapping[str, Any]) -> dict[str, Any]:
-        """Of these controls those that the camera has: a monochrome one balances no white."""
+        """Return the controls that the camera has: a monochrome one has no white balance."""
         return {name: value for name, value in controls.items() if name in self._camera.camera_controls}
 
 
 def _grey_plane(request: Any) -> NDArray[np.uint8]:
-    """Copy the first plane [h, w] of a request's buffer, without the bytes that pad its rows."""
+    """Return a copy of the first plane [h, w] of a request's buffer, without the padding of its rows."""
     stream = request.config["main"]
     width, height = stream["size"]
     with _picamera2().MappedArray(request, "main", reshape=False, write=False) as buffer:
@@ -199,7 +199,7 @@ def _settings(metadata: Mapping[str, Any]) -> CameraSettings:
 
 
 def _numbers(settings: CameraSettings) -> list[float]:
-    """What must be steady: exposure times gain, and the colour gains; 1 for what the camera does not say."""
+    """Return what must be steady: exposure times gain, and the colour gains; 1 if unknown."""
     return [(settings.exposure_us or 1) * (settings.gain or 1), *(settings.colour_gains or (1, 1))]
 
 
@@ -209,28 +209,28 @@ def _converged(history: list[CameraSettings]) -> bool:
 
 
 def _is_locked(metadata: Mapping[str, Any], asked: CameraSettings) -> bool:
-    said = _settings(metadata)
-    pairs = [(said.exposure_us, asked.exposure_us), (said.gain, asked.gain)]
-    pairs += zip(said.colour_gains or (), asked.colour_gains or (), strict=False)
+    current = _settings(metadata)
+    pairs = [(current.exposure_us, asked.exposure_us), (current.gain, asked.gain)]
+    pairs += zip(current.colour_gains or (), asked.colour_gains or (), strict=False)
     return all(now is None or then is None or abs(now - then) <= LOCKED * then for now, then in pairs)
 
 
-def _said(metadata: Mapping[str, Any]) -> dict[str, float | str]:
-    said: dict[str, float | str] = {
+def _kept(metadata: Mapping[str, Any]) -> dict[str, float | str]:
+    kept: dict[str, float | str] = {
         name: metadata[control] for control, name in _METADATA.items() if control in metadata
     }
     if "ColourGains" in metadata:
-        said["colour_gain_red"], said["colour_gain_blue"] = metadata["ColourGains"][:2]
-    return said
+        kept["colour_gain_red"], kept["colour_gain_blue"] = metadata["ColourGains"][:2]
+    return kept
 
 
 def list_cameras() -> list[CameraInfo]:
-    """Find what libcamera knows, but for USB cameras, which `edge.capture.v4l2` finds.
+    """Return the cameras of libcamera except USB cameras, which `edge.capture.v4l2` finds.
 
     Raises
     ------
     CameraError
-        Picamera2 is not there.
+        If picamera2 is not installed.
     """
     known = _picamera2().Picamera2.global_camera_info()
     return [
@@ -241,32 +241,32 @@ def list_cameras() -> list[CameraInfo]:
 
 
 def _picamera2() -> Any:
-    """Import picamera2. It comes from the system's packages: pip's would miss libcamera, which has none.
+    """Import picamera2 from the system's packages: pip's would miss libcamera, which is not on PyPI.
 
     Raises
     ------
     CameraError
-        With the command that brings it.
+        If that fails, with the command that installs it.
     """
     try:
         import picamera2  # type: ignore[import-not-found]
     except ImportError as error:
         if sys.prefix != sys.base_prefix and Path("/usr/lib/python3/dist-packages/picamera2").exists():
             raise CameraError(
-                "picamera2 is not seen from this environment: say include-system-site-packages = true in "
+                "picamera2 is invisible in this environment: set include-system-site-packages = true in "
                 f"{sys.prefix}/pyvenv.cfg"
             ) from error
         raise CameraError("picamera2 is missing: sudo apt install python3-picamera2") from error
-    except Exception as error:  # its binary parts do not fit this environment's numpy, say
+    except Exception as error:  # such as binary parts that do not fit this environment's numpy
         raise CameraError(f"picamera2 cannot be imported: {_reason(error)}") from error
     return picamera2
 
 
 def _reason(error: BaseException) -> str:
-    """What an error and what caused it say, in one line."""
-    said = []
+    """Return the messages of an error and its causes in one line."""
+    messages = []
     cause: BaseException | None = error
     while cause is not None:
-        said.append(" ".join(str(cause).split()).rstrip("."))
+        messages.append(" ".join(str(cause).split()).rstrip("."))
         cause = cause.__cause__
-    return ": ".join(said)
+    return ": ".join(messages)

@@ -1,4 +1,4 @@
-"""``v4l2:N``: USB cameras and whatever else is ``/dev/videoN``, through OpenCV."""
+"""``v4l2:N``: USB cameras and other ``/dev/videoN`` devices, through OpenCV."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from edge.base import Frame
 from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
 from edge.capture.exposure import clear_field, converge
-from edge.capture.frames import to_grey
+from edge.capture.video_file import to_grey
 
 DEVICES = Path("/dev")
 
 WAIT_S = 1
-"""How long OpenCV waits for a frame; it takes whole seconds only, 10 if it is not told."""
+"""Time for which OpenCV waits for a frame: whole seconds only, by default 10."""
 
 IN_FLIGHT = 5
-"""Frames that may still have been exposed with the settings of before: OpenCV's four buffers, and one."""
+"""Frames that may still show earlier settings: OpenCV's four buffers, and one."""
 
 MANUAL = 1
-"""V4L2_EXPOSURE_MANUAL: the camera leaves its exposure alone."""
+"""V4L2_EXPOSURE_MANUAL: the camera keeps its exposure."""
 
 _EXPOSURE_UNIT_US = 100  # of V4L2_CID_EXPOSURE_ABSOLUTE
 _LARGEST = (10_000, 10_000)  # drivers answer with the nearest size that they have
@@ -35,14 +35,14 @@ _VIDIOC_QUERYCAP = 0x80685600
 _CAPABILITY = struct.Struct("16s32s32sIII12x")  # struct v4l2_capability
 _VIDEO_CAPTURE = 0x1
 _HAS_DEVICE_CAPS = 0x80000000
-# nodes of a Raspberry Pi's own cameras: raw sensor data, which libcamera turns into pictures
+# nodes of a Raspberry Pi's own cameras: raw sensor data for libcamera
 _RAW_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "pispbe")
 
 
 class V4l2Camera:
     """A V4L2 camera; see `edge.capture.camera.Camera` for the methods.
 
-    Gain is the driver's own number, and stays as it is unless it is set. White balance is locked as it is.
+    Gain is the driver's own number, and unchanged unless it is set. White balance is locked as it is.
     """
 
     paced = True
@@ -88,7 +88,7 @@ class V4l2Camera:
         return CameraSettings(self._exposure_us(), self._get(cv2.CAP_PROP_GAIN))
 
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:
-        """Lock exposure and gain; colour gains are nothing that V4L2 knows."""
+        """Lock exposure and gain; V4L2 has no colour gains."""
         if settings.colour_gains is not None:
             raise CameraError(f"{self.name}: colour gains cannot be set")
         if settings.exposure_us is not None:
@@ -101,21 +101,21 @@ class V4l2Camera:
         self._skip(IN_FLIGHT, time.monotonic() + timeout_s)
 
     def grab(self, timeout_s: float) -> Frame:
-        """Give the next frame; a wait that has begun lasts up to `WAIT_S`, whatever the timeout."""
+        """Return the next frame; a started wait lasts up to `WAIT_S`, whatever the timeout."""
         self._wait(timeout_s)
-        exposed_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)  # on the monotonic clock; 0 of a driver without
+        exposed_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)  # monotonic; 0 if the driver has none
         time_ns = self._epoch_ns + (round(exposed_ms * 1e6) if exposed_ms > 0 else time.monotonic_ns())
         image = self._retrieve()
         self._grabbed += 1
         index = self._grabbed - 1
-        return Frame(image, f"{self.name}#{index}", index, time_ns, self._said())
+        return Frame(image, f"{self.name}#{index}", index, time_ns, self._settings())
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         self._capture.release()
 
     def _wait(self, timeout_s: float) -> None:
-        """Wait for a frame, not yet decoded."""
+        """Wait for a frame without decoding it."""
         begun = time.monotonic()
         end = begun + timeout_s
         while not self._capture.grab():
@@ -127,24 +127,24 @@ class V4l2Camera:
             begun = now
 
     def _retrieve(self) -> NDArray[np.uint8]:
-        """Decode the frame that was waited for last, to grey."""
+        """Decode the frame of the last wait to grey."""
         try:
             found, image = self._capture.retrieve()
         except cv2.error:
             found = False
         if not found:
-            raise CameraError(f"{self.name}: a frame was damaged on its way")
+            raise CameraError(f"{self.name}: a frame was damaged in transfer")
         return to_grey(image)
 
     def _skip(self, frames: int, end: float) -> None:
-        """Let frames pass, before a moment of the monotonic clock."""
+        """Discard frames until `end` on the monotonic clock at the latest."""
         for _ in range(frames):
             if time.monotonic() >= end:
                 raise CameraTimeoutError(f"{self.name}: does not settle in time")
             self._wait(end - time.monotonic())
 
     def _get(self, control: int) -> float | None:
-        """Value of a control, None where the camera has no such control."""
+        """Return the value of a control, None if the camera has no such control."""
         value = self._capture.get(control)
         return None if value == -1 else value
 
@@ -156,13 +156,13 @@ class V4l2Camera:
         if not self._capture.set(cv2.CAP_PROP_EXPOSURE, max(1, round(exposure_us / _EXPOSURE_UNIT_US))):
             raise CameraError(f"{self.name}: its exposure cannot be set to {exposure_us:.0f} µs")
 
-    def _said(self) -> dict[str, float | str]:
-        said = {
+    def _settings(self) -> dict[str, float | str]:
+        values = {
             "exposure_us": self._exposure_us(),
             "gain": self._get(cv2.CAP_PROP_GAIN),
             "white_balance_k": self._get(cv2.CAP_PROP_WB_TEMPERATURE),
         }
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def devices() -> list[Path]:
@@ -172,7 +172,7 @@ def devices() -> list[Path]:
 
 
 def list_cameras() -> list[CameraInfo]:
-    """List the V4L2 devices that capture pictures, and those that cannot be opened."""
+    """List the V4L2 devices that capture frames, and those that cannot be opened."""
     found = []
     for device in devices():
         try:
@@ -185,7 +185,7 @@ def list_cameras() -> list[CameraInfo]:
 
 
 def describe(device: Path) -> str:
-    """Return the name that a device gives (VIDIOC_QUERYCAP); empty unless it captures pictures.
+    """Return the name that a device gives (VIDIOC_QUERYCAP); empty unless it captures frames.
 
     Raises
     ------
@@ -201,5 +201,5 @@ def describe(device: Path) -> str:
         os.close(descriptor)
     driver, card, _, _, of_all, of_this = _CAPABILITY.unpack(answer)
     captures = (of_this if of_all & _HAS_DEVICE_CAPS else of_all) & _VIDEO_CAPTURE
-    words = [text.split(b"\0")[0].decode(errors="replace") for text in (card, driver)]
-    return f"{words[0]} ({words[1]})" if captures and not words[1].startswith(_RAW_DRIVERS) else ""
+    name, kind = (text.split(b"\0")[0].decode(errors="replace") for text in (card, driver))
+    return f"{name} ({kind})" if captures and not kind.startswith(_RAW_DRIVERS) else ""

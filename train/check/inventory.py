@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.capture import MAX_MEGAPIXELS, image_file
+from edge.capture import MAX_MEGAPIXELS, ImageFileError, read_pages
 from train.check.duplicates import THUMBNAIL_PX, pixel_digest
 from train.check.findings import Finding, Result, Status, count
 from train.data import common_pixel_um, list_data
@@ -154,8 +154,8 @@ def _open(row: LabelledCrop, file: Path) -> Crop:
 def _page_count(file: bytes) -> int:
     """Return the number of images in a file up to the first that is damaged."""
     pages = 0
-    with suppress(image_file.ImageFileError):
-        for _ in image_file.pages(io.BytesIO(file), max_megapixels=MAX_MEGAPIXELS):
+    with suppress(ImageFileError):
+        for _ in read_pages(io.BytesIO(file), max_megapixels=MAX_MEGAPIXELS):
             pages += 1
     return pages
 

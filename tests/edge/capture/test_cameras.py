@@ -16,7 +16,7 @@ from edge.capture.camera import Camera, CameraError, CameraSettings, CameraTimeo
 from edge.capture.exposure import CLEAR_FIELD, TOLERANCE, clear_field, converge, is_steady, next_exposure
 from edge.capture.folder import PATIENCE_S, POLL_S, STILL_S, FolderCamera
 from edge.capture.frames import read_frames
-from edge.capture.video import VideoCamera
+from edge.capture.recorded import VideoCamera
 from edge.run.cameras import list_cameras, open_camera
 from edge.simulate.camera import CLEAR_FIELD_US, FULL_WELL_E, READ_NOISE_E, SimulatedCamera, collected
 from edge.simulate.imaging import expose

@@ -1,0 +1,58 @@
+"""One still image of a file, and the limits of its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# No pixel of a supported file takes more bytes than this, however badly compressed (16-bit RGBA), and
+# nothing around the pixels (profiles, previews) more than the allowance.
+_BYTES_PER_PIXEL = 8
+_ALLOWANCE = 64 << 20
+
+
+class ImageFileError(ValueError):
+    """An image file, or one page of it, that must not reach a decoder; the message says why."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One still image of a file, checked and ready to decode.
+
+    Attributes
+    ----------
+    number : int or None
+        Position among the file's images, from 0; None if it is the only one.
+    width, height : int
+        Declared size in px, within the limit.
+    data : bytes
+        The encoded image, a complete file of its own.
+    """
+
+    number: int | None
+    width: int
+    height: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class BadPage:
+    """One page of a file whose other pages may still be good."""
+
+    number: int | None
+    reason: str
+
+
+def check_size(width: int, height: int, max_megapixels: float) -> None:
+    """Raise an ImageFileError for a declared size of no pixels, or of more than the limit."""
+    if width <= 0 or height <= 0:
+        raise ImageFileError(f"damaged: it declares a size of {width} x {height} px")
+    if width * height > max_megapixels * 1e6:
+        raise ImageFileError(
+            f"declares {width} x {height} px, {width * height / 1e6:.1f} megapixels; "
+            f"the limit is {max_megapixels:g}"
+        )
+
+
+def byte_limit(max_megapixels: float) -> float:
+    """Return the most bytes that an image of this size may take."""
+    return _BYTES_PER_PIXEL * max_megapixels * 1e6 + _ALLOWANCE
