@@ -17,7 +17,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     ------
     OSError
         If it cannot be written, or the name is that of a device, a pipe or a folder, which a file must not
-        take the place of; what was there is then untouched.
+        replace. The old file is then untouched.
     """
     with replaced_atomically(path) as file:
         file.write(data)
@@ -44,7 +44,7 @@ def replaced_path(path: Path, suffix: str = "") -> Iterator[Path]:
     OSError
         See `write_atomically`.
     """
-    # a link is replaced, whatever it leads to
+    # a link is replaced, wherever it leads
     if not path.is_symlink() and path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file: give another name", str(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial{suffix}")
@@ -54,7 +54,7 @@ def replaced_path(path: Path, suffix: str = "") -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        if error.filename in (None, str(partial)):  # None, for example, of a full disk
+        if error.filename in (None, str(partial)):  # None on a full disk, for example
             error.filename, error.filename2 = str(path), None
         raise
     finally:

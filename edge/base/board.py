@@ -1,4 +1,4 @@
-"""The board this runs on: name, cores, temperature, and what a Raspberry Pi says of heat and supply."""
+"""The board: name, cores, temperature, and what a Raspberry Pi reports of heat and supply voltage."""
 
 from __future__ import annotations
 
@@ -21,52 +21,51 @@ THROTTLED = {
     18: "was throttled",
     19: "soft temperature limit was reached",
 }
-"""Bits of ``vcgencmd get_throttled``, as Raspberry Pi documents them; from 16 on: since it was started."""
+"""Bits of ``vcgencmd get_throttled`` as Raspberry Pi documents them; from bit 16: since it was started."""
 
 
 def model() -> str | None:
-    """Name of a board that has one in its device tree; None elsewhere."""
+    """Return the board's name from its device tree; None without one."""
     return text(MODEL)
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def temperature_c() -> float | None:
-    """Temperature of the processor in °C, None where the system does not tell."""
-    said = text(THERMAL)
-    return int(said) / 1000 if said and said.lstrip("-").isdigit() else None
+    """Return the temperature of the processor in °C; None if the system does not report it."""
+    millidegrees = text(THERMAL)
+    return int(millidegrees) / 1000 if millidegrees and millidegrees.lstrip("-").isdigit() else None
 
 
 def throttled() -> str | None:
-    """Return what a Raspberry Pi's firmware says of heat and supply, hexadecimal `THROTTLED`; None elsewhere.
+    """Return a Raspberry Pi's bits of `THROTTLED`, in hexadecimal; None elsewhere.
 
-    Without ``vcgencmd`` the kernel still tells whether the supply voltage is too low.
+    Without ``vcgencmd`` only the bit of a low supply voltage is known, from the kernel.
     """
     program = shutil.which("vcgencmd")
     if program is not None:
         done = subprocess.run(
             [program, "get_throttled"], capture_output=True, text=True, check=False, timeout=5
         )
-        said = done.stdout.strip().removeprefix("throttled=")
-        if done.returncode == 0 and said.startswith("0x"):
-            return said
+        bits = done.stdout.strip().removeprefix("throttled=")
+        if done.returncode == 0 and bits.startswith("0x"):
+            return bits
     for folder in sorted(HWMON.glob("hwmon*")):
         if text(folder / "name") == "rpi_volt":
             return "0x1" if text(folder / "in0_lcrit_alarm") == "1" else "0x0"
     return None
 
 
-def throttling(word: str | None) -> list[str]:
-    """Put what `throttled` returned into words, what holds now first."""
-    bits = int(word or "0x0", 16)
-    return [words for bit, words in THROTTLED.items() if bits >> bit & 1]
+def throttling(bits: str | None) -> list[str]:
+    """Return in words what `throttled` returned, present conditions first."""
+    return [words for bit, words in THROTTLED.items() if int(bits or "0x0", 16) >> bit & 1]
 
 
 def text(path: Path) -> str | None:
-    """Return a system file's text, None where there is none."""
+    """Return the text of a system file; None without one."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ") or None
     except OSError:

@@ -11,10 +11,14 @@ class Cell:
 
     Attributes
     ----------
-    x, y, width, height : the bounding box, diffraction ring included; x, y its upper left pixel
-    area_px : foreground area
-    border : the box touches the frame's edge
-    touching : the cell was split from, or touches, another one
+    x, y, width, height : int
+        Bounding box, diffraction ring included; x, y is its upper left pixel.
+    area_px : float
+        Foreground area.
+    border : bool
+        The box touches the frame's edge.
+    touching : bool
+        The cell touches another one, or was split from it.
     """
 
     x: int

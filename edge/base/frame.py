@@ -17,18 +17,25 @@ class Frame:
 
     Attributes
     ----------
-    image : uint8 [height, width], grey
-    name : the file's path; ``path#k`` for page or video frame k (from 0) of a multi-image file; ``camera#k``
-        for frame k of a camera
-    index : position in reading order, from 0, counted together with what could not be read
-    time_ns : ns since the epoch: of a camera's frame when it was exposed; of a file its modification time, in
-        a video plus the frame's own time
-    settings : what a camera said of the frame: ``exposure_us``, ``gain``, ``colour_gain_red`` …; empty for a
-        file
-    dropped_before : whole frames that were dropped between the frame handed on before this one and this one
-    late_ns : how long the frame waited for its turn
-    sha256 : of the encoded image as it was read (for a JPEG or BMP that is the whole file); empty for frames
-        that never were a still image
+    image : uint8 [height, width]
+        Grey levels.
+    name : str
+        The file's path; ``path#k`` for page or video frame k, from 0, of a file; ``camera#k`` for frame k of
+        a camera.
+    index : int
+        Position in reading order, from 0; frames that could not be read count too.
+    time_ns : int
+        Since the epoch: of a camera's frame its exposure; of a file its modification time, in a video plus
+        the frame's own time.
+    settings : Mapping of str to float or str
+        ``exposure_us``, ``gain``, ``colour_gain_red`` … that a camera reports; empty for a file.
+    dropped_before : int
+        Whole frames that were dropped just before this one.
+    late_ns : int
+        Time that the frame waited for its turn.
+    sha256 : str
+        SHA-256 of the encoded image as it was read (of a JPEG or BMP, the whole file); empty for frames that
+        never were a still image.
     """
 
     image: NDArray[np.uint8]
@@ -43,14 +50,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class FailedFrame:
-    """A file or page that could not be read, and why, in words for the operator.
-
-    Attributes
-    ----------
-    name : as in `Frame`
-    index : position in reading order, from 0, counted together with the frames
-    reason : one line
-    """
+    """A file or page that could not be read; name and index as in `Frame`, the reason is one line."""
 
     name: str
     index: int

@@ -1,4 +1,4 @@
-"""Where leuko keeps its state."""
+"""The folder of leuko's state."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """Folder of leuko's state: ``$LEUKO_HOME``, or ``leuko`` in the user's XDG state folder.
+    """Return the folder of leuko's state: ``$LEUKO_HOME``, or ``leuko`` in the user's XDG state folder.
 
-    A relative ``$XDG_STATE_HOME`` is passed over, as XDG asks, and so is a relative or empty ``$HOME``, which
-    would mean wherever a command happens to be run: the system's list of users then says where home is.
+    A relative ``$XDG_STATE_HOME`` is ignored, as XDG asks, and so is a relative or empty ``$HOME``, which
+    would depend on the working directory: the system's list of users then names the home folder.
 
     Raises
     ------
     OSError
-        If nothing says where it is.
+        If there is no home folder.
     """
     if named := os.environ.get("LEUKO_HOME"):
         return Path(named)

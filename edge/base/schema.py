@@ -59,7 +59,7 @@ def redeclare(kind: type[Any], name: str, low: float | None = None, high: float 
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A key: what it is called, what it means and what it may hold.
+    """A key: its name, meaning, and what it may hold.
 
     Attributes
     ----------
@@ -69,12 +69,8 @@ class Key:
         `dataclasses.MISSING` for a required key. A text may be blank only if its default is.
     low, high : float
         Range of a number, both ends included unless `low_open` or `high_open`.
-    choices : tuple of str
-        The only texts allowed; empty for any.
-    pattern : str
-        Regular expression of the whole text.
-    characters : str
-        Regular expression of each character; by default any printable one.
+    pattern, characters : str
+        Regular expressions of the whole text and of each character; by default any printable characters.
     form : str
         What pattern and characters ask for, in words.
     option : str
@@ -111,9 +107,9 @@ class Problem:
     Attributes
     ----------
     path : tuple of str or int
-        Keys, and positions in lists from 0, that lead to it; empty for the mapping itself.
+        Keys, and positions in lists, that lead to it; empty for the mapping itself.
     why : str
-        What is wrong; reads on from the key's name.
+        What is wrong, to follow the key's name.
     allowed : str
         What the key may hold; for an unknown key, the known ones.
     """

@@ -1,4 +1,4 @@
-"""``leuko bundle`` shows, lists and signs bundles."""
+"""``leuko bundle list``, ``show`` and ``card``: the facts of bundles."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from edge.report import model_facts, validation_accuracy
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=NamedPath(exists=True, file_okay=False))
 @json_option
 def list_(folders: tuple[str, ...], as_json: bool) -> None:
-    """List the bundles that come with leuko and those in each FOLDER, without its subfolders."""
-    said: list[dict[str, Any]] = []
-    table = new_table("Bundle", "Version", "Counts", "Named right in validation", "MB", "Signature")
+    """List the shipped bundles and those in each FOLDER, without its subfolders."""
+    rows: list[dict[str, Any]] = []
+    table = new_table("Bundle", "Version", "Counts", "Validation accuracy", "MB", "Signature")
     names = [
         *shipped_bundles(),
         *(str(path) for folder in folders for path in sorted(Path(folder).glob("*.tflite"))),
@@ -43,11 +43,11 @@ def list_(folders: tuple[str, ...], as_json: bool) -> None:
             try:
                 listed, size_bytes, refusal = inspect_bundle(name)
             except BundleError as error:
-                said.append({"bundle": name, "refused": str(error)})
+                rows.append({"bundle": name, "refused": str(error)})
                 table.add_row(plain(name), "", plain(str(error)), style="red")
                 continue
             manifest = listed.manifest
-            said.append({"bundle": name} | _said(listed, size_bytes, refusal))
+            rows.append({"bundle": name} | _as_json(listed, size_bytes, refusal))
             table.add_row(
                 *map(
                     plain,
@@ -58,7 +58,7 @@ def list_(folders: tuple[str, ...], as_json: bool) -> None:
                 style="red" if refusal else "",
             )
     if as_json:
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(rows))
     else:
         print_table(table)
 
@@ -67,11 +67,11 @@ def list_(folders: tuple[str, ...], as_json: bool) -> None:
 @click.argument("bundle_file", metavar="BUNDLE")
 @json_option
 def show(bundle_file: str, as_json: bool) -> None:
-    """Show what BUNDLE, a path or a shipped name, says of itself, once its hash and signature are checked."""
+    """Show what BUNDLE, a path or a shipped name, states, after a check of its hash and signature."""
     with one_line_errors(ValueError):
         shown, size_bytes, refusal = inspect_bundle(bundle_file)
     if as_json:
-        click.echo(json.dumps(_said(shown, size_bytes, refusal)))
+        click.echo(json.dumps(_as_json(shown, size_bytes, refusal)))
         return
     manifest = shown.manifest
     table = new_table(plain(f"{manifest.name} {manifest.version}"), "")
@@ -101,14 +101,13 @@ def card(bundle_file: str, out: Path) -> None:
 
 
 def inspect_bundle(name: str) -> tuple[Bundle, int, str | None]:
-    """Read a bundle that this device might refuse to use: it, its size in bytes, and why it would."""
+    """Read a bundle even if this device refuses it; return it, its size in bytes, and why it is refused."""
     settings = read_trust_settings()
     found = load_bundle(name, replace(settings, require_signed=False))
     return found, locate_bundle(name).stat().st_size, refusal_reason(found, settings)
 
 
-def _said(found: Bundle, size_bytes: int, refusal: str | None) -> dict[str, Any]:
-
+def _as_json(found: Bundle, size_bytes: int, refusal: str | None) -> dict[str, Any]:
     return {
         "sha256": found.sha256,
         "unsigned_sha256": found.unsigned_sha256,
