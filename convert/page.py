@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from convert.verify import Verification
 from edge.base import write_atomically
+from edge.report import Picture, encode_jpeg, gallery, paragraph, table
 from train.report.figure import plots, svg
-from train.report.page import Picture, gallery, page, paragraph, table
+from train.report.page import page
 
 
 def write(out: Path, verification: Verification) -> None:
@@ -81,10 +82,10 @@ def _worst(verification: Verification) -> str:
 
     pictures = [
         Picture(
-            cells.crops[k],
+            encode_jpeg(cells.crops[k], quality=85),
             f"{labels[cells.truth[k]]}: {answer(compared.trained[k])} → {answer(compared.int8[k])}",
             cells.names[k],
         )
         for k in verification.worst
     ]
-    return paragraph("Truth: answer in float → answer in int8.") + gallery(pictures, large=True)
+    return paragraph("Truth: answer in float → answer in int8.") + gallery(pictures, kind="gallery large")

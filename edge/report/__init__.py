@@ -1,24 +1,39 @@
-"""Results for people and programs: table, page, CSV, JSON, annotated frames, model card."""
+"""Results for people and programs: table, page, CSV, JSON, annotated frames, model card, session exports."""
 
 from edge.report.files import result_summary
 from edge.report.model_card import model_card, model_facts, validation_accuracy
 from edge.report.session_export import EXPORT_FORMATS, described, export_session
-from edge.report.shell import confusion_table, data_uri, page_shell, section
-from edge.report.table import print_result
+from edge.report.shell import (
+    Html,
+    Picture,
+    confusion_table,
+    encode_jpeg,
+    gallery,
+    page_shell,
+    paragraph,
+    section,
+    table,
+)
+from edge.report.terminal import print_result
 from edge.report.writer import ReportWriter
 
 __all__ = [
     "EXPORT_FORMATS",
+    "Html",
+    "Picture",
     "ReportWriter",
     "confusion_table",
-    "data_uri",
     "described",
+    "encode_jpeg",
     "export_session",
+    "gallery",
     "model_card",
     "model_facts",
     "page_shell",
+    "paragraph",
     "print_result",
     "result_summary",
     "section",
+    "table",
     "validation_accuracy",
 ]

@@ -1,4 +1,4 @@
-"""Frames with the counted cells drawn in: one colour a label, its letters, the probability, a legend."""
+"""Frames with the counted cells drawn in: one colour per label, its letters, the probability, a legend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.count import CountedFrame
 SIDE_PX = 1600
 """Longest side of an annotated frame; larger frames are reduced."""
 
-# Okabe and Ito, Color Universal Design (2008), without black; told apart with every common colour blindness.
+# Okabe and Ito, Color Universal Design (2008), without black; distinct with every common colour blindness.
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 REJECTED_GREY = "#8c8c8c"
 
@@ -28,9 +28,9 @@ _Canvas = NDArray[np.integer[Any] | np.floating[Any]]  # what OpenCV's type stub
 
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
-    """Give each label its colour, as ``#rrggbb``, and the rejected cells grey.
+    """Return the colour of each label, as ``#rrggbb``; grey for rejected cells.
 
-    The palette has seven; labels beyond begin it anew and are told apart by their letters.
+    There are seven colours; further labels use them again and differ by their letters.
     """
     return {label: OKABE_ITO[k % len(OKABE_ITO)] for k, label in enumerate(labels)} | {
         REJECTED: REJECTED_GREY
@@ -38,7 +38,7 @@ def colours(labels: Sequence[str]) -> dict[str, str]:
 
 
 def abbreviations(labels: Sequence[str]) -> dict[str, str]:
-    """Shortest beginning of each label that no other label has, capitalised; ``?`` for rejected cells."""
+    """Return the shortest unique beginning of each label, capitalised; ``?`` for rejected cells."""
     short = {}
     for label in labels:
         others = [other.casefold() for other in labels if other != label]
@@ -49,17 +49,17 @@ def abbreviations(labels: Sequence[str]) -> dict[str, str]:
 
 
 def annotate(counted: CountedFrame, labels: Sequence[str], side_px: int = SIDE_PX) -> NDArray[np.uint8]:
-    """Draw every cell's box, letters and probability in percent, over a legend.
+    """Return the frame with every cell's box, letters and probability in percent, and a legend below.
 
     Parameters
     ----------
-    counted : one frame, worked through
-    labels : every label of the bundle, in its order
+    labels : of the bundle, in its order
     side_px : longest side of the frame as drawn
 
     Returns
     -------
-    uint8 [height, width, 3], BGR; the frame, and below it the legend
+    uint8 [height, width, 3]
+        BGR.
     """
     image = counted.frame.image
     scale = min(1.0, side_px / max(image.shape))
@@ -105,7 +105,7 @@ def _draw_box(canvas: _Canvas, first: _Point, last: _Point, colour: _Bgr, *, das
 
 
 def _draw_tag(canvas: _Canvas, text: str, first: _Point, last: _Point, colour: _Bgr) -> None:
-    """Write on a field of the box's colour above it, or below where there is no room."""
+    """Write on a field of the box's colour above the box, or below where there is no room."""
     (width, height), _ = cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)
     width, height = width + 6, height + 6
     left = max(0, min(first[0] - 1, canvas.shape[1] - width))
@@ -117,7 +117,7 @@ def _draw_tag(canvas: _Canvas, text: str, first: _Point, last: _Point, colour: _
 
 
 def _legend(width: int, palette: Mapping[str, _Bgr], short: Mapping[str, str]) -> NDArray[np.uint8]:
-    """Strips of the image's width that name every label, as many as it takes."""
+    """Return strips of the image's width that name every label."""
     rows = [np.full((_LEGEND_PX, width, 3), 32, np.uint8)]
     x = 8
     for label, colour in palette.items():

@@ -1,53 +1,57 @@
-"""A bundle's model card: one self-contained page for whoever has to decide whether to use it."""
+"""A bundle's model card: one self-contained page to decide by whether to use the bundle."""
 
 from __future__ import annotations
 
 from html import escape
 
-import cv2
-
 from edge.classify import int8_to_grey
 from edge.count import confusion_accuracy
 from edge.model import Bundle, Manifest
-from edge.report.page import confusion
-from edge.report.shell import data_uri, definitions, page_shell, section
+from edge.report.page import validation
+from edge.report.shell import Html, Picture, definitions, encode_jpeg, gallery, page_shell, paragraph, section
+from edge.report.words import percent, percent_interval
 
 GOLDEN_SHOWN = 8
 """Golden crops shown."""
 
 UNKNOWN = "not recorded"
 
+EXPLAINED = {
+    "Input": "Pass the pixel size of your frames with --pixel-um: cells are cut out and scaled by it.",
+    "Validation": "Cells that the network was not trained on, before any is rejected.",
+    "Quantisation": "The network in the file computes in 8 bits. The effect on the validation cells:",
+    "Rejection": "A rejected cell is shown apart and counted under no label. An AUROC of 1 means that the "
+    "score separates all cells of a kind never trained on from the validation cells; 0.5, that it separates "
+    "none.",
+}
+
 
 def validation_accuracy(manifest: Manifest) -> str:
-    """State the share of the validation cells named right, with its exact 95 % interval."""
-    share = confusion_accuracy(manifest.confusion)
-    if share.value is None:
-        return UNKNOWN
-    cells = sum(map(sum, manifest.confusion))
-    return f"{100 * share.value:.1f} % of {cells:,} cells ({100 * share.low:.1f}–{100 * share.high:.1f} %)"
+    """Return the share of correct validation cells, with its exact 95 % interval."""
+    share, cells = confusion_accuracy(manifest.confusion), sum(map(sum, manifest.confusion))
+    return f"{percent(share)} of {cells:,} cells ({percent_interval(share)})" if cells else UNKNOWN
 
 
 def model_facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
-    """State what a bundle says of itself: heading → name → value, all in plain words."""
+    """Return a bundle's own statements in plain words: heading → name → value."""
     manifest = bundle.manifest
     others = [label for label in manifest.labels if label not in manifest.counted]
-    said = {
+    background = manifest.normalisation.background
+    facts = {
         "Use": {
             "Counts": ", ".join(manifest.counted),
-            "Names, but does not count": ", ".join(others) or "nothing",
+            "Classifies, but does not count": ", ".join(others) or "nothing",
             "Intended use": manifest.intended_use,
             "Licence": manifest.licence,
         },
         "Input": {
             "Cell image": f"{manifest.crop_px} × {manifest.crop_px} px, {manifest.crop_um:g} µm wide",
             "Pixel": f"{manifest.pixel_um:.4g} µm",
-            "Views": _views(manifest),
-            "Light": f"levelled to the grey level {manifest.normalisation.background}"
-            if manifest.normalisation.background
-            else "as it is",
+            "Test-time views": _views(manifest),
+            "Light": f"levelled to the grey level {background}" if background else "unchanged",
         },
         "Training": {"Data": manifest.training.name, "SHA-256 of the data": manifest.training.sha256},
-        "Validation": {"Named right": validation_accuracy(manifest)},
+        "Validation": {"Correct": validation_accuracy(manifest)},
         "Quantisation": _quantisation(manifest),
         "Rejection": _rejection(manifest),
         "File": {
@@ -58,23 +62,25 @@ def model_facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
         },
     }
     if bundle.signature is not None:
-        said["File"]["Public key"] = bundle.signature.public_key
-        said["File"]["SHA-256 without the signature"] = bundle.unsigned_sha256
+        facts["File"]["Public key"] = bundle.signature.public_key
+        facts["File"]["SHA-256 without the signature"] = bundle.unsigned_sha256
     if manifest.notice:
-        said["Use"]["Notice"] = manifest.notice
-    return said
+        facts["Use"]["Notice"] = manifest.notice
+    return facts
 
 
 def _views(manifest: Manifest) -> str:
     if manifest.test_time_views == 1:
-        return "one, as the cell lies"
-    averaged = f"answers are means over {manifest.test_time_views} mirrored and turned views"
-    return averaged if manifest.margin is None else f"{averaged}, of cells that the first leaves in doubt"
+        return "one, the crop as it is"
+    averaged = f"answers are averaged over {manifest.test_time_views} mirrored and rotated views"
+    if manifest.margin is None:
+        return averaged
+    return f"{averaged} where the margin of the first is below {manifest.margin:.3g}"
 
 
 def _quantisation(manifest: Manifest) -> dict[str, str]:
     representative, parity = manifest.representative, manifest.parity
-    said = {
+    facts = {
         "Ranges from": UNKNOWN
         if representative is None
         else f"{representative.crops:,} crops, SHA-256 {representative.sha256}",
@@ -83,57 +89,43 @@ def _quantisation(manifest: Manifest) -> dict[str, str]:
     if parity is not None:
         before, after = 100 * parity.float_accuracy, 100 * parity.int8_accuracy
         interval = f"{parity.low:+.2f} to {parity.high:+.2f}"
-        said |= {
-            "Named right": f"float {before:.2f} %, int8 {after:.2f} %",
+        facts |= {
+            "Correct": f"float {before:.2f} %, int8 {after:.2f} %",
             "Difference": f"{after - before:+.2f} points, 95 % interval {interval}",
-            "Cells named alike": f"{100 * parity.agreement:.2f} %",
+            "Cells with the same label": f"{100 * parity.agreement:.2f} %",
             "Largest difference of a probability": f"{parity.largest_probability_difference:.3f}",
         }
-    return said
+    return facts
 
 
 def _rejection(manifest: Manifest) -> dict[str, str]:
     rejection = manifest.rejection
-    said = {"Rejected below a probability of": f"{manifest.reject_below:g}"}
+    facts = {"Rejected below a probability of": f"{manifest.reject_below:g}"}
     if rejection is None:
-        return said | {"How chosen": UNKNOWN}
-    said |= {
-        "Score": rejection.score,
-        "Threshold": f"{rejection.threshold:g}",
-        # asked for at conversion or, if nothing was, found
-        "Right among the cells kept": f"{100 * rejection.precision:.1f} %"
-        if rejection.coverage
-        else "none kept",
-        "Cells kept": f"{100 * rejection.coverage:.1f} %",
-        "Measured on": rejection.source,
-    }
-    return said | {f"AUROC against {kind}": f"{area:.3f}" for kind, area in rejection.auroc.items()}
-
-
-EXPLAINED = {
-    "Input": "Say the size of a pixel of your frames with --pixel-um: cells are cut out and scaled by it.",
-    "Validation": "Cells that the network was not trained on; before any is rejected.",
-    "Quantisation": "The file holds a network of 8-bit numbers. What that changed, on the validation cells:",
-    "Rejection": "A cell of low score is shown apart and counted under no label. An AUROC of 1 means that "
-    "the score tells every cell of a kind never trained on from those it knows; 0.5 that it tells none.",
-}
+        return facts | {"How chosen": UNKNOWN}
+    correct = f"{100 * rejection.precision:.1f} %" if rejection.coverage else "none kept"
+    return (
+        facts
+        | {
+            "Score": rejection.score,
+            "Threshold": f"{rejection.threshold:g}",
+            # requested at conversion or, if nothing was, measured
+            "Correct among the cells kept": correct,
+            "Cells kept": f"{100 * rejection.coverage:.1f} %",
+        }
+        | {f"AUROC against {kind}": f"{area:.3f}" for kind, area in rejection.auroc.items()}
+    )
 
 
 def model_card(bundle: Bundle, size_bytes: int, file_name: str) -> str:
-    """Set the page.
-
-    Parameters
-    ----------
-    size_bytes, file_name : of the bundle's file
-    """
+    """Return the page; `size_bytes` and `file_name` are those of the bundle's file."""
     manifest = bundle.manifest
     bodies = {heading: definitions(pairs) for heading, pairs in model_facts(bundle, size_bytes).items()}
-    bodies["Validation"] += confusion(manifest)
+    bodies["Validation"] += validation(manifest)
     bodies["File"] += _verify(bundle, file_name)
-    sections = (
-        section(heading, (f"<p>{EXPLAINED[heading]}</p>\n" if heading in EXPLAINED else "") + body)
-        for heading, body in bodies.items()
-    )
+    for heading, words in EXPLAINED.items():
+        bodies[heading] = paragraph(words) + bodies[heading]
+    bodies["Golden crops"] = _golden(bundle)
     figures = {
         "Counts": ", ".join(manifest.counted),
         "Validation": validation_accuracy(manifest),
@@ -142,7 +134,7 @@ def model_card(bundle: Bundle, size_bytes: int, file_name: str) -> str:
     return page_shell(
         f"{manifest.name} {manifest.version}",
         "Model card",
-        (*sections, section("Golden crops", _golden(bundle))),
+        (section(heading, body) for heading, body in bodies.items()),
         notices=(manifest.notice,),
         figures=figures,
         ending=f"SHA-256 {bundle.sha256[:12]}",
@@ -153,29 +145,32 @@ def _verify(bundle: Bundle, file_name: str) -> str:
     signed = (
         ""
         if bundle.signature is None
-        else "<p>The signature is Ed25519, over the line <code>leuko-edge bundle</code> and the SHA-256 of "
-        "the file without the signature.</p>\n"
+        else paragraph(
+            Html(
+                "The signature is Ed25519, over the line <code>leuko-edge bundle</code> and the SHA-256 of "
+                "the file without the signature."
+            )
+        )
     )
     return (
-        signed + "<p>Whether a file is this one, and whether it computes on a device what it computed where "
-        f"it was made:</p>\n<pre>sha256sum {escape(file_name)}\nleuko verify {escape(file_name)}</pre>"
+        signed
+        + paragraph(
+            "To check that a file is this one, and that a device computes what the converter computed:"
+        )
+        + f"<pre>sha256sum {escape(file_name)}\nleuko verify {escape(file_name)}</pre>"
     )
 
 
 def _golden(bundle: Bundle) -> str:
-    """Golden crops as the network sees them, with the label that it gives them."""
+    """Return golden crops as the network sees them, with the label that it gives them."""
     manifest = bundle.manifest
     images = int8_to_grey(bundle.golden_crops[:GOLDEN_SHOWN, ..., 0], manifest)
-    figures = []
-    for image, answer in zip(images, bundle.golden_outputs, strict=False):
-        jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-        label = manifest.labels[int(answer.argmax())]
-        figures.append(
-            f'<figure><img alt="golden crop" src="{data_uri(jpeg)}" loading=lazy>'
-            f"<figcaption>{escape(label)}</figcaption></figure>"
-        )
-    return (
-        f"<p>{len(figures)} of {len(bundle.golden_crops)} crops that travel in the file, as the network sees "
-        "them, with the label that it gives them. Before its first count a device computes them anew and "
-        f"refuses the file if an answer differs.</p>\n<div class=gallery>{''.join(figures)}</div>"
-    )
+    pictures = [
+        Picture(encode_jpeg(image, 85), manifest.labels[int(answer.argmax())])
+        for image, answer in zip(images, bundle.golden_outputs, strict=False)
+    ]
+    return paragraph(
+        f"{len(pictures)} of {len(bundle.golden_crops)} crops in the file, as the network sees them, with "
+        "the label that it gives them. Before its first count a device classifies them again and refuses the "
+        "file if an answer differs."
+    ) + gallery(pictures, alt="golden crop")

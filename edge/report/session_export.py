@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, TextIO
 
 from edge.base import RESEARCH_USE, replaced_atomically
 from edge.classify import REASONS, REJECTED
-from edge.report.files import CELL_COLUMNS, cell_columns
+from edge.report.files import CELL_COLUMNS, cell_values
 from edge.session import FrameRecord, StoredSession
 
 EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -28,12 +28,12 @@ EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
 """Format → the files that it makes."""
 
 SESSION_CELL_COLUMNS = ("frame_index", "area_px", "border", "touching", "track_id")
-"""What ``cells.csv`` has beyond a report's, before a column ``p_LABEL`` a label."""
+"""Of ``cells.csv`` after a report's columns; one column ``p_LABEL`` per label follows."""
 
 FRAME_COLUMNS = (
     *("frame_index", "frame", "time_ns", "sha256", "failed", "cells", "dropped_before", "breaches"),
 )
-"""Of ``frames.csv``, before a column a setting and a quality that any frame has."""
+"""Of ``frames.csv``; one column per setting and quality measure that any frame has follows."""
 
 UNKNOWN = -1
 """Track id, in FCS, of a cell that has none."""
@@ -42,18 +42,18 @@ UNKNOWN = -1
 def export_session(
     session: StoredSession, folder: Path, formats: Sequence[str], *, replace: bool = False
 ) -> list[Path]:
-    """Write a session in the formats named; nothing of what it holds becomes a file's name.
+    """Write a session in several formats, and return the paths of the files, each complete or not there.
+
+    No name in the session becomes a file's name.
 
     Parameters
     ----------
-    session : may be unfinished, and even be written meanwhile: all files then show the same moment
+    session : StoredSession
+        May be unfinished, and even be written meanwhile: all files then show the same moment.
     folder : made if it does not exist
-    formats : keys of `FORMATS`
-    replace : whether earlier files give way
-
-    Returns
-    -------
-    paths of the files written, each whole or not at all
+    formats : keys of `EXPORT_FORMATS`
+    replace : bool
+        Replace earlier files.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def export_session(
         If there is a file of one of the names and `replace` is not set; nothing is written then.
     OSError
         If they cannot be written.
-    edge.session.SessionError
-        If the session cannot be read on.
+    SessionError
+        If the session cannot be read.
     """
     paths = [folder / name for one in formats for name in EXPORT_FORMATS[one]]
     for path in paths:
@@ -77,14 +77,14 @@ def export_session(
 
 
 def described(session: StoredSession) -> dict[str, Any]:
-    """State a session without its records, as JSON can hold it."""
+    """Return a session without its records, as JSON can hold it."""
     header, finished, totals = session.header, session.finished, session.totals()
     return {
         "id": session.id,
         "state": session.state,
         "header": asdict(header) | {"started": header.started.isoformat()},
         "finished": None if finished is None else asdict(finished) | {"ended": finished.ended.isoformat()},
-        "totals": asdict(totals) | {"cells": totals.cells},
+        "totals": asdict(totals) | {"rejected": totals.rejected, "cells": totals.cells},
         "last_hash": session.last_hash,
         "use": RESEARCH_USE,
     }
@@ -92,15 +92,13 @@ def described(session: StoredSession) -> dict[str, Any]:
 
 def _write_cells_csv(session: StoredSession, file: BinaryIO) -> None:
     labels = session.header.labels
-    with _as_text(file) as text:
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow((*CELL_COLUMNS, *SESSION_CELL_COLUMNS, *(f"p_{label}" for label in labels)))
+    with _csv(file, *CELL_COLUMNS, *SESSION_CELL_COLUMNS, *(f"p_{label}" for label in labels)) as write:
         for frame in session.frames():
             for one in frame.cells:
                 cell = one.cell
-                rows.writerow(
+                write(
                     (
-                        *cell_columns(frame.name, one.cell, one.decision, max(one.probabilities)),
+                        *cell_values(frame.name, cell, one.decision, max(one.probabilities)),
                         *(frame.index, cell.area_px, int(cell.border), int(cell.touching), one.track_id),
                         *(f"{p:.6f}" for p in one.probabilities),
                     )
@@ -110,17 +108,10 @@ def _write_cells_csv(session: StoredSession, file: BinaryIO) -> None:
 def _write_frames_csv(session: StoredSession, file: BinaryIO) -> None:
     settings = sorted({name for frame in session.frames() for name in frame.settings})
     quality = sorted({name for frame in session.frames() for name in frame.quality})
-    with _as_text(file) as text:
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(
-            (
-                *FRAME_COLUMNS,
-                *(f"settings.{name}" for name in settings),
-                *(f"quality.{name}" for name in quality),
-            )
-        )
+    measured = (*(f"settings.{name}" for name in settings), *(f"quality.{name}" for name in quality))
+    with _csv(file, *FRAME_COLUMNS, *measured) as write:
         for frame in session.frames():
-            rows.writerow(
+            write(
                 (
                     *(frame.index, frame.name, frame.time_ns, frame.sha256, frame.failed, len(frame.cells)),
                     *(frame.dropped_before, "; ".join(frame.breaches)),
@@ -131,30 +122,35 @@ def _write_frames_csv(session: StoredSession, file: BinaryIO) -> None:
 
 
 def _write_json(session: StoredSession, file: BinaryIO) -> None:
-    """One object: what `described` says, and ``frames``, a line each."""
+    """Write one object: that of `described`, and ``frames``, one line each."""
     with _as_text(file) as text:
         text.write(json.dumps(described(session))[:-1] + ', "frames": [')
         separator = "\n"
         for frame in session.frames():
-            text.write(separator + json.dumps(_said(frame)))
+            text.write(separator + json.dumps(_without_blobs(frame)))
             separator = ",\n"
         text.write("\n]}\n")
 
 
-def _said(frame: FrameRecord) -> dict[str, Any]:
-    """A record without blobs."""
-    said = asdict(frame)
-    del said["tracker_state"]
-    for cell in said["cells"]:
-        del cell["crop_png"]
-        cell |= cell.pop("cell") | cell.pop("decision")
-        cell["label"] = REJECTED if cell["rejected_by"] else cell["likeliest"]
-    return said
+def _without_blobs(frame: FrameRecord) -> dict[str, Any]:
+    values = asdict(frame)
+    del values["tracker_state"]
+    values["cells"] = [
+        {
+            **asdict(one.cell),
+            "label": one.decision.label,
+            **asdict(one.decision),
+            "probabilities": one.probabilities,
+            "track_id": one.track_id,
+        }
+        for one in frame.cells
+    ]
+    return values
 
 
 def _write_fcs(session: StoredSession, file: BinaryIO) -> None:
-    """One event a cell (FCS 3.1, Spidlen et al., Cytometry A 77:97 (2010)): 32-bit floats, list mode."""
-    import flowio  # type: ignore[import-untyped]
+    """Write one event per cell: FCS 3.1 (Spidlen et al., Cytometry A 77:97, 2010), floats in list mode."""
+    import flowio  # type: ignore[import-untyped] # only this format needs it, and its import is slow
 
     labels = session.header.labels
     channels = [
@@ -181,7 +177,7 @@ def _write_fcs(session: StoredSession, file: BinaryIO) -> None:
 
 def _keywords(session: StoredSession) -> dict[str, str]:
     header, finished = session.header, session.finished
-    said = {
+    keywords = {
         "$SMNO": header.sample_id,
         "$OP": header.operator,
         "$CYT": header.software,
@@ -194,12 +190,12 @@ def _keywords(session: StoredSession) -> dict[str, str]:
         "LEUKO_HASH": session.last_hash,
         "LEUKO_BUNDLE": header.bundle,
         "LEUKO_BUNDLE_SHA256": header.bundle_sha256,
-        "LEUKO_PROFILE_SHA256": header.calibration_sha256 or "",
+        "LEUKO_CALIBRATION_SHA256": header.calibration_sha256 or "",
         "LEUKO_COUNTED": ", ".join(header.counted),
         **{f"LEUKO_LABEL_{k}": label for k, label in enumerate((*header.labels, REJECTED))},
         **{f"LEUKO_REASON_{k}": reason for k, reason in enumerate(REASONS, 1)},
     }
-    return {keyword: _value(text) for keyword, text in said.items() if text}
+    return {keyword: _value(text) for keyword, text in keywords.items() if text}
 
 
 def _clock(moment: datetime) -> str:
@@ -207,9 +203,17 @@ def _clock(moment: datetime) -> str:
 
 
 def _value(text: str) -> str:
-    """A keyword's value: text, neither beginning nor ending with the delimiter, which could not be told."""
+    """Return a keyword's value; it may neither begin nor end with the delimiter."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return f" {text} " if text.startswith("/") or text.endswith("/") else text
+
+
+@contextmanager
+def _csv(file: BinaryIO, *columns: str) -> Iterator[Callable[[Sequence[object]], object]]:
+    with _as_text(file) as text:
+        write = csv.writer(text, lineterminator="\n").writerow
+        write(columns)
+        yield write
 
 
 @contextmanager

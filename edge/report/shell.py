@@ -1,17 +1,47 @@
-"""The shell of every page: style, heading, sections, lists; no script, no network."""
+"""What every page is made of: style, heading, sections, lists, tables, pictures; no script, no network."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from edge import __version__
 from edge.base import RESEARCH_USE
 
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+
+
+class Html(str):
+    """Text that is HTML already; the functions here escape all other text."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A JPEG for a page.
+
+    Attributes
+    ----------
+    caption : shown below it
+    origin : shown when the pointer is over it; may be empty
+    file : str
+        A larger picture, relative to the page; empty if there is none.
+    """
+
+    jpeg: bytes
+    caption: str
+    origin: str = ""
+    file: str = ""
 
 
 def page_shell(
@@ -24,24 +54,19 @@ def page_shell(
     figures: Mapping[str, str] | None = None,
     ending: str = "",
 ) -> str:
-    """Set a page; all but the sections is plain text.
+    """Return a page; all but the sections is plain text.
 
     Parameters
     ----------
-    title
-        Of the window, and the heading unless that is another.
-    over
-        Line above the heading.
-    sections
+    title : of the window
+    over : line above the heading
+    sections : iterable of str
         HTML, see `section`; empty ones are left out.
-    heading
-        Instead of the title.
-    notices
+    heading : by default the title
+    notices : iterable of str
         Warnings below the heading; empty ones are left out.
-    figures
-        Name and value of what must be seen first.
-    ending
-        What the last line says beside the software.
+    figures : name → value of what must be seen first
+    ending : in the last line, after the software
     """
     pairs = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
@@ -60,20 +85,52 @@ def page_shell(
 
 
 def section(heading: str, body: str) -> str:
-    """Set a section; both are HTML."""
-    return f"<section>\n<h2>{heading}</h2>\n{body}\n</section>"
+    """Return a section; the body is HTML."""
+    return f"<section>\n<h2>{_html(heading)}</h2>\n{body}\n</section>"
+
+
+def paragraph(text: str, *, small: bool = False) -> str:
+    """Return a paragraph."""
+    return f"<p{' class=small' if small else ''}>{_html(text)}</p>\n"
 
 
 def definitions(pairs: Mapping[str, str]) -> str:
-    """Set names and values, plain text, as a list."""
-    rows = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items()
+    """Return names and values as a list."""
+    rows = "".join(f"<div><dt>{_html(name)}</dt><dd>{_html(text)}</dd></div>" for name, text in pairs.items())
+    return f"<dl class=facts>{rows}</dl>\n"
+
+
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    total: Sequence[object] = (),
+    text: bool = False,
+) -> str:
+    """Return a table whose first column names the row.
+
+    Parameters
+    ----------
+    total : the last row, in bold
+    text : bool
+        Align all columns left and wrap them.
+    """
+    head = "".join(f"<th scope=col>{_html(name)}</th>" for name in header)
+    body = "\n".join(map(_row, rows))
+    foot = f"\n<tfoot>{_row(total)}</tfoot>" if total else ""
+    return (
+        f"<div class=wide><table{' class=text' if text else ''}><thead><tr>{head}</tr></thead>\n"
+        f"<tbody>{body}</tbody>{foot}</table></div>\n"
     )
-    return f"<dl class=facts>{rows}</dl>"
+
+
+def _row(fields: Sequence[object]) -> str:
+    cells = "".join(f"<td>{_html(field)}</td>" for field in fields[1:])
+    return f"<tr><th scope=row>{_html(fields[0])}</th>{cells}</tr>"
 
 
 def confusion_table(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Set a confusion matrix in cells, rows truth, each field shaded by its share of its row, with recall."""
+    """Return a confusion matrix in cells, rows are the truth, each field shaded by its share of its row."""
     head = "".join(f"<th scope=col>{escape(label)}</th>" for label in labels)
     rows = []
     for k, (label, row) in enumerate(zip(labels, counts, strict=True)):
@@ -90,6 +147,39 @@ def confusion_table(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> s
     )
 
 
+def gallery(pictures: Iterable[Picture], *, alt: str = "{}", kind: str = "gallery") -> str:
+    """Return pictures side by side.
+
+    Parameters
+    ----------
+    alt : str
+        Alternative text; ``{}`` stands for the caption.
+    kind : str
+        Classes of the page's style: ``gallery``, ``gallery large`` or ``frames``.
+    """
+    return f'<div class="{kind}">{chr(10).join(_figure(picture, alt) for picture in pictures)}</div>'
+
+
+def _figure(picture: Picture, alt: str) -> str:
+    caption = escape(picture.caption)
+    image = f'<img alt="{alt.format(caption)}" src="{data_uri(picture.jpeg)}" loading=lazy>'
+    if picture.file:
+        image = f'<a href="{escape(picture.file)}">{image}</a>'
+    title = f' title="{escape(picture.origin)}"' if picture.origin else ""
+    return f"<figure{title}>{image}<figcaption>{caption}</figcaption></figure>"
+
+
 def data_uri(jpeg: bytes) -> str:
-    """Set an encoded image as an address that holds it."""
+    """Return an encoded image as an address that contains it."""
     return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode an image, uint8 [h, w] or BGR uint8 [h, w, 3], with its full resolution in colour."""
+    # chroma subsampling would wash out thin coloured lines
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])[1].tobytes()
+
+
+def _html(value: Any) -> str:
+    return value if isinstance(value, Html) else escape(str(value))

@@ -10,48 +10,62 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from edge.base import write_atomically
 from edge.classify import REJECTED
 from edge.count import CountedFrame, CountResult
 from edge.model import Manifest
 from edge.report.annotated import annotate
 from edge.report.files import write_cells, write_cells_header, write_summary
-from edge.report.page import GALLERY_CELLS, PAGE_FRAMES, Picture, page
+from edge.report.page import GALLERY_CELLS, PAGE_FRAMES, page
+from edge.report.shell import Picture, encode_jpeg
 
 THUMBNAIL_PX = 800
 """Longest side of an annotated frame on the page."""
 
 _ANNOTATED_NAME = re.compile(r"\d{5,}-[\w.-]*\.jpg", re.ASCII)
 
-_Sample = list[tuple[str, int, Picture]]  # (key, position in the run, picture), by key
+
+class _Sample:
+    """The pictures of the smallest keys (bottom-k sampling), of which no others are made."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: list[tuple[str, int, Picture]] = []  # key, position in the count, by key
+
+    def offer(self, key: str, position: int, make: Callable[[], Picture]) -> None:
+        """Take a picture if its key is among the smallest."""
+        if len(self._kept) < self._size or (key, position) < self._kept[-1][:2]:
+            insort(self._kept, (key, position, make()), key=lambda item: item[:2])
+            del self._kept[self._size :]
+
+    def in_order(self) -> list[Picture]:
+        """Return the pictures in the order of the count."""
+        return [picture for _, _, picture in sorted(self._kept, key=lambda item: item[1])]
 
 
 class ReportWriter:
     """Writes cells and annotated frames one by one, the summary and the page at the end.
 
-    The folder holds ``cells.csv``, ``annotated/``, ``summary.json`` and ``report.html``. Those of an earlier
-    count are replaced if that is asked for; its summary and page go first, so that a count cut short never
+    The folder holds ``cells.csv``, ``annotated/``, ``summary.json`` and ``report.html``. With `replace`,
+    those of an earlier count are replaced; its summary and page go first, so that an interrupted count never
     looks finished. A context manager: however it ends, the cells up to then are in ``cells.csv``, unless the
-    disk refused: then nothing stays that would be in the way of the next try, and nothing more is taken.
+    disk refused: then nothing remains in the way of the next attempt, and nothing more is taken.
 
-    The page shows a fixed number of cells a label and of frames: those whose content has the smallest hashes,
-    a random sample that is the same on every machine and whatever the order.
+    The page shows a fixed number of cells per label and of frames: those whose content has the smallest
+    hashes, a random sample that is the same on every machine and in any order.
 
     Parameters
     ----------
     directory : made if it does not exist
-    manifest : of the bundle that counts
-    replace : whether an earlier count there gives way
-    each_once : cells have track_ids
+    replace : bool
+        Replace an earlier count in the folder.
+    each_once : bool
+        Cells have track ids.
 
     Raises
     ------
     ValueError
-        If the folder holds a count that is not to be replaced.
+        If the folder holds a count and `replace` is not set.
     OSError
         If the folder cannot be written; so do all methods.
     """
@@ -69,11 +83,11 @@ class ReportWriter:
             self._csv = (directory / "cells.csv").open("x", encoding="utf-8", newline="")
         except FileExistsError:
             raise ValueError(
-                f"{directory} already holds a count: take another --out, or --force to replace it"
+                f"{directory} already holds a count: choose another --out, or pass --force to replace it"
             ) from None
         self._clear()
-        self._galleries: dict[str, _Sample] = {label: [] for label in (*manifest.labels, REJECTED)}
-        self._frames: _Sample = []
+        self._galleries = {label: _Sample(GALLERY_CELLS) for label in (*manifest.labels, REJECTED)}
+        self._frames = _Sample(PAGE_FRAMES)
         self._cells = 0
         self._written = False
         write_cells_header(self._csv, each_once=each_once)
@@ -86,11 +100,11 @@ class ReportWriter:
     ) -> None:
         if not self._written:
             self._discard()
-        with suppress(OSError):  # a full disk refuses once more
+        with suppress(OSError):  # a full disk refuses again
             self._csv.close()
 
     def _discard(self) -> None:
-        """Leave nothing that would be in the way of the next try, or of a session on the same full disk."""
+        """Leave nothing in the way of the next attempt, or of a session on the same full disk."""
         with suppress(OSError):  # closes the file all the same
             self._csv.close()
         with suppress(OSError):  # a disk that has become read-only
@@ -107,94 +121,58 @@ class ReportWriter:
                 path.unlink()
 
     def draw(self, counted: CountedFrame) -> bytes:
-        """Draw one frame's result, for `add`: the slow part, for any thread."""
-        return _jpeg(annotate(counted, self._labels), quality=85)
+        """Draw a frame with its cells, for `add`: the slow part, for any thread."""
+        return encode_jpeg(annotate(counted, self._labels), quality=85)
 
     def add(self, counted: CountedFrame, drawn: bytes) -> None:
-        """Take one frame's result, and the picture that `draw` made of it."""
+        """Write a frame's cells, and the picture from `draw`."""
         with self._disk():
-            self._add(counted, drawn)
+            self._written = True
+            write_cells(self._csv, counted)
+            frame = counted.frame
+            stem = re.sub(r"[^\w.-]+", "-", frame.name.rsplit("/", 1)[-1], flags=re.ASCII)[-100:]
+            file = f"{frame.index:05d}-{stem}.jpg"
+            (self._annotated / file).write_bytes(drawn)
+            self._frames.offer(counted.sha256, frame.index, lambda: self._thumbnail(counted, file))
+            for k, (cell, decision) in enumerate(zip(counted.cells, counted.decisions, strict=True)):
+                box = f"{cell.x} {cell.y} {cell.width} {cell.height}"
+                key = hashlib.sha256(f"{counted.sha256} {box}".encode()).hexdigest()
+                sample = self._galleries[decision.label]
+                sample.offer(key, self._cells + k, lambda k=k: _cell(counted, k))  # type: ignore[misc]
+            self._cells += len(counted.cells)
 
-    def finish(self, run: CountResult) -> Path:
-        """Write the page and, last of all, the summary; return the page's path."""
+    def finish(self, result: CountResult) -> Path:
+        """Write the page and, last, the summary; return the page's path."""
         with self._disk():
-            return self._finish(run)
+            self._csv.close()
+            galleries = {label: sample.in_order() for label, sample in self._galleries.items()}
+            path = self._directory / "report.html"
+            html = page(result, galleries, self._frames.in_order())
+            write_atomically(path, html.encode("utf-8", "backslashreplace"))
+            write_summary(self._directory / "summary.json", result)
+            return path
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
-        """Give up a report that the disk refused, and name the folder: a full one names no file."""
+        """Discard a report that the disk refused, and name the folder: a full disk names no file."""
         try:
             yield
         except OSError as error:
             self._discard()
             raise OSError(error.errno, error.strerror, str(self._directory)) from error
 
-    def _add(self, counted: CountedFrame, drawn: bytes) -> None:
-        self._written = True
-        write_cells(self._csv, counted)
-        frame = counted.frame
-        stem = re.sub(r"[^\w.-]+", "-", frame.name.rsplit("/", 1)[-1], flags=re.ASCII)[-100:]
-        file = f"{frame.index:05d}-{stem}.jpg"
-        (self._annotated / file).write_bytes(drawn)
-        _offer(
-            self._frames,
-            PAGE_FRAMES,
-            counted.sha256,
-            frame.index,
-            lambda: _thumbnail(counted, self._labels, file),
+    def _thumbnail(self, counted: CountedFrame, file: str) -> Picture:
+        name = counted.frame.name
+        drawn = annotate(counted, self._labels, THUMBNAIL_PX)
+        return Picture(
+            encode_jpeg(drawn, quality=75), name.rsplit("/", 1)[-1], origin=name, file=f"annotated/{file}"
         )
-        for k, (cell, decision) in enumerate(zip(counted.cells, counted.decisions, strict=True)):
-            key = hashlib.sha256(f"{counted.sha256} {cell.x} {cell.y} {cell.width} {cell.height}".encode())
-            _offer(
-                self._galleries[decision.label],
-                GALLERY_CELLS,
-                key.hexdigest(),
-                self._cells + k,
-                lambda k=k: _cell_picture(counted, k, self._labels),  # type: ignore[misc]
-            )
-        self._cells += len(counted.cells)
-
-    def _finish(self, run: CountResult) -> Path:
-        self._csv.close()
-        galleries = {label: _in_order(sample) for label, sample in self._galleries.items()}
-        path = self._directory / "report.html"
-        write_atomically(
-            path, page(run, galleries, _in_order(self._frames)).encode("utf-8", "backslashreplace")
-        )
-        write_summary(self._directory / "summary.json", run)
-        return path
 
 
-def _offer(sample: _Sample, size: int, key: str, position: int, make: Callable[[], Picture]) -> None:
-    """Keep the pictures of the smallest keys, and make only those (bottom-k sampling)."""
-    if len(sample) < size or (key, position) < sample[-1][:2]:
-        insort(sample, (key, position, make()), key=lambda item: item[:2])
-        del sample[size:]
-
-
-def _in_order(sample: _Sample) -> list[Picture]:
-    return [picture for _, _, picture in sorted(sample, key=lambda item: item[1])]
-
-
-def _cell_picture(counted: CountedFrame, k: int, labels: tuple[str, ...]) -> Picture:
-    row = counted.probabilities[k]
-    best = int(row.argmax())
-    caption = f"{row[best]:.2f}"
-    if reason := counted.decisions[k].rejected_by:
-        caption = f"{labels[best]}? {caption}, {reason.replace('_', ' ')}"
-    cell = counted.cells[k]
-    return Picture(
-        _jpeg(counted.crops[k], quality=80), caption, f"{counted.frame.name}, x {cell.x}, y {cell.y}"
-    )
-
-
-def _thumbnail(counted: CountedFrame, labels: tuple[str, ...], file: str) -> Picture:
-    name = counted.frame.name
-    drawn = annotate(counted, labels, THUMBNAIL_PX)
-    return Picture(_jpeg(drawn, quality=75), name.rsplit("/", 1)[-1], name, f"annotated/{file}")
-
-
-def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
-    # without chroma subsampling, which would wash out thin coloured lines
-    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])[1].tobytes()
+def _cell(counted: CountedFrame, k: int) -> Picture:
+    cell, decision = counted.cells[k], counted.decisions[k]
+    caption = f"{counted.probabilities[k].max():.2f}"
+    if decision.rejected_by:
+        caption = f"{decision.likeliest}? {caption}, {decision.rejected_by.replace('_', ' ')}"
+    origin = f"{counted.frame.name}, x {cell.x}, y {cell.y}"
+    return Picture(encode_jpeg(counted.crops[k], quality=80), caption, origin)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge.report import Picture, encode_jpeg, gallery, paragraph, table
 from train.check.drift import Drift
 from train.check.duplicates import Pair, clusters
 from train.check.findings import Status, count
@@ -16,7 +16,7 @@ from train.check.inventory import Crop
 from train.check.survey import Survey
 from train.images import CROP_PX, read_grey, square
 from train.report.figure import plots, svg
-from train.report.page import Picture, gallery, page, paragraph, table
+from train.report.page import page
 
 FINDINGS_SHOWN = 12
 """Findings per question on the page; all are in ``check.csv``."""
@@ -83,7 +83,7 @@ def _repeated(crops: Sequence[Crop], pairs: Sequence[Pair]) -> str:
     if len(cells) > CELLS_SHOWN:
         summary += f"; the first {CELLS_SHOWN} are shown, all are in check.csv"
     pictures = [
-        Picture(_crop(crops[index]), _caption(number, crops[index]), crops[index].name)
+        Picture(_jpeg(crops[index]), _caption(number, crops[index]), crops[index].name)
         for number, cell in enumerate(cells[:CELLS_SHOWN], start=1)
         for index in cell
     ]
@@ -142,7 +142,7 @@ def _doubts(found: Survey) -> str:
     by_name = {crop.name: crop for crop in found.crops}
     pictures = [
         Picture(
-            _crop(by_name[doubt.path]),
+            _jpeg(by_name[doubt.path]),
             f"{doubt.rank}: {doubt.label} {doubt.label_probability:.2f} → "
             f"{doubt.suggested} {doubt.suggested_probability:.2f}",
             doubt.path,
@@ -154,5 +154,5 @@ def _doubts(found: Survey) -> str:
     return paragraph(how) + gallery(pictures) + note
 
 
-def _crop(crop: Crop) -> NDArray[np.uint8]:
-    return square(read_grey(crop.file), CROP_PX)
+def _jpeg(crop: Crop) -> bytes:
+    return encode_jpeg(square(read_grey(crop.file), CROP_PX), quality=85)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import write_atomically
-from edge.report import confusion_table
+from edge.report import Picture, confusion_table, encode_jpeg, gallery, paragraph, table
 from train.evaluate import Evaluation, Measures
 from train.predict import Predictions
 from train.report.figure import plots, svg
-from train.report.page import Picture, gallery, page, paragraph, table
+from train.report.page import page
 from train.report.words import (
     UNDEFINED,
     ZERO_WIDTH,
@@ -79,7 +79,7 @@ def evaluation_page(
     without = found["without"]
     if without is not None and wrong is not None:
         left_out = f"The {len(without['left_out'])} labels that a person marked as wrong, with the answers:"
-        pictures = gallery(_pictures(predictions, np.flatnonzero(wrong)), large=True)
+        pictures = gallery(_pictures(predictions, np.flatnonzero(wrong)), kind="gallery large")
         body = _comparison(found, without) + paragraph(left_out) + pictures
         sections.append(("Without labels that are plainly wrong", body))
     sections += [
@@ -195,7 +195,7 @@ def _mistakes(predictions: Predictions) -> str:
     shown = min(len(mistakes), MISTAKES)
     all_of = "all" if shown == len(mistakes) else f"{shown} of"
     words = f"The most confident first, {all_of} {len(mistakes):,}: truth → answer, its probability, file."
-    return paragraph(words) + gallery(_pictures(predictions, mistakes[:MISTAKES]), large=True)
+    return paragraph(words) + gallery(_pictures(predictions, mistakes[:MISTAKES]), kind="gallery large")
 
 
 def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Picture]:
@@ -205,7 +205,7 @@ def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Pictu
         words = f"{dataset.labels[dataset.truth[k]]} → {dataset.labels[answers[k]]} {confidence[k]:.2f}"
         return f"{words} {Path(dataset.names[k]).name}"
 
-    return [Picture(dataset.crops[k], caption(k), dataset.names[k]) for k in chosen]
+    return [Picture(encode_jpeg(dataset.crops[k], quality=85), caption(k), dataset.names[k]) for k in chosen]
 
 
 def _methods(found: Evaluation) -> str:

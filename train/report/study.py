@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 from edge import __version__
 from edge.base import RESEARCH_USE
-from train.report import page
+from edge.report import paragraph, table
+from train.report.page import page
 from train.study import figures
 from train.study.compare import Spread, spread
 from train.study.results import Result, Study, by_network, defined_scores
@@ -217,9 +218,9 @@ def _markdown(study: Study, sections: Sequence[_Section], captions: Mapping[str,
 def _page(study: Study, sections: Sequence[_Section], drawn: Iterable[tuple[str, str]]) -> str:
     bodies = []
     for section in sections:
-        body = "\n".join(map(page.paragraph, section.text))
+        body = "\n".join(map(paragraph, section.text))
         if section.table is not None:
-            body += page.table(*section.table)
+            body += table(*section.table)
         bodies.append((section.heading, body))
     bodies[2:2] = drawn
-    return page.page(_title(study), _lead(study), bodies, notes(study))
+    return page(_title(study), _lead(study), bodies, notes(study))

@@ -33,8 +33,9 @@ from edge.find.crops import Normalisation
 from edge.model.manifest import Manifest, Quantisation, TrainingData
 from edge.report.annotated import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
 from edge.report.files import CELL_COLUMNS, result_summary
-from edge.report.page import CORRECTED_IF, FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES, per_ul
-from edge.report.table import print_result
+from edge.report.page import FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES
+from edge.report.terminal import print_result
+from edge.report.words import CORRECTED_IF, per_ul
 from edge.report.writer import ReportWriter
 
 LABELS = ("granulocyte", "lymphocyte", "monocyte", "erythrocyte", "debris")

@@ -1,0 +1,54 @@
+"""Estimates and reasons in words, the same on the terminal and on the page."""
+
+from __future__ import annotations
+
+import math
+
+from edge.count import Correction, CountResult, Estimate
+
+CORRECTED_IF = "if the cells look like the validation cells"
+"""The assumption of every correction by a confusion matrix; stands with the corrected numbers."""
+
+
+def percent(share: Estimate) -> str:
+    """Return a share in percent, ``–`` if there are no cells."""
+    return "–" if share.value is None else f"{100 * share.value:.1f} %"
+
+
+def percent_interval(share: Estimate) -> str:
+    """Return a share's interval in percent."""
+    return f"{100 * share.low:.1f}–{100 * share.high:.1f} %"
+
+
+def whole(count: Estimate) -> str:
+    """Return a number of cells as a whole number."""
+    return "–" if count.value is None else f"{count.value:,.0f}"
+
+
+def whole_interval(count: Estimate) -> str:
+    """Return an interval in whole cells."""
+    return f"{count.low:,.0f}–{count.high:,.0f}"
+
+
+def per_ul(amount: Estimate) -> str:
+    """Return a concentration with its interval, in whole cells or with two digits of the upper end."""
+    decimals = max(0, 1 - math.floor(math.log10(amount.high)))
+    value, low, high = (f"{number:,.{decimals}f}" for number in (amount.value, amount.low, amount.high))
+    return f"{value} cells/µL, 95 % interval {low}–{high}"
+
+
+def rejected_by(result: CountResult) -> str:
+    """Return how many cells were rejected for which reason."""
+    low, out = result.tally.rejected_by["low_confidence"], result.tally.rejected_by["out_of_distribution"]
+    below = f"best probability below {result.reject_below:g}"
+    return f"{low:,} low confidence ({below}), {out:,} out of distribution"
+
+
+def not_corrected(correction: Correction) -> str:
+    """Return why nothing was corrected."""
+    return f"the bundle has no validation cells of {', '.join(correction.unvalidated)}"
+
+
+def capitalised(sentence: str) -> str:
+    """Return a sentence with a capital first letter."""
+    return sentence[:1].upper() + sentence[1:]
