@@ -101,7 +101,7 @@ def predict(
 
 
 def _predict_with_run(
-    run: str, data: str | Path, views: int | None, on_cells: Callable[[int, int], None]
+    run: str, data: str | Path, test_time_views: int | None, on_cells: Callable[[int, int], None]
 ) -> Predictions:
     # these need Keras, which the base install lacks
     from train.fit import probabilities
@@ -109,8 +109,7 @@ def _predict_with_run(
 
     folder = Path(run)
     model, labels, normalisation = load_run(folder)
-    if views is None:
-        views = stored_test_time_views(folder)
+    views = stored_test_time_views(folder) if test_time_views is None else test_time_views
     dataset = read_data(data, labels, int(model.input_shape[1]))
     config = read_config(folder)
     with (folder / "model.keras").open("rb") as file:
@@ -128,12 +127,12 @@ def _predict_with_run(
 
 
 def _predict_with_bundle(
-    name: str, data: str | Path, views: int | None, on_cells: Callable[[int, int], None]
+    name: str, data: str | Path, test_time_views: int | None, on_cells: Callable[[int, int], None]
 ) -> Predictions:
     bundle = load_bundle(name)
     manifest = bundle.manifest
-    if views is not None:
-        manifest = replace(manifest, test_time_views=views, margin=None)
+    if test_time_views is not None:
+        manifest = replace(manifest, test_time_views=test_time_views, margin=None)
     classifier = Classifier(replace(bundle, manifest=manifest))
     dataset = read_data(data, manifest.labels, manifest.crop_px)
     return Predictions(

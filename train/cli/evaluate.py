@@ -15,6 +15,7 @@ from rich.table import Table
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
+from edge.model import TEST_TIME_VIEWS
 from train.cli.options import EXISTING, FOLDER, progress, require_keras
 from train.evaluate import Evaluation, evaluation, read_wrong_labels
 from train.metrics import Intervals, Scores
@@ -94,7 +95,7 @@ def _console() -> Console:
 )
 @click.option(
     "--test-time-views",
-    type=click.Choice(["1", "8"]),
+    type=click.Choice(list(map(str, TEST_TIME_VIEWS))),
     help="Mirrored and rotated views of a crop to average over; by default the model's.",
 )
 @json_option

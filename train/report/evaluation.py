@@ -209,14 +209,14 @@ def _pictures(predictions: Predictions, chosen: NDArray[np.int64]) -> list[Pictu
 
 
 def _methods(found: Evaluation) -> str:
-    views = "mean over up to 8 mirrored and rotated views" if found["test_time_views"] > 1 else "one view"
+    several = found["test_time_views"] > 1
     return table(
         ("", ""),
         [
             ("Model", f"{found['model']['kind']} {found['model']['name']}"),
             ("SHA-256 of the model", found["model"]["sha256"]),
             ("SHA-256 of the cells", found["data"]["sha256"]),
-            ("Probabilities", views),
+            ("Probabilities", "mean over up to 8 mirrored and rotated views" if several else "of one view"),
             (
                 "Scores",
                 "equations 1 to 4 of Chen, Fu et al. (Heliyon 2024): recall TP / (TP + FN), "

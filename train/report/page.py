@@ -8,15 +8,8 @@ from edge.report import page_shell, section
 
 
 def page(title: str, lead: str, sections: Iterable[tuple[str, str]], notices: Sequence[str] = ()) -> str:
-    """Return a page.
+    """Return a page; `lead` is the line above the title, each section a heading and a body.
 
-    Parameters
-    ----------
-    title, lead : str
-        Heading, and the line above it, as plain text.
-    sections : Iterable[tuple[str, str]]
-        Pairs of a heading (plain text) and a body (HTML).
-    notices : Sequence[str]
-        Warnings below the heading, as plain text.
+    Only the bodies are HTML; the rest is plain text.
     """
     return page_shell(title, lead, (section(heading, body) for heading, body in sections), notices=notices)

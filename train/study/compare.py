@@ -66,10 +66,7 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Difference |
 def discordant(here: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str]]:
     """List the pairs (better, worse) by `here` that `paper` ranks the other way; ties do not count.
 
-    Parameters
-    ----------
-    here, paper : Mapping[str, float]
-        Network → value; larger is better.
+    Both are network → value; larger is better.
     """
     pairs = [
         (a, b) if here[a] > here[b] else (b, a)

@@ -15,21 +15,11 @@ from train.study.runs import Cost, StudyRun
 
 @dataclass(frozen=True)
 class Line:
-    """One network of the summary.
+    """One network of the summary, with its first run and its accuracies on the validation set.
 
-    Attributes
-    ----------
-    run : StudyRun
-        Its first run.
-    accuracy : Spread
-        Of the finished networks on the validation set.
-    mean_accuracy : Spread
-        Validation accuracy averaged over the epochs.
-    lead : Difference or None
-        Of the study's first network over this one in `mean_accuracy`, percentage points; None for the first
-        network itself, and without a common seed.
-    paper_lead : float or None
-        The same in the paper; None for the first network.
+    `mean_accuracy` is averaged over the epochs. `lead` and `paper_lead` are those of the study's first
+    network in it, here and in the paper, percentage points; None for the first network itself, and `lead`
+    also without a common seed.
     """
 
     run: StudyRun
