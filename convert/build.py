@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,14 +23,7 @@ from convert.settings import NOT_LEUKOCYTES, Description, Settings
 from edge.base import PIXELS_UM, write_atomically
 from edge.classify import Classifier, Model, margin, quantise
 from edge.find import DEFAULT_PIXEL_UM, Normalisation, crop_cells
-from edge.model import (
-    Bundle,
-    Manifest,
-    Parity,
-    RepresentativeSet,
-    TrainingData,
-    write_bundle,
-)
+from edge.model import Bundle, Manifest, Parity, RepresentativeSet, TrainingData, write_bundle
 from edge.simulate import simulate_frame
 from train.fit import normalised
 from train.metrics import confusion_matrix
@@ -52,10 +47,19 @@ class TrainedRun:
         """Load the run in a folder; ValueError if it holds no finished one."""
         return cls(folder, *load_run(folder), read_crops(folder))
 
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The run's ``config.json``."""
+        return read_config(self.folder)
+
     @property
     def side_px(self) -> int:
         """Side of a crop."""
         return int(self.crops.representative.shape[1])
+
+    def inputs(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return crops as the network takes them, float32 [n, s, s, 1]."""
+        return normalised(crops, self.normalisation)
 
 
 def build(
@@ -73,8 +77,6 @@ def build(
     ValueError
         If the run is unfinished or not a run, no label is left to count, the pixel size is out of
         `edge.base.PIXELS_UM`, an operator does not run on every device, or int8 loses too much accuracy.
-    OSError
-        If a file cannot be written.
     """
     trained = TrainedRun.load(run)
     counted = counted_labels(trained, description)
@@ -84,14 +86,14 @@ def build(
     flatbuffer = int8_flatbuffer(rewritten, inputs)
     refuse_others(flatbuffer)
     model = Model(flatbuffer)
-    validation = normalised(trained.crops.validation, trained.normalisation)
+    validation = trained.inputs(trained.crops.validation)
     views = stored_test_time_views(run) if settings.test_time_views is None else settings.test_time_views
     calibrated = calibrate(model, trained.crops, validation, settings, views, crop_um)
     parity = None
     if len(validation):
         parity = gate(trained, rewritten, flatbuffer, validation, calibrated.inference, settings.max_loss)
-    manifest = manifest_of(trained, description, counted, crop_um, flatbuffer, model, calibrated, parity)
     golden = golden_crops(model, trained)
+    manifest = manifest_of(trained, description, counted, crop_um, flatbuffer, model, calibrated, parity)
     if float_out is not None:
         write_atomically(float_out, float_flatbuffer(rewritten))
     bundle = write_bundle(out, manifest, flatbuffer, golden, model.run(golden))
@@ -102,22 +104,19 @@ def build(
 def counted_labels(trained: TrainedRun, description: Description) -> tuple[str, ...]:
     """Return the labels of the differential, in output order.
 
-    Raises
-    ------
-    ValueError
-        If none is left, or a label that is not to be counted is not the run's.
+    Raises ValueError if none is left, or the run lacks a label that is not to be counted.
     """
-    labels = trained.labels
+    run, labels = trained.folder, trained.labels
     if unknown := sorted(description.excluded - set(labels)):
         raise ValueError(
-            f"{trained.folder}: no label {', '.join(unknown)} to leave uncounted: it has {', '.join(labels)}"
+            f"{run}: no label {', '.join(unknown)} to leave uncounted: it has {', '.join(labels)}"
         )
     left_out = description.excluded or NOT_LEUKOCYTES
     counted = tuple(label for label in labels if label not in left_out)
     if not counted:
+        everything = ", ".join(labels)
         raise ValueError(
-            f"{trained.folder}: all labels ({', '.join(labels)}) are not to be counted: name fewer with "
-            "--not-counted"
+            f"{run}: all labels ({everything}) are not to be counted: name fewer with --not-counted"
         )
     return counted
 
@@ -129,13 +128,7 @@ def stated_pixel_um(run: Path) -> float | None:
 
 
 def pixel_size_um(run: Path, description: Description) -> float:
-    """Return the pixel size of a run's crops, as described, as in the training data, or the default.
-
-    Raises
-    ------
-    ValueError
-        If it is out of `edge.base.PIXELS_UM`.
-    """
+    """Return the described pixel size, the training data's or the default; ValueError out of range."""
     pixel_um = description.pixel_um or stated_pixel_um(run) or DEFAULT_PIXEL_UM
     if not PIXELS_UM[0] <= pixel_um <= PIXELS_UM[1]:
         raise ValueError(f"{run}: a pixel of {pixel_um:g} µm is out of range: pass its side with --pixel-um")
@@ -143,9 +136,9 @@ def pixel_size_um(run: Path, description: Description) -> float:
 
 
 def representative_inputs(trained: TrainedRun) -> NDArray[np.float32]:
-    """Return the crops that set the ranges of int8, normalised: float32 [n, s, s, 1]."""
+    """Return the inputs that set the ranges of int8, float32 [n, s, s, 1]."""
     normalisation = trained.normalisation
-    inputs = normalised(trained.crops.representative, normalisation)
+    inputs = trained.inputs(trained.crops.representative)
     # both ends of the grey scale must be in range, whatever the crops hold
     for corner, grey in enumerate((0, 255)):
         inputs[:, 0, corner] = normalisation.scale * grey + normalisation.offset
@@ -160,13 +153,7 @@ def gate(
     inference: Inference,
     max_loss: float,
 ) -> Parity:
-    """Compare int8 with the trained network on the validation cells.
-
-    Raises
-    ------
-    ValueError
-        If int8 loses more than `max_loss` points of accuracy.
-    """
+    """Compare int8 with the trained network; ValueError if it loses more than `max_loss` points."""
     truth = trained.crops.truth
     compared = compare(trained.network, rewritten, flatbuffer, validation, truth, inference)
     parity = compared.parity
@@ -187,7 +174,7 @@ def manifest_of(
     parity: Parity | None,
 ) -> Manifest:
     """Put together what a bundle states of itself."""
-    crops = trained.crops
+    crops, inference = trained.crops, calibrated.inference
     confusion = confusion_matrix(crops.truth, calibrated.answers, len(trained.labels))
     return Manifest(
         name=description.name,
@@ -200,12 +187,12 @@ def manifest_of(
         input=model.input_quantisation,
         output=model.output_quantisation,
         sha256=hashlib.sha256(flatbuffer).hexdigest(),
-        test_time_views=calibrated.inference.test_time_views,
-        margin=calibrated.inference.margin,
-        temperature=calibrated.inference.temperature,
+        test_time_views=inference.test_time_views,
+        margin=inference.margin,
+        temperature=inference.temperature,
         reject_below=calibrated.reject_below,
         confusion=tuple(map(tuple, confusion.tolist())),
-        training=TrainingData(description.training_name, read_config(trained.folder)["training"]["sha256"]),
+        training=TrainingData(description.training_name, trained.config["training"]["sha256"]),
         intended_use=description.intended_use,
         licence=description.licence,
         notice=description.notice,
@@ -226,6 +213,6 @@ def golden_crops(model: Model, trained: TrainedRun) -> NDArray[np.int8]:
     """
     frame = simulate_frame(0)
     cells = [particle.cell for particle in frame.truth]
-    inputs = normalised(crop_cells(frame.image, cells, size_px=trained.side_px), trained.normalisation)
+    inputs = trained.inputs(crop_cells(frame.image, cells, size_px=trained.side_px))
     order = np.argsort(-margin(int8_logits(model, inputs)), kind="stable")
     return quantise(inputs[np.sort(order[:GOLDEN_CROPS])], model.input_quantisation)

@@ -44,17 +44,9 @@ class Calibrated:
 def calibrate(
     model: Model, crops: RunCrops, inputs: NDArray[np.float32], settings: Settings, views: int, crop_um: float
 ) -> Calibrated:
-    """Calibrate an int8 network on validation cells.
+    """Calibrate an int8 network on validation cells, whose normalised crops are the inputs [n, s, s, 1].
 
-    Parameters
-    ----------
-    inputs : float32 [n, s, s, 1]
-        The validation crops, normalised.
-
-    Raises
-    ------
-    ValueError
-        If no threshold reaches the precision asked for.
+    Raises ValueError if no threshold reaches the precision asked for.
     """
     if not len(crops.truth):
         return Calibrated(Inference(views, None, 1.0), np.zeros(0, np.int64), settings.reject_below)
@@ -62,43 +54,33 @@ def calibrate(
     if views > 1 and settings.test_time_share < 1:
         least = float(np.quantile(margin(int8_logits(model, inputs)), settings.test_time_share))
     logits = average_logits(partial(int8_logits, model), inputs, views, least)
-    scale = temperature(logits, crops.truth)
+    inference = Inference(views, least, temperature(logits, crops.truth))
     answers = logits.argmax(axis=1)
-    confidence, right = softmax(logits / np.float32(scale)).max(axis=1), answers == crops.truth
+    confidence, right = (
+        softmax(logits / np.float32(inference.temperature)).max(axis=1),
+        answers == crops.truth,
+    )
     reject_below = settings.reject_below
     if settings.precision is not None:
         reject_below = max(0.0, reject_threshold(confidence, right, settings.precision))
-    calibrated = Calibrated(Inference(views, least, scale), answers, reject_below)
+    calibrated = Calibrated(inference, answers, reject_below)
     if min(len(crops.truth), len(crops.representative)) < LEAST_CROPS:
         return calibrated
     in_training = fit(crops.representative)
-    confident = confidence >= reject_below
-    rejection = _rejection(in_training, crops, crop_um, right, confident, settings.precision)
-    return replace(calibrated, out_of_distribution=in_training, rejection=rejection)
-
-
-def _rejection(
-    in_training: OutOfDistributionModel,
-    crops: RunCrops,
-    crop_um: float,
-    right: NDArray[np.bool_],
-    confident: NDArray[np.bool_],
-    precision: float | None,
-) -> Rejection:
-    """Choose the out-of-distribution threshold, and measure what it and the confidence threshold keep."""
     distances = out_of_distribution_score(crops.validation, in_training)
     # whether the answer is right does not matter here: only the crop's appearance does
     everyone = np.ones(len(distances), bool)
     threshold = -reject_threshold(-distances, everyone, 1.0, coverage=IN_DISTRIBUTION_SHARE)
-    kept = (distances <= threshold) & confident
-    return Rejection(
+    kept = (distances <= threshold) & (confidence >= reject_below)
+    rejection = Rejection(
         score=OUT_OF_DISTRIBUTION,
         threshold=threshold,
-        precision=precision or float(right[kept].sum() / max(1, kept.sum())),
+        precision=settings.precision or float(right[kept].sum() / max(1, kept.sum())),
         coverage=float(kept.mean()),
         auroc={"simulated spheres": separation_from_spheres(in_training, distances, crops, crop_um)},
         source=f"{len(distances)} validation cells",
     )
+    return replace(calibrated, out_of_distribution=in_training, rejection=rejection)
 
 
 def temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
@@ -130,26 +112,20 @@ def reject_threshold(
 ) -> float:
     """Return the smallest threshold at which the accepted answers are right as often as asked.
 
-    The share of right answers is the plain estimate. To demand that its lower 95 % limit reach 0.98 would
-    take 149 accepted cells without one mistake: more than small validation sets hold.
+    It is half way between the lowest accepted score and the next lower one, so that a processor's rounding
+    moves no cell; -inf if all cells are accepted. The share of right answers is the plain estimate: to demand
+    that its lower 95 % limit reach 0.98 would take 149 accepted cells without one mistake, more than small
+    validation sets hold.
 
     Parameters
     ----------
-    scores : float [n]
-        Of validation cells, larger for surer answers.
-    right : bool [n]
-        Whether the answer is the truth.
+    scores, right : float [n], bool [n]
+        Of validation cells: larger for surer answers; whether the answer is the truth.
     precision : float
         Wanted share of right answers among the accepted ones.
     coverage : float
         Largest share of the cells that is accepted. Without it a network that is nearly always right would
         accept everything, including what it was not trained on.
-
-    Returns
-    -------
-    float
-        Half way between the lowest accepted score and the next lower one, so that a processor's rounding
-        moves no cell; -inf if all cells are accepted.
 
     Raises
     ------

@@ -29,10 +29,7 @@ alone."""
 def fit(crops: NDArray[np.uint8]) -> OutOfDistributionModel:
     """Fit the Gaussian of the statistics of training crops uint8 [n, side, side].
 
-    Raises
-    ------
-    ValueError
-        With fewer than `LEAST_CROPS` crops.
+    Raises ValueError with fewer than `LEAST_CROPS` crops.
     """
     if len(crops) < LEAST_CROPS:
         raise ValueError(f"an out-of-distribution model needs at least {LEAST_CROPS} crops, not {len(crops)}")

@@ -18,10 +18,7 @@ from train.report.page import page
 def write(out: Path, verification: Verification) -> None:
     """Write ``parity.html`` and ``parity.json`` into the folder `out`.
 
-    Raises
-    ------
-    OSError
-        If one cannot be written.
+    Raises OSError if one cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "parity.json", (json.dumps(verification.as_json(), indent=2) + "\n").encode())
@@ -75,15 +72,15 @@ def _noise(verification: Verification) -> str:
 
 
 def _worst(verification: Verification) -> str:
-    compared, cells, labels = verification.comparison, verification.cells, verification.labels
+    compared, cells = verification.comparison, verification.cells
 
     def answer(probabilities: NDArray[np.float32]) -> str:
-        return f"{labels[int(probabilities.argmax())]} {probabilities.max():.2f}"
+        return f"{cells.labels[int(probabilities.argmax())]} {probabilities.max():.2f}"
 
     pictures = [
         Picture(
             encode_jpeg(cells.crops[k], quality=85),
-            f"{labels[cells.truth[k]]}: {answer(compared.trained[k])} → {answer(compared.int8[k])}",
+            f"{cells.labels[cells.truth[k]]}: {answer(compared.trained[k])} → {answer(compared.int8[k])}",
             cells.names[k],
         )
         for k in verification.worst

@@ -22,17 +22,8 @@ from edge.model import Signature, SignatureError, signed_statement
 def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
     """Sign a bundle with a private key from `generate`, or any Ed25519 key in PEM.
 
-    Parameters
-    ----------
-    sha256 : str
-        Of the bundle without its signature, in hexadecimal.
-
-    Raises
-    ------
-    SignatureError
-        If the file holds no such key, or the passphrase is missing or wrong.
-    OSError
-        If the file cannot be read.
+    `sha256` is that of the bundle without its signature, in hexadecimal. Raises SignatureError if the file
+    holds no such key, or the passphrase is missing or wrong.
     """
     try:
         private = load_pem_private_key(key.read_bytes(), passphrase.encode() if passphrase else None)
@@ -46,28 +37,14 @@ def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
 
 
 def encrypted(key: Path) -> bool:
-    """Tell whether a private key needs a passphrase.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    """
+    """Tell whether a private key needs a passphrase."""
     return b"ENCRYPTED" in key.read_bytes()
 
 
 def generate(key: Path, passphrase: str | None = None) -> str:
     """Write a new private key, PKCS #8 in PEM, that only its owner can read; return the public key.
 
-    Returns
-    -------
-    str
-        The public key, 64 hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        If the file exists (it is never overwritten) or cannot be written.
+    The public key is 64 hexadecimal digits. Raises OSError if the file exists: it is never overwritten.
     """
     private = Ed25519PrivateKey.generate()
     protection = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from edge.count import CAMERA_CELLS
@@ -13,7 +13,7 @@ from edge.model import Bundle, BundleError, TrustSettings, load_bundle, shipped_
 from firmware_config.fence import FenceError, outside
 from firmware_config.hardware import RELEASES, SENSORS
 from firmware_config.profile import DeviceProfile
-from firmware_config.read import Problem, Reading
+from firmware_config.read import Reading
 from firmware_config.rules import RULES, Case
 from firmware_config.state import InstallError, State, look
 
@@ -24,28 +24,8 @@ _WATCHDOG = re.compile(rb"(?m)^\s*(dtparam=(?:\S*,)?watchdog=(?!on)\S+)")
 _LATER = "is below leuko's lines and overrides them"
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A profile and what a check found.
-
-    Attributes
-    ----------
-    profile : DeviceProfile or None
-        None if there is a problem.
-    problems : tuple of Problem
-        In the order of the lines.
-    notes : tuple of str
-        What could not be examined, and what is allowed but may be unintended.
-    """
-
-    text: str
-    profile: DeviceProfile | None
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...] = ()
-
-
-def check(reading: Reading, folder: Path, root: Path) -> Checked:
-    """List everything that is wrong with a profile.
+def check(reading: Reading, folder: Path, root: Path) -> Reading:
+    """Add contradictions and notes to a reading, whose profile is then None if there is any problem.
 
     Parameters
     ----------
@@ -56,7 +36,7 @@ def check(reading: Reading, folder: Path, root: Path) -> Checked:
     """
     profile = reading.profile
     if profile is None:
-        return Checked(reading.text, None, reading.problems)
+        return reading
     wrong = {problem.key for problem in reading.problems}
     problems, notes = list(reading.problems), []
     bundle: Bundle | None = None
@@ -82,8 +62,8 @@ def check(reading: Reading, folder: Path, root: Path) -> Checked:
         notes.append(f"plan: no limit is set, so each count ends with {CAMERA_CELLS} cells")
     if not wrong & {"device.release", "camera.sensor"}:
         notes += _conflicting_lines(profile, root)
-    found = tuple(sorted(problems))
-    return Checked(reading.text, None if found else profile, found, tuple(notes))
+    sound = None if problems else profile
+    return replace(reading, profile=sound, problems=tuple(sorted(problems)), notes=tuple(notes))
 
 
 def _load(file: str, folder: Path) -> Bundle:

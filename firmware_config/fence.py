@@ -21,15 +21,8 @@ def fenced(content: bytes, inside: bytes) -> bytes:
 
     Nothing else changes, except that a last line without a line end gets one: a mark begins a line.
 
-    Parameters
-    ----------
-    inside : bytes
-        Whole lines, none of them a mark.
-
-    Raises
-    ------
-    FenceError
-        If the file has one mark without the other, or more than one fence.
+    The lines are whole, and none is a mark. Raises FenceError if the file has one mark without the other, or
+    more than one fence.
     """
     fence = BEGIN + b"\n" + inside + END + b"\n"
     found = _found(content)
@@ -42,10 +35,7 @@ def fenced(content: bytes, inside: bytes) -> bytes:
 def unfenced(content: bytes) -> bytes:
     """Return a file without its fence; all other lines stay as they are.
 
-    Raises
-    ------
-    FenceError
-        As from `fenced`.
+    Raises FenceError as from `fenced`.
     """
     return b"".join(outside(content))
 
@@ -53,10 +43,7 @@ def unfenced(content: bytes) -> bytes:
 def outside(content: bytes) -> tuple[bytes, bytes]:
     """Return what is before and after the fence; without a fence, all of it is before.
 
-    Raises
-    ------
-    FenceError
-        As from `fenced`.
+    Raises FenceError as from `fenced`.
     """
     found = _found(content)
     return (content, b"") if found is None else (content[: found.start()], content[found.end() :])

@@ -9,21 +9,11 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Board:
-    """A Raspberry Pi.
-
-    Attributes
-    ----------
-    description : str
-        Product name.
-    connectors : tuple of str
-        Parameters of a camera's overlay that choose a connector; empty on a board with one connector.
-    memory_mb : int
-        Of the largest version.
-    """
+    """A Raspberry Pi; `connectors` are the overlay parameters that choose one, empty if it has only one."""
 
     description: str
     connectors: tuple[str, ...]
-    memory_mb: int
+    memory_mb: int  # of the largest version
 
 
 @dataclass(frozen=True)
@@ -45,22 +35,16 @@ class Sensor:
 
     Attributes
     ----------
-    description : str
-        Product name.
     camera : str
         Kind of camera in ``leuko count --camera`` that reads it.
-    overlay : str
-        Device tree overlay that drives it; empty if it needs none.
-    parameters : tuple of str
-        Of that overlay, apart from the board's connectors.
-    pitch_um : float or None
-        Side of a pixel on the sensor; None if it depends on the model.
+    overlay, parameters : str, tuple of str
+        Device tree overlay that drives it, and its parameters apart from the board's connectors.
+    pitch_um, gain : float or None, (float, float) or None
+        Side of a pixel on the sensor and range of the sensor gain; None if they depend on the model.
     modes : tuple of Mode
         As libcamera lists them, the full resolution last; empty if unknown.
-    gain : (float, float) or None
-        Range of the sensor gain; None if its unit is the driver's own.
     devices : tuple of str
-        Kinds of device nodes, as in /proc/devices, that the camera needs.
+        Kinds of device nodes, as in /proc/devices, that it needs.
     """
 
     description: str
@@ -80,17 +64,7 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Release:
-    """A release of Raspberry Pi OS.
-
-    Attributes
-    ----------
-    boot : str
-        Folder of the boot partition, from the root.
-    python : str
-        Version of its Python.
-    masked : tuple of str
-        Units that would write to a read-only root.
-    """
+    """A release of Raspberry Pi OS: boot partition's folder, Python, units to mask on a read-only root."""
 
     boot: str
     python: str

@@ -36,17 +36,8 @@ class NotUndoneError(InstallError):
 def carry_out(plan: InstallPlan, finish: Callable[[], None] = lambda: None) -> None:
     """Carry out a plan; if anything fails, undo all of it.
 
-    Parameters
-    ----------
-    finish : callable
-        Called once all is in place; an exception from it undoes the installation.
-
-    Raises
-    ------
-    NotUndoneError
-        If something failed, and undoing it failed too.
-    Exception
-        What failed, after all was undone.
+    `finish` is called once all is in place, and its failure undoes the installation too. Raises what failed,
+    after all was undone, or NotUndoneError if undoing failed too.
     """
     undo = ExitStack()
     try:

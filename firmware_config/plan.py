@@ -63,19 +63,9 @@ def plan_installation(
 ) -> InstallPlan:
     """Compare a system with the tree that it is to have; an empty tree removes everything.
 
-    Parameters
-    ----------
-    also : sequence of str
-        See `InstallPlan`.
-    rebuild : bool
-        Reconstruct a lost record of an earlier installation of this tree, see `guessed_record`.
-
-    Raises
-    ------
-    InstallError
-        If something is in the way or leads out of the root, or the record is lost.
-    OSError
-        If the system cannot be read.
+    With `rebuild`, a lost record of an earlier installation of this tree is reconstructed, see
+    `guessed_record`. Raises InstallError if something is in the way or leads out of the root, or the record
+    is lost.
     """
     for path in also:
         refuse_outside(root, PurePath(path))

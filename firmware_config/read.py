@@ -52,12 +52,15 @@ class Reading:
         A value that is missing or wrong is at its default, or None; None if the text is not TOML.
     lines : mapping of str to int
         Section or ``section.key`` → its line.
+    notes : tuple of str
+        What could not be examined, and what is allowed but may be unintended.
     """
 
     text: str
     profile: DeviceProfile | None
     problems: tuple[Problem, ...]
     lines: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     def place(self, key: str, why: str, remedy: str) -> Problem:
         """Return a problem at the line of a key, or else of its section."""

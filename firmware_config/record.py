@@ -68,10 +68,7 @@ class Record:
 def read_record(root: Path) -> Record:
     """Read the record of a system; an empty one if nothing is installed.
 
-    Raises
-    ------
-    LostRecordError
-        If something is installed, and the record is missing or cannot be read.
+    Raises LostRecordError if something is installed, and the record is missing or cannot be read.
     """
     state = look(root, RECORD)
     if state is None and look(root, PROFILE) is None:

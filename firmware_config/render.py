@@ -30,11 +30,6 @@ def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
         The profile's own text.
     folder : Path
         To which the bundle's path is relative.
-
-    Raises
-    ------
-    OSError
-        If the bundle cannot be read.
     """
     named = profile.bundle.file
     bundle = locate_bundle(named if named in shipped_bundles() else folder / named).read_bytes()

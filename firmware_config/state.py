@@ -44,10 +44,7 @@ class State:
 def look(root: Path, path: str) -> State | None:
     """Return what is at a path of a system; None for nothing.
 
-    Raises
-    ------
-    InstallError
-        If it is neither a file nor a link, or its folder leads out of the root.
+    Raises InstallError if it is neither a file nor a link, or its folder leads out of the root.
     """
     refuse_outside(root, PurePath(path).parent)
     place = root / path
@@ -93,10 +90,7 @@ def remove_folder(folder: Path) -> None:
 def put(place: Path, state: State | None) -> None:
     """Replace what is at a path; None removes it.
 
-    Raises
-    ------
-    OSError
-        With the path itself as its file name.
+    Raises OSError with the path itself as its file name.
     """
     try:
         if state is None:

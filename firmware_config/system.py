@@ -24,10 +24,7 @@ ALSO = (
 def make_users_and_folders(root: Path) -> None:
     """Create the service's user and the folder of its state.
 
-    Raises
-    ------
-    InstallError
-        If it fails.
+    Raises InstallError if it fails.
     """
     _run("systemd-sysusers", f"--root={root}", "leuko.conf")
     _run("systemd-tmpfiles", f"--root={root}", "--create", "leuko.conf")
@@ -36,10 +33,7 @@ def make_users_and_folders(root: Path) -> None:
 def reload(root: Path) -> None:
     """Make the running system read its units and rules again, if this is its root.
 
-    Raises
-    ------
-    InstallError
-        If it fails.
+    Raises InstallError if it fails.
     """
     if root == Path("/") and RUNNING.is_dir():
         _run("systemctl", "daemon-reload")

@@ -101,10 +101,7 @@ def wanted(entry: Entry, now: State | None, place: Path) -> State:
 def edited(now: State | None, place: Path, edit: Callable[[bytes], bytes]) -> State:
     """Return a file of others with its content changed.
 
-    Raises
-    ------
-    InstallError
-        If it is missing or a link, or its marks do not make one fence.
+    Raises InstallError if it is missing or a link, or its marks do not make one fence.
     """
     if now is None:
         raise InstallError(f"{place}: is missing; is the boot partition mounted?")

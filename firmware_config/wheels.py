@@ -24,25 +24,15 @@ class WheelsError(Exception):
 
 
 def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKOUT) -> list[Path]:
-    """Fill a folder with this checkout's wheel, all that it needs, and a list of their hashes; return them.
+    """Fill a folder with a checkout's wheel, all that it needs, and a list of hashes; return the wheels.
+
+    Wheels of an earlier collection are removed. Raises WheelsError if there is no checkout, or pip cannot get
+    or build a wheel.
 
     Parameters
     ----------
-    folder : Path
-        Created if missing; wheels of an earlier collection are removed from it.
-    release : str
-        Of Raspberry Pi OS, a key of `RELEASES`.
     machine : str
         As ``uname -m`` prints it on the device.
-    checkout : Path
-        Gives the pinned versions and leuko's own wheel.
-
-    Raises
-    ------
-    WheelsError
-        If there is no checkout, or pip cannot get or build a wheel.
-    OSError
-        If the folder cannot be written.
     """
     constraints = checkout / "constraints" / "base.txt"
     if not constraints.is_file():
@@ -84,12 +74,7 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
 def verify(folder: Path) -> None:
     """Check a folder of wheels against its list: each wheel is listed with its hash, and none is missing.
 
-    Raises
-    ------
-    WheelsError
-        If not, or if they were collected for another Python or processor than this one.
-    OSError
-        If they cannot be read.
+    Raises WheelsError if not, or if they were collected for another Python or processor than this one.
     """
     listed = folder / REQUIREMENTS
     if not listed.is_file():
@@ -136,12 +121,7 @@ def environment(release: str, machine: str) -> dict[str, str]:
 def for_environment(pinned: str, values: Mapping[str, str]) -> str:
     """Return the pins of one environment without their markers, which pip would evaluate for its own machine.
 
-    Parameters
-    ----------
-    pinned : str
-        Lines ``name==version ; marker``, each followed by its hashes.
-    values : mapping of str to str
-        Marker variable → value.
+    The pins are lines ``name==version ; marker``, each followed by its hashes.
     """
     # it comes with hatchling, which builds the wheel; devices have neither
     from packaging.markers import Marker
