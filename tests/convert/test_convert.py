@@ -146,7 +146,7 @@ def test_texts_are_checked_before_the_work(run: Path, tmp_path: Path) -> None:
     assert 'name contains "\\n", which is not allowed' in refused.stderr
 
 
-def test_a_bundle_that_rejects_nearly_everything_is_warned_of(run: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_rejects_nearly_everything_gives_a_warning(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "b.tflite"
     done = CliRunner().invoke(convert, [str(run), "--out", str(out), "--reject-below", "0.9999999"])
     assert done.exit_code == 0
@@ -155,8 +155,8 @@ def test_a_bundle_that_rejects_nearly_everything_is_warned_of(run: Path, tmp_pat
     bundle = load_bundle(out)
     assert bundle.manifest.rejection is not None
     assert bundle.manifest.rejection.coverage == 0
-    said = model_facts(bundle, out.stat().st_size)["Rejection"]
-    assert said["Right among the cells kept"] == "none kept"
+    facts = model_facts(bundle, out.stat().st_size)["Rejection"]
+    assert facts["Right among the cells kept"] == "none kept"
 
 
 def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:

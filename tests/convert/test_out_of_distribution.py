@@ -13,7 +13,7 @@ def test_spheres_of_the_least_and_the_largest_pixel(pixel_um: float) -> None:
     assert spheres(8 * pixel_um, 8, 2, seed=1).shape == (2, 8, 8)
 
 
-def test_spheres_are_drawn_again_by_their_seed_and_stand_out_of_an_even_field() -> None:
+def test_spheres_repeat_by_seed_and_stand_out_of_an_even_field() -> None:
     crops = spheres(14.5, 200, 4, seed=1)
     assert crops.shape == (4, 200, 200)
     np.testing.assert_array_equal(crops, spheres(14.5, 200, 4, seed=1))

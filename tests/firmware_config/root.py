@@ -84,7 +84,7 @@ class Container:
 
     Attributes
     ----------
-    leader : process id of its init, seen from here
+    leader : process id of its init on the host
     """
 
     leader: int
@@ -108,15 +108,15 @@ class Container:
         """Follow a unit's journal, from its beginning, until a line matches."""
         words = ["journalctl", f"--unit={unit}", "--follow", "--lines=all", "--output=cat"]
         command = ["timeout", str(BOOT_LIMIT_S), "nsenter", f"--target={self.leader}", "--all", *words]
-        seen = []
+        lines = []
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as journal:
             assert journal.stdout is not None
             for line in journal.stdout:
-                seen.append(line)
+                lines.append(line)
                 if found := re.search(pattern, line):
                     journal.terminate()
                     return found
-        pytest.fail(f"{unit}: no line matches {pattern} in {BOOT_LIMIT_S} s:\n{''.join(seen)}")
+        pytest.fail(f"{unit}: no line matches {pattern} in {BOOT_LIMIT_S} s:\n{''.join(lines)}")
 
 
 @contextmanager
@@ -146,13 +146,13 @@ def booted(root: Path, *options: str, notify: Path) -> Iterator[Container]:
         ):
             container = None
             try:
-                said = ""
-                while "READY=1" not in said:
+                messages = ""
+                while "READY=1" not in messages:
                     try:
-                        said += ready.recv(4096).decode() + "\n"
+                        messages += ready.recv(4096).decode() + "\n"
                     except TimeoutError:
                         pytest.fail(f"did not boot in {BOOT_LIMIT_S} s:\n{log.read_text(errors='replace')}")
-                    if found := re.search(r"X_NSPAWN_LEADER_PID=(\d+)", said):
+                    if found := re.search(r"X_NSPAWN_LEADER_PID=(\d+)", messages):
                         container = Container(int(found[1]))
                 assert container is not None
                 yield container

@@ -27,7 +27,7 @@ def test_only_the_fence_changes(file: bytes, block: bytes) -> None:
 
 
 @given(content, lines)
-def test_twice_is_once_and_removing_restores(file: bytes, block: bytes) -> None:
+def test_fencing_twice_is_fencing_once_and_removing_restores(file: bytes, block: bytes) -> None:
     made = fenced(file, block)
     assert fenced(made, block) == made
     assert Block(block).revert(made, file) == file
@@ -47,7 +47,7 @@ def rows_of(file: bytes) -> list[bytes]:
 
 
 @given(content, lines, content, content)
-def test_whatever_is_edited_around_it_no_line_is_joined_lost_or_split(
+def test_edits_around_the_fence_keep_every_line_whole(
     original: bytes, block: bytes, before: bytes, after: bytes
 ) -> None:
     whole = fenced(original, block)
@@ -76,7 +76,7 @@ def test_lines_of_the_user_around_the_fence_stay(original: bytes, edited: bytes,
 
 
 @given(st.lists(st.sampled_from([b"a", b"[pi4]", b"", b"\t"]), max_size=6), lines, lines)
-def test_windows_line_ends_are_put_up_with(rows: list[bytes], old: bytes, new: bytes) -> None:
+def test_windows_line_ends_are_accepted(rows: list[bytes], old: bytes, new: bytes) -> None:
     file = b"".join(row + b"\n" for row in rows)
     saved = fenced(file, old).replace(b"\n", b"\r\n")
     assert unfenced(saved) == file.replace(b"\n", b"\r\n")
@@ -84,7 +84,7 @@ def test_windows_line_ends_are_put_up_with(rows: list[bytes], old: bytes, new: b
 
 
 @given(content, st.permutations([BEGIN, END, END]), st.integers(1, 3))
-def test_what_is_no_pair_of_marks_is_refused(file: bytes, marks: list[bytes], number: int) -> None:
+def test_marks_that_are_not_one_pair_are_refused(file: bytes, marks: list[bytes], number: int) -> None:
     chosen = marks[:number]
     if chosen == [BEGIN, END]:
         return
@@ -94,5 +94,5 @@ def test_what_is_no_pair_of_marks_is_refused(file: bytes, marks: list[bytes], nu
             edit(damaged)
 
 
-def test_a_last_line_without_its_end_is_put_up_with() -> None:
+def test_a_last_line_without_its_end_is_accepted() -> None:
     assert unfenced(fenced(b"a\n", b"b\n")[:-1]) == b"a\n"

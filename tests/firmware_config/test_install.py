@@ -137,7 +137,7 @@ def test_a_failure_at_any_step_is_undone(tmp_path: Path) -> None:
     assert snapshot(root) == before
 
 
-def test_a_failure_of_what_follows_is_undone(tmp_path: Path) -> None:
+def test_a_failure_of_the_final_step_is_undone(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     before = snapshot(root)
 
@@ -149,7 +149,7 @@ def test_a_failure_of_what_follows_is_undone(tmp_path: Path) -> None:
     assert snapshot(root) == before
 
 
-def test_what_cannot_be_undone_is_not_said_to_be(tmp_path: Path) -> None:
+def test_what_cannot_be_undone_is_not_reported_as_undone(tmp_path: Path) -> None:
     root = furnished(tmp_path)
 
     def finish() -> None:
@@ -160,7 +160,7 @@ def test_what_cannot_be_undone_is_not_said_to_be(tmp_path: Path) -> None:
         carry_out(plan_installation(root, TREE), finish)
 
 
-def test_twice_is_once(tmp_path: Path) -> None:
+def test_installing_twice_is_installing_once(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     carry_out(plan_installation(root, TREE))
     once = {path: (root / path).lstat().st_ino for path in snapshot(root)}
@@ -191,7 +191,7 @@ t.carry_out(planned)
 
 
 @pytest.mark.parametrize("steps", range(1, 60, 6))
-def test_after_a_power_cut_installing_goes_on_and_taking_away_restores(tmp_path: Path, steps: int) -> None:
+def test_after_a_power_cut_installing_completes_and_uninstalling_restores(tmp_path: Path, steps: int) -> None:
     root = furnished(tmp_path / "root")
     before = snapshot(root)
     words = [sys.executable, "-c", CUT, root, str(steps)]
@@ -214,7 +214,7 @@ def whole(folder: Path) -> Path:
     return root
 
 
-def test_the_files_of_others_are_edited_only_where_they_are_ours(tmp_path: Path) -> None:
+def test_files_of_others_are_edited_only_in_our_lines(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     carry_out(plan_installation(root, TREE))
     config = (root / CONFIG).read_bytes()
@@ -224,8 +224,8 @@ def test_the_files_of_others_are_edited_only_where_they_are_ours(tmp_path: Path)
     )
     (root / CONFIG).write_bytes(b"# mine\n" + config + b"after\n")
     carry_out(plan_installation(root, {**TREE, CONFIG: Block(b"dtoverlay=imx477\n")}))
-    said = b"# mine\n" + config.replace(b"[all]\n", b"dtoverlay=imx477\n") + b"after\n"
-    assert (root / CONFIG).read_bytes() == said
+    expected = b"# mine\n" + config.replace(b"[all]\n", b"dtoverlay=imx477\n") + b"after\n"
+    assert (root / CONFIG).read_bytes() == expected
     carry_out(plan_installation(root, {}))
     assert (root / CONFIG).read_bytes() == b"# mine\ndtparam=audio=on\r\n[pi4]\nno end\nafter\n"
     assert (root / COMMAND_LINE).read_bytes() == b"console=tty1 root=PARTUUID=1-2 rootwait\n"
@@ -248,7 +248,7 @@ def test_a_word_of_the_command_line_comes_and_goes(kernel: list[str], end: str) 
     assert word.revert(made, line) == line
 
 
-def test_nothing_is_forgotten_while_the_boot_partition_is_not_mounted(tmp_path: Path) -> None:
+def test_nothing_is_removed_while_the_boot_partition_is_not_mounted(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     carry_out(plan_installation(root, TREE))
     (root / "boot").rename(root / "boot.away")
@@ -256,7 +256,7 @@ def test_nothing_is_forgotten_while_the_boot_partition_is_not_mounted(tmp_path: 
         plan_installation(root, {})
 
 
-def test_what_somebody_changed_is_not_given_up_unasked(tmp_path: Path) -> None:
+def test_hand_edits_are_replaced_only_on_request(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     carry_out(plan_installation(root, TREE))
     (root / "a/new").write_bytes(b"by hand\n")
@@ -327,7 +327,7 @@ def test_a_lost_record_is_reconstructed(tmp_path: Path, content: bytes | None) -
     carry_out(plan_installation(root, {}))
     left = snapshot(root)
     assert left.pop("etc/mine")[2] == b"the user's\n"
-    # whose the empty folders are cannot be told without the record
+    # without the record nobody knows whose the empty folders are
     assert {path: was for path, was in left.items() if path not in ("a", "a/b")} == before
 
 
@@ -335,11 +335,11 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     root = furnished(tmp_path)
     before = snapshot(root)
     (root / BACKUP).mkdir(parents=True)
-    odd = (f"{CONFIG.replace('config', '.config')}.12.partial", f"{BACKUP}/.x.12.partial", f"{BACKUP}/a")
-    for path in odd:
+    partials = (f"{CONFIG.replace('config', '.config')}.12.partial", f"{BACKUP}/.x.12.partial", f"{BACKUP}/a")
+    for path in partials:
         (root / path).write_bytes(b"half")
     carry_out(plan_installation(root, TREE))
-    assert not [path for path in odd if (root / path).exists()]
+    assert not [path for path in partials if (root / path).exists()]
     carry_out(plan_installation(root, {}))
     assert snapshot(root) == before
 
@@ -387,37 +387,37 @@ def system(tmp_path: Path) -> Path:
 
 
 def test_the_commands(system: Path) -> None:
-    said = system / "device.toml"
+    path = system / "device.toml"
     before = snapshot(system)
-    shown = leuko("diff", said, "--root", system)
+    shown = leuko("diff", path, "--root", system)
     assert shown.exit_code == 1
     assert f"create /{UNIT}\n" in shown.stdout
     assert "+dtoverlay=imx477" in shown.stdout
-    dry = leuko("install", said, "--root", system)
+    dry = leuko("install", path, "--root", system)
     assert dry.exit_code == 0
     would = [line.removeprefix("would ") for line in dry.stdout.splitlines()]
     assert [line for line in shown.stdout.splitlines() if line in would] == would
     assert "nothing was changed" in dry.stderr
     assert snapshot(system) == before
-    done = leuko("install", said, "--root", system, "--yes")
+    done = leuko("install", path, "--root", system, "--yes")
     assert done.exit_code == 0, done.stderr
     assert f"created /{UNIT}\n" in done.stdout
     assert "leuko:x:" in (system / "etc/passwd").read_text()
     user = next(row for row in (system / "etc/passwd").read_text().splitlines() if row.startswith("leuko:"))
     assert (system / "var/lib/leuko").stat().st_uid == int(user.split(":")[2])
     once = snapshot(system)
-    again = leuko("install", said, "--root", system, "--yes")
+    again = leuko("install", path, "--root", system, "--yes")
     assert (again.exit_code, again.stdout) == (0, "")
     assert snapshot(system) == once
-    same = leuko("diff", said, "--root", system)
+    same = leuko("diff", path, "--root", system)
     assert (same.exit_code, same.stdout) == (0, "")
-    said.write_text(changed(said.read_text(), "service.memory_mb", "900"))
-    assert "+MemoryMax=900M" in leuko("diff", said, "--root", system).stdout
+    path.write_text(changed(path.read_text(), "service.memory_mb", "900"))
+    assert "+MemoryMax=900M" in leuko("diff", path, "--root", system).stdout
     (system / UNIT).write_text("by hand\n")
-    refused = leuko("install", said, "--root", system, "--yes")
+    refused = leuko("install", path, "--root", system, "--yes")
     assert refused.exit_code == 1
     assert f"/{UNIT}" in refused.stderr.splitlines()[-1]
-    assert leuko("install", said, "--root", system, "--yes", "--overwrite").exit_code == 0
+    assert leuko("install", path, "--root", system, "--yes", "--overwrite").exit_code == 0
     assert b"MemoryMax=900M" in (system / UNIT).read_bytes()
     assert leuko("uninstall", "--root", system, "--yes").exit_code == 0
     left = snapshot(system)
@@ -439,7 +439,7 @@ def test_users_and_folders_are_undone_too(system: Path) -> None:
     assert snapshot(system) == before
 
 
-def test_a_root_may_be_named_by_way_of_another(system: Path) -> None:
+def test_a_root_may_be_named_through_a_link(system: Path) -> None:
     before = snapshot(system)
     by_way = system / "etc" / ".."
     done = leuko("install", system / "device.toml", "--root", by_way, "--yes")
@@ -459,10 +459,10 @@ def test_what_is_undone_is_reported(system: Path) -> None:
 
 
 def test_a_wrong_profile_is_not_installed(system: Path) -> None:
-    said = system / "device.toml"
-    said.write_text(changed(said.read_text(), "console.port", "80"))
+    path = system / "device.toml"
+    path.write_text(changed(path.read_text(), "console.port", "80"))
     before = snapshot(system)
-    done = leuko("install", said, "--root", system, "--yes")
+    done = leuko("install", path, "--root", system, "--yes")
     assert done.exit_code == 1
     assert "console.port" in done.stderr
     assert snapshot(system) == before

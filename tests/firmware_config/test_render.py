@@ -24,9 +24,9 @@ UNIT = f"{UNITS}/leuko-count.service"
 
 
 def rendered(text: str) -> Tree:
-    said = read(text).profile
-    assert said is not None
-    return render(said, text, ROOT)
+    found = read(text).profile
+    assert found is not None
+    return render(found, text, ROOT)
 
 
 def parsed(tree: Tree, name: str) -> configparser.ConfigParser:
@@ -93,7 +93,7 @@ def test_the_command_is_one_that_leuko_takes(board: str, sensor: str, release: s
     assert taken["log_form"] == "json"
 
 
-def test_what_is_left_out_is_not_said() -> None:
+def test_keys_left_out_give_no_option() -> None:
     text = profile(
         plan__until_seconds="60.0",
         plan__until_halfwidth="0.05",
@@ -123,13 +123,13 @@ def test_the_unit_has_the_profiles_limits() -> None:
     assert unit["PrivateNetwork"] == "yes"
 
 
-def test_what_units_give_a_meaning_to_is_said_as_it_is() -> None:
+def test_characters_special_in_units_are_escaped() -> None:
     text = profile(optics__objective='"40x, 50 %n = $x"', optics__chamber='"a 100 %"')
     unit = parsed(rendered(text), UNIT)["Unit"]
     assert unit["Description"] == "Leukocyte count: imx477, 40x, 50 %%n = $x, a 100 %%"
 
 
-def test_the_service_sees_no_home_and_a_tmp_of_its_own() -> None:
+def test_the_service_sees_no_home_and_has_a_private_tmp() -> None:
     unit = parsed(rendered(profile()), UNIT)["Service"]
     assert (unit["ProtectHome"], unit["PrivateTmp"]) == ("yes", "yes")
 
@@ -146,7 +146,7 @@ def test_only_the_cameras_devices_are_allowed() -> None:
     assert allowed("simulated") == ["yes"]
 
 
-def test_the_bundle_goes_with_its_hash() -> None:
+def test_the_bundle_is_installed_with_its_hash() -> None:
     tree = rendered(profile())
     content = locate_bundle("hemocytometer").read_bytes()
     assert tree[BUNDLE] == File(content)
@@ -156,8 +156,8 @@ def test_the_bundle_goes_with_its_hash() -> None:
 
 def test_the_boot_partition_gets_camera_and_watchdog() -> None:
     tree = rendered(profile(camera__overlay='"imx477,cam0"'))
-    said = b"[all]\ncamera_auto_detect=0\ndtoverlay=imx477,cam0\ndtparam=watchdog=on\n"
-    assert tree["boot/firmware/config.txt"] == Block(said)
+    expected = b"[all]\ncamera_auto_detect=0\ndtoverlay=imx477,cam0\ndtparam=watchdog=on\n"
+    assert tree["boot/firmware/config.txt"] == Block(expected)
     assert tree["boot/firmware/cmdline.txt"] == Word(b"cgroup_enable=memory")
     bare = rendered(profile(sensor="usb", watchdog__hardware_s="0"))
     assert bare["boot/firmware/config.txt"] == Block(b"[all]\n")
@@ -193,7 +193,7 @@ def test_the_console_is_where_the_profile_has_it() -> None:
     assert chosen["SocketBindAllow"] == "tcp:8443"
 
 
-def test_the_count_starts_at_boot_only_if_it_is_to() -> None:
+def test_the_count_starts_at_boot_only_if_asked() -> None:
     link = f"{UNITS}/multi-user.target.wants/leuko-count.service"
     assert rendered(profile())[link] == Link("../leuko-count.service")
     assert link not in rendered(profile(service__start_at_boot="false"))

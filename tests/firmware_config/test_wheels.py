@@ -37,8 +37,8 @@ def pins(text: str) -> dict[str, str]:
 
 
 def test_a_pin_is_kept_with_its_hashes_or_not_at_all() -> None:
-    said = {"python_full_version": "3.13.0", "platform_machine": "aarch64"}
-    assert for_environment(PINNED, said) == (
+    values = {"python_full_version": "3.13.0", "platform_machine": "aarch64"}
+    assert for_environment(PINNED, values) == (
         "# a comment\nnumpy==2.5.5 \\\n    --hash=sha256:cc\nclick==8.5.1 \\\n    --hash=sha256:ee\n"
     )
 
@@ -55,12 +55,12 @@ def test_our_own_pins_have_one_version_of_each_for_a_device(release: str) -> Non
     assert pins(kept)["numpy"].startswith("1." if release == "bookworm" else "2.")
 
 
-def test_without_a_checkout_it_says_so(tmp_path: Path) -> None:
+def test_a_missing_checkout_is_named(tmp_path: Path) -> None:
     with pytest.raises(WheelsError, match="run this from a checkout"):
         collect(tmp_path / "out", "bookworm", "aarch64", checkout=tmp_path)
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.whl").touch()
     with pytest.raises(WheelsError, match="name an empty folder"):
         collect(tmp_path, "bookworm", "aarch64")
@@ -149,7 +149,7 @@ def test_the_packages_follow_from_the_sensor_however_it_is_written(
         assert preflight(path).stdout == f"python3-venv{more}\n"
 
 
-def test_what_is_wrong_is_said_before_anything_is_installed(tmp_path: Path) -> None:
+def test_problems_are_named_before_anything_is_installed(tmp_path: Path) -> None:
     path = tmp_path / "device.toml"
     path.write_text(profile(console__port="80", plan__until_cells="0"))
     done = preflight(path)

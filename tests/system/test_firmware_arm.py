@@ -120,8 +120,8 @@ def test_the_services_command_counts_as_its_user(device: Device) -> None:
     assert program == PROGRAM
     done = device.run("-m", "edge.cli", *words, user="leuko")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert sum(said["counts"][label] for label in said["fractions"]) >= 5
+    result = json.loads(done.stdout)
+    assert sum(result["counts"][label] for label in result["fractions"]) >= 5
     (session,) = (device.root / "var/lib/leuko/sessions").glob("*.db")
     owner = (device.root / "var/lib/leuko").stat().st_uid
     assert session.stat().st_uid == owner != 0

@@ -72,12 +72,12 @@ def lasting(root: Path) -> Snapshot:
     }
 
 
-def test_install_sh_twice_is_once(instrument: Path) -> None:
+def test_running_install_sh_twice_changes_nothing_more(instrument: Path) -> None:
     once = lasting(instrument)
     assert "opt/leuko/bin/leuko" in once
     assert once["usr/local/bin/leuko"][2] == "/opt/leuko/bin/leuko"
-    said = set_up(instrument, (instrument / "mnt/device.toml").read_text())
-    assert said == ""
+    output = set_up(instrument, (instrument / "mnt/device.toml").read_text())
+    assert output == ""
     again = lasting(instrument)
     assert again.keys() == once.keys()
     assert [path for path in once if once[path] != again[path]] == []
@@ -110,21 +110,21 @@ def test_install_sh_takes_no_other_wheel_for_leuko(instrument: Path) -> None:
 
 def sessions(container: Container) -> list[dict[str, str]]:
     words = ("runuser", "-u", "leuko", "--", "env", "LEUKO_HOME=/var/lib/leuko", "/usr/local/bin/leuko")
-    said: list[dict[str, str]] = json.loads(container.run(*words, "sessions", "list", "--json"))
-    return said
+    found: list[dict[str, str]] = json.loads(container.run(*words, "sessions", "list", "--json"))
+    return found
 
 
 def test_the_unit_is_ready_survives_a_stall_and_stops_cleanly(instrument: Path, tmp_path: Path) -> None:
     configure(instrument, profile(sensor="simulated", **QUICK))
     with booted(instrument, notify=tmp_path / "notify") as container:
-        # systemd starts such a unit only when it has said that it is ready
+        # systemd starts such a unit only after it reports that it is ready
         container.wait_for(SERVICE, f"^Started {SERVICE}")
         session = container.wait_for(SERVICE, r'"event": "session".*"id": "([^"]+)"')[1]
         container.wait_for(SERVICE, '"event": "frame"')
         assert container.property(SERVICE, "ActiveState") == "active"
         assert container.property(SERVICE, "MemoryMax") == str(1000 << 20)
         stalled = container.property(SERVICE, "MainPID")
-        # whatever stops the frames also stops the signs of life
+        # what stops the frames also stops the watchdog messages
         container.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", SERVICE)
         container.wait_for(SERVICE, "Watchdog timeout")
         container.wait_for(SERVICE, "restart counter is at 1")
@@ -139,7 +139,7 @@ def test_the_unit_is_ready_survives_a_stall_and_stops_cleanly(instrument: Path, 
         assert container.run("systemctl", "--failed", "--plain", "--no-legend", "--quiet") == ""
 
 
-def test_an_altered_bundle_is_not_counted_with(instrument: Path, tmp_path: Path) -> None:
+def test_an_altered_bundle_is_not_used(instrument: Path, tmp_path: Path) -> None:
     configure(instrument, profile(sensor="simulated", **QUICK))
     place = instrument / "usr/local/share/leuko/bundle.tflite"
     content = place.read_bytes()

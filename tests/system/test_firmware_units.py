@@ -50,8 +50,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def install(root: Path, text: str) -> None:
-    said = read(text).profile
-    assert said is not None
+    found = read(text).profile
+    assert found is not None
     shutil.copytree(SYSTEM_UNITS, root / "usr/lib/systemd/system", symlinks=True)
     (root / "lib").symlink_to("usr/lib")
     for program in ("usr/bin/sha256sum", "usr/bin/true", "opt/leuko/bin/leuko"):
@@ -60,7 +60,7 @@ def install(root: Path, text: str) -> None:
     (root / "etc").mkdir()
     (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nvideo:x:44:\n")
-    for name, entry in render(said, text, ROOT).items():
+    for name, entry in render(found, text, ROOT).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(entry, Link):
@@ -80,9 +80,9 @@ def test_systemd_finds_nothing_to_object_to(system: Callable[[str], Path], case:
     root = system(case)
     units = [path for path in (root / UNITS).iterdir() if path.is_file() and not path.is_symlink()]
     assert len(units) == {"pi": 1, "usb": 6, "all": 6}[case]
-    said = run("systemd-analyze", f"--root={root}", "verify", *(f"/{p.relative_to(root)}" for p in units))
+    output = run("systemd-analyze", f"--root={root}", "verify", *(f"/{p.relative_to(root)}" for p in units))
     # what it says of this machine's own units is not ours
-    assert not [line for line in said.splitlines() if any(path.name in line for path in units)]
+    assert not [line for line in output.splitlines() if any(path.name in line for path in units)]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -108,8 +108,8 @@ def test_the_threshold_is_one_that_can_be_missed(system: Callable[[str], Path]) 
 @pytest.mark.parametrize("case", CASES)
 def test_users_and_folders_are_understood(system: Callable[[str], Path], case: str, tmp_path: Path) -> None:
     root = system(case)
-    said = run("systemd-sysusers", f"--root={root}", "--dry-run", root / "etc/sysusers.d/leuko.conf")
-    assert "user 'leuko'" in said
+    output = run("systemd-sysusers", f"--root={root}", "--dry-run", root / "etc/sysusers.d/leuko.conf")
+    assert "user 'leuko'" in output
     if os.geteuid() != 0:
         # only root may; CI is root
         pytest.skip("systemd-tmpfiles gives folders away, which needs root")
@@ -129,12 +129,12 @@ def test_debian_13_agrees(tmp_path: Path) -> None:
     )
     board, sensor, changes = CASES["all"]
     text = profile(board, sensor, **changes, device__release='"trixie"')
-    said = read(text).profile
-    assert said is not None
+    found = read(text).profile
+    assert found is not None
     (root / "boot/firmware").mkdir(parents=True)
     (root / "boot/firmware/config.txt").touch()
     (root / "boot/firmware/cmdline.txt").touch()
-    carry_out(plan_installation(root, render(said, text, ROOT)))
+    carry_out(plan_installation(root, render(found, text, ROOT)))
     (root / "opt/leuko/bin").mkdir(parents=True)
     (root / "opt/leuko/bin/leuko").touch(mode=0o755)
     script = (
