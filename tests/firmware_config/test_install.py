@@ -421,9 +421,9 @@ def test_the_commands(system: Path) -> None:
     assert b"MemoryMax=900M" in (system / UNIT).read_bytes()
     assert leuko("uninstall", "--root", system, "--yes").exit_code == 0
     left = snapshot(system)
-    for path, was in before.items():
-        assert path in ("etc/passwd", "etc/group", "device.toml") or left[path] == was
-    assert not [path for path in left if "leuko" in path and not path.startswith("var")]
+    for name, was in before.items():
+        assert name in ("etc/passwd", "etc/group", "device.toml") or left[name] == was
+    assert not [name for name in left if "leuko" in name and not name.startswith("var")]
 
 
 def test_users_and_folders_are_undone_too(system: Path) -> None:
