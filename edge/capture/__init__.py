@@ -4,14 +4,13 @@ from edge.capture import picamera, v4l2
 from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings
 from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
 from edge.capture.folder import FolderCamera
-from edge.capture.frames import MAX_MEGAPIXELS, Encoded, read_encoded, read_frames
+from edge.capture.frames import MAX_MEGAPIXELS, Encoded, list_files, read_encoded, read_frames
 from edge.capture.grabber import LiveSettings
 from edge.capture.image_file import read_pages
 from edge.capture.live import live_frames
 from edge.capture.page import ImageFileError
 from edge.capture.picamera import PiCamera
 from edge.capture.recorded import VideoCamera
-from edge.capture.sources import list_files
 from edge.capture.v4l2 import V4l2Camera
 
 __all__ = [

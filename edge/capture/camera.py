@@ -61,34 +61,19 @@ class Camera(Protocol):
     def settle(self, timeout_s: float) -> CameraSettings:
         """Wait until exposure, gain and white balance have converged, and lock them; applied ones stay.
 
-        Raises
-        ------
-        CameraTimeoutError
-            If they do not converge or lock in time.
-        CameraError
-            If they cannot converge under this lamp.
+        Raises CameraTimeoutError if they do not in time, CameraError if they cannot under this lamp.
         """
 
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Lock what is not None, and wait until the frames show it.
 
-        Raises
-        ------
-        CameraTimeoutError
-            If they do not show it in time.
-        CameraError
-            If this camera has no such setting.
+        Raises CameraTimeoutError if they do not in time, CameraError if the camera has no such setting.
         """
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:
         """Return the next frame, or None when there will be no more.
 
-        Raises
-        ------
-        CameraTimeoutError
-            If there is none yet; ask again.
-        CameraError
-            If there will be none; close this camera.
+        Raises CameraTimeoutError if there is none yet, CameraError if there will be none: close the camera.
         """
 
     def close(self) -> None:

@@ -39,17 +39,8 @@ def next_exposure(exposure_us: float, brightness: float) -> float:
 def converge(measure: Callable[[float], tuple[float, float]], exposure_us: float) -> None:
     """Set the exposure at which the clear field has its grey level.
 
-    Parameters
-    ----------
-    measure : callable
-        Sets an exposure in µs; returns the exposure that the camera chose, and the brightness with it.
-    exposure_us : float
-        The first exposure.
-
-    Raises
-    ------
-    CameraError
-        If there is no such exposure within the camera's limits.
+    `measure` sets an exposure in µs and returns the one that the camera chose, and the brightness with it.
+    Raises a CameraError if there is no such exposure within the camera's limits.
     """
     before: list[float] = []
     while True:

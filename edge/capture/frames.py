@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import FailedFrame, Frame, frame_name
+from edge.base import FailedFrame, Frame, frame_name, is_frame_file, natural_order
 from edge.capture.image_file import read_pages
 from edge.capture.page import BadPage, ImageFileError, Page
-from edge.capture.sources import list_files
 from edge.capture.video_file import is_video, read_video
 
 MAX_MEGAPIXELS = 100.0
@@ -24,15 +25,7 @@ MAX_MEGAPIXELS = 100.0
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A still image, read and checked but not decoded: that is expensive, and any thread can do it.
-
-    Attributes
-    ----------
-    name, index, time_ns
-        As in `Frame`.
-    bit_depth : int
-        Bits in use of a 16-bit sample.
-    """
+    """A still image, read and checked but not decoded: that is expensive, and any thread can do it."""
 
     page: Page
     name: str
@@ -105,6 +98,42 @@ def read_encoded(
         raise ValueError(f"limit of {max_megapixels} megapixels: must be above 0")
     items = _read_sources(sources, max_megapixels, bit_depth, root)
     return (replace(item, index=index) for index, item in enumerate(items))
+
+
+def list_files(sources: Sequence[str | Path], root: Path = Path()) -> list[Path]:
+    """Return the files of the sources in reading order, each once.
+
+    A folder gives its images and videos in natural order (``f2`` before ``f10``), without subfolders, hidden
+    files and other suffixes (it may also hold a ``boxes.csv``). A glob gives its matches in natural order,
+    each like a source of its own; ``**`` crosses folders. A source that gives nothing (missing, empty,
+    unreadable) stays in the list, for `read_frames` to report. Relative sources start from the folder `root`
+    and give paths relative to it.
+    """
+    files: dict[str, Path] = {}
+    for source in sources:
+        for path in _expand_glob(source, root):
+            for file in _expand_folder(path, root):
+                files.setdefault(os.path.realpath(root / file), file)
+    return list(files.values())
+
+
+def _expand_glob(source: str | Path, root: Path) -> list[Path]:
+    text = os.fspath(source)
+    if os.path.lexists(root / text) or not glob.has_magic(text):
+        return [Path(text)]
+    # absolute patterns too
+    matches = [Path(match) for match in glob.glob(text, root_dir=root, recursive=True)]  # noqa: PTH207
+    return sorted(matches, key=natural_order) or [Path(text)]
+
+
+def _expand_folder(path: Path, root: Path) -> list[Path]:
+    if not os.path.isdir(root / path):  # noqa: PTH112 (Path.is_dir raises where the parent may not be entered)
+        return [path]
+    try:
+        entries = [path / entry.name for entry in (root / path).iterdir()]
+    except OSError:
+        return [path]
+    return sorted(filter(is_frame_file, entries), key=natural_order) or [path]
 
 
 def _read_sources(

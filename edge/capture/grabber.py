@@ -67,15 +67,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Taken:
-    """A frame from the buffer.
-
-    Attributes
-    ----------
-    dropped_before : int
-        Frames dropped since the frame taken before it.
-    late_ns : int
-        Time that it waited in the buffer.
-    """
+    """A frame, the frames dropped since the one taken before it, and its time in the buffer."""
 
     frame: Frame | FailedFrame
     dropped_before: int
@@ -94,19 +86,10 @@ class _Entry:
 class Grabber:
     """One opening of a camera. Its thread alone calls the camera; `condition` guards everything shared.
 
-    Parameters
-    ----------
-    open_ : callable
-        Opens the camera.
-    done : set of str
-        Names of frames of files that are passed over; frames that enter the buffer join them.
-
     Attributes
     ----------
-    name : str
-        The camera's name once it is open, before that empty.
-    paced : bool
-        Whether the camera is paced; true until it is open.
+    name, paced
+        The camera's once it is open; before, empty and true.
     locked : CameraSettings
         Settings to lock, and once the camera has settled, those that it settled on.
     opened : bool

@@ -35,26 +35,19 @@ def live_frames(
     """Yield the frames of a camera in order, until it ends or `stop` is set.
 
     A camera that has once opened and settled survives its failures: each outage is yielded as one
-    `FailedFrame`, and the camera is opened again until frames come. A camera that never opened fails at once,
-    because its name may be wrong.
+    `FailedFrame`, and the camera is opened again, with the settings that it first settled on, until frames
+    come. A camera that never opened raises a CameraError at once, because its name may be wrong; so does an
+    outage that lasts too long.
 
     Parameters
     ----------
     open_ : callable
-        Opens the camera, in the grabbing thread; called again after each failure. The settings that the
-        camera settles on the first time are locked at each later opening.
+        Opens the camera, in the grabbing thread.
     stop : threading.Event
         Ends the frames within a second, whatever the camera does; buffered frames are then discarded.
-    first_index : int
-        Index of the first frame.
     done : set of str
         Names of frames of files, and of the simulator, that are passed over; buffered frames join them.
         `edge.run.open_camera` does not even read them if it gets the same set.
-
-    Raises
-    ------
-    CameraError
-        If the camera cannot be opened at the start, or an outage lasts too long.
     """
     settings, clock = settings or LiveSettings(), clock or Clock()
     done = set() if done is None else done

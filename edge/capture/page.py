@@ -16,16 +16,9 @@ class ImageFileError(ValueError):
 
 @dataclass(frozen=True)
 class Page:
-    """One still image of a file, checked and ready to decode.
+    """One still image as a complete file of its own, checked and ready to decode.
 
-    Attributes
-    ----------
-    number : int or None
-        Position among the file's images, from 0; None if it is the only one.
-    width, height : int
-        Declared size in px, within the limit.
-    data : bytes
-        The encoded image, a complete file of its own.
+    `number` is its position among the images of its file, from 0; None if it is the only one.
     """
 
     number: int | None

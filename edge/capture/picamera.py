@@ -225,13 +225,7 @@ def _kept(metadata: Mapping[str, Any]) -> dict[str, float | str]:
 
 
 def list_cameras() -> list[CameraInfo]:
-    """Return the cameras of libcamera except USB cameras, which `edge.capture.v4l2` finds.
-
-    Raises
-    ------
-    CameraError
-        If picamera2 is not installed.
-    """
+    """Return the cameras of libcamera except USB cameras, which `edge.capture.v4l2` finds."""
     known = _picamera2().Picamera2.global_camera_info()
     return [
         CameraInfo(f"picamera2:{number}", str(camera.get("Model", camera["Id"])))
@@ -241,13 +235,7 @@ def list_cameras() -> list[CameraInfo]:
 
 
 def _picamera2() -> Any:
-    """Import picamera2 from the system's packages: pip's would miss libcamera, which is not on PyPI.
-
-    Raises
-    ------
-    CameraError
-        If that fails, with the command that installs it.
-    """
+    """Import picamera2 from the system's packages: pip's would miss libcamera, which is not on PyPI."""
     try:
         import picamera2  # type: ignore[import-not-found]
     except ImportError as error:

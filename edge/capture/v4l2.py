@@ -185,13 +185,7 @@ def list_cameras() -> list[CameraInfo]:
 
 
 def describe(device: Path) -> str:
-    """Return the name that a device gives (VIDIOC_QUERYCAP); empty unless it captures frames.
-
-    Raises
-    ------
-    OSError
-        If the device cannot be opened.
-    """
+    """Return the name that a device gives (VIDIOC_QUERYCAP); empty unless it captures frames."""
     descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
     try:
         answer = fcntl.ioctl(descriptor, _VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))

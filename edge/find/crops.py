@@ -64,15 +64,9 @@ def crop_cells(
 ) -> NDArray[np.uint8]:
     """Cut a square around the centre of each cell's box; return uint8 [n, size_px, size_px].
 
-    Beyond its edges the image continues as its mirror image (the edge pixel is not repeated).
-
-    Parameters
-    ----------
-    image : uint8 [h, w]
-        Grey frame.
-    scale : float
-        Image pixels per crop pixel: above 1 the crop is an area mean, below 1 it is interpolated linearly, at
-        1 it is an exact copy.
+    Beyond its edges the image, grey uint8 [h, w], continues as its mirror image (the edge pixel is not
+    repeated). `scale` is in image pixels per crop pixel: above 1 the crop is an area mean, below 1 it is
+    interpolated linearly, at 1 it is an exact copy.
     """
     if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f"crops need a grey uint8 image [h, w], not {image.dtype} {list(image.shape)}")

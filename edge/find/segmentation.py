@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from edge.base import Cell
 from edge.find.reduction import reduced, working_factor
-from edge.find.splitting import split_at_necks
 from edge.find.texture import Texture, texture
 
 Image = NDArray[np.uint8]
@@ -34,6 +33,9 @@ OTSU_LIMIT = 5.0
 
 CLOSING_UM = 2.0
 """Diameter of the closing that joins the parts of one cell."""
+
+NECK = 0.85
+"""A constriction narrower than this share of the smaller of two bodies separates touching cells."""
 
 
 def segment(
@@ -140,8 +142,40 @@ def _parts(mask: Image, min_radius: float, halo: float) -> Iterator[tuple[Image,
             continue
         body = np.zeros((height, width), np.uint8)
         cv2.drawContours(body, [contour], -1, (1,), cv2.FILLED, offset=(-x, -y))
-        parts = split_at_necks(body, min_radius, halo)
+        parts = _split_at_necks(body, min_radius, halo)
         yield from ((part, x, y, len(parts) > 1) for part in parts if part.any())
+
+
+def _split_at_necks(body: Image, min_radius: float, halo: float) -> list[Image]:
+    """Return the parts of a body that necks separate, uint8 [h, w] of 0 and 1; without necks the body itself.
+
+    Each part grows around a peak of the distance to the outline. Two peaks stand for two cells if the body
+    narrows between them; a pixel then belongs to the circle (peak, distance) of least power.
+    """
+    padded = cv2.copyMakeBorder(body, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # rounded, because OpenCV's distances differ in the last digit between processors
+    depth = np.round(np.maximum(distance - halo, 0), 2).astype(np.float32)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(min_radius / 2) + 1,) * 2)
+    ys, xs = np.nonzero((depth >= cv2.dilate(depth, disc)) & (depth >= min_radius / 2))
+    peaks: list[tuple[int, int]] = []
+    for k in np.argsort(-depth[ys, xs], kind="stable"):
+        peak = (int(ys[k]), int(xs[k]))
+        if all(_least_between(depth, peak, other) < NECK * depth[peak] for other in peaks):
+            peaks.append(peak)
+    if len(peaks) < 2:
+        return [body]
+    y, x = np.indices(body.shape)
+    power = [(y - py) ** 2 + (x - px) ** 2 - depth[py, px] ** 2 for py, px in peaks]
+    owner = np.argmin(power, axis=0)
+    return [body * (owner == k).astype(np.uint8) for k in range(len(peaks))]
+
+
+def _least_between(depth: Texture, a: tuple[int, int], b: tuple[int, int]) -> float:
+    """Return the least depth on the straight line from a to b."""
+    steps = max(abs(a[0] - b[0]), abs(a[1] - b[1])) + 1
+    ys, xs = (np.rint(np.linspace(a[k], b[k], steps)).astype(np.intp) for k in (0, 1))
+    return float(depth[ys, xs].min())
 
 
 def _shape(part: Image) -> tuple[Box, int, float]:

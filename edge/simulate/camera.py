@@ -32,14 +32,7 @@ class SimulatedCamera:
     """A camera that shows a new field of simulated cells each time; see `edge.capture.camera.Camera`.
 
     Field k of a seed is always the same, and with the same settings so is its frame. Settling looks at the
-    next field without using it up.
-
-    Parameters
-    ----------
-    seed : int
-        Names the sample.
-    done : collection of str
-        Names of frames that are passed over.
+    next field without using it up. Frames whose names are in `done` are passed over.
     """
 
     paced = False

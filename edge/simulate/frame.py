@@ -17,15 +17,7 @@ from edge.simulate.scene import Phantom, Placed, Scene, SimulatedFrame
 
 @dataclass(frozen=True)
 class Place:
-    """The centre of a particle and the room that it takes, in px.
-
-    Attributes
-    ----------
-    half_px : int
-        Half the side of its patch.
-    radius_px : float
-        Radius of the circle with the area of its shadow.
-    """
+    """The centre of a particle, half the side of its patch, and the radius of a disc like its shadow."""
 
     x: int
     y: int
@@ -44,12 +36,7 @@ def simulate_frame(
     """Simulate frame `index` of the sample that `seed` names.
 
     The frame depends on seed, index, scene and optics only, and has the same bytes on any one machine;
-    fluorescence changes nothing else.
-
-    Raises
-    ------
-    ValueError
-        If the particles do not fit into the frame.
+    fluorescence changes nothing else. Particles that do not fit into the frame raise a ValueError.
     """
     return phantom_frame(Phantom(seed, scene or Scene(), optics or Optics(), fluorescence), index)
 

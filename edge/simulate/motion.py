@@ -109,12 +109,7 @@ def moving_frames(
     """Simulate the fields of a scan in the stage's order, or a flow without end.
 
     Frame k of a flow is taken at k / fps seconds. The scene's numbers of particles are those of an area as
-    large as a frame.
-
-    Raises
-    ------
-    ValueError
-        If the particles do not fit.
+    large as a frame. Particles that do not fit raise a ValueError.
     """
     return motion_frames(Phantom(seed, scene or Scene(), optics or Optics(), fluorescence), motion)
 

@@ -111,15 +111,9 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedFrame:
-    """A bright-field frame with its truth.
+    """A bright-field frame with its truth, and with fluorescence the nuclear stain of the same field.
 
-    Attributes
-    ----------
-    image : uint8 [h, w]
-    labels : uint16 [h, w]
-        0 or the particle's place in `truth`, from 1.
-    fluorescence : uint8 [h, w] or None
-        Nuclear stain of the same field.
+    `labels` [h, w] are 0 or the particle's place in `truth`, from 1.
     """
 
     image: NDArray[np.uint8]

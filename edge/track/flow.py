@@ -48,19 +48,12 @@ class Followed(Rows):
 
     Attributes
     ----------
-    track_id : int64 [m]
-    place : float64 [m, 2]
-        Centre in µm from the frame's corner.
-    speed : float64 [m, 2]
-        In µm/s.
-    sides : float64 [m, 2]
-        Width and height in µm.
+    place, speed, sides : float64 [m, 2]
+        Centre in µm from the frame's corner, speed in µm/s, width and height in µm.
     measured : int64 [m]
         Times that the cell was detected alone; its speed is its own from the second time on.
-    unseen : int64 [m]
-        Frames since it was last detected alone.
-    misses : int64 [m]
-        Frames since it was last detected alone or in a box with others.
+    unseen, misses : int64 [m]
+        Frames since it was last detected alone, and since it was last detected alone or with others.
     """
 
     place: Points
@@ -89,14 +82,10 @@ class FlowState:
     ----------
     frames, track_ids : int
         Numbers of both so far.
-    time_ns : int
-        Time of the last frame.
-    step_ns : int
-        Time between the last two frames; 0 before there were two.
+    time_ns, step_ns : int
+        Time of the last frame, and since the frame before it (0 if there was none).
     common : float64 [2]
         Median speed of the cells in µm/s; NaN until one is known.
-    cells : Followed
-        The followed cells as of the last frame.
     """
 
     frames: int = 0

@@ -52,14 +52,10 @@ class ScanState:
     ----------
     track_ids, islands : int
         Numbers of both so far.
-    island : int
-        The island of the last frame.
-    origin : float64 [2]
-        The last frame's upper left corner on its island, in µm.
-    picture : int8 [h, w]
-        Picture of the last frame; empty before the first.
-    boxes : float64 [k, 4]
-        Boxes of its cells, in µm from its own corner.
+    island, origin
+        The island of the last frame, and its upper left corner on it, float64 [2] in µm.
+    picture, boxes
+        Of the last frame; `boxes`, float64 [k, 4], are in µm from its corner.
     """
 
     track_ids: int = 0

@@ -99,18 +99,8 @@ def foreground(picture: Picture, boxes: Boxes, pixel_um: float) -> Picture:
 def pairs_of(known: Boxes, windows: Boxes, boxes: Boxes, window: Real) -> list[tuple[int, int]]:
     """Pair earlier detections with the cells of a frame one to one, the greatest overlap first.
 
-    The overlap is the intersection over union of the parts of two boxes that both frames show.
-
-    Parameters
-    ----------
-    known : float64 [m, 4]
-        Boxes of earlier detections.
-    windows : float64 [m, 4]
-        The frame of each of them.
-    boxes : float64 [n, 4]
-        Boxes of the cells of this frame.
-    window : float64 [4]
-        This frame.
+    The overlap is the intersection over union of the parts of two boxes that both frames show. `windows`
+    [m, 4] are the frames of the `known` boxes [m, 4], `window` [4] is that of the `boxes` [n, 4].
     """
     near = (known[:, None, :2] < boxes[:, 2:]).all(axis=2) & (known[:, None, 2:] > boxes[:, :2]).all(axis=2)
     rows, columns = np.nonzero(near)

@@ -28,14 +28,8 @@ _NAMES_BEFORE_2 = {"identities": "track_ids", "cells.identity": "cells.track_id"
 class Tracker:
     """Recognises the cells of a frame that earlier frames showed.
 
-    It remembers a bounded number of cells and one reduced frame. The same frames give the same track ids.
-
-    Parameters
-    ----------
-    mode : "scan" or "flow"
-        Overlapping fields of a slide, in any order, or moving cells.
-    pixel_um : float
-        Side of a pixel in the specimen.
+    A scan has overlapping fields of a slide, in any order, a flow moving cells. The tracker remembers a
+    bounded number of cells and one reduced frame; the same frames give the same track ids.
     """
 
     def __init__(self, mode: Literal["scan", "flow"], *, pixel_um: float) -> None:
@@ -78,13 +72,7 @@ class Tracker:
         return zlib.compress(file.getvalue(), level=1)
 
     def restore(self, state: bytes) -> None:
-        """Continue from the state of a tracker of the same mode and pixel size.
-
-        Raises
-        ------
-        ValueError
-            If the state is damaged, of an unknown version, or of another kind of tracker.
-        """
+        """Continue from the state of a tracker of the same mode and pixel size; else raise a ValueError."""
         try:
             with np.load(io.BytesIO(zlib.decompress(state)), allow_pickle=False) as file:
                 arrays = dict(file)

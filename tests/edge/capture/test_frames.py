@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.base.frame import FailedFrame, Frame
-from edge.capture.frames import read_frames
-from edge.capture.sources import list_files
+from edge.capture.frames import list_files, read_frames
 from edge.cli.options import quiet_libraries
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]

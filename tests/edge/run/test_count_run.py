@@ -24,7 +24,7 @@ from edge.calibration.file import Calibration, PixelCalibration, VolumeCalibrati
 from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
 from edge.calibration.volume import field_volume
 from edge.capture.camera import CameraError
-from edge.capture.sources import list_files
+from edge.capture.frames import list_files
 from edge.cli.screen import Screen
 from edge.count.concentration import estimate_concentration, in_field
 from edge.count.counted_frame import CountedFrame
