@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -29,12 +30,7 @@ RENAMED = {"views": "test_time_views", "doubt": "margin", "typical": "out_of_dis
 def upgrade(path: Path, out: Path) -> tuple[Bundle, bool]:
     """Write a bundle of schema 4 as one of schema 5, with the same flatbuffer and golden crops.
 
-    Returns
-    -------
-    Bundle
-        What a device loads from `out`; it is not signed.
-    bool
-        True if the old bundle was signed; a signature does not hold for the new file.
+    The new bundle is not signed; the second value says whether the old one was.
 
     Raises
     ------
@@ -46,7 +42,7 @@ def upgrade(path: Path, out: Path) -> tuple[Bundle, bool]:
         manifest = upgraded_manifest(json.loads(members["manifest.json"]))
         golden = np.load(io.BytesIO(members["golden.npz"]))
         bundle = write_bundle(out, manifest, flatbuffer, golden["crops"], golden["outputs"])
-    except (ValueError, KeyError, RecursionError) as error:
+    except (ValueError, KeyError, EOFError, RecursionError, BadZipFile) as error:
         raise ValueError(f"{path}: {error}") from error
     return bundle, "signature.json" in members
 

@@ -51,15 +51,12 @@ class PixelSize:
         uncertainty of the pitch.
     across_um, down_um : float or None
         Median of each direction; None where no frame shows it.
-    measurements : int
-        Number of spacings.
     """
 
     pixel_um: float
     uncertainty_um: float
     across_um: float | None
     down_um: float | None
-    measurements: int
 
 
 def measure_spacings(frames: Iterable[Frame | FailedFrame], *, micrometer: bool = False) -> FrameSpacings:
@@ -130,4 +127,4 @@ def estimate_pixel_size(
             "square: use a camera mode that does not stretch the image"
         )
     relative = float(np.hypot(np.hypot(spread, difference / 2), pitch_uncertainty_um / pitch_um))
-    return PixelSize(pixel_um, pixel_um * relative, middles.get("across"), middles.get("down"), len(spacings))
+    return PixelSize(pixel_um, pixel_um * relative, middles.get("across"), middles.get("down"))

@@ -1,6 +1,5 @@
 """The bundle: one checked file that holds a network and everything known about it."""
 
-from edge.model import signature
 from edge.model.bundle import (
     Bundle,
     BundleError,
@@ -53,7 +52,6 @@ __all__ = [
     "read_trust_settings",
     "refusal_reason",
     "shipped_bundles",
-    "signature",
     "signed_statement",
     "split_bundle",
     "write_bundle",

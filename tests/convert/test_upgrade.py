@@ -68,7 +68,7 @@ def test_a_dropped_signature_is_mentioned(tmp_path: Path) -> None:
         ({"sha256": "0" * 64}, "does not match its manifest's SHA-256"),
     ],
 )
-def test_what_is_no_old_bundle_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+def test_anything_but_an_old_bundle_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     old = write_old(tmp_path / "old.tflite", old_manifest() | changes)
     done = upgrade(old, tmp_path / "new.tflite")
     assert done.exit_code == 1

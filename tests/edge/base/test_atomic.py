@@ -11,7 +11,7 @@ import pytest
 from edge.base.atomic import replaced_atomically, write_atomically
 
 
-def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
+def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
     pipe, folder = tmp_path / "pipe", tmp_path / "folder"
     os.mkfifo(pipe)
     folder.mkdir()
@@ -23,7 +23,7 @@ def test_nothing_but_a_file_is_replaced(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [folder, pipe]
 
 
-def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+def test_a_link_is_replaced_but_not_its_target(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     write_atomically(tmp_path / "link", b"new")
@@ -31,7 +31,7 @@ def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+def test_an_error_names_the_requested_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as absent:
         write_atomically(tmp_path / "absent" / "file", b"new")
     assert absent.value.filename == str(tmp_path / "absent" / "file")

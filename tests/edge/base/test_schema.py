@@ -82,7 +82,7 @@ anything = st.recursive(
 
 
 @given(samples)
-def test_what_a_dataclass_holds_is_read_back(sample: Sample) -> None:
+def test_the_values_of_a_dataclass_are_read_back(sample: Sample) -> None:
     assert read(Sample, asdict(sample)) == sample
     as_json = json.loads(json.dumps(asdict(sample), default=str)) | {"taken": sample.taken}
     assert read(Sample, as_json) == sample
@@ -127,7 +127,7 @@ def as_lists(value: Any) -> Any:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_every_mutation_is_refused_with_its_path_or_held(data: st.DataObject) -> None:
+def test_every_mutation_is_refused_with_its_path_or_read(data: st.DataObject) -> None:
     raw = as_lists(asdict(data.draw(samples)))
     path = data.draw(st.sampled_from(list(places(raw))))
     if path and data.draw(st.booleans()):
@@ -207,7 +207,7 @@ VALID: dict[str, Any] = {
         ((), [], "is []; expected a group of the keys lens, count, share"),
     ],
 )
-def test_what_is_wrong_is_one_line(path: tuple[Any, ...], value: Any, message: str) -> None:
+def test_messages_are_one_line(path: tuple[Any, ...], value: Any, message: str) -> None:
     with pytest.raises(SchemaError) as error:
         read(Sample, replaced(VALID, path, value))
     assert str(error.value).startswith(message)
@@ -239,7 +239,7 @@ def test_dates_are_kept_in_utc() -> None:
     assert read(Sample, VALID | {"taken": east}).taken.utcoffset() == timedelta(0)
 
 
-def test_keys_say_all_that_documentation_needs() -> None:
+def test_keys_state_what_documentation_needs() -> None:
     stated = {key.name: key for key in keys(Sample)}
     assert list(stated) == list(asdict(read(Sample, VALID)))
     gain, mode, count = stated["gain"], stated["mode"], stated["count"]

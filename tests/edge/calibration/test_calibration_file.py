@@ -1,4 +1,4 @@
-"""A calibration keeps what a person wrote into it, and is refused for anything that cannot be meant."""
+"""A calibration keeps a person's comments, and is refused if any key is invalid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calibration.toml"
 
 
-def test_a_written_calibration_reads_back(path: Path) -> None:
+def test_a_written_calibration_is_read_back(path: Path) -> None:
     for written in (
         WHOLE,
         Calibration(),
@@ -51,7 +51,7 @@ def test_a_written_calibration_reads_back(path: Path) -> None:
         assert read_calibration(path).sha256 == written.sha256
 
 
-def test_every_limit_is_in_a_new_file_with_its_meaning(path: Path) -> None:
+def test_a_new_file_explains_every_limit(path: Path) -> None:
     write_calibration(path, Calibration())
     lines = path.read_text().splitlines()
     for declared in fields(QualityLimits):
@@ -114,7 +114,7 @@ def test_the_hash_is_of_the_content(path: Path) -> None:
     focus=st.floats(0, 1),
     method=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1),
 )
-def test_any_calibration_reads_back(
+def test_any_calibration_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, pixel: float, depth: float, focus: float, method: str
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "calibration.toml"
@@ -132,7 +132,7 @@ VOLUME = "[volume]\ndepth_um = {}\ndepth_uncertainty_um = 0\ndilution = 1\ndate 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("version = 2", "version is 2; this leuko reads version 1: move"),
         ("version = true", "version is true; "),
@@ -173,13 +173,13 @@ VOLUME = "[volume]\ndepth_um = {}\ndepth_uncertainty_um = 0\ndilution = 1\ndate 
         ("a" * 5 + " = " + "[" * 5000, "not TOML"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(path: Path, text: str, said: str) -> None:
+def test_an_invalid_file_is_refused_in_one_line(path: Path, text: str, expected: str) -> None:
     path.write_text(text)
     with pytest.raises(CalibrationFileError) as error:
         read_calibration(path)
     line = str(error.value)
     assert line.startswith(f"{path}: ")
-    assert said in line
+    assert expected in line
     assert "\n" not in line
     with pytest.raises(CalibrationFileError):  # nor is it written over
         write_calibration(path, WHOLE)
@@ -200,7 +200,7 @@ def test_a_flat_field_is_named_by_a_plain_name_and_its_hash(path: Path, key: str
         read_calibration(path)
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_missing_and_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CalibrationFileError, match="no such calibration; leuko calibrate pixel writes one"):
         read_calibration(tmp_path / "absent.toml")
     with pytest.raises(CalibrationFileError, match="cannot be read"):

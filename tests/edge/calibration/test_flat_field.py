@@ -1,4 +1,4 @@
-"""Flat field: the lamp is found whatever lies in some frames, and frames that do not show it are refused."""
+"""Flat field: the illumination is found despite cells, and frames that do not show it are refused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def flatness(image: Image) -> float:
 
 
 @pytest.mark.parametrize("cells", [0, 4])
-def test_the_lamp_is_found_whatever_lies_in_some_frames(cells: int) -> None:
+def test_the_illumination_is_found_despite_cells(cells: int) -> None:
     estimate = estimate_illumination(frames(*(blank(k, cells=cells) for k in range(9))))
     assert estimate.frames == 9
     assert estimate.refused == ()
@@ -88,7 +88,7 @@ def test_a_corrected_frame_keeps_its_mean_level(depth: float, x: float, y: float
     assert estimate.brightness == pytest.approx(level * lamp.mean(), rel=0.02)
 
 
-def test_simulated_vignettes_with_dust_are_undone() -> None:
+def test_simulated_vignettes_with_dust_are_corrected() -> None:
     scene = Scene(width_px=656, height_px=492, leukocytes=0, erythrocytes=0, debris=0, falloff=0.5)
     estimate = estimate_illumination(frames(*(simulate_frame(5, k, scene=scene).image for k in range(6))))
     filled = replace(scene, leukocytes=4, erythrocytes=2)
@@ -102,7 +102,7 @@ def test_simulated_vignettes_with_dust_are_undone() -> None:
     assert np.ptp(background) <= 2
 
 
-def test_each_frame_that_does_not_fit_is_named() -> None:
+def test_each_unfit_frame_is_named() -> None:
     images = [blank(k) for k in range(6)]
     bright = blank(10, level=250)
     images += [bright, blank(11, level=15), blank(12)[:, :-2], blank(13, level=105), blank(14, cells=120)]
@@ -121,7 +121,7 @@ def test_each_frame_that_does_not_fit_is_named() -> None:
         assert reasons[name].startswith(said)
 
 
-def test_too_few_frames_say_why() -> None:
+def test_too_few_frames_are_refused_with_the_reason() -> None:
     with pytest.raises(FlatFieldError, match=r"4 blank frames, and a flat field takes 5 \(0 refused\)"):
         estimate_illumination(frames(*(blank(k) for k in range(4))))
     with pytest.raises(FlatFieldError, match=r"4 blank .*\(3 refused; frame 4: saturated"):
@@ -130,14 +130,14 @@ def test_too_few_frames_say_why() -> None:
         estimate_illumination([])
 
 
-def test_frames_too_small_to_say_anything_are_refused() -> None:
+def test_tiny_frames_are_refused() -> None:
     said = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: each side takes at least 64 px\)$"
     with pytest.raises(FlatFieldError, match=said):
         estimate_illumination(frames(*(blank(k)[:2, :3] for k in range(6))))
     assert estimate_illumination(frames(*(blank(k)[:64, :64] for k in range(6)))).frames == 6
 
 
-def test_what_all_frames_show_is_no_lamp() -> None:
+def test_structure_in_all_frames_is_refused() -> None:
     with pytest.raises(FlatFieldError, match="not blank: all frames show the same on"):
         estimate_illumination(frames(*[blank(3, cells=60)] * 6))
     grid = LAMP.copy()

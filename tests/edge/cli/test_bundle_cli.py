@@ -1,4 +1,4 @@
-"""`leuko bundle`: what a bundle says of itself, as a table, as JSON and as a page."""
+"""`leuko bundle`: the facts of a bundle as a table, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tiny.tflite"
 
 
-def test_show_says_everything_measured(path: Path) -> None:
+def test_show_prints_every_measurement(path: Path) -> None:
     out = leuko("show", path).stdout
     for said in (
         "tiny 1",
@@ -67,12 +67,12 @@ def test_show_json_is_the_manifest(path: Path) -> None:
     assert said["public_key"] is said["signer"] is said["refused"] is None
 
 
-def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
+def test_missing_measurements_are_named(tmp_path: Path) -> None:
     written(tmp_path / "plain.tflite", manifest(confusion=((0, 0), (0, 0))))
     assert leuko("show", tmp_path / "plain.tflite").stdout.count("not recorded") == 4
 
 
-def test_list_names_what_it_cannot_read(path: Path) -> None:
+def test_list_names_unreadable_bundles(path: Path) -> None:
     (path.parent / "b\x1b[31m.tflite").write_bytes(b"\0\0\0\0TFL3")
     out = leuko("list", path.parent).stdout
     assert "\x1b" not in out
@@ -101,7 +101,7 @@ class Page(HTMLParser):
         self.fetched += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-def test_the_card_is_one_page_that_needs_nothing_else(path: Path) -> None:
+def test_the_card_is_one_self_contained_page(path: Path) -> None:
     out = path.with_name("card.html")
     leuko("card", path, "--out", out)
     text = out.read_text()
@@ -118,14 +118,14 @@ def test_the_card_is_one_page_that_needs_nothing_else(path: Path) -> None:
     assert again == text, "the same bundle makes the same page"
 
 
-def test_a_card_of_a_bundle_that_is_none_is_not_written(tmp_path: Path) -> None:
+def test_no_card_is_written_for_another_file(tmp_path: Path) -> None:
     (tmp_path / "b.tflite").write_bytes(b"hello, world")
     stderr = leuko("card", tmp_path / "b.tflite", "--out", tmp_path / "card.html", code=1).stderr
     assert stderr.count("\n") == 1
     assert not (tmp_path / "card.html").exists()
 
 
-def test_a_card_replaces_no_bundle(path: Path) -> None:
+def test_a_card_does_not_replace_a_bundle(path: Path) -> None:
     before = path.read_bytes()
     assert "must end in .html" in leuko("card", path, "--out", path, code=2).stderr
     assert path.read_bytes() == before

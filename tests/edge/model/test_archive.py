@@ -18,7 +18,7 @@ MEMBERS = st.dictionaries(
 
 
 @given(st.binary(max_size=100), MEMBERS.filter(bool))
-def test_what_is_packed_is_unpacked(before: bytes, members: dict[str, bytes]) -> None:
+def test_packed_members_are_unpacked(before: bytes, members: dict[str, bytes]) -> None:
     content = before + pack(members, len(before))
     assert unpack(content) == (len(before), members)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -27,13 +27,13 @@ def test_what_is_packed_is_unpacked(before: bytes, members: dict[str, bytes]) ->
 
 
 @given(st.binary(max_size=300))
-def test_what_is_no_archive_is_refused_or_repacked_differently(content: bytes) -> None:
+def test_anything_else_is_refused_or_repacked_differently(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"\bZIP\b"):
         unpack(content)
 
 
 @given(MEMBERS.filter(bool), st.data())
-def test_no_changed_byte_is_packed_again(members: dict[str, bytes], data: st.DataObject) -> None:
+def test_repacking_reveals_every_changed_byte(members: dict[str, bytes], data: st.DataObject) -> None:
     content = bytearray(pack(members))
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     try:

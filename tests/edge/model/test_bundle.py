@@ -64,7 +64,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tiny.tflite"
 
 
-def test_what_is_written_is_read(path: Path) -> None:
+def test_a_written_bundle_is_read_back(path: Path) -> None:
     bundle = load_bundle(path)
     assert bundle.manifest == manifest()
     assert bundle.flatbuffer == FLATBUFFER
@@ -76,7 +76,7 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path], "no partial file stays behind"
 
 
-def test_what_was_measured_is_kept(tmp_path: Path) -> None:
+def test_measurements_are_read_back(tmp_path: Path) -> None:
     measured = manifest(
         representative=RepresentativeSet(120, "ab" * 32), parity=PARITY, rejection=REJECTION, crop_um=1
     )
@@ -84,12 +84,12 @@ def test_what_was_measured_is_kept(tmp_path: Path) -> None:
     assert load_bundle(tmp_path / "b.tflite").manifest == measured
 
 
-def test_same_content_same_bytes(path: Path, tmp_path: Path) -> None:
+def test_the_same_content_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
     written(tmp_path / "again.tflite")
     assert (tmp_path / "again.tflite").read_bytes() == path.read_bytes()
 
 
-def test_other_programs_read_the_same(path: Path) -> None:
+def test_other_programs_read_the_same_content(path: Path) -> None:
     with zipfile.ZipFile(path) as file:
         assert file.testzip() is None
         assert file.namelist() == ["manifest.json", "labels.txt", "golden.npz"]
@@ -100,7 +100,7 @@ def test_other_programs_read_the_same(path: Path) -> None:
 
 @settings(max_examples=300)
 @given(st.data())
-def test_any_changed_bit_cut_or_addition_is_refused(data: st.DataObject) -> None:
+def test_any_flipped_bit_truncation_or_insertion_is_refused(data: st.DataObject) -> None:
     content = _content()
     place = data.draw(st.integers(0, len(content) - 1))
     flipped = bytearray(content)
@@ -161,15 +161,13 @@ def test_loading_takes_less_than_three_times_the_file(tmp_path: Path) -> None:
         ({"rejection": dataclasses.replace(REJECTION, threshold=0.7)}, "contradicts itself"),
     ],
 )
-def test_a_manifest_that_cannot_be_meant_is_not_written(
-    tmp_path: Path, changes: dict[str, Any], reason: str
-) -> None:
+def test_an_invalid_manifest_is_not_written(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(BundleError, match=reason):
         written(tmp_path / "odd.tflite", manifest(**changes))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_foreign_file_is_named_as_such(tmp_path: Path) -> None:
+def test_other_files_are_refused_with_the_reason(tmp_path: Path) -> None:
     foreign = archive.pack({"labelmap.txt": b"cat\n"}, len(FLATBUFFER))
     cases = {
         "empty.tflite": (b"", "empty"),

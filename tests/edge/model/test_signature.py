@@ -1,4 +1,4 @@
-"""Signed bundles: who signed is shown, what was altered is refused, and a device can insist."""
+"""Signed bundles: the signer is shown, changes are refused, and a device can require signatures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edge.model.signature import Signature, SignatureError
 from edge.model.trusted_keys import TrustSettings, TrustSettingsError, read_trust_settings
 from tests.edge.model.test_bundle import written
 
-LAB, STRANGER = "ab" * 32, "cd" * 32
+LAB, OTHER_KEY = "ab" * 32, "cd" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def trust(home: Path, bundle: Path, *, require: bool) -> None:
     )
 
 
-def test_the_signer_is_named_once_trusted(signed: Path, home: Path) -> None:
+def test_a_trusted_signer_is_named(signed: Path, home: Path) -> None:
     assert load_bundle(signed).signed.startswith("signed by a key not trusted here, ")
     trust(home, signed, require=False)
     assert load_bundle(signed).signed == "signed by the lab"
@@ -69,7 +69,7 @@ def test_the_signer_is_named_once_trusted(signed: Path, home: Path) -> None:
     assert load_bundle(signed.with_name("unsigned.tflite")).signed == "not signed"
 
 
-def test_a_device_can_insist(signed: Path, home: Path) -> None:
+def test_a_device_can_require_signatures(signed: Path, home: Path) -> None:
     unsigned = signed.with_name("unsigned.tflite")
     (home / "device.toml").write_text("require_signed = true\n")
     with pytest.raises(BundleError, match="a key not trusted here"):
@@ -137,7 +137,7 @@ def test_openssl_reads_the_same_signature(signed: Path, tmp_path: Path) -> None:
     assert "Verified" in done.stdout
 
 
-def test_a_private_key_is_its_owners_alone(tmp_path: Path) -> None:
+def test_only_the_owner_may_read_a_private_key(tmp_path: Path) -> None:
     key = tmp_path / "lab.pem"
     printed = leuko("bundle", "keygen", key).stdout
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -163,7 +163,7 @@ def test_a_passphrase_protects_the_key(tmp_path: Path, monkeypatch: pytest.Monke
         signing.sign(key, "00" * 32)
 
 
-def test_what_is_no_key_is_named(tmp_path: Path) -> None:
+def test_files_that_are_not_keys_are_refused(tmp_path: Path) -> None:
     written(tmp_path / "b.tflite")
     (tmp_path / "text").write_text("hello")
     words = ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s.tflite", "--key")
@@ -191,7 +191,7 @@ def test_what_is_no_key_is_named(tmp_path: Path) -> None:
         ("[trusted]\nlab = 7", "64 hexadecimal"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(home: Path, text: str, reason: str) -> None:
+def test_invalid_settings_are_refused(home: Path, text: str, reason: str) -> None:
     (home / "device.toml").write_text(text)
     with pytest.raises(TrustSettingsError, match=reason):
         read_trust_settings()
@@ -202,17 +202,17 @@ def test_settings_that_cannot_be_meant_are_refused(home: Path, text: str, reason
         read_trust_settings()
 
 
-def test_the_devices_own_settings_win(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_devices_settings_come_first(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_trust_settings() == TrustSettings()
-    (home / "device.toml").write_text(f'[trusted]\nme = "{STRANGER}"\n')
-    assert read_trust_settings() == TrustSettings(False, {"me": STRANGER})
+    (home / "device.toml").write_text(f'[trusted]\nme = "{OTHER_KEY}"\n')
+    assert read_trust_settings() == TrustSettings(False, {"me": OTHER_KEY})
     monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "device.toml")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "device.toml").write_text(f'require_signed = true\n[trusted]\nlab = "{LAB}"\n')
     assert read_trust_settings() == TrustSettings(True, {"lab": LAB})
 
 
-def test_state_lies_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_state_is_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LEUKO_HOME")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert state_folder() == tmp_path / "leuko"
@@ -221,7 +221,7 @@ def test_state_lies_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert state_folder() == tmp_path / ".local" / "state" / "leuko"
 
 
-def test_state_never_lies_wherever_a_command_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_state_is_not_in_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {"LEUKO_HOME": "", "XDG_STATE_HOME": "state", "HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     assert state_folder() == tmp_path / ".local" / "state" / "leuko"
@@ -257,7 +257,7 @@ def test_an_unsigned_bundle_costs_no_cryptography(signed: Path) -> None:
     assert np.array_equal(load_bundle(signed).golden_outputs[0], [1, 2])
 
 
-def test_signing_replaces_neither_the_key_nor_what_is_no_bundle(tmp_path: Path) -> None:
+def test_signing_replaces_neither_the_key_nor_other_files(tmp_path: Path) -> None:
     written(tmp_path / "b.tflite")
     os.mkfifo(tmp_path / "pipe.tflite")
     for name in ("lab.pem", "lab.tflite"):
@@ -270,7 +270,7 @@ def test_signing_replaces_neither_the_key_nor_what_is_no_bundle(tmp_path: Path) 
     assert (tmp_path / "pipe.tflite").is_fifo()
 
 
-def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+def test_a_key_that_others_may_read_gives_a_warning(tmp_path: Path) -> None:
     written(tmp_path / "b.tflite")
     key = tmp_path / "lab.pem"
     leuko("bundle", "keygen", key)
@@ -280,7 +280,7 @@ def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
     assert f"Warning: others can read {key}: run chmod 600 {key}\n" in leuko(*words).stderr
 
 
-def test_a_passphrase_needs_someone_to_ask(tmp_path: Path) -> None:
+def test_a_passphrase_needs_a_terminal_or_a_variable(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "edge.cli", "bundle", "keygen", str(tmp_path / "lab.pem"), "--passphrase"]
     # in a session of its own there is no terminal
     done = subprocess.run(
@@ -291,7 +291,7 @@ def test_a_passphrase_needs_someone_to_ask(tmp_path: Path) -> None:
     assert not (tmp_path / "lab.pem").exists()
 
 
-def test_settings_that_are_no_file_are_refused(home: Path) -> None:
+def test_settings_that_are_not_a_file_are_refused(home: Path) -> None:
     os.mkfifo(home / "device.toml")
     with pytest.raises(TrustSettingsError, match=r"device.toml: cannot be read \(not a file\)"):
         read_trust_settings()

@@ -1,4 +1,4 @@
-"""Times are structured and positive; how long anything takes is not asserted."""
+"""Timings are structured and positive; no duration is asserted."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def test_every_kind_of_work_is_timed(short: None) -> None:
     assert all(0 < row.low <= row.ms <= row.high and row.processor_ms > 0 for row in rows)
 
 
-def test_an_int8_model_is_no_float32_one(short: None) -> None:
+def test_an_int8_model_is_refused_as_float32(short: None) -> None:
     path = locate_bundle("phantom3")
     with pytest.raises(ValueError, match=r"phantom3.tflite: .*not float32 in and out"):
         time_bundle(load_bundle("phantom3"), None, [1], float_file=path, rounds=1)
 
 
-def test_the_machine_and_what_speaks_against_its_times() -> None:
+def test_the_machine_and_its_warnings() -> None:
     about = describe_machine()
     assert about["processor"]
     assert about["cores"] >= 1

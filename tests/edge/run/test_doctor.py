@@ -1,4 +1,4 @@
-"""Each of the doctor's checks says what it found and what to do; one that hangs or crashes stops no other."""
+"""Each check states its finding and a remedy; one that hangs or crashes stops no other."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stderr.startswith("Error: problems with ")
 
 
-def test_a_check_that_hangs_or_crashes_is_a_problem_and_no_more(
+def test_a_check_that_hangs_or_crashes_is_one_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stand-in for the interpreter hangs, crashes, fails or answers, by the name of the check."""
@@ -262,7 +262,7 @@ def test_a_raspberry_pi(
     assert remedy in finding.remedy
 
 
-def test_another_board_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_board_is_not_a_raspberry_pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "MODEL", tmp_path / "none")
     found = doctor.check_board()
     assert found.status == "ok"

@@ -1,4 +1,4 @@
-"""Readiness, signs of life, and lines that a machine can read."""
+"""Readiness, signs of life, and lines that a program can read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def heard(listener: socket.socket) -> list[str]:
             return messages
 
 
-def test_what_is_told_arrives(manager: tuple[socket.socket, str]) -> None:
+def test_messages_arrive(manager: tuple[socket.socket, str]) -> None:
     listener, name = manager
     notifier = Notifier({"NOTIFY_SOCKET": name})
     notifier.ready()
@@ -47,7 +47,7 @@ def test_what_is_told_arrives(manager: tuple[socket.socket, str]) -> None:
     assert heard(listener) == ["READY=1", "STATUS=12 cells in 3 frames", "STOPPING=1"]
 
 
-def test_the_watchdog_hears_no_more_than_it_needs(manager: tuple[socket.socket, str]) -> None:
+def test_the_watchdog_is_notified_only_as_often_as_needed(manager: tuple[socket.socket, str]) -> None:
     listener, name = manager
     hour = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3600000000", "WATCHDOG_PID": str(os.getpid())})
     never = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "1", "WATCHDOG_PID": str(os.getpid() + 1)})
@@ -66,7 +66,7 @@ def test_without_a_listener_nothing_happens(address: str) -> None:
     notifier.stopping()
 
 
-def test_a_line_an_event() -> None:
+def test_one_line_per_event() -> None:
     stream = io.StringIO()
     log = Log(stream, {"JOURNAL_STREAM": "1:2"})
     log.write("frame", name="a\nb", cells=3)
