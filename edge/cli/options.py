@@ -152,13 +152,7 @@ log_option = click.option(
 def declared_options(
     kind: type[Any], *, only: tuple[str, ...] = (), without: tuple[str, ...] = ()
 ) -> Callable[[F], F]:
-    """Return a decorator that adds an option per declared key of a dataclass, its groups' keys included.
-
-    Parameters
-    ----------
-    only, without : tuple of str
-        Names of keys; by default all have an option.
-    """
+    """Return a decorator that adds an option per declared key of a dataclass and of its groups."""
     declared = [key for _, key in leaves(kind) if key.name not in without and (not only or key.name in only)]
 
     def decorate(command: F) -> F:
@@ -211,8 +205,8 @@ def _option(key: Key) -> Callable[[F], F]:
 
 def _click_kind(key: Key) -> dict[str, Any]:
     """Return the arguments of `click.option` that say what a key holds."""
-    low = key.low if math.isfinite(key.low) else None
-    high = key.high if math.isfinite(key.high) else None
+    ends: dict[str, Any] = {"min": key.low, "max": key.high}
+    ends = {name: end for name, end in ends.items() if math.isfinite(end)}
     if key.type is bool:
         return {"is_flag": True}
     if get_origin(key.type) is Literal:
@@ -220,11 +214,9 @@ def _click_kind(key: Key) -> dict[str, Any]:
     if get_origin(key.type) is tuple:
         return {"metavar": key.form, "callback": _size}
     if key.type is int:
-        return {
-            "type": click.IntRange(None if low is None else int(low), None if high is None else int(high))
-        }
+        return {"type": click.IntRange(**ends)}
     if key.type is float:
-        return {"type": FiniteRange(low, high, min_open=key.low_open, max_open=key.high_open)}
+        return {"type": FiniteRange(**ends, min_open=key.low_open, max_open=key.high_open)}
     return {"metavar": key.name.rpartition("_")[2].upper(), "callback": partial(_text, key.max_length)}
 
 

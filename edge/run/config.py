@@ -53,13 +53,10 @@ class Gates:
         "Largest cell, µm, halo included", 0, low_open=True, default=_SEGMENT["max_diameter_um"]
     )
     min_solidity: float = declare(
-        "Smallest ratio of a cell's area to that of its convex hull",
-        0,
-        1,
-        default=_SEGMENT["min_solidity"],
+        "Smallest ratio of a cell's area to its convex hull's", 0, 1, default=_SEGMENT["min_solidity"]
     )
     keep_border: bool = declare(
-        "Count cells that the frame's edge cuts, or leave them out",
+        "Count cells that the frame's edge cuts, or drop them",
         default=_SEGMENT["keep_border"],
         option="--keep-border/--drop-border",
     )
@@ -74,9 +71,7 @@ class Analysis:
         *PIXELS_UM,
     )
     reject_below: float = declare(
-        "Best probability below which a cell is rejected; by default the bundle's",
-        0,
-        1,
+        "Best probability below which a cell is rejected; by default the bundle's", 0, 1
     )
     bit_depth: int = declare("Bits in use of a 16-bit sample", 9, 16, default=16)
     each_once: Literal["scan", "flow"] | None = declare(
@@ -104,10 +99,7 @@ class CountConfig:
     calibrated_pixel: bool = declare("The pixel size is the calibration's, which is for frames of one size")
     analysis: Analysis = declare("What the results depend on")
     max_megapixels: float = declare(
-        "Megapixels above which an image is refused before it is decoded",
-        0,
-        low_open=True,
-        default=MAX_MEGAPIXELS,
+        "Megapixels above which an image is not decoded", 0, low_open=True, default=MAX_MEGAPIXELS
     )
     stop_rule: StopRule = declare("What ends the count", default=StopRule())
     sample_id: str = declare(
