@@ -42,12 +42,12 @@ def started(home: Path, *words: str | Path, **environment: str) -> subprocess.Po
 
 def leuko(home: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     with started(home, *words) as run:
-        out, said = run.communicate(timeout=LIMIT_S)
-    return subprocess.CompletedProcess(words, run.returncode, out, said)
+        out, messages = run.communicate(timeout=LIMIT_S)
+    return subprocess.CompletedProcess(words, run.returncode, out, messages)
 
 
 def after_frames(run: subprocess.Popen[str], frames: int) -> None:
-    """Wait until a count with ``--log json`` has told of so many frames."""
+    """Wait until a count with ``--log json`` has reported so many frames."""
     assert run.stderr is not None
     seen = 0
     while seen < frames:
@@ -58,9 +58,9 @@ def after_frames(run: subprocess.Popen[str], frames: int) -> None:
 
 def counted(text: str) -> dict[str, Any]:
     """A count's results, without what differs from run to run."""
-    said: dict[str, Any] = json.loads(text)
-    del said["quality"]["measures"]["late_ms"]
-    return {name: value for name, value in said.items() if name not in ("seconds", "finished", "session")}
+    summary: dict[str, Any] = json.loads(text)
+    del summary["quality"]["measures"]["late_ms"]
+    return {name: value for name, value in summary.items() if name not in ("seconds", "finished", "session")}
 
 
 @contextmanager
@@ -80,32 +80,32 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "frames"
 
 
-def test_a_camera_counts_until_its_plan_is_reached(tmp_path: Path) -> None:
+def test_a_camera_counts_until_its_stop_rule_is_reached(tmp_path: Path) -> None:
     words = ("count", "--camera", "simulate:5", "--sample", "S 1", "--operator", "Ann", "--keep-crops")
     done = leuko(tmp_path, *words, "--until-cells", "20", "--json", "--out", tmp_path / "result")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    leukocytes = sum(said["counts"][label] for label in said["fractions"])
+    summary = json.loads(done.stdout)
+    leukocytes = sum(summary["counts"][label] for label in summary["fractions"])
     assert leukocytes >= 20
-    assert said["stop_rule"] == {"until_cells": 20}
-    assert said["ended"] == f"{leukocytes} leukocytes of 20 asked for"
-    assert said["sources"] == ["simulate:5"]
+    assert summary["stop_rule"] == {"until_cells": 20}
+    assert summary["ended"] == f"{leukocytes} leukocytes of 20 asked for"
+    assert summary["sources"] == ["simulate:5"]
     (listed,) = list_sessions(tmp_path / "sessions")
-    assert (listed.id, listed.state, listed.reason) == (said["session"], "finished", said["ended"])
+    assert (listed.id, listed.state, listed.reason) == (summary["session"], "finished", summary["ended"])
     with read_session(listed.path) as session:
         assert session.verify() == []
         assert (session.header.sample_id, session.header.operator) == ("S 1", "Ann")
-        assert session.header.stop_rule == said["stop_rule"]
-        assert dict(session.totals().counts) == said["counts"]
+        assert session.header.stop_rule == summary["stop_rule"]
+        assert dict(session.totals().counts) == summary["counts"]
         assert session.finished is not None
-        assert session.finished.result == said
+        assert session.finished.result == summary
         records = list(session.frames(crops=True))
     assert [record.name for record in records] == [f"simulate:5#{k}" for k in range(len(records))]
     assert all(record.settings["exposure_us"] and record.sha256 for record in records)
     assert all(cell.crop_png for record in records for cell in record.cells)
     page = (tmp_path / "result" / "report.html").read_text()
-    assert said["ended"] in page
-    assert said["session"] in page
+    assert summary["ended"] in page
+    assert summary["session"] in page
 
 
 def test_a_pixel_far_from_the_bundles_is_one_line_before_the_first_frame(tmp_path: Path) -> None:
@@ -179,10 +179,10 @@ def test_the_operator_ends_a_camera_count(tmp_path: Path, number: signal.Signals
         run.send_signal(number)
         out, _ = run.communicate(timeout=LIMIT_S)
     assert run.returncode == 0
-    said = json.loads(out)
-    assert said["stopped"] is True
+    summary = json.loads(out)
+    assert summary["stopped"] is True
     (listed,) = list_sessions(tmp_path / "sessions")
-    assert (listed.state, listed.reason, listed.frames) == ("finished", "stopped", said["frames"]["read"])
+    assert (listed.state, listed.reason, listed.frames) == ("finished", "stopped", summary["frames"]["read"])
 
 
 def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
         with run:
             assert listener.recv(100) == b"READY=1"
             run.terminate()
-            out, said = run.communicate(timeout=LIMIT_S)
+            out, messages = run.communicate(timeout=LIMIT_S)
     assert run.returncode == 0
-    assert (out, said.splitlines()[-1]) == ("", "nothing was counted: stopped before the first frame")
+    assert (out, messages.splitlines()[-1]) == ("", "nothing was counted: stopped before the first frame")
 
 
 def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -
     assert heard[-2].startswith("STATUS=")
 
 
-def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
+def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_resumes(
     frames: Path, tmp_path: Path
 ) -> None:
     folder, away = tmp_path / "camera", tmp_path / "away"
@@ -220,10 +220,10 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
     with started(tmp_path, *words) as run:
         after_frames(run, 8)
         folder.rename(away)
-        out, said = run.communicate(timeout=LIMIT_S)
+        out, messages = run.communicate(timeout=LIMIT_S)
     assert run.returncode == 1
     assert out == ""
-    *events, error = said.splitlines()
+    *events, error = messages.splitlines()
     assert error.startswith("Error: ")
     assert "given up after 1 s" in error
     kinds = [json.loads(line)["event"] for line in events]
@@ -236,14 +236,14 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_goes_on(
         run.terminate()
         out, _ = run.communicate(timeout=LIMIT_S)
     assert run.returncode == 0
-    said_at_last = json.loads(out)
-    assert said_at_last["frames"]["read"] == 9
-    assert [failed["name"] for failed in said_at_last["frames"]["failed"]] == [f"watch:{folder}#8"]
+    summary = json.loads(out)
+    assert summary["frames"]["read"] == 9
+    assert [failed["name"] for failed in summary["frames"]["failed"]] == [f"watch:{folder}#8"]
     (listed,) = list_sessions(tmp_path / "sessions")
     assert listed.state == "finished"
 
 
-def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path: Path) -> None:
+def test_a_session_that_cannot_be_resumed_does_not_stop_a_service(tmp_path: Path) -> None:
     bundle = tmp_path / "mine.tflite"
     shutil.copy(ROOT / "edge" / "bundles" / "phantom3.tflite", bundle)
     words = ("count", "--camera", "simulate:8", "--bundle", bundle, "--until-cells", "5", "--log", "json")
@@ -284,9 +284,7 @@ def test_a_session_that_cannot_be_gone_on_with_does_not_stop_a_service(tmp_path:
         (("absent", "--bundle", "hemocytometer", "--until-halfwidth", "0.1"), 1, "no --until-halfwidth"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(
-    words: tuple[str, ...], code: int, reason: str, tmp_path: Path
-) -> None:
+def test_invalid_options_are_one_line(words: tuple[str, ...], code: int, reason: str, tmp_path: Path) -> None:
     done = leuko(tmp_path, "count", *words)
     assert done.returncode == code
     assert done.stdout == ""
@@ -315,7 +313,7 @@ def test_a_camera_that_gives_no_frame_is_one_line_and_leaves_no_session(
     assert list_sessions(tmp_path / "sessions") == []
 
 
-def test_a_session_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
+def test_a_session_is_resumed_as_it_began(tmp_path: Path) -> None:
     words = ("count", "--camera", "simulate:8", "--until-cells", "25", "--min-diameter-um", "5", "--resume")
     bundle = tmp_path / "b.tflite"
     shutil.copy(ROOT / "edge" / "bundles" / "phantom3.tflite", bundle)
@@ -335,14 +333,14 @@ def test_a_session_is_gone_on_with_as_it_was_begun(tmp_path: Path) -> None:
     ("other", "before"),
     [
         (("--sample", "OTHER"), "with Z"),
-        # which knows no simulated cell: the first difference is said
+        # which knows no simulated cell: the first difference is named
         (("--bundle", "hemocytometer", "--until-seconds", "1"), "with phantom3"),
         (("--until-seconds", "9.5"), "without"),
         (("--exposure-us", "9000"), "without"),
         (("--max-diameter-um", "40.5"), "with 40.0"),
     ],
 )
-def test_a_session_that_was_begun_otherwise_ends_with_its_results(
+def test_a_session_that_began_with_other_options_ends_with_its_results(
     tmp_path: Path, other: tuple[str, ...], before: str
 ) -> None:
     """As of a service whose options were changed while the power was off."""
@@ -358,8 +356,8 @@ def test_a_session_that_was_begun_otherwise_ends_with_its_results(
     assert (new.id, new.state) == (json.loads(done.stdout)["session"], "finished")
     why = f"{other[0]} is {other[1]}, and the session began {before}"
     assert old.reason == f"not resumed: {why}"
-    said = f"session {old.id} ends with what it counted, and a new one begins: {why}"
-    assert said in done.stderr.splitlines()
+    message = f"session {old.id} ends with what it counted, and a new one begins: {why}"
+    assert message in done.stderr.splitlines()
     with read_session(old.path) as session:
         assert session.verify() == []
         assert session.finished is not None
@@ -380,7 +378,7 @@ def test_what_a_new_session_lacks_ends_no_old_one(tmp_path: Path) -> None:
     assert len(unfinished_sessions(tmp_path / "sessions")) == 1
 
 
-def test_a_session_without_a_frame_is_not_gone_on_with(tmp_path: Path, frames: Path) -> None:
+def test_a_session_without_a_frame_is_not_resumed(tmp_path: Path, frames: Path) -> None:
     with started(tmp_path, "count", frames, "--session", "--log", "json") as run:
         after_frames(run, 2)
         run.kill()
@@ -411,9 +409,7 @@ def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("change", ["fewer", "more"])
-def test_another_number_of_files_than_at_the_beginning_is_said(
-    frames: Path, tmp_path: Path, change: str
-) -> None:
+def test_a_changed_number_of_files_is_a_remark(frames: Path, tmp_path: Path, change: str) -> None:
     shutil.copytree(frames, tmp_path / "frames")
     words = ("count", tmp_path / "frames", "--session", "--log", "json", "--threads", "1")
     with started(tmp_path, *words) as run:
@@ -433,14 +429,14 @@ def test_another_number_of_files_than_at_the_beginning_is_said(
         "not the results of a count without an interruption"
     )
     assert done.stderr.splitlines()[0] == remark
-    said = json.loads(done.stdout)
-    assert said["remarks"] == [remark]
-    assert said["frames"] == {"read": now, "failed": []}
+    summary = json.loads(done.stdout)
+    assert summary["remarks"] == [remark]
+    assert summary["frames"] == {"read": now, "failed": []}
     (listed,) = list_sessions(tmp_path / "sessions")
     assert (listed.state, listed.frames) == ("finished", now)
     with read_session(listed.path) as session:
         assert session.finished is not None
-        assert session.finished.result == said
+        assert session.finished.result == summary
         assert [record.name for record in session.frames()][: len(before)] == before
 
 

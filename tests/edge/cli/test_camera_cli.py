@@ -42,9 +42,9 @@ def test_the_list_names_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.stdout.splitlines()[-1] == "simulate  simulated blood cells"
     assert "picamera2" in text.stderr
     assert text.stderr.count("\n") == 1
-    said = json.loads(data.stdout)
-    assert said["cameras"][-1] == {"name": "simulate", "description": "simulated blood cells"}
-    assert said["notes"] == [text.stderr.strip()]
+    printed = json.loads(data.stdout)
+    assert printed["cameras"][-1] == {"name": "simulate", "description": "simulated blood cells"}
+    assert printed["notes"] == [text.stderr.strip()]
     assert data.stderr == ""
 
 
@@ -52,22 +52,22 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
     out = tmp_path / "p.png"
     result = run("preview", "simulate:6", "--out", out, *SIZE, "--json")
     assert result.exit_code == 0, result.stderr
-    said = json.loads(result.stdout)
+    printed = json.loads(result.stdout)
     image = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
     assert image is not None
     reference = SimulatedCamera(6, size=(160, 120))
     settled = reference.settle(1)
     np.testing.assert_array_equal(image, reference.grab(1).image)
-    assert said["settings"] == {"exposure_us": settled.exposure_us, "gain": 1.0}
-    assert (said["width"], said["height"], said["file"]) == (160, 120, str(out))
-    assert said["brightness"] == pytest.approx(np.median(image), abs=4)
-    assert said["saturated"] == pytest.approx((image == 255).mean())
+    assert printed["settings"] == {"exposure_us": settled.exposure_us, "gain": 1.0}
+    assert (printed["width"], printed["height"], printed["file"]) == (160, 120, str(out))
+    assert printed["brightness"] == pytest.approx(np.median(image), abs=4)
+    assert printed["saturated"] == pytest.approx((image == 255).mean())
 
-    assert (said["focus"], said["min_focus"]) == (None, 0.25)
+    assert (printed["focus"], printed["min_focus"]) == (None, 0.25)
 
     line = run("preview", "simulate:6", "--out", out, *SIZE)
     assert line.stdout == (
-        f"160 x 120 px, brightness {said['brightness']:.1f}, saturated {said['saturated']:.2%}, "
+        f"160 x 120 px, brightness {printed['brightness']:.1f}, saturated {printed['saturated']:.2%}, "
         "focus not known: the frame shows no fine detail to judge it by\n"
     )
     assert line.stderr == f"preview: {out}\n"
@@ -92,11 +92,11 @@ def test_the_focus_is_the_one_that_counting_measures(tmp_path: Path) -> None:
         assert image is not None
         for um, pixel in ((("--pixel-um", "0.1"), 0.1), ((), 0.125)):
             words = ("preview", f"video:{file}", "--out", tmp_path / "p.png", *um)
-            said = json.loads(run(*words, "--json").stdout)
-            assert said["focus"] == focus(np.asarray(image, np.uint8), pixel)
-            assert run(*words).stdout.endswith(f", focus {said['focus']:.3f}, at least 0.25\n")
+            printed = json.loads(run(*words, "--json").stdout)
+            assert printed["focus"] == focus(np.asarray(image, np.uint8), pixel)
+            assert run(*words).stdout.endswith(f", focus {printed['focus']:.3f}, at least 0.25\n")
             counted = leuko("count", file, *um, "--json")
-            assert json.loads(counted.stdout)["quality"]["measures"]["focus"]["median"] == said["focus"]
+            assert json.loads(counted.stdout)["quality"]["measures"]["focus"]["median"] == printed["focus"]
 
 
 def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
@@ -110,11 +110,11 @@ def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
     calibrated = PixelCalibration(0.2, 0.001, 640, 480, "simulated", now)
     write_calibration(calibration, Calibration(calibrated, section, quality=QualityLimits(min_focus=0.4)))
     out = ("--out", tmp_path / "p.png", "--calibration", calibration, "--json")
-    said = json.loads(run("preview", "simulate:3", *out, "--size", "640x480").stdout)
+    printed = json.loads(run("preview", "simulate:3", *out, "--size", "640x480").stdout)
     image = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_UNCHANGED)
     assert image is not None
     corrected = divide_flat_field(np.asarray(image, np.uint8), read_flat_field_gain(tmp_path, section))
-    assert (said["focus"], said["min_focus"]) == (focus(corrected, 0.2), 0.4)
+    assert (printed["focus"], printed["min_focus"]) == (focus(corrected, 0.2), 0.4)
     other = run("preview", "simulate:3", *out[:-1], "--size", "800x600")
     assert other.stdout.endswith(", focus not known: the calibration is for frames of 640 x 480 px\n")
     write_calibration(calibration, Calibration(replace(calibrated, width_px=800, height_px=600), section))
@@ -140,8 +140,8 @@ def test_settle_prints_what_it_locked() -> None:
     settled = SimulatedCamera(2, size=(160, 120)).settle(1)
     text = run("settle", "simulate:2", *SIZE)
     assert text.stdout == f"exposure_us {settled.exposure_us}\ngain 1.0\n"
-    said = json.loads(run("settle", "simulate:2", *SIZE, "--json").stdout)
-    assert said == {"camera": "simulate:2", "settings": {"exposure_us": settled.exposure_us, "gain": 1.0}}
+    printed = json.loads(run("settle", "simulate:2", *SIZE, "--json").stdout)
+    assert printed == {"camera": "simulate:2", "settings": {"exposure_us": settled.exposure_us, "gain": 1.0}}
 
 
 def test_files_have_nothing_to_settle(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A count carried out: with a calibration, with limits of quality, each cell once, and gone on with."""
+"""A whole count: with a calibration, with quality limits, each cell once, and resumed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PIXEL = PixelCalibration(PIXEL_UM, PIXEL_UM / 100, 820, 616, "simulated", NOW)
 PROFILE = Calibration(PIXEL, None, VolumeCalibration(20.0, 0.4, 10.0, NOW))
 
 
-class Seen:
+class Recorder:
     """An observer that remembers, and may do something after a frame."""
 
     def __init__(self, then: Callable[[int], None] = lambda frames: None) -> None:
@@ -82,45 +82,45 @@ class Seen:
         return [result for result in self.results if isinstance(result, CountedFrame)]
 
 
-def job(folder: Path, **changes: Any) -> CountConfig:
+def config_for(folder: Path, **changes: Any) -> CountConfig:
     analysis = Analysis(pixel_um=PIXEL_UM, reject_below=0.5)
     analysis = replace(analysis, **{name: changes.pop(name) for name in vars(analysis) if name in changes})
-    asked = CountConfig(
+    config = CountConfig(
         sources=(str(folder),),
         folder=str(Path.cwd()),
         files=None if "camera" in changes else len(list_files([folder])),
         calibrated_pixel=False,
         analysis=analysis,
     )
-    return replace(asked, **changes)
+    return replace(config, **changes)
 
 
-def carried_out(
-    asked: CountConfig,
-    seen: Seen | None = None,
+def counted(
+    config: CountConfig,
+    recorder: Recorder | None = None,
     *,
     session: SessionSink | None = None,
     out: Path | None = None,
     stop: threading.Event | None = None,
     threads: int | None = None,
 ) -> CountResult:
-    instrument = Instrument.load(asked.bundle, asked.calibration)
-    each_once = asked.analysis.each_once is not None
+    instrument = Instrument.load(config.bundle, config.calibration)
+    each_once = config.analysis.each_once is not None
     manifest = instrument.bundle.manifest
     reports = [ReportSink(out, manifest, replace=False, each_once=each_once)] if out else []
     return run_count(
-        Count(asked, instrument, session) if session else begin(asked, instrument),
+        Count(config, instrument, session) if session else begin(config, instrument),
         stop=stop or threading.Event(),
-        observer=seen or Seen(),
+        observer=recorder or Recorder(),
         sinks=reports,
         threads=threads,
     )
 
 
 def comparable(run: CountResult) -> dict[str, Any]:
-    said = result_summary(run)
-    del said["quality"]["measures"]["late_ms"]
-    return {name: value for name, value in said.items() if name not in ("seconds", "finished", "session")}
+    summary = result_summary(run)
+    del summary["quality"]["measures"]["late_ms"]
+    return {name: value for name, value in summary.items() if name not in ("seconds", "finished", "session")}
 
 
 @pytest.fixture(scope="module")
@@ -136,22 +136,22 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """Overlapping fields, and how many particles that leave nothing to doubt they show."""
     folder = tmp_path_factory.mktemp("scan")
     scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=12, separate=True)
-    seen = set()
+    recorder = set()
     for k, simulated in enumerate(moving_frames(5, Scan(3, 2, 0.4), scene=scene)):
         cv2.imwrite(str(folder / f"{k}.png"), simulated.image)
-        seen |= {t.particle for t in simulated.truth if not t.cell.border}
-    return folder, len(seen)
+        recorder |= {t.particle for t in simulated.truth if not t.cell.border}
+    return folder, len(recorder)
 
 
 def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, PROFILE)
-    asked = job(frames, calibration=str(path), calibrated_pixel=True)
-    seen = Seen()
-    run = carried_out(asked, seen)
+    config = config_for(frames, calibration=str(path), calibrated_pixel=True)
+    recorder = Recorder()
+    run = counted(config, recorder)
     inside = [
         decision.label
-        for result in seen.frames
+        for result in recorder.frames
         for decision, here in zip(result.decisions, in_field(result.cells, 820, 616), strict=True)
         if here
     ]
@@ -168,21 +168,21 @@ def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_p
 def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, replace(PROFILE, volume=None))
-    run = carried_out(job(frames, calibration=str(path), calibrated_pixel=True))
+    run = counted(config_for(frames, calibration=str(path), calibrated_pixel=True))
     assert (run.concentrations, run.no_concentration) == (
         {},
         "no cells/µL: the chamber's depth is not known (leuko calibrate volume)",
     )
     write_calibration(path, replace(PROFILE, pixel=replace(PIXEL, width_px=1000, height_px=800)))
-    run = carried_out(job(scan[0], calibration=str(path), calibrated_pixel=True, each_once="scan"))
+    run = counted(config_for(scan[0], calibration=str(path), calibrated_pixel=True, each_once="scan"))
     assert run.no_concentration == "no cells/µL: frames that overlap show an unknown volume"
-    assert "calibration" in carried_out(job(frames)).no_concentration
+    assert "calibration" in counted(config_for(frames)).no_concentration
 
 
 def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, replace(PROFILE, pixel=replace(PIXEL, width_px=640)))
-    run = carried_out(job(frames, calibration=str(path), calibrated_pixel=True))
+    run = counted(config_for(frames, calibration=str(path), calibrated_pixel=True))
     assert run.tally.frames_read == 0
     assert {failed.reason for failed in run.tally.failed} == {
         "820 x 616 px, and the calibration is for frames of 640 x 616"
@@ -192,25 +192,27 @@ def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, 
     with pytest.raises(
         CameraError, match=r"simulate#0: 820 x 616 px, and calibration .* is for another size"
     ):
-        carried_out(
-            job(frames, sources=("simulate",), camera=camera, calibration=str(path), calibrated_pixel=True)
+        counted(
+            config_for(
+                frames, sources=("simulate",), camera=camera, calibration=str(path), calibrated_pixel=True
+            )
         )
 
 
-@pytest.mark.parametrize(("factor", "said"), [(0.5, "0.5 times"), (0.72, ""), (1.39, ""), (2.0, "2 times")])
-def test_a_pixel_far_from_the_bundles_is_remarked_upon(
-    frames: Path, tmp_path: Path, factor: float, said: str
+@pytest.mark.parametrize(("factor", "words"), [(0.5, "0.5 times"), (0.72, ""), (1.39, ""), (2.0, "2 times")])
+def test_a_pixel_far_from_the_bundles_gets_a_remark(
+    frames: Path, tmp_path: Path, factor: float, words: str
 ) -> None:
     bundle_um = load_bundle("phantom3").manifest.pixel_um
     path = tmp_path / "calibration.toml"
     write_calibration(path, Calibration(replace(PIXEL, pixel_um=factor * bundle_um)))
     for changes in ({"calibration": str(path), "calibrated_pixel": True}, {}):
-        asked = job(frames, pixel_um=factor * bundle_um, stop_rule=StopRule(until_cells=1), **changes)
-        seen = Seen()
-        run = carried_out(asked, seen)
-        assert list(run.remarks) == seen.remarks == result_summary(run)["remarks"]
-        assert len(run.remarks) == bool(said)
-        assert all(f" is {said} that of bundle phantom3 (0.125 µm)" in remark for remark in run.remarks)
+        config = config_for(frames, pixel_um=factor * bundle_um, stop_rule=StopRule(until_cells=1), **changes)
+        recorder = Recorder()
+        run = counted(config, recorder)
+        assert list(run.remarks) == recorder.remarks == result_summary(run)["remarks"]
+        assert len(run.remarks) == bool(words)
+        assert all(f" is {words} that of bundle phantom3 (0.125 µm)" in remark for remark in run.remarks)
 
 
 def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
@@ -224,13 +226,13 @@ def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, t
     for file in frames.iterdir():
         image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
         cv2.imwrite(str(shaded / file.name), np.rint(image * light).astype(np.uint8))
-    seen = Seen()
-    corrected = carried_out(job(shaded, calibration=str(path), calibrated_pixel=True), seen)
+    recorder = Recorder()
+    corrected = counted(config_for(shaded, calibration=str(path), calibrated_pixel=True), recorder)
     gain = read_flat_field_gain(tmp_path, section)
     assert gain.shape == (616, 820)
-    plain = carried_out(job(frames))
+    plain = counted(config_for(frames))
     assert abs(corrected.tally.cells - plain.tally.cells) <= 1
-    for result in seen.frames:
+    for result in recorder.frames:
         left, right = result.frame.image[:, :80], result.frame.image[:, -80:]
         assert abs(float(np.median(left)) - float(np.median(right))) < 12
         assert result.quality is not None
@@ -240,22 +242,22 @@ def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, t
 def test_limits_of_quality_mark_frames_and_are_kept(frames: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, Calibration(quality=QualityLimits(max_brightness=100.0)))
-    asked = job(frames, calibration=str(path))
+    config = config_for(frames, calibration=str(path))
     instrument = Instrument.load("phantom3", str(path))
-    session = create_session(header_of(asked, instrument), tmp_path / "sessions")
-    seen = Seen()
-    run = carried_out(asked, seen, session=ResumedSession(session, asked))
-    assert [name for name, _ in run.out] == [result.frame.name for result in seen.frames]
+    session = create_session(header_of(config, instrument), tmp_path / "sessions")
+    recorder = Recorder()
+    run = counted(config, recorder, session=ResumedSession(session, config))
+    assert [name for name, _ in run.out] == [result.frame.name for result in recorder.frames]
     assert all(words[0].startswith("too bright") for _, words in run.out)
     measures = result_summary(run)["quality"]["measures"]
     assert 100 < measures["brightness"]["low"] <= measures["brightness"]["median"]
     with read_session(session.path) as stored:
         assert stored.header.calibration_sha256 == instrument.calibration_sha256
-        for record, result in zip(stored.frames(), seen.frames, strict=True):
+        for record, result in zip(stored.frames(), recorder.frames, strict=True):
             assert record.breaches == result.breaches
             assert record.quality["brightness"] == result.quality.brightness  # type: ignore[union-attr]
     write_calibration(path, Calibration(quality=QualityLimits(max_brightness=101.0)))
-    other = create_session(header_of(asked, instrument), tmp_path / "sessions")
+    other = create_session(header_of(config, instrument), tmp_path / "sessions")
     other.close()
     with pytest.raises(SessionError, match=r"calibration .* is not the one that the session began with"):
         resume(other.path)
@@ -263,9 +265,9 @@ def test_limits_of_quality_mark_frames_and_are_kept(frames: Path, tmp_path: Path
 
 def test_each_cell_once(scan: tuple[Path, int], tmp_path: Path) -> None:
     folder, particles = scan
-    run = carried_out(job(folder, each_once="scan"), out=tmp_path / "result")
+    run = counted(config_for(folder, each_once="scan"), out=tmp_path / "result")
     assert run.detections is not None
-    assert run.tally.cells < run.detections == carried_out(job(folder)).tally.cells
+    assert run.tally.cells < run.detections == counted(config_for(folder)).tally.cells
     assert abs(run.tally.cells - particles) <= 0.1 * particles
     with (tmp_path / "result" / "cells.csv").open(newline="") as file:
         track_ids = [row["track_id"] for row in csv.DictReader(file)]
@@ -274,13 +276,13 @@ def test_each_cell_once(scan: tuple[Path, int], tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=["files", "scan", "camera"])
-def asked(request: pytest.FixtureRequest, frames: Path, scan: tuple[Path, int]) -> CountConfig:
-    """Jobs of each kind."""
+def config(request: pytest.FixtureRequest, frames: Path, scan: tuple[Path, int]) -> CountConfig:
+    """Counts of each kind."""
     if request.param == "files":
-        return job(frames, session=SessionConfig(keep=True))
+        return config_for(frames, session=SessionConfig(keep=True))
     if request.param == "scan":
-        return job(scan[0], each_once="scan", session=SessionConfig(keep=True))
-    return job(
+        return config_for(scan[0], each_once="scan", session=SessionConfig(keep=True))
+    return config_for(
         frames,
         sources=("simulate:4",),
         camera=CameraConfig(name="simulate:4", size=(640, 480)),
@@ -296,7 +298,7 @@ def pipeline_threads() -> int:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
-    asked: CountConfig, tmp_path: Path, threads: int
+    config: CountConfig, tmp_path: Path, threads: int
 ) -> None:
     """Each frame is counted by a process of its own, as it were."""
 
@@ -306,23 +308,23 @@ def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
     def cut(frames: int) -> None:
         raise Cut
 
-    instrument = Instrument.load(asked.bundle, asked.calibration)
-    whole = create_session(header_of(asked, instrument), tmp_path / "whole")
-    unbroken = carried_out(asked, session=ResumedSession(whole, asked), threads=threads)
-    begun = create_session(header_of(asked, instrument), tmp_path / "cut")
+    instrument = Instrument.load(config.bundle, config.calibration)
+    whole = create_session(header_of(config, instrument), tmp_path / "whole")
+    unbroken = counted(config, session=ResumedSession(whole, config), threads=threads)
+    begun = create_session(header_of(config, instrument), tmp_path / "cut")
     path, cuts = begun.path, 0
-    session: SessionSink = ResumedSession(begun, asked)
+    session: SessionSink = ResumedSession(begun, config)
     running = pipeline_threads()
     while True:
         try:
-            run = carried_out(asked, Seen(cut), session=session, threads=threads)
+            run = counted(config, Recorder(cut), session=session, threads=threads)
             break
         except Cut:
             cuts += 1
         assert pipeline_threads() == running
         resumed = resume(path)
         session = resumed.session
-        assert resumed.config == asked
+        assert resumed.config == config
     assert cuts == unbroken.tally.frames_read
     assert comparable(run) == comparable(unbroken)
     with read_session(whole.path) as one, read_session(path) as other:
@@ -332,12 +334,12 @@ def test_interrupted_after_any_frame_it_ends_as_if_it_had_not_been(
             assert (first.index, first.name, first.sha256) == (second.index, second.name, second.sha256)
 
 
-def test_the_job_is_read_back_from_the_header(asked: CountConfig) -> None:
-    asked = replace(asked, sample_id="s", operator="o", calibration="c.toml", max_megapixels=50.5)
-    header = header_of(asked, Instrument.load(asked.bundle, None))
+def test_the_job_is_read_back_from_the_header(config: CountConfig) -> None:
+    config = replace(config, sample_id="s", operator="o", calibration="c.toml", max_megapixels=50.5)
+    header = header_of(config, Instrument.load(config.bundle, None))
     assert (header.sample_id, header.operator) == ("s", "o")
     as_stored = replace(header, parameters=json.loads(json.dumps(dict(header.parameters))))
-    assert config_of("id", as_stored) == asked
+    assert config_of("id", as_stored) == config
 
 
 def test_a_session_of_relative_names_is_resumed_from_another_folder(
@@ -348,19 +350,19 @@ def test_a_session_of_relative_names_is_resumed_from_another_folder(
     shutil.copy(locate_bundle("phantom3"), tmp_path / "mine.tflite")
     shutil.copytree(frames, tmp_path / "frames")
     monkeypatch.chdir(tmp_path)
-    relative = job(Path("frames"), bundle="./mine.tflite", calibration="calibration.toml")
+    relative = config_for(Path("frames"), bundle="./mine.tflite", calibration="calibration.toml")
     instrument = Instrument.load(relative.bundle, relative.calibration)
-    whole = carried_out(relative)
+    whole = counted(relative)
     begun = create_session(header_of(relative, instrument), tmp_path / "sessions")
     stop = threading.Event()
     carried = ResumedSession(begun, relative)
     monkeypatch.setattr(carried, "finish", lambda result: None)  # as if it were killed
-    carried_out(
-        relative, Seen(lambda frames: stop.set() if frames == 2 else None), session=carried, stop=stop
+    counted(
+        relative, Recorder(lambda frames: stop.set() if frames == 2 else None), session=carried, stop=stop
     )
     monkeypatch.chdir("/")
     resumed = resume(begun.path)
-    run = run_count(resumed, stop=threading.Event(), observer=Seen())
+    run = run_count(resumed, stop=threading.Event(), observer=Recorder())
     assert Path.cwd() == Path("/")
     assert comparable(run) == comparable(whole)
     with read_session(begun.path) as stored:
@@ -375,20 +377,22 @@ def test_a_stop_keeps_whole_frames(frames: Path, tmp_path: Path) -> None:
             stop.set()
 
     before = pipeline_threads()
-    run = carried_out(job(frames), Seen(ask), stop=stop, out=tmp_path / "result")
+    run = counted(config_for(frames), Recorder(ask), stop=stop, out=tmp_path / "result")
     assert (run.tally.frames_read, run.stopped, run.ended) == (2, True, "")
     assert pipeline_threads() == before
     assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_stop_among_unreadable_frames_is_said(
+def test_a_stop_among_unreadable_frames_says_both(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
 ) -> None:
     for k in range(5):
         (tmp_path / f"{k}.png").write_bytes(b"no image")
     stop = threading.Event()
-    run = carried_out(job(tmp_path), Seen(lambda frames: stop.set() if frames == 2 else None), stop=stop)
+    run = counted(
+        config_for(tmp_path), Recorder(lambda frames: stop.set() if frames == 2 else None), stop=stop
+    )
     with pytest.raises(Exit) as left, Screen(as_json) as screen:
         screen.end(run, [], live=False, as_json=False)
     assert left.value.exit_code == 130
@@ -412,13 +416,13 @@ def test_what_fails_while_counting_is_raised(frames: Path, tmp_path: Path) -> No
         raise OSError("no")
 
     with pytest.raises(OSError, match="no"):
-        carried_out(job(frames), Seen(fail), out=tmp_path / "result")
+        counted(config_for(frames), Recorder(fail), out=tmp_path / "result")
     with pytest.raises(ValueError, match="diameter"):
-        carried_out(job(frames, gates=Gates(min_diameter_um=50, max_diameter_um=20)))
+        counted(config_for(frames, gates=Gates(min_diameter_um=50, max_diameter_um=20)))
 
 
 def test_a_session_of_another_kind_is_not_resumed(frames: Path, tmp_path: Path) -> None:
-    header = header_of(job(frames), Instrument.load("phantom3", None))
+    header = header_of(config_for(frames), Instrument.load("phantom3", None))
     create_session(replace(header, parameters={}, software="another"), tmp_path).close()
     with pytest.raises(SessionError, match=r"another began it, and this leuko cannot resume it .*; what it"):
         resume(next(tmp_path.glob("*.db")))
@@ -433,12 +437,12 @@ def test_what_is_refused_leaves_no_session(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
-    asked = job(frames, session=SessionConfig(keep=True))
-    carried_out(job(frames), out=tmp_path / "result")
+    config = config_for(frames, session=SessionConfig(keep=True))
+    counted(config_for(frames), out=tmp_path / "result")
     with pytest.raises(ValueError, match="already holds a count"):
-        carried_out(asked, out=tmp_path / "result")
+        counted(config, out=tmp_path / "result")
     assert list_sessions() == []
-    run = carried_out(asked)
+    run = counted(config)
     assert [listed.id for listed in list_sessions()] == [run.session]
 
 
@@ -452,12 +456,12 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_count(
         if frames == at:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
 
-    asked = job(frames)
-    instrument = Instrument.load(asked.bundle, None)
+    config = config_for(frames)
+    instrument = Instrument.load(config.bundle, None)
     report = ReportSink(tmp_path / "result", instrument.bundle.manifest, replace=False, each_once=False)
     try:
-        count = begin(asked, instrument)
-        run = run_count(count, stop=threading.Event(), observer=Seen(fill), sinks=[report])
+        count = begin(config, instrument)
+        run = run_count(count, stop=threading.Event(), observer=Recorder(fill), sinks=[report])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert run.tally.frames_read == 5
@@ -465,7 +469,7 @@ def test_a_report_that_cannot_be_written_does_not_cost_the_count(
         report.pages()
     assert refused.value.filename == str(tmp_path / "result")
     assert list((tmp_path / "result").iterdir()) == []
-    assert comparable(carried_out(asked, out=tmp_path / "result")) == comparable(run)
+    assert comparable(counted(config, out=tmp_path / "result")) == comparable(run)
 
 
 def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
@@ -473,6 +477,6 @@ def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
 ) -> None:
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
     rule = StopRule(until_seconds=1e-9)
-    run = carried_out(job(frames, stop_rule=rule, session=SessionConfig(keep=True)))
+    run = counted(config_for(frames, stop_rule=rule, session=SessionConfig(keep=True)))
     assert (run.tally.frames_read, run.session, run.ended) == (0, "", "1e-09 s asked for")
     assert list_sessions() == []

@@ -117,12 +117,12 @@ def test_a_failure_comes_where_it_happened(where: str) -> None:
     assert threading.active_count() == before
 
 
-def test_a_failure_is_told_though_the_source_lets_one_wait() -> None:
+def test_a_failure_is_raised_while_the_source_still_waits() -> None:
     stop, over = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         yield 1
-        stop.wait()  # as a camera does, until it is told to end
+        stop.wait()  # as a camera does, until it is to end
         over.set()
 
     inner = (k for ready in in_order(lambda k: k // 0, items(), threads=2, stop=stop) for k in ready)
