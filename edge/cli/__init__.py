@@ -86,7 +86,7 @@ COMMANDS = {
     "simulate": Command("edge.cli.simulate", "simulate", "Simulate bright-field frames with their truth."),
     "verify": Command("convert.cli.verify", "verify", "Check that this device may trust a bundle."),
     "bench": Command("edge.cli.bench", "bench", "Time a bundle on every installed runtime."),
-    "bundle": Command("edge.cli", "bundle_group", "List, show and sign bundles."),
+    "bundle": Command("edge.cli", "bundle_group", "List, show, sign and upgrade bundles."),
     "sessions": Command("edge.cli.sessions", "sessions", "List, show, verify, resume and export sessions."),
     "calibrate": Command("edge.cli.calibrate", "calibrate", "Calibrate pixel size, flat field and volume."),
     "doctor": Command("edge.cli.doctor", "doctor", "Check this device and say what to do."),
@@ -102,7 +102,7 @@ COMMANDS = {
 
 BUNDLE_COMMANDS = {
     "list": Command("edge.cli.bundle", "list_", "List the shipped bundles and those in folders."),
-    "show": Command("edge.cli.bundle", "show", "Show what a bundle says of itself."),
+    "show": Command("edge.cli.bundle", "show", "Show the facts that a bundle states."),
     "card": Command("edge.cli.bundle", "card", "Write a bundle's model card as one page."),
     "keygen": Command("convert.cli.sign", "keygen", "Make a private key for signing."),
     "sign": Command("convert.cli.sign", "sign", "Sign a bundle."),
@@ -135,8 +135,8 @@ def main() -> None:
 
 @click.group("bundle", cls=LazyGroup, table=BUNDLE_COMMANDS)
 def bundle_group() -> None:
-    """List, show and sign bundles.
+    """List, show, sign and upgrade bundles.
 
-    A device's device.toml, in /etc/leuko or $LEUKO_HOME, names the keys that it trusts, and says whether it
+    A device's device.toml, in /etc/leuko or $LEUKO_HOME, names the keys that it trusts, and states whether it
     refuses bundles that none of them signed.
     """

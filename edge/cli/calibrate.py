@@ -62,9 +62,10 @@ def calibrate() -> None:
 @bit_depth_option
 @json_option
 def flatfield(frames: tuple[str, ...], calibration_path: Path | None, bit_depth: int, as_json: bool) -> None:
-    """Measure the illumination on five or more blank FRAMES of a clean field, moved between frames.
+    """Measure the illumination on blank FRAMES.
 
-    A few cells or specks in a frame do no harm. Frames that are saturated, dark or not blank are left out.
+    Take five or more frames of a clean field and move it between frames. A few cells or specks in a frame do no
+    harm. Frames that are saturated, dark or not blank are left out.
     """
     with _calibration(calibration_path) as (path, calibration, date):
         estimate = estimate_illumination(_read(frames, bit_depth))
@@ -110,10 +111,10 @@ def pixel(
     bit_depth: int,
     as_json: bool,
 ) -> None:
-    """Measure the pixel size on FRAMES that show lines of known pitch, at any angle.
+    """Measure the pixel size on FRAMES of lines of known pitch.
 
-    At least three lines of a counting chamber's grid must run through the whole frame. Frames that show
-    fewer, or the chamber's wider squares, are left out.
+    The lines may have any angle. At least three lines of a counting chamber's grid must run through the whole
+    frame. Frames that show fewer, or the chamber's wider squares, are left out.
     """
     with _calibration(calibration_path) as (path, calibration, date):
         measured = measure_spacings(_read(frames, bit_depth), micrometer=micrometer)
@@ -180,7 +181,10 @@ def volume(
     dilution: float,
     as_json: bool,
 ) -> None:
-    """Store the chamber's depth and calculate the volume of a field; calibrate the pixel size first."""
+    """Store the chamber's depth and calculate a field's volume.
+
+    Calibrate the pixel size first.
+    """
     with _calibration(calibration_path) as (path, calibration, date):
         calibration = replace(
             calibration, volume=VolumeCalibration(depth_um, depth_uncertainty_um, dilution, date)

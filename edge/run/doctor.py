@@ -242,7 +242,7 @@ def check_bundles() -> Finding:
         except (BundleError, RuntimeMissingError) as error:
             return Finding("bundles", "problem", _line(error), f"{REINSTALL}, then run leuko verify")
         how = "exactly" if replay.exact else f"within {replay.largest_step} int8 steps"
-        found.append(f"{name}: {replay.crops} golden crops come out {how}")
+        found.append(f"{name}: {replay.crops} golden crops match {how}")
     return Finding("bundles", "ok", "; ".join(found))
 
 

@@ -272,7 +272,7 @@ def test_another_board_is_not_a_raspberry_pi(tmp_path: Path, monkeypatch: pytest
 def test_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(SHIPPED / "phantom3.tflite", tmp_path / "phantom3.tflite")
     monkeypatch.setattr("edge.model.bundle.SHIPPED", tmp_path)
-    assert doctor.check_bundles().found == "phantom3: 12 golden crops come out exactly"
+    assert doctor.check_bundles().found == "phantom3: 12 golden crops match exactly"
     data = bytearray((tmp_path / "phantom3.tflite").read_bytes())
     data[5000] ^= 1
     (tmp_path / "phantom3.tflite").write_bytes(data)
