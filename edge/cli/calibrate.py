@@ -64,8 +64,8 @@ def calibrate() -> None:
 def flatfield(frames: tuple[str, ...], calibration_path: Path | None, bit_depth: int, as_json: bool) -> None:
     """Measure the illumination on blank FRAMES.
 
-    Take five or more frames of a clean field and move it between frames. A few cells or specks in a frame do no
-    harm. Frames that are saturated, dark or not blank are left out.
+    Take five or more frames of a clean field and move it between frames. A few cells or specks in a frame do
+    no harm. Frames that are saturated, dark or not blank are left out.
     """
     with _calibration(calibration_path) as (path, calibration, date):
         estimate = estimate_illumination(_read(frames, bit_depth))
