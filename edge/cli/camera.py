@@ -158,8 +158,8 @@ def _focus(image: NDArray[np.uint8], instrument: Instrument, pixel_um: float | N
     size_px = instrument.size_px(calibrated_pixel=pixel_um is None and instrument.calibrated)
     if size_px not in (None, image.shape[::-1]):
         return _Focus(None, f"the calibration is for frames of {' x '.join(map(str, size_px or ()))} px")
-    if instrument.gain is not None:
-        image = divide_flat_field(image, instrument.gain)
+    if instrument.flat_field_gain is not None:
+        image = divide_flat_field(image, instrument.flat_field_gain)
     sharp = focus(image, pixel_um or instrument.pixel_um)
     return _Focus(sharp, "the frame shows no fine detail to judge it by")
 

@@ -152,7 +152,7 @@ def _counted_frames(
         analysis.pixel_um,
         analysis.reject_below,
         analysis.gates,
-        gain=count.instrument.gain,
+        flat_field_gain=count.instrument.flat_field_gain,
         size_px=size_px,
         reference_brightness=calibration.flat_field.brightness if calibration.flat_field else None,
         limits=calibration.quality,

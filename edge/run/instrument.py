@@ -26,14 +26,14 @@ class Instrument:
         An empty one where there is none.
     calibration_sha256 : str or None
         SHA-256 of the calibration's content; None where there is none.
-    gain : float32 [h, w] or None
-        Flat-field gain, from the calibration's flat field.
+    flat_field_gain : float32 [h, w] or None
+        From the calibration's flat field.
     """
 
     bundle: Bundle
     calibration: Calibration = Calibration()
     calibration_sha256: str | None = None
-    gain: NDArray[np.float32] | None = None
+    flat_field_gain: NDArray[np.float32] | None = None
 
     @classmethod
     def load(cls, bundle: str, calibration: str | None, root: Path = Path()) -> Instrument:

@@ -52,8 +52,8 @@ class FrameOptions:
         Side of a frame's pixel in the specimen.
     reject_below : float
         A cell whose best probability is smaller is rejected.
-    gain : float32 [h, w] or None
-        Flat-field gain.
+    flat_field_gain : float32 [h, w] or None
+        See `edge.find.divide_flat_field`.
     size_px : (width, height) or None
         Size that a frame must have; None takes any.
     reference_brightness : float or None
@@ -65,7 +65,7 @@ class FrameOptions:
     pixel_um: float
     reject_below: float
     gates: Gates = Gates()
-    gain: NDArray[np.float32] | None = None
+    flat_field_gain: NDArray[np.float32] | None = None
     size_px: tuple[int, int] | None = None
     reference_brightness: float | None = None
     limits: QualityLimits = QualityLimits()
@@ -131,9 +131,9 @@ def _cut(
         reason = f"{width} x {height} px, and the calibration is for frames of {calibrated}"
         return FailedFrame(frame.name, frame.index, reason)
     sha256, recorded, pixel_um = sha256_of(frame), None, options.pixel_um
-    if options.gain is not None:
+    if options.flat_field_gain is not None:
         recorded = frame.image
-        frame = replace(frame, image=divide_flat_field(frame.image, options.gain))
+        frame = replace(frame, image=divide_flat_field(frame.image, options.flat_field_gain))
     small = reduced(frame.image, pixel_um)
     cells = segment(frame.image, pixel_um=pixel_um, work=small[0], **asdict(options.gates))
     manifest = classifier.bundle.manifest

@@ -234,7 +234,7 @@ def test_a_flat_field_does_not_hide_what_was_overexposed() -> None:
     (result,) = count_frames(
         [Frame(bright, "bright", 0, 0)],
         Classifier(load_bundle("phantom3")),
-        FrameOptions(0.125, 0.5, gain=np.full((600, 800), 0.5, np.float32)),
+        FrameOptions(0.125, 0.5, flat_field_gain=np.full((600, 800), 0.5, np.float32)),
     )
     assert isinstance(result, CountedFrame)
     assert result.quality is not None
