@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,8 @@ from numpy.typing import NDArray
 
 from convert.verify import Verification
 from edge.base import write_atomically
-from edge.report import Picture, encode_jpeg, gallery, paragraph, table
+from edge.report import Picture, encode_jpeg, gallery, page_shell, paragraph, section, table
 from train.report.figure import plots, svg
-from train.report.page import page
 
 
 def write(out: Path, verification: Verification) -> None:
@@ -27,7 +27,12 @@ def write(out: Path, verification: Verification) -> None:
         ("Noise per layer", _noise(verification)),
         ("Cells whose probabilities differ most", _worst(verification)),
     ]
-    html = page("Parity of float and int8", verification.title, sections, verification.refusals)
+    html = page_shell(
+        "Parity of float and int8",
+        verification.title,
+        starmap(section, sections),
+        notices=verification.refusals,
+    )
     write_atomically(out / "parity.html", html.encode())
 
 

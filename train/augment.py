@@ -53,21 +53,11 @@ def expansion(truth: NDArray[np.int64], factors: Sequence[int]) -> NDArray[np.in
 def paper_variant(crop: NDArray[np.uint8], factor: int, variant: int) -> NDArray[np.uint8]:
     """Return one variant of a crop under the paper's schedule.
 
-    Parameters
-    ----------
-    crop : uint8 [s, s]
-    factor : int
-        A key of `FINE_ROTATIONS_DEG`.
-    variant : int
-        0 is the original; 1 and 2 are mirrored left-right and top-bottom; 3, 4 and 5 are one, two and three
-        quarter turns; the rest are the fine rotations, their missing corners reflected at the edges.
+    Variant 0 is the original; 1 and 2 are mirrored left-right and top-bottom; 3, 4 and 5 are one, two and
+    three quarter turns; the rest are the fine rotations, their missing corners reflected at the edges.
     """
-    if variant == 0:
-        return crop
-    if variant == 1:
-        return crop[:, ::-1]
-    if variant == 2:
-        return crop[::-1]
+    if variant < 3:
+        return (crop, crop[:, ::-1], crop[::-1])[variant]
     if variant < 6:
         return np.rot90(crop, variant - 2)
     height, width = crop.shape

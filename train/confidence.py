@@ -43,11 +43,9 @@ def reliability(
         Probability of each answer.
     right : bool [n]
         Whether the answer is the truth.
-    bins : int
-        Number of bins; `equal_mass` may make fewer.
     equal_mass : bool
         Put the edges at quantiles of the confidence instead of at equal distances. Equal confidences stay in
-        one bin.
+        one bin, so there may be fewer bins.
     """
     values = np.asarray(confidence, np.float64)
     inner = np.linspace(0, 1, bins + 1)[1:-1]
@@ -98,12 +96,7 @@ def coverage_curve(confidence: Reals, right: NDArray[np.bool_]) -> list[Coverage
     """Return the accuracy of the most confident answers by their share of the cells, from few to all.
 
     This is the risk–coverage curve of El-Yaniv and Wiener (JMLR 11:1605, 2010) as accuracy. No threshold
-    separates equal confidences, so they make one point.
-
-    Parameters
-    ----------
-    confidence, right : float [n], bool [n]
-        See `reliability`; at least one cell.
+    separates equal confidences, so they make one point. There must be a cell.
     """
     order = np.argsort(-confidence, kind="stable")
     falling = np.asarray(confidence, np.float64)[order]

@@ -119,17 +119,12 @@ class Evaluation(Measures):
 def read_wrong_labels(path: Path, names: Sequence[str]) -> NDArray[np.bool_]:
     """Read which labels a person marked as wrong.
 
-    Parameters
-    ----------
-    path : Path
-        A table with the columns ``path,verdict``, such as the one that ``leuko data check --model`` writes.
-    names : Sequence[str]
-        The files of the dataset, n of them.
+    The table at `path` has the columns ``path,verdict``, like the one of ``leuko data check --model``.
 
     Returns
     -------
     bool [n]
-        True where the verdict is the word ``wrong``.
+        Whether the verdict on each of the dataset's n files is the word ``wrong``.
 
     Raises
     ------
@@ -164,8 +159,6 @@ def measure(
     probabilities : float32 [n, labels]
     groups : Sequence[str]
         Group of each cell.
-    reject_below : float or None
-        Threshold on the best probability.
 
     Raises
     ------
@@ -219,12 +212,10 @@ def _reject(confidence: NDArray[np.float32], right: NDArray[np.bool_], below: fl
 def evaluation(
     predictions: Predictions, data: str | Path, wrong: NDArray[np.bool_] | None = None
 ) -> Evaluation:
-    """Measure predictions.
+    """Measure predictions on the dataset that was read from `data`.
 
     Parameters
     ----------
-    data : str or Path
-        Where the dataset was read from.
     wrong : bool [n] or None
         Labels that a person marked as wrong: the measures are repeated without them.
 

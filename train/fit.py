@@ -33,6 +33,8 @@ from train.run import (
 )
 
 CHECKPOINT = "checkpoint.keras"
+BATCH = 64
+"""Crops per step when a finished network classifies."""
 
 
 def _ignore(*_: object) -> None:
@@ -66,7 +68,6 @@ def probabilities(
     crops: NDArray[np.uint8],
     normalisation: Normalisation,
     test_time_views: int = 1,
-    batch: int = 64,
 ) -> NDArray[np.float32]:
     """Classify grey crops, uint8 [n, s, s], with a Keras model.
 
@@ -78,8 +79,8 @@ def probabilities(
 
     def classify(view: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [
-            np.asarray(model.predict_on_batch(normalised(view[start : start + batch], normalisation)))
-            for start in range(0, len(view), batch)
+            np.asarray(model.predict_on_batch(normalised(view[start : start + BATCH], normalisation)))
+            for start in range(0, len(view), BATCH)
         ]
         found: NDArray[np.float32] = np.concatenate(parts).astype(np.float32, copy=False)
         return found
@@ -91,11 +92,6 @@ def fit(job: TrainingJob, out: Path, observer: FitObserver = SILENT) -> Scores |
     """Fit a network into the run folder `out`, or resume from the last whole epoch there.
 
     The same job gives the same model, whether or not it was interrupted.
-
-    Parameters
-    ----------
-    out : Path
-        Absent, empty, or the folder in which the same job began.
 
     Returns
     -------

@@ -67,13 +67,6 @@ def write_out_of_fold(job: TrainingJob, out: Path, folds: int, observer: FitObse
     Each fold is a training run under ``folds`` in the run's folder, with the run's recipe and seed. It is
     resumed like any other; a finished one is not fitted again.
 
-    Parameters
-    ----------
-    job : TrainingJob
-        That of the finished run.
-    folds : int
-        At least 2.
-
     Raises
     ------
     ValueError

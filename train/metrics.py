@@ -154,14 +154,7 @@ def bootstrap_intervals(
     Resamples in which a score is undefined do not count for it. An interval without width means that no
     resample could differ, such as where every answer is right; mistakes are still possible.
 
-    Parameters
-    ----------
-    truth, answers, labels
-        See `score`.
-    groups : Sequence[str] or None
-        See `resampled_sums`.
-    level : float
-        Share of the resamples inside the interval.
+    `level` is the share of the resamples inside the interval; see `score` and `resampled_sums`.
     """
     if len(np.unique(np.arange(len(truth)) if groups is None else groups)) < 2:
         nothing: dict[str, Interval | None] = dict.fromkeys(labels)

@@ -16,7 +16,7 @@ from train.data import Dataset, read_data
 from train.table import SplitCrop, read_table
 
 BATCH = 64
-"""Crops between two steps of the progress bar."""
+"""Crops per step of the progress bar."""
 
 
 @dataclass(frozen=True, eq=False)

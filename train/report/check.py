@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
 
-from edge.report import Picture, encode_jpeg, gallery, paragraph, table
+from edge.report import Picture, encode_jpeg, gallery, page_shell, paragraph, section, table
 from train.check.drift import Drift
 from train.check.duplicates import Pair, clusters
 from train.check.findings import Status, count
@@ -16,7 +17,6 @@ from train.check.inventory import Crop
 from train.check.survey import Survey
 from train.images import CROP_PX, read_grey, square
 from train.report.figure import plots, svg
-from train.report.page import page
 
 FINDINGS_SHOWN = 12
 """Findings per question on the page; all are in ``check.csv``."""
@@ -55,7 +55,8 @@ def check_page(found: Survey) -> str:
     if found.doubts is not None and not found.doubts.too_weak:
         sections.append(("Doubtful labels", _doubts(found)))
     notices = [] if found.trainable else ["No network can be trained on this set as it is"]
-    return page(f"{count(len(found.crops), 'crop')} checked", str(found.data), sections, notices)
+    title = f"{count(len(found.crops), 'crop')} checked"
+    return page_shell(title, str(found.data), starmap(section, sections), notices=notices)
 
 
 def _findings(found: Survey) -> list[tuple[str, str]]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import write_atomically
-from edge.report import Picture, confusion_table, encode_jpeg, gallery, paragraph, table
+from edge.report import Picture, confusion_table, encode_jpeg, gallery, page_shell, paragraph, section, table
 from train.evaluate import Evaluation, Measures
 from train.predict import Predictions
 from train.report.figure import plots, svg
-from train.report.page import page
 from train.report.words import (
     UNDEFINED,
     ZERO_WIDTH,
@@ -91,7 +91,8 @@ def evaluation_page(
     ]
     lead = f"{found['model']['name']} on {found['data']['path']}, {found['cells']:,} cells"
     notices = [_sentence(text) for text in found["notices"]]
-    return page(f"Accuracy {found['accuracy']:.3f}", lead, sections, notices)
+    title = f"Accuracy {found['accuracy']:.3f}"
+    return page_shell(title, lead, starmap(section, sections), notices=notices)
 
 
 def _sentence(words: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import starmap
 
 from edge import __version__
 from edge.base import RESEARCH_USE
-from edge.report import paragraph, table
-from train.report.page import page
+from edge.report import page_shell, paragraph, section, table
 from train.study import figures
 from train.study.compare import Spread, spread
 from train.study.results import Result, Study, by_network, defined_scores
@@ -204,10 +204,10 @@ def _markdown(study: Study, sections: Sequence[_Section], captions: Mapping[str,
     blocks = [f"# {_title(study)}", f"`leuko study {study.name}`, leuko-edge {__version__}: {_lead(study)}."]
     blocks += [f"> {text}" for text in notes(study)]
     blocks.append(f"**{RESEARCH_USE[0].upper()}{RESEARCH_USE[1:]}.**")
-    for section in sections:
-        blocks += [f"## {section.heading}", *section.text]
-        if section.table is not None:
-            header, rows = section.table
+    for part in sections:
+        blocks += [f"## {part.heading}", *part.text]
+        if part.table is not None:
+            header, rows = part.table
             rule = ["---", *("--:" for _ in header[1:])]
             blocks.append("\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows)))
     blocks.append("## Figures")
@@ -217,10 +217,10 @@ def _markdown(study: Study, sections: Sequence[_Section], captions: Mapping[str,
 
 def _page(study: Study, sections: Sequence[_Section], drawn: Iterable[tuple[str, str]]) -> str:
     bodies = []
-    for section in sections:
-        body = "\n".join(map(paragraph, section.text))
-        if section.table is not None:
-            body += table(*section.table)
-        bodies.append((section.heading, body))
+    for part in sections:
+        body = "".join(map(paragraph, part.text))
+        if part.table is not None:
+            body += table(*part.table)
+        bodies.append((part.heading, body))
     bodies[2:2] = drawn
-    return page(_title(study), _lead(study), bodies, notes(study))
+    return page_shell(_title(study), _lead(study), starmap(section, bodies), notices=notes(study))
