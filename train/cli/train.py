@@ -51,15 +51,13 @@ class _Reporter:
         )
 
     def on_epoch(self, row: Epoch) -> None:
-        words = [
-            f"{self._part}epoch {row.epoch}/{self._epochs}",
-            f"loss {row.loss:.4f}",
-            f"accuracy {row.accuracy:.4f}",
-        ]
-        if row.validation_accuracy is not None:
-            words.append(f"validation {row.validation_accuracy:.4f}")
-        words.append(f"{row.seconds * (self._epochs - row.epoch) / 60:.0f} min left")
-        self._bar.console.print("  ".join(words), soft_wrap=True)
+        held_out = "" if row.validation_accuracy is None else f"  validation {row.validation_accuracy:.4f}"
+        minutes = row.seconds * (self._epochs - row.epoch) / 60
+        self._bar.console.print(
+            f"{self._part}epoch {row.epoch}/{self._epochs}  loss {row.loss:.4f}  "
+            f"accuracy {row.accuracy:.4f}{held_out}  {minutes:.0f} min left",
+            soft_wrap=True,
+        )
 
 
 @click.command()

@@ -104,12 +104,12 @@ def _scores(found: Measures) -> str:
     rows = [
         (
             label,
-            f"{sum(found['confusion'][k]):,}",
+            f"{sum(row):,}",
             score_words(found["precision"][label], intervals["precision"][label]),
             score_words(found["recall"][label], intervals["recall"][label]),
             score_words(found["f1"][label], intervals["f1"][label]),
         )
-        for k, label in enumerate(found["labels"])
+        for label, row in zip(found["labels"], found["confusion"], strict=True)
     ]
     body = paragraph(f"Accuracy {score_words(found['accuracy'], intervals['accuracy'])}.")
     body += table(("Class", "Cells", "Precision", "Recall", "F1"), rows)

@@ -39,7 +39,7 @@ class Result:
 
     def score(self, measure: str, label: str) -> float | None:
         """Return ``precision``, ``recall`` or ``f1`` of a class; None where it is undefined."""
-        by_label: dict[str, float | None] = self.scores[measure]  # type: ignore[literal-required]
+        by_label: dict[str, float | None] = self.scores[measure]  # type: ignore[literal-required]  # a key of Scores
         return by_label[label]
 
     def curve(self, column: str) -> NDArray[np.float64]:
@@ -81,12 +81,11 @@ def read_study(settings: StudySettings, cost: Mapping[str, Cost], note: str) -> 
     ]
     folders = {(result.run.network, result.run.seed): result.run.folder for result in results}
     both = [seed for network, seed in folders if network == WITHOUT_FUSION and ("fusion", seed) in folders]
-    maps = {}
-    if both:
-        maps = {
-            f"fusion, seed {both[0]}": last_maps(folders["fusion", both[0]]),
-            f"{WITHOUT_FUSION} (without fusion), seed {both[0]}": last_maps(folders[WITHOUT_FUSION, both[0]]),
-        }
+    maps = {
+        f"{title}, seed {seed}": last_maps(folders[network, seed])
+        for seed in both[:1]
+        for network, title in (("fusion", "fusion"), (WITHOUT_FUSION, f"{WITHOUT_FUSION} (without fusion)"))
+    }
     return Study(
         name=settings.name,
         runs=runs,
