@@ -23,34 +23,22 @@ NOISE_CROPS = 32
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer with weights in the int8 network.
+    """A layer with weights in the int8 network, and the quantisation of its output.
 
     Attributes
     ----------
-    name : str
-        Of the trained network's layer.
-    scale, zero_point : float, int
-        Quantisation of its output.
     sqnr_db : float
         Signal-to-quantisation-noise ratio of its output, with all layers before it in int8 too; 6 dB are one
         bit, and the ratio is infinite without noise.
     """
 
     name: str
-    scale: float
-    zero_point: int
+    quantisation: Quantisation
     sqnr_db: float
 
 
 def noise(rewritten: keras.Model, flatbuffer: bytes, inputs: NDArray[np.float32]) -> list[Layer]:
-    """Compare the dequantised output of each layer with weights with the float network's.
-
-    Parameters
-    ----------
-    flatbuffer : bytes
-        The int8 network, from `rewritten`.
-    inputs : float32 [n, s, s, 1]
-    """
+    """Compare the dequantised output of each layer with weights with the float network's."""
     interpreter = Interpreter(
         model_content=flatbuffer,
         experimental_preserve_all_tensors=True,
@@ -63,22 +51,22 @@ def noise(rewritten: keras.Model, flatbuffer: bytes, inputs: NDArray[np.float32]
     floats = keras.Model(rewritten.input, [layer.output for layer, _ in outputs])
     signal, error = np.zeros(len(outputs)), np.zeros(len(outputs))
     for crop in inputs[:, None]:
-        interpreter.set_tensor(entry["index"], quantise(crop, Quantisation(*entry["quantization"])))
+        interpreter.set_tensor(entry["index"], quantise(crop, _quantisation(entry)))
         interpreter.invoke()
         expected = floats.predict_on_batch(crop)
         for k, (_, tensor) in enumerate(outputs):
-            found = dequantise(interpreter.get_tensor(tensor["index"]), Quantisation(*tensor["quantization"]))
+            found = dequantise(interpreter.get_tensor(tensor["index"]), _quantisation(tensor))
             signal[k] += np.square(expected[k], dtype=np.float64).sum()
             error[k] += np.square(found - expected[k], dtype=np.float64).sum()
     return [
-        Layer(
-            layer.name,
-            float(tensor["quantization"][0]),
-            int(tensor["quantization"][1]),
-            _decibels(signal[k], error[k]),
-        )
+        Layer(layer.name, _quantisation(tensor), _decibels(signal[k], error[k]))
         for k, (layer, tensor) in enumerate(outputs)
     ]
+
+
+def _quantisation(tensor: Mapping[str, Any]) -> Quantisation:
+    scale, zero_point = tensor["quantization"]
+    return Quantisation(float(scale), int(zero_point))
 
 
 def _outputs(rewritten: keras.Model, interpreter: Interpreter) -> list[tuple[keras.Layer, Mapping[str, Any]]]:
@@ -137,8 +125,8 @@ def _with_one_quantised(rewritten: keras.Model, one: Layer) -> keras.Model:
         output = layer(*inputs, **options)
         if layer.name != one.name:
             return output
-        steps = ops.clip(ops.round(output / one.scale) + one.zero_point, -128, 127)
-        return (steps - one.zero_point) * one.scale
+        scale, zero_point = one.quantisation.scale, one.quantisation.zero_point
+        return (ops.clip(ops.round(output / scale) + zero_point, -128, 127) - zero_point) * scale
 
     copy = keras.models.clone_model(
         rewritten,

@@ -40,10 +40,8 @@ def _answers(verification: Verification) -> str:
     compared = verification.comparison
     header = ("", "accuracy", "difference, points", "same answer", "largest probability difference")
     rows = [("Keras, float32", f"{compared.parity.float_accuracy:.4f}", "", "", "")]
-    for name, parity in (
-        ("flatbuffer, float32", compared.rewriting),
-        ("flatbuffer, int8", compared.parity),
-    ):
+    flatbuffers = {"flatbuffer, float32": compared.rewriting, "flatbuffer, int8": compared.parity}
+    for name, parity in flatbuffers.items():
         rows.append(
             (
                 name,
@@ -66,7 +64,7 @@ def _noise(verification: Verification) -> str:
     axes.set_xlabel("signal to quantisation noise, dB")
     figure.legend(loc="outside upper center", ncols=2)
     rows = [
-        (layer.name, f"{layer.sqnr_db:.1f}", f"{cost:.1f}", f"{layer.scale:.3g}")
+        (layer.name, f"{layer.sqnr_db:.1f}", f"{cost:.1f}", f"{layer.quantisation.scale:.3g}")
         for layer, cost in zip(layers, alone, strict=True)
     ]
     return (

@@ -74,14 +74,8 @@ def compare(
 
     Parameters
     ----------
-    network, rewritten : keras.Model
-        Before and after `convert.fold.folded`.
-    flatbuffer : bytes
-        The int8 network, from `rewritten`.
-    inputs : float32 [n, s, s, 1], n > 0
-    truth : int64 [n]
-    groups : sequence of str or None
-        See `Comparison`.
+    inputs, truth : float32 [n, s, s, 1], int64 [n]
+        n > 0.
     """
     chosen = np.linspace(0, len(inputs) - 1, min(len(inputs), NOISE_CROPS)).round().astype(int)
     return Comparison(
@@ -113,13 +107,8 @@ def _parity(
 def paired_interval(gains: NDArray[np.int64], groups: Sequence[str] | None = None) -> tuple[float, float]:
     """Return the 95 % interval of a mean gain, in points, by the paired percentile bootstrap.
 
-    Cells, or whole groups of them, are drawn with their pairs of answers (Efron and Tibshirani 1993,
-    chapter 13).
-
-    Parameters
-    ----------
-    gains : int64 [n]
-        1 where only the second answer is right, -1 where only the first is, else 0.
+    A gain is 1 where only the second answer is right, -1 where only the first is, else 0. Cells, or whole
+    groups of them, are drawn with their pairs of answers (Efron and Tibshirani 1993, chapter 13).
     """
     sums = resampled_sums(np.stack([gains, np.ones_like(gains)], axis=1), groups, RESAMPLES, SEED)
     low, high = np.quantile(100 * sums[:, 0] / sums[:, 1], (0.025, 0.975))

@@ -33,12 +33,7 @@ _COST_CROPS = 16
 class Verification:
     """A bundle compared with its run.
 
-    Attributes
-    ----------
-    costs : dict of str to float
-        Of each layer alone in int8, see `convert.noise.costs`.
-    title : str
-        Names the bundle and what it was compared on.
+    The costs are those of each layer alone in int8, see `convert.noise.costs`.
     """
 
     comparison: Comparison

@@ -19,7 +19,7 @@ MOST_BYTES = 100 * MOST_LINES
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """What is wrong with a profile.
+    """What is wrong with a profile, and what to do.
 
     Attributes
     ----------
@@ -27,8 +27,6 @@ class Problem:
         From 1; 0 for what is missing.
     key : str
         ``section.key``, a section, or ``profile``.
-    remedy : str
-        What to do.
     """
 
     line: int
@@ -83,12 +81,7 @@ def read_file(path: Path) -> Reading:
 
 
 def read(text: str) -> Reading:
-    """Read a profile and list what is wrong with its single values.
-
-    See Also
-    --------
-    firmware_config.check.check : Lists contradictions between values too.
-    """
+    """Read a profile and list what is wrong with its single values; `check` adds their contradictions."""
     if text.count("\n") > MOST_LINES:
         return _unread(text, f"has more than {MOST_LINES} lines", "remove what is not a key")
     try:

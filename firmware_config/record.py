@@ -39,13 +39,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Record:
-    """An installation.
-
-    Attributes
-    ----------
-    folders : frozenset of str
-        Made by an installation.
-    """
+    """What was put where, by path, and the folders that were made for it."""
 
     kept: Mapping[str, Kept] = field(default_factory=dict)
     folders: frozenset[str] = frozenset()

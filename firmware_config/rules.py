@@ -30,15 +30,7 @@ HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 @dataclass(frozen=True)
 class Case:
-    """A profile and what it refers to.
-
-    Attributes
-    ----------
-    bundle : Bundle or None
-        None if it cannot be used.
-    calibration : Path or None
-        The file under the root examined; None if there is none.
-    """
+    """A profile, its bundle and its calibration's file under the root; None if they cannot be used."""
 
     profile: DeviceProfile
     bundle: Bundle | None

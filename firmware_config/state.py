@@ -18,15 +18,7 @@ class InstallError(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """A file with its rights, or a symbolic link.
-
-    Attributes
-    ----------
-    content : bytes or str
-        Of a file; of a link, its target.
-    mode, uid, gid : int
-        Of a file.
-    """
+    """A file, its content and rights, or a symbolic link, whose content is its target, a str."""
 
     content: bytes | str
     mode: int = 0o644

@@ -11,12 +11,9 @@ from firmware_config.profile import SECTIONS, VERSION, Value
 
 
 def new_profile(values: Mapping[str, Value]) -> str:
-    """Return a commented profile as TOML with every key; those without a value are commented out.
+    """Return a commented profile as TOML; keys without a value are commented out.
 
-    Parameters
-    ----------
-    values : mapping of str to Value
-        ``section.key`` → value, at least of the required keys.
+    The values, by ``section.key``, are those of the required keys and any others.
     """
     rows = [
         "# Device profile of a leuko instrument; leuko firmware check names what is wrong with it.",

@@ -99,10 +99,10 @@ def test_noise_and_cost_per_layer(run: Path, bundle: Path) -> None:
     assert found.rewriting.largest_probability_difference < 1e-4
     assert found.parity.largest_probability_difference == pytest.approx(float(found.distances.max()))
     # steps forty times as long, in one layer
-    spoilt = [
-        dataclasses.replace(layer, scale=40 * layer.scale) if layer.name == "conv4" else layer
-        for layer in found.layers
-    ]
+    spoilt = []
+    for layer in found.layers:
+        coarse = dataclasses.replace(layer.quantisation, scale=40 * layer.quantisation.scale)
+        spoilt.append(dataclasses.replace(layer, quantisation=coarse) if layer.name == "conv4" else layer)
     cost = costs(rewritten, spoilt, inputs)
     assert min(cost, key=cost.__getitem__) == "conv4"
 
