@@ -29,7 +29,7 @@ done
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: sudo ./install.sh $profile"
 [ -f "$profile" ] || fail "$profile: no such file"
-[ -d "$here/firmware_config" ] || fail "$here: is not a checkout of leuko-edge; copy all of it here"
+[ -d "$here/edge" ] && [ -d "$here/firmware_config" ] || fail "$here: is not a checkout of leuko-edge; copy all of it here"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs python3 3.11 or newer"
 
 # check the profile and the wheels before changing anything

@@ -96,15 +96,12 @@ def verify(
 
 def _run_and_data(paths: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
     """Distinguish a run folder, which holds its configuration, from labelled crops."""
+    is_run = bool(paths) and (paths[0] / "config.json").is_file()
     if len(paths) > 2:
         raise click.UsageError("at most RUN and DATA may follow the bundle")
-    is_run = bool(paths) and (paths[0] / "config.json").is_file()
-    if len(paths) == 2:
-        if not is_run:
-            raise click.UsageError(f"{paths[0]} is not a run folder: it has no config.json")
-        return paths[0], paths[1]
-    first = paths[0] if paths else None
-    return (first, None) if is_run else (None, first)
+    if len(paths) == 2 and not is_run:
+        raise click.UsageError(f"{paths[0]} is not a run folder: it has no config.json")
+    return paths[0] if is_run else None, paths[-1] if len(paths) > is_run else None
 
 
 def _compared(bundle: Bundle, run: Path, data: Path | None, out: Path | None) -> Measured:

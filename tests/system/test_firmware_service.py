@@ -34,7 +34,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     wheels(root / "mnt" / "wheels", os.uname().machine)
     shutil.copy(CHECKOUT / "install.sh", root / "mnt")
     unneeded = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(CHECKOUT / "firmware_config", root / "mnt/firmware_config", ignore=unneeded)
+    for package in ("edge", "firmware_config"):
+        shutil.copytree(CHECKOUT / package, root / "mnt" / package, ignore=unneeded)
     (root / "boot/firmware").mkdir(parents=True)
     (root / "boot/firmware/config.txt").write_bytes(CONFIG)
     (root / "boot/firmware/cmdline.txt").write_bytes(b"console=tty1 rootwait\n")
