@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -16,17 +15,9 @@ from statistics import median
 
 import cv2
 
-from edge.base import Frame
+from edge.base import Frame, board
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, segment
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return names[0] if names else platform.processor() or "unknown processor"
 
 
 def measure(frame: Frame, repeats: int, pixel_um: float) -> tuple[float, float]:
@@ -63,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "megapixels": round(megapixels, 2),
         "wall_ms": {"median": round(median(walls), 1), "max": round(max(walls), 1)},
         "processor_ms": {"median": round(median(cpus), 1), "max": round(max(cpus), 1)},
-        "machine": f"{processor()}, {platform.machine()}, {versions}",
+        "machine": f"{board.processor()}, {platform.machine()}, {versions}",
     }
     if options.json:
         print(json.dumps(result))

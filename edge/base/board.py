@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,13 @@ THROTTLED = {
 def model() -> str | None:
     """Return the board's name from its device tree; None without one."""
     return text(MODEL)
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    lines = (text(Path("/proc/cpuinfo")) or "").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.processor() or "unknown"
 
 
 def cores() -> int:

@@ -151,7 +151,7 @@ def ratios(timings: Sequence[Timing]) -> list[float | None]:
 def describe_machine() -> dict[str, Any]:
     """Return the machine that was timed: processor, cores, governor, load, and a Raspberry Pi's state."""
     return {
-        "processor": _processor(),
+        "processor": board.processor(),
         "architecture": platform.machine(),
         "cores": board.cores(),
         "governor": board.text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
@@ -199,13 +199,6 @@ def _timed(jobs: Sequence[Callable[[], object]], rounds: int) -> NDArray[np.floa
             wall[turn, k] = 1e3 * (time.perf_counter() - started) / count
             processor[turn, k] = 1e3 * (time.process_time() - used) / count
     return np.vstack([np.quantile(wall, (0.5, 0.25, 0.75), axis=0), np.median(processor, axis=0)]).T
-
-
-def _processor() -> str:
-    """Return the name of the processor."""
-    lines = (board.text(Path("/proc/cpuinfo")) or "").splitlines()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def warnings(about: Mapping[str, Any]) -> list[str]:
