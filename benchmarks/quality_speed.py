@@ -17,7 +17,6 @@ from statistics import median
 import cv2
 import numpy as np
 
-from benchmarks.segment_speed import processor
 from edge.base import Frame
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, divide_flat_field, measure_quality, segment
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             }
             for name, found in rows.items()
         },
-        "machine": processor(),
+        "machine": board.processor(),
     }
     if options.json:
         print(json.dumps(result))
