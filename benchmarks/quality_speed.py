@@ -17,7 +17,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from edge.base import Frame
+from edge.base import Frame, board
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, divide_flat_field, measure_quality, segment
 
