@@ -226,3 +226,60 @@ def test_a_write_that_fails_leaves_the_old_calibration(path: Path, monkeypatch: 
 def test_the_default_path_is_in_the_folder_of_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path))
     assert default_calibration_path() == tmp_path / "calibration.toml"
+
+
+LAST_RELEASE = """\
+# How this microscope and its camera were calibrated. Your own comments stay when leuko writes here.
+version = 1
+
+[pixel]
+pixel_um = 0.0728 # side of a pixel in the specimen
+uncertainty_um = 0.0001 # its standard uncertainty
+width_px = 4908 # frames of another size have another pixel
+height_px = 3264
+method = "counting-chamber grid, pitch 50 µm" # how it was measured
+date = 2026-06-01T12:00:00Z # when
+
+[flat_field]
+file = "flatfield-0123456789ab.png" # beside this file
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000" # of that file
+brightness = 150.5 # mean grey level of blank frames
+frames = 20 # blank frames that it was made of
+width_px = 4908 # of those frames
+height_px = 3264
+date = 2026-06-01T12:00:00Z # when
+
+[volume]
+depth_um = 100.0 # of the chamber
+depth_uncertainty_um = 2.0 # its standard uncertainty
+dilution = 1.0 # volume after dilution over volume of sample; 1: undiluted
+date = 2026-06-01T12:00:00Z # when
+
+[quality]
+min_focus = 0.25 # share of fine detail in all edges, 0 to 1
+min_brightness = 50.0 # median grey level
+max_brightness = 230.0 # median grey level
+max_brightness_drift = 0.1 # relative, since the flat field
+max_saturated_share = 0.01 # pixels at 255
+max_density_per_mm2 = 4000.0 # cells, on the area of the frame
+max_border_share = 0.5 # cells that the frame's edge cuts
+max_touching_share = 0.5 # cells that touch another one
+max_dropped = 0 # frames dropped before this one
+max_late_ms = 2000.0 # wait between camera and counting
+"""
+
+
+def test_a_calibration_of_the_last_release_is_read_from_its_default_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path))
+    (tmp_path / "profile.toml").write_text(LAST_RELEASE)
+    path = default_calibration_path()
+    assert path == tmp_path / "profile.toml"
+    assert read_calibration(path) == WHOLE
+    # the last release's sessions refer to it
+    assert WHOLE.sha256 == "1e7c6fd0e3a841fb880c2e2b44bb096a6b3cfc4347d3cc3ee0cd0c5ee07ee337"
+    write_calibration(path, replace(WHOLE, volume=None))
+    assert path.read_text().startswith(LAST_RELEASE.partition("[volume]")[0])
+    write_calibration(tmp_path / "calibration.toml", WHOLE)
+    assert default_calibration_path() == tmp_path / "calibration.toml"
