@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.mutants [--sample 40] [--seed 1] [--jobs 2]`` (needs ``pip install cosmic-ray``)
 
-A site of each room is drawn at random, then one of cosmic-ray's operators that apply there; annotations are no
-sites, since nothing evaluates them. Each mutant meets the room's tests and those of the rooms that use it.
+A site of each room is drawn at random, then one of cosmic-ray's operators that apply there; annotations are
+no sites, since nothing evaluates them. Each mutant meets the room's tests and those of the rooms that use it.
 """
 
 from __future__ import annotations

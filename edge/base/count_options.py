@@ -1,7 +1,7 @@
 """Options of a count that the device profile sets too, each declared once.
 
-They are here and not in `edge.run` because install.sh checks a profile with a Python that has only its standard
-library.
+They are here and not in `edge.run` because install.sh checks a profile with a Python that has only its
+standard library.
 """
 
 from __future__ import annotations

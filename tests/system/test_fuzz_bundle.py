@@ -1,8 +1,9 @@
 """Five thousand mutations of a bundle: nothing crashes, hangs or is taken for the real one.
 
-The law: a device that requires signatures accepts the signed file and no mutation of it, whatever hashes the
-forger recomputed. A device that does not require them accepts a mutation only if it is exactly the file that
-`edge.model.write_bundle` makes of some content, which is another bundle with another SHA-256; damage never is.
+The law: a device that requires signatures accepts the signed file and no mutation of it, whatever hashes
+the forger recomputed. A device that does not require them accepts a mutation only if it is exactly the file
+that `edge.model.write_bundle` makes of some content, which is another bundle with another SHA-256; damage
+never is.
 """
 
 from __future__ import annotations
