@@ -75,7 +75,7 @@ def frame_of(camera: Camera, timeout_s: float = 60.0) -> Frame:
         ("video:/nowhere.avi", "no such file"),
     ],
 )
-def test_names_that_mean_nothing_are_one_line(name: str, reason: str) -> None:
+def test_unknown_camera_names_are_refused_in_one_line(name: str, reason: str) -> None:
     with pytest.raises(CameraError, match=r"^[^\n]+$") as caught:
         open_camera(name)
     assert reason in str(caught.value)
@@ -84,7 +84,7 @@ def test_names_that_mean_nothing_are_one_line(name: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("name", "size"), [("watch:.", (10, 10)), ("video:x.avi", (10, 10)), ("simulate", (0, 5))]
 )
-def test_sizes_that_cannot_be_are_refused(name: str, size: tuple[int, int]) -> None:
+def test_impossible_sizes_are_refused(name: str, size: tuple[int, int]) -> None:
     with pytest.raises(CameraError, match="size"):
         open_camera(name, size=size)
 
@@ -111,7 +111,7 @@ def test_files_come_in_natural_order_each_once(tmp_path: Path) -> None:
         camera.grab(60)
 
 
-def test_a_file_is_what_a_count_reads_of_it(tmp_path: Path) -> None:
+def test_a_watched_file_gives_the_same_frame_as_a_counted_one(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(7))
     camera, _ = watch(tmp_path)
@@ -156,7 +156,7 @@ def test_a_file_is_never_read_in_part(
             np.testing.assert_array_equal(frame.image, expected)
 
 
-def test_a_file_that_is_written_to_while_it_is_read_is_read_anew(
+def test_a_file_that_is_written_while_it_is_read_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.png"
@@ -176,7 +176,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_read_anew(
         camera.grab(60)
 
 
-def test_a_broken_file_is_told_after_its_patience_and_holds_nothing_up(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_after_a_while_and_delays_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1)[:-20])
     (tmp_path / "b.png").write_bytes(png(2))
     camera, time = watch(tmp_path)
@@ -214,7 +214,7 @@ def test_the_pages_of_a_stack_are_frames(tmp_path: Path) -> None:
     assert [(frame.name[-2:], int(frame.image[0, 0])) for frame in frames] == [("#0", 10), ("#2", 30)]
 
 
-def test_what_is_done_is_not_even_opened(tmp_path: Path) -> None:
+def test_done_files_are_not_opened(tmp_path: Path) -> None:
     for k in range(3):
         (tmp_path / f"{k}.png").write_bytes(png(k))
     done = {f"{tmp_path}/0.png"}
@@ -256,7 +256,7 @@ def test_a_video_gives_each_frame_and_ends(video: Path) -> None:
     camera.close()
 
 
-def test_a_video_goes_on_after_what_is_done(video: Path) -> None:
+def test_a_video_continues_after_its_done_frames(video: Path) -> None:
     camera = VideoCamera(video, done={f"{video}#0", f"{video}#1"})
     assert frame_of(camera).name == f"{video}#2"
 
@@ -283,7 +283,7 @@ def test_the_simulator_settles_on_the_clear_field() -> None:
         assert frame.settings == {"exposure_us": settled.exposure_us, "gain": settled.gain}
 
 
-def test_what_was_given_stays_while_the_rest_settles() -> None:
+def test_given_settings_stay_while_the_others_settle() -> None:
     camera = SimulatedCamera(5, size=SMALL)
     alone = camera.settle(1)
     camera.apply(CameraSettings(gain=2.0), 10)
@@ -295,7 +295,7 @@ def test_what_was_given_stays_while_the_rest_settles() -> None:
     assert camera.settle(1) == CameraSettings(5_000, 2.0)
 
 
-def test_a_seed_and_its_settings_are_a_frame() -> None:
+def test_the_same_seed_and_settings_give_the_same_frame() -> None:
     locked = CameraSettings(exposure_us=6_000, gain=1.5)
     images = []
     for done in (set[str](), {"simulate:9#0"}):
@@ -368,7 +368,7 @@ def camera_with(
 
 
 @given(st.floats(1e-5, 1e-3), st.floats(0.45, 1.0), st.floats(100, 100_000))
-def test_any_lamp_and_gamma_is_settled_in_a_few_steps(
+def test_the_exposure_converges_in_a_few_steps_for_any_lamp_and_gamma(
     sensitivity: float, gamma: float, start_us: float
 ) -> None:
     measure, asked = camera_with(sensitivity, gamma, 1, (10, 1_000_000))
@@ -382,7 +382,7 @@ def test_any_lamp_and_gamma_is_settled_in_a_few_steps(
     [(1e-7, 1), (1.0, 1), (6.3e-4, 700)],
     ids=["too dark", "too bright", "steps too coarse"],
 )
-def test_where_no_exposure_fits_it_ends(sensitivity: float, step_us: float) -> None:
+def test_the_search_ends_if_no_exposure_fits(sensitivity: float, step_us: float) -> None:
     measure, _ = camera_with(sensitivity, 1.0, step_us, (100, 50_000))
     with pytest.raises(CameraError, match="change the lamp"):
         converge(measure, 1_000)
@@ -402,7 +402,7 @@ def test_cells_do_not_count_as_clear_field() -> None:
 
 
 @given(st.lists(st.floats(1, 1000), max_size=12))
-def test_steady_is_what_does_not_move(values: list[float]) -> None:
+def test_values_that_do_not_change_are_steady(values: list[float]) -> None:
     last = values[-4:]
     steady = len(last) == 4 and max(last) - min(last) <= 0.01 * max(last)
     assert is_steady(values, last=4, tolerance=0.01) == steady

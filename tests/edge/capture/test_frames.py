@@ -327,7 +327,7 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path) -> None:
         (b"RIFF\x10\0\0\0AVI LIST", "cannot be decoded"),
     ],
 )
-def test_what_cannot_be_read_says_why(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_unreadable_files_give_their_reason(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     failed = failure(path)
@@ -335,7 +335,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, content: bytes, reason: st
     assert failed.name == str(path)
 
 
-def test_sources_that_give_nothing_say_so(tmp_path: Path) -> None:
+def test_sources_without_frames_are_reported(tmp_path: Path) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
@@ -390,7 +390,7 @@ def test_a_name_that_is_not_utf8_travels_as_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"bit_depth": 8}, {"bit_depth": 17}, {"max_megapixels": 0.0}])
-def test_settings_that_make_no_sense_raise_at_once(settings: dict[str, float]) -> None:
+def test_invalid_settings_raise_at_once(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         read_frames([], **settings)  # type: ignore[arg-type]
 
@@ -462,7 +462,7 @@ READER = """
 
 
 def read_in_a_process(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Name -> hash of what was read, name -> reason of what was not; asserts no crash, no hang, no noise."""
+    """Hash of each image that was read, and reason for each that was not; no crash, no hang, no output."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(READER), str(folder)],
         capture_output=True,
@@ -480,7 +480,7 @@ def read_in_a_process(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     return read, failed
 
 
-def test_two_hundred_mutated_files_are_reported_and_the_good_ones_read_as_ever(tmp_path: Path) -> None:
+def test_two_hundred_mutated_files_are_reported_and_the_good_ones_still_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(20)
     files = originals()
     clean, dirty = tmp_path / "clean", tmp_path / "dirty"
@@ -533,7 +533,7 @@ def test_every_truncation_of_a_jpeg_is_noticed(tmp_path: Path) -> None:
     assert all(isinstance(read, FailedFrame) for read in read_frames([tmp_path]))
 
 
-def test_a_root_stands_for_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_sources_start_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a/2.png", "a/10.png", "b/3.png", "c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), GREY)

@@ -1,4 +1,4 @@
-"""Frames without end: order, policies, and every way in which a camera fails."""
+"""The live stream: order of frames, policies for a full buffer, and every failure of a camera."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FakeClock:
 
 
 class Scripted:
-    """A camera that does what is written: frames, failures, hanging, stalling, calls; then it ends."""
+    """A camera that follows a script of frames, failures, hanging, stalling and calls, and then ends."""
 
     def __init__(self, clock: FakeClock, script: list[Any], *, paced: bool = True) -> None:
         self.name = "scripted"
@@ -156,7 +156,7 @@ def greys(items: list[Frame | FailedFrame]) -> list[int | None]:
     return [int(item.image[0, 0]) if isinstance(item, Frame) else None for item in items]
 
 
-# ---- what goes well -------------------------------------------------------------------------------------
+# ---- normal operation -------------------------------------------------------------------------------------
 
 
 def test_frames_come_in_order_and_the_end_ends() -> None:
@@ -169,7 +169,7 @@ def test_frames_come_in_order_and_the_end_ends() -> None:
     assert bench.cameras[0].closed
 
 
-def test_counting_goes_on_from_an_index() -> None:
+def test_indices_continue_from_the_first_index() -> None:
     (frame,) = Bench([picture(1)]).frames(first_index=40)
     assert (frame.index, frame.name) == (40, "scripted#40")
 
@@ -187,7 +187,7 @@ def test_the_frame_knows_how_long_it_waited() -> None:
     frames.close()
 
 
-def test_the_camera_settles_once_and_is_locked_alike_when_it_is_opened_anew() -> None:
+def test_the_camera_settles_once_and_gets_the_same_settings_when_opened_again() -> None:
     bench = Bench([picture(1), CameraError("lost")], [picture(2)])
     list(bench.frames())
     assert [camera.calls for camera in bench.cameras] == [["settle"], [SETTLED, "settle"]]
@@ -236,7 +236,7 @@ def test_a_full_buffer_drops_whole_frames_and_counts_them(
 
 @settings(max_examples=20)
 @given(st.integers(0, 40), st.integers(1, 3), st.sampled_from(["drop-oldest", "drop-newest", "wait"]))
-def test_every_frame_is_handed_on_or_counted_as_dropped(count: int, buffer: int, policy: Policy) -> None:
+def test_every_frame_is_passed_on_or_counted_as_dropped(count: int, buffer: int, policy: Policy) -> None:
     bench = Bench([*(picture(k) for k in range(count)), CameraError("lost")], [picture(250)])
     frames = [item for item in bench.frames(policy, buffer_frames=buffer) if isinstance(item, Frame)]
     numbers = [int(frame.image[0, 0]) for frame in frames]
@@ -253,10 +253,10 @@ def test_cameras_without_a_pace_lose_nothing() -> None:
     assert greys(list(bench.frames(None, buffer_frames=1))) == list(range(50))
 
 
-# ---- what goes wrong ------------------------------------------------------------------------------------
+# ---- failures ------------------------------------------------------------------------------------
 
 
-def test_a_grab_that_does_not_return_is_left_alone_and_the_camera_opened_anew() -> None:
+def test_a_grab_that_hangs_is_left_alone_and_the_camera_opened_again() -> None:
     bench = Bench([picture(1), HANG, picture(99)], [picture(2)])
     first, outage, second = bench.frames(grab_timeout_s=30.0)
     assert (good(first).index, failed(outage).index, good(second).index) == (0, 1, 2)
@@ -267,7 +267,7 @@ def test_a_grab_that_does_not_return_is_left_alone_and_the_camera_opened_anew() 
     bench.release()
 
 
-def test_a_frame_that_comes_after_all_is_not_taken_twice_nor_out_of_order() -> None:
+def test_a_late_frame_of_a_hanging_camera_is_not_taken() -> None:
     bench = Bench([picture(1), HANG, picture(99)])
     bench.scripts.append([picture(2), bench.release, picture(3)])
     items = list(bench.frames(grab_timeout_s=30.0))
@@ -301,7 +301,7 @@ def test_files_that_do_not_come_are_no_stall() -> None:
         (FailedFrame("", 0, "a frame was damaged"), "damaged"),
     ],
 )
-def test_what_is_no_frame_is_told_and_the_camera_opened_anew(wrong: Any, reason: str) -> None:
+def test_anything_but_a_frame_is_reported_and_the_camera_opened_again(wrong: Any, reason: str) -> None:
     bench = Bench([picture(1), wrong, picture(2)], [picture(3)])
     items = list(bench.frames())
     assert greys(items) == [1, None, 3]
@@ -310,7 +310,7 @@ def test_what_is_no_frame_is_told_and_the_camera_opened_anew(wrong: Any, reason:
     assert all(camera.closed for camera in bench.cameras)
 
 
-def test_an_outage_is_told_once_however_many_attempts_it_takes() -> None:
+def test_an_outage_is_reported_once_however_many_attempts_it_takes() -> None:
     gone = CameraError("not there")
     bench = Bench([picture(1), CameraError("lost")], gone, gone, [picture(2, (5, 5))], gone, [picture(3)])
     items = list(bench.frames())
@@ -379,7 +379,7 @@ def test_a_camera_that_hangs_again_and_again_needs_a_new_process() -> None:
     bench.release()
 
 
-def test_an_unreadable_file_is_handed_on_and_no_outage() -> None:
+def test_an_unreadable_file_is_passed_on_and_is_no_outage() -> None:
     bench = Bench([picture(1), FailedFrame("b.png", 0, "damaged"), picture(2)], paced=False)
     items = list(bench.frames(None))
     assert greys(items) == [1, None, 2]
@@ -387,7 +387,7 @@ def test_an_unreadable_file_is_handed_on_and_no_outage() -> None:
     assert len(bench.cameras) == 1
 
 
-def test_what_was_taken_of_files_is_known_for_the_next_opening() -> None:
+def test_files_taken_before_an_outage_are_not_taken_again() -> None:
     a, b = Frame(picture(1), "a.png", 0, 0), Frame(picture(2), "b.png", 0, 0)
     done = {"old.png"}
     old = Frame(picture(0), "old.png", 0, 0)
@@ -449,7 +449,7 @@ def test_stopping_during_the_back_off() -> None:
     assert bench.clock.now < 1
 
 
-def test_what_is_buffered_is_let_go() -> None:
+def test_stopping_discards_buffered_frames() -> None:
     bench = Bench([picture(k) for k in range(20)])
     frames = bench.frames(buffer_frames=8)
     next(frames)

@@ -86,7 +86,7 @@ def test_given_settings_are_taken(picamera2: type[Picamera2]) -> None:
     assert said["colour_gain_red"] == 1.5
 
 
-def test_what_was_given_stays_while_the_rest_settles(picamera2: type[Picamera2]) -> None:
+def test_given_settings_stay_while_the_others_settle(picamera2: type[Picamera2]) -> None:
     camera = PiCamera()
     camera.apply(CameraSettings(exposure_us=2_000), 10)
     settled = camera.settle(30)
@@ -114,7 +114,7 @@ def test_a_monochrome_sensor_balances_no_white(picamera2: type[Picamera2]) -> No
         ("frames_until_silence", 5, "do not settle"),
     ],
 )
-def test_what_does_not_settle_is_told_in_time(
+def test_a_camera_that_does_not_settle_is_reported_in_time(
     picamera2: type[Picamera2], monkeypatch: pytest.MonkeyPatch, attribute: str, value: Any, reason: str
 ) -> None:
     setattr(picamera2, attribute, value)
@@ -175,12 +175,14 @@ def test_usb_cameras_are_left_to_v4l2(picamera2: type[Picamera2]) -> None:
 
 
 @pytest.mark.parametrize("number", [2, 9])
-def test_a_camera_that_is_not_there_is_told(picamera2: type[Picamera2], number: int) -> None:
+def test_a_missing_camera_is_reported(picamera2: type[Picamera2], number: int) -> None:
     with pytest.raises(CameraError, match=f"picamera2:{number}: No camera number {number} found"):
         open_camera(f"picamera2:{number}")
 
 
-def test_without_picamera2_the_command_that_brings_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_picamera2_the_message_names_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(CameraError) as caught:
         open_camera("picamera2")
@@ -191,7 +193,9 @@ def test_without_picamera2_the_command_that_brings_it_is_told(monkeypatch: pytes
     assert list_cameras()[1] == [str(caught.value)]
 
 
-def test_a_picamera2_that_cannot_be_imported_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_picamera2_that_cannot_be_imported_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
     (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')")
     monkeypatch.syspath_prepend(tmp_path)

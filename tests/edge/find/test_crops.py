@@ -78,7 +78,7 @@ def test_scaling_keeps_a_cell_in_the_middle_and_its_size(scale: float) -> None:
     assert 2 * np.sqrt(weight.sum() / np.pi) == pytest.approx(24, rel=0.12)
 
 
-def test_the_frame_is_left_as_it_was() -> None:
+def test_the_frame_is_unchanged() -> None:
     image = noise(50, 50)
     before = image.copy()
     crops = crop_cells(image, [cell(0, 0, 50, 50)], size_px=50)
@@ -86,7 +86,7 @@ def test_the_frame_is_left_as_it_was() -> None:
     np.testing.assert_array_equal(image, before)
 
 
-def test_a_read_only_frame_will_do() -> None:
+def test_a_read_only_frame_is_accepted() -> None:
     image = noise(50, 50)
     image.flags.writeable = False
     assert crop_cells(image, [cell(3, 3, 9, 9)], size_px=10).shape == (1, 10, 10)
@@ -103,7 +103,7 @@ def test_images_that_are_not_grey_are_refused(image: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize(("size", "scale"), [(0, 1.0), (10, 0.0), (10, -1.0), (10, float("nan"))])
-def test_sizes_and_scales_that_make_no_sense_are_refused(size: int, scale: float) -> None:
+def test_invalid_sizes_and_scales_are_refused(size: int, scale: float) -> None:
     with pytest.raises(ValueError, match="positive size and scale"):
         crop_cells(noise(5, 5), [], size_px=size, scale=scale)
 
@@ -120,7 +120,7 @@ def test_a_finer_frame_gives_a_scale_above_one(pixel_um: float, ratio: float) ->
 
 
 @pytest.mark.parametrize("pair", [(0.0, 1.0), (1.0, -1.0), (float("nan"), 1.0), (1.0, float("inf"))])
-def test_pixel_sizes_that_make_no_sense_are_refused(pair: tuple[float, float]) -> None:
+def test_invalid_pixel_sizes_are_refused(pair: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="pixel size must be positive"):
         crop_scale(*pair)
 

@@ -1,4 +1,4 @@
-"""Quality: focus falls with defocus and blur whatever the scale and the light, and breaches are in words."""
+"""Quality: focus falls with defocus and blur at any scale and light, and breaches read well."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_focus_falls_on_both_sides_of_the_focal_plane(seed: int) -> None:
 
 
 @pytest.mark.parametrize("leukocytes", [1.0, 3.0, 40.0])
-def test_focus_does_not_depend_on_how_much_there_is(leukocytes: float) -> None:
+def test_focus_does_not_depend_on_the_number_of_cells(leukocytes: float) -> None:
     sharp = score(simulated(6.0, 4, leukocytes), SIMULATED_UM)
     off = score(simulated(13.0, 4, leukocytes), SIMULATED_UM)
     assert sharp > 0.7
@@ -183,7 +183,7 @@ GOOD = Quality(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "phrase"),
     [
         ({"focus": 0.1}, "out of focus (0.10)"),
         ({"brightness": 20.0}, "too dark (grey level 20)"),
@@ -204,12 +204,12 @@ GOOD = Quality(
         ({"late_ms": 2000.2}, "2.0002 s late"),
     ],
 )
-def test_each_breach_is_named_for_the_operator(changes: dict[str, float], said: str) -> None:
+def test_each_breach_is_named_for_the_operator(changes: dict[str, float], phrase: str) -> None:
     assert breaches(GOOD, QualityLimits()) == ()
-    assert breaches(replace(GOOD, **changes), QualityLimits()) == (said,)  # type: ignore[arg-type]
+    assert breaches(replace(GOOD, **changes), QualityLimits()) == (phrase,)  # type: ignore[arg-type]
 
 
-def test_what_is_not_known_breaches_nothing_and_limits_can_be_moved() -> None:
+def test_unknown_values_breach_nothing_and_limits_can_be_changed() -> None:
     unknown = replace(GOOD, focus=None, brightness_drift=None, border_share=None, touching_share=None)
     assert breaches(unknown, QualityLimits()) == ()
     few = replace(GOOD, cells=3, border_share=0.67, touching_share=0.67)
@@ -223,7 +223,7 @@ def test_a_frame_too_small_for_a_focus_has_none(shape: tuple[int, int], pixel_um
     assert focus(np.full(shape, 100, np.uint8), pixel_um) is None
 
 
-def test_the_reduced_frame_says_as_much_of_the_focus() -> None:
+def test_the_reduced_frame_gives_the_same_focus() -> None:
     image = simulate_frame(11).image
     frame = Frame(image, "simulated", 0, 0)
     for pixel_um in (0.0727, 0.1, Optics().pixel_um, 0.19, 0.25):

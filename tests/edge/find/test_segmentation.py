@@ -37,7 +37,7 @@ def draw_cell(field: Field, x: float, y: float, radius: float = RADIUS) -> None:
 
 
 def draw_grid(field: Field, down: Sequence[float], across: Sequence[float], tilt: float) -> None:
-    """Blurred bright lines, 15 px wide, over what is there."""
+    """Draw blurred bright lines, 15 px wide."""
     rows, columns = np.indices(field.shape)
     held_back = np.ones(field.shape)
     for offset in down:
@@ -105,7 +105,7 @@ def test_a_bare_grid_holds_no_cells(tilt: float) -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 0.6, 1.3, 2.5])
 @pytest.mark.parametrize("second", [11.0, RADIUS])
-def test_touching_cells_are_parted(angle: float, second: float) -> None:
+def test_touching_cells_are_split(angle: float, second: float) -> None:
     gap = RADIUS + second
     places = [(150.0, 150.0), (150.0 + gap * np.cos(angle), 150.0 + gap * np.sin(angle))]
     field = blank()
@@ -118,7 +118,7 @@ def test_touching_cells_are_parted(angle: float, second: float) -> None:
     assert len(match_boxes(corners(cells), truth, 0.5)) == 2
 
 
-def test_an_oval_cell_is_not_parted() -> None:
+def test_an_oval_cell_is_not_split() -> None:
     field = blank()
     draw_cell(field, 150, 150)
     oval = cv2.resize(field, None, fx=1.6, fy=1.0)
@@ -231,7 +231,7 @@ def test_brightness_does_not_matter(gain: float) -> None:
     assert len(match_boxes(corners(other), corners(usual), 0.8)) == len(usual) == len(other)
 
 
-def test_the_same_frame_gives_the_same_cells_and_stays_as_it_was() -> None:
+def test_the_same_frame_gives_the_same_cells_and_is_unchanged() -> None:
     image = expose(scene())
     image.flags.writeable = False
     threads = cv2.getNumThreads()
@@ -254,12 +254,12 @@ def test_images_that_are_not_grey_are_refused(image: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("pixel_um", [0.0, -1.0, float("nan"), float("inf")])
-def test_pixel_sizes_that_make_no_sense_are_refused(pixel_um: float) -> None:
+def test_invalid_pixel_sizes_are_refused(pixel_um: float) -> None:
     with pytest.raises(ValueError, match="pixel size"):
         segment(np.zeros((9, 9), np.uint8), pixel_um=pixel_um)
 
 
-def test_limits_that_make_no_sense_are_refused() -> None:
+def test_invalid_limits_are_refused() -> None:
     image = np.zeros((9, 9), np.uint8)
     with pytest.raises(ValueError, match="diameters"):
         segment(image, min_diameter_um=9, max_diameter_um=8)
@@ -291,7 +291,7 @@ def test_real_frames_with_grid_lines() -> None:
     assert 2 * matched / (found + annotated) >= 0.85
 
 
-def test_a_frame_reduced_before_gives_the_same_cells() -> None:
+def test_a_frame_that_is_already_reduced_gives_the_same_cells() -> None:
     image = simulate_frame(11).image
     pixel_um = Optics().pixel_um
     work, work_um = reduced(image, pixel_um)

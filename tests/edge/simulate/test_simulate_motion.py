@@ -92,7 +92,7 @@ def test_cells_flow_each_at_its_own_speed() -> None:
         known |= {t.particle for t in frame.truth}
 
 
-def test_more_frames_leave_the_first_as_they_are() -> None:
+def test_more_frames_leave_the_first_unchanged() -> None:
     again = [list(islice(moving_frames(4, Flow(300.0), scene=SMALL), n)) for n in (2, 4)]
     for one, other in zip(*again, strict=False):
         assert one.truth == other.truth
@@ -156,16 +156,14 @@ def test_the_command_scans(tmp_path: Path) -> None:
         (["--frames", "2", "--flow-um-s", "nan"], "not a finite number"),
     ],
 )
-def test_options_that_do_not_go_together_are_usage_errors(
-    tmp_path: Path, arguments: list[str], reason: str
-) -> None:
+def test_incompatible_options_are_usage_errors(tmp_path: Path, arguments: list[str], reason: str) -> None:
     result = CliRunner().invoke(command, [str(tmp_path / "new"), *arguments])
     assert result.exit_code == 2
     assert reason in result.stderr
     assert not (tmp_path / "new").exists()
 
 
-def test_a_scan_cut_short_says_so(tmp_path: Path) -> None:
+def test_a_shortened_scan_is_reported(tmp_path: Path) -> None:
     few = ["--cells-per-frame", "1", "--erythrocytes", "0", "--debris", "0"]
     result = CliRunner().invoke(command, [str(tmp_path / "part"), "--scan", "2x2", "--frames", "1", *few])
     assert result.exit_code == 0
@@ -174,7 +172,7 @@ def test_a_scan_cut_short_says_so(tmp_path: Path) -> None:
     assert whole.stderr == "simulated frames: 2, seed: 0\n"
 
 
-def test_more_frames_than_fields_are_one_line(tmp_path: Path) -> None:
+def test_more_frames_than_fields_are_refused_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, [str(tmp_path), "--scan", "2x1", "--frames", "3"])
     assert result.exit_code == 1
     assert "the scan has 2 fields, not 3" in result.stderr
