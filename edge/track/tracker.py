@@ -22,8 +22,6 @@ from edge.track.scan import next_field
 VERSION = 2
 """Version of `Tracker.state`."""
 
-_NAMES_BEFORE_2 = {"identities": "track_ids", "cells.identity": "cells.track_id"}
-
 
 class Tracker:
     """Recognises the cells of a frame that earlier frames showed.
@@ -76,11 +74,8 @@ class Tracker:
         try:
             with np.load(io.BytesIO(zlib.decompress(state)), allow_pickle=False) as file:
                 arrays = dict(file)
-            version = int(arrays["version"])
-            if version == 1:
-                arrays = {_NAMES_BEFORE_2.get(name, name): values for name, values in arrays.items()}
-            elif version != VERSION:
-                raise ValueError(f"version {version}, not {VERSION}")
+            if int(arrays["version"]) != VERSION:
+                raise ValueError(f"version {int(arrays['version'])}, not {VERSION}")
             if float(arrays["pixel_um"]) != self._pixel_um:
                 raise ValueError(f"{float(arrays['pixel_um'])} µm per pixel, not {self._pixel_um}")
             cells = _build(type(self._state.cells), arrays, "cells.")

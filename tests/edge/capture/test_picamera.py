@@ -180,7 +180,7 @@ def test_a_missing_camera_is_reported(picamera2: type[Picamera2], number: int) -
         open_camera(f"picamera2:{number}")
 
 
-def test_without_picamera2_the_message_names_the_command_that_installs_it(
+def test_a_missing_picamera2_names_its_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
@@ -193,7 +193,7 @@ def test_without_picamera2_the_message_names_the_command_that_installs_it(
     assert list_cameras()[1] == [str(caught.value)]
 
 
-def test_a_picamera2_that_cannot_be_imported_is_reported(
+def test_a_picamera2_that_fails_to_import_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -377,21 +375,6 @@ def test_a_restored_tracker_continues_exactly(mode: str) -> None:
             resumed.update(image, cells, time_ns), whole.update(image, cells, time_ns)
         )
         assert resumed.state() == whole.state()
-
-
-@pytest.mark.parametrize("mode", ["scan", "flow"])
-def test_a_state_of_the_last_release_is_restored(mode: str) -> None:
-    tracker = Tracker(mode, pixel_um=PIXEL_UM)  # type: ignore[arg-type]
-    tracker.update(*window(0, 0), 1)
-    with np.load(io.BytesIO(zlib.decompress(tracker.state()))) as file:
-        arrays = dict(file)
-    old = {"track_ids": "identities", "cells.track_id": "cells.identity"}
-    renamed = {old.get(name, name): values for name, values in arrays.items()} | {"version": np.array(1)}
-    buffer = io.BytesIO()
-    np.savez(buffer, **renamed)
-    resumed = Tracker(mode, pixel_um=PIXEL_UM)  # type: ignore[arg-type]
-    resumed.restore(zlib.compress(buffer.getvalue()))
-    assert resumed.state() == tracker.state()
 
 
 def test_a_state_of_something_else_is_refused() -> None:
