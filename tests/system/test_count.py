@@ -37,18 +37,21 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
     done = leuko("count", sample, "--out", tmp_path / "result", "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["frames"] == {"read": 2, "failed": []}
-    assert said["cells"] == sum(said["counts"].values()) + said["rejected"] > 30
-    assert said["notice"] == "demonstration model, simulated cells"
-    assert sum(f["value"] for f in said["fractions"].values()) == pytest.approx(1)
-    for fraction in said["fractions"].values():
+    summary = json.loads(done.stdout)
+    assert summary["frames"] == {"read": 2, "failed": []}
+    assert summary["cells"] == sum(summary["counts"].values()) + summary["rejected"] > 30
+    assert summary["notice"] == "demonstration model, simulated cells"
+    assert sum(f["value"] for f in summary["fractions"].values()) == pytest.approx(1)
+    for fraction in summary["fractions"].values():
         assert 0 <= fraction["low"] < fraction["value"] < fraction["high"] <= 1
     with (tmp_path / "result" / "cells.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == said["cells"]
-    assert list(rows[0]) == ["frame", "x", "y", "width", "height", "label", "probability"]
-    assert json.loads((tmp_path / "result" / "summary.json").read_text())["counts"] == said["counts"]
+    assert len(rows) == summary["cells"]
+    assert list(rows[0]) == [
+        *("frame", "x", "y", "width", "height", "label", "probability"),
+        *("likeliest", "rejected_by"),
+    ]
+    assert json.loads((tmp_path / "result" / "summary.json").read_text())["counts"] == summary["counts"]
     page = (tmp_path / "result" / "report.html").read_text()
     assert "demonstration model, simulated cells" in page
     assert "research use only" in page.lower()
@@ -58,9 +61,9 @@ def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
     assert again.returncode == 1
     assert "already holds a count" in again.stderr
     forced = leuko("count", sample, "--out", tmp_path / "result", "--force", "--json")
-    assert json.loads(forced.stdout)["identifier"] == said["identifier"]
+    assert json.loads(forced.stdout)["identifier"] == summary["identifier"]
     other = leuko("count", sample, "--reject-below", "0.9", "--json")
-    assert json.loads(other.stdout)["identifier"] != said["identifier"]
+    assert json.loads(other.stdout)["identifier"] != summary["identifier"]
 
 
 def test_the_table_says_what_it_is(sample: Path) -> None:
@@ -85,16 +88,16 @@ def test_bad_files_are_reported_and_the_rest_is_counted_the_same(sample: Path, t
     good = json.loads(leuko("count", sample, "--json").stdout)
     done = leuko("count", tmp_path, "--json")
     assert done.returncode == 3
-    said = json.loads(done.stdout)
-    assert said["counts"] == good["counts"]
-    assert said["identifier"] == good["identifier"]
-    assert [Path(f["name"]).name for f in said["frames"]["failed"]] == [
+    summary = json.loads(done.stdout)
+    assert summary["counts"] == good["counts"]
+    assert summary["identifier"] == good["identifier"]
+    assert [Path(f["name"]).name for f in summary["frames"]["failed"]] == [
         "a_cut.png",
         "b_empty.png",
         "c_text.jpg",
         "f_flipped.png",
     ]
-    assert all(f["reason"] for f in said["frames"]["failed"])
+    assert all(f["reason"] for f in summary["frames"]["failed"])
 
 
 @pytest.mark.parametrize(
@@ -127,9 +130,9 @@ def test_reasons_are_in_the_json_even_when_nothing_was_read(tmp_path: Path) -> N
     (tmp_path / "a.png").write_bytes(b"")
     done = leuko("count", tmp_path, "--out", tmp_path / "result", "--json")
     assert done.returncode == 1
-    said = json.loads(done.stdout)
-    assert said["frames"]["read"] == 0
-    assert said["frames"]["failed"][0]["reason"] == "the file is empty"
+    summary = json.loads(done.stdout)
+    assert summary["frames"]["read"] == 0
+    assert summary["frames"]["failed"][0]["reason"] == "the file is empty"
     assert not list((tmp_path / "result").iterdir())
 
 
@@ -150,11 +153,11 @@ def test_a_stopped_count_keeps_what_it_counted(sample: Path, tmp_path: Path, sig
         run.send_signal(signal)
         out, _ = run.communicate(timeout=60)
     assert run.returncode == 130
-    said = json.loads(out)
-    assert said["stopped"] is True
-    assert 2 <= said["frames"]["read"] < 200
+    summary = json.loads(out)
+    assert summary["stopped"] is True
+    assert 2 <= summary["frames"]["read"] < 200
     with (result / "cells.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == said["cells"]
+        assert len(list(csv.DictReader(file))) == summary["cells"]
     assert "Stopped before the last frame" in (result / "report.html").read_text()
 
 
@@ -179,11 +182,11 @@ def test_real_frames(tmp_path: Path) -> None:
     chosen = [frames / f"frame_0{n}.jpg" for n in (462, 466, 470, 474)]
     done = leuko("count", *chosen, "--bundle", "hemocytometer", "--out", tmp_path / "result", "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    summary = json.loads(done.stdout)
     with (SHARED / "hemocytometer" / "boxes.csv").open(newline="") as file:
         names = {path.name for path in chosen}
         truth = [row["label"] for row in csv.DictReader(file) if row["frame"] in names]
-    assert abs(said["counts"]["leukocyte"] - truth.count("WBC")) <= 0.25 * truth.count("WBC") + 1
+    assert abs(summary["counts"]["leukocyte"] - truth.count("WBC")) <= 0.25 * truth.count("WBC") + 1
     with (tmp_path / "result" / "cells.csv").open(newline="") as file:
         boxes = np.array([[float(r[k]) for k in ("x", "y", "width", "height")] for r in csv.DictReader(file)])
     assert (boxes[:, :2] >= 0).all()
