@@ -1,4 +1,4 @@
-"""``leuko sessions`` lists, shows, checks and exports what was counted."""
+"""``leuko sessions`` lists, shows, verifies, resumes and exports sessions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, log_option, threads_option
 from edge.cli.screen import counting, follow
 from edge.cli.tables import new_table, plain, print_table
-from edge.report import EXPORT_FORMATS, described
-from edge.report import export_session as write
+from edge.report import EXPORT_FORMATS, described, export_session
 from edge.run import resume as resume_session
 from edge.session import (
-    Header,
     SessionError,
     SessionTotals,
     StoredSession,
@@ -37,7 +35,7 @@ session_argument = click.argument("session", default="latest", type=NamedPath(pa
 
 @click.group()
 def sessions() -> None:
-    """Look into the sessions of this device, and take them elsewhere.
+    """Look at the sessions of this device, resume them, and export them.
 
     SESSION is an id, the beginning of one, "latest" (the default), or the path of a session's file, with a
     slash in it or ending in .db.
@@ -51,32 +49,23 @@ def list_(as_json: bool) -> None:
     with one_line_errors(SessionError):
         listed = list_sessions()
     if as_json:
-        click.echo(
-            json.dumps(
-                [
-                    {
-                        "id": one.id,
-                        "path": str(one.path),
-                        "state": one.state,
-                        "header": one.header and _said(one.header),
-                        "frames": one.frames,
-                        "cells": one.cells,
-                        "reason": one.reason,
-                    }
-                    for one in listed
-                ]
-            )
-        )
+        values = [asdict(one) | {"path": str(one.path)} for one in listed]
+        click.echo(json.dumps(values, default=lambda started: started.isoformat()))
         return
     table = new_table("Session", "Sample", "Operator", "State", "Frames", "Cells", "Bundle", "Reason")
     for one in listed:
-        about = (one.header.sample_id, one.header.operator) if one.header else ("", "")
-        table.add_row(
-            *map(plain, (one.id, *map(_short, about), one.state, str(one.frames), str(one.cells))),
-            plain(one.header.bundle if one.header else ""),
-            plain(one.reason),
-            style="red" if one.state == "unreadable" else "",
+        names = (one.header.sample_id, one.header.operator) if one.header else ("", "")
+        bundle = one.header.bundle if one.header else ""
+        columns = (
+            one.id,
+            *map(_short, names),
+            one.state,
+            str(one.frames),
+            str(one.cells),
+            bundle,
+            one.reason,
         )
+        table.add_row(*map(plain, columns), style="red" if one.state == "unreadable" else "")
     print_table(table)
 
 
@@ -84,19 +73,20 @@ def list_(as_json: bool) -> None:
 @session_argument
 @json_option
 def show(session: str, as_json: bool) -> None:
-    """Show what SESSION says of itself, and what was counted in it."""
-    with one_line_errors(SessionError), _read(session) as stored, stored.snapshot():
+    """Show what SESSION holds: its settings and its counts."""
+    with one_line_errors(SessionError), read_session(find_session(session)) as stored, stored.snapshot():
         note = clock_note(stored.id, stored.header.started)
         if as_json:
             click.echo(json.dumps(described(stored) | {"clock": note}))
             return
-        facts, totals = _facts(stored), stored.totals()
+        totals = stored.totals()
+        facts = _facts(stored, totals)
     table = new_table("Session", plain(stored.id))
     for name, value in facts.items():
         table.add_row(name, plain(value))
     print_table(table)
     click.echo()
-    _print_counts(totals, stored.header)
+    _print_counts(totals)
     if note:
         click.echo(f"\n{note}", err=True)
 
@@ -105,23 +95,23 @@ def show(session: str, as_json: bool) -> None:
 @session_argument
 @json_option
 def verify(session: str, as_json: bool) -> None:
-    """Check that nothing in SESSION was changed, removed, moved or added.
+    """Verify that nothing in SESSION was changed, removed, moved or added.
 
-    Exit code 1 and a line a problem otherwise.
+    Otherwise the exit code is 1, with one line per problem.
     """
-    with one_line_errors(SessionError), _read(session) as stored, stored.snapshot():
+    with one_line_errors(SessionError), read_session(find_session(session)) as stored, stored.snapshot():
         problems = stored.verify()
-        said: dict[str, Any] = {"id": stored.id, "problems": problems}
+        found: dict[str, Any] = {"id": stored.id, "problems": problems}
         if not problems:
-            said |= {"state": stored.state, "frames": stored.count_frames(), "last_hash": stored.last_hash}
+            found |= {"state": stored.state, "frames": stored.count_frames(), "last_hash": stored.last_hash}
     if as_json:
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(found))
     elif problems:
         click.echo("\n".join(plain(problem).plain for problem in problems))
     else:
-        click.echo(f"{stored.id}: the chain of {said['frames']} records holds, {said['last_hash']}")
-        if said["state"] != "finished":
-            click.echo("not finished: nothing would show that records at its end are missing", err=True)
+        click.echo(f"{stored.id}: the chain of {found['frames']} records holds, {found['last_hash']}")
+        if found["state"] != "finished":
+            click.echo("not finished: records missing at its end would not show", err=True)
     if problems:
         raise click.exceptions.Exit(1)
 
@@ -132,10 +122,10 @@ def verify(session: str, as_json: bool) -> None:
 @log_option
 @json_option
 def resume(session: str | None, threads: int | None, log_form: str, as_json: bool) -> None:
-    """Go on with an unfinished SESSION, by default the newest, and print its results.
+    """Resume an unfinished SESSION, by default the newest, and print its results.
 
-    They are those of a count that was not interrupted; files that were counted must not have changed. Exit
-    codes are those of leuko count.
+    They are those of an uninterrupted count; files that were counted must not have changed. Exit codes are
+    those of leuko count.
     """
     with counting(log_form) as screen:
         if session is None and not (found := unfinished_sessions()):
@@ -150,21 +140,21 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
     "--out",
     required=True,
     type=NamedPath(file_okay=False, path_type=Path),
-    help="Write the files into this folder.",
+    help="Folder for the files.",
 )
 @click.option(
     "--format",
     "formats",
     multiple=True,
-    type=click.Choice(["csv", "json", "fcs"]),
-    help="Only this one, or these; by default all.",
+    type=click.Choice(list(EXPORT_FORMATS)),
+    help="Format to write; may be given several times. By default all.",
 )
 @click.option("--force", is_flag=True, help="Replace files of an earlier export.")
 @json_option
 def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_json: bool) -> None:
-    """Write SESSION as cells.csv, frames.csv, session.json and cells.fcs (FCS 3.1, an event a cell)."""
-    with one_line_errors(SessionError), _read(session) as stored:
-        written = write(stored, out, list(dict.fromkeys(formats or EXPORT_FORMATS)), replace=force)
+    """Write SESSION as cells.csv, frames.csv, session.json and cells.fcs (FCS 3.1, one event per cell)."""
+    with one_line_errors(SessionError), read_session(find_session(session)) as stored:
+        written = export_session(stored, out, list(dict.fromkeys(formats or EXPORT_FORMATS)), replace=force)
     if as_json:
         click.echo(json.dumps({"id": stored.id, "files": [str(path) for path in written]}))
         return
@@ -173,53 +163,45 @@ def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_js
 
 
 def _short(name: str) -> str:
-    """As much of a name as leaves room for the rest of the table."""
+    """Return as much of a name as leaves room for the rest of the table."""
     return name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN - 1]}…"
 
 
-def _read(name: str) -> StoredSession:
-
-    return read_session(find_session(name))
-
-
-def _said(header: Header) -> dict[str, Any]:
-
-    return asdict(header) | {"started": header.started.isoformat()}
-
-
-def _facts(stored: StoredSession) -> dict[str, str]:
-    header, finished, totals = stored.header, stored.finished, stored.totals()
+def _facts(stored: StoredSession, totals: SessionTotals) -> dict[str, str]:
+    header, finished, tally = stored.header, stored.finished, totals.tally
     ended = f", {finished.reason}, {finished.ended:%Y-%m-%d %H:%M:%S %Z}" if finished else ""
     facts = {
-        "Sample": header.sample_id or "not said",
-        "Operator": header.operator or "not said",
+        "Sample": header.sample_id or "not given",
+        "Operator": header.operator or "not given",
         "Started": f"{header.started:%Y-%m-%d %H:%M:%S %Z}",
         "State": f"{stored.state}{ended}",
         "Stop rule": _words(header.stop_rule),
         "Sources": ", ".join(header.sources),
         "Bundle": f"{header.bundle}, SHA-256 {header.bundle_sha256}",
-        "Profile": f"SHA-256 {header.calibration_sha256}" if header.calibration_sha256 else "none",
+        "Calibration": f"SHA-256 {header.calibration_sha256}" if header.calibration_sha256 else "none",
         "Parameters": _words(header.parameters),
         "Software": header.software,
-        "Frames": f"{totals.frames_read} read, {totals.frames_failed} not readable,"
-        f" {totals.frames_dropped} dropped, {totals.frames_out} with quality out of limits",
+        "Frames": f"{tally.frames_read} read, {totals.frames_failed} not readable,"
+        f" {totals.frames_dropped} dropped, {totals.frames_out} beyond a quality limit",
         "Hash": stored.last_hash,
         "File": str(stored.path),
     }
     if totals.track_ids is not None:
-        facts["Cells"] = f"{totals.track_ids} different ones, in {totals.cells} detections"
+        facts["Cells"] = f"{totals.track_ids} different cells in {tally.cells} detections"
     return facts
 
 
 def _words(mapping: Mapping[str, Any]) -> str:
-    said = (f"{name} {json.dumps(value)}" for name, value in mapping.items() if value is not None)
-    return ", ".join(said) or "none"
+    words = (f"{name} {json.dumps(value)}" for name, value in mapping.items() if value is not None)
+    return ", ".join(words) or "none"
 
 
-def _print_counts(totals: SessionTotals, header: Header) -> None:
+def _print_counts(totals: SessionTotals) -> None:
+    tally = totals.tally
     table = new_table("Cell", "Count" if totals.track_ids is None else "Detections", "")
     table.columns[1].justify = "right"
-    for label, count in totals.counts.items():
-        table.add_row(plain(label), str(count), "" if label in header.counted else "not a leukocyte")
-    table.add_row("rejected", str(totals.rejected), "")
+    for label, count in tally.counts.items():
+        table.add_row(plain(label), str(count), "" if label in tally.counted else "not a leukocyte")
+    reasons = (f"{cells} {reason.replace('_', ' ')}" for reason, cells in tally.rejected_by.items() if cells)
+    table.add_row("rejected", str(tally.rejected), ", ".join(reasons))
     print_table(table)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from edge.count import Estimate
-from edge.report.words import percent, percent_interval
+from edge.report.words import percent
 
 _LEFT, _WIDTH, _PITCH, _TOP = 4, 430, 54, 6
 
@@ -23,12 +23,12 @@ def bar_chart(shares: Mapping[str, Estimate], palette: Mapping[str, str], title:
     for k, (label, share) in enumerate(shares.items()):
         y = _TOP + _PITCH * k
         low, middle, high = (_LEFT + _WIDTH * part for part in (share.low, share.value or 0.0, share.high))
-        numbers = f"{percent(share)} ({percent_interval(share)})"
+        value, interval = percent(share)
         size = f'width="{middle - _LEFT:.1f}" height="20" rx="2"'
         whisker = f"M{low:.1f} {y + 26}v10M{low:.1f} {y + 31}H{high:.1f}M{high:.1f} {y + 26}v10"
         marks += [
             f'<text x="{_LEFT}" y="{y + 14}">{escape(label)}</text>',
-            f'<text x="{_LEFT + _WIDTH}" y="{y + 14}" text-anchor="end">{numbers}</text>',
+            f'<text x="{_LEFT + _WIDTH}" y="{y + 14}" text-anchor="end">{value} ({interval})</text>',
             f'<rect x="{_LEFT}" y="{y + 21}" {size} fill="{palette[label]}"/>',
             f'<path class=whisker d="{whisker}"/>',
         ]

@@ -9,7 +9,7 @@ from edge.count import confusion_accuracy
 from edge.model import Bundle, Manifest
 from edge.report.page import validation
 from edge.report.shell import Html, Picture, definitions, encode_jpeg, gallery, page_shell, paragraph, section
-from edge.report.words import percent, percent_interval
+from edge.report.words import percent
 
 GOLDEN_SHOWN = 8
 """Golden crops shown."""
@@ -28,8 +28,9 @@ EXPLAINED = {
 
 def validation_accuracy(manifest: Manifest) -> str:
     """Return the share of correct validation cells, with its exact 95 % interval."""
-    share, cells = confusion_accuracy(manifest.confusion), sum(map(sum, manifest.confusion))
-    return f"{percent(share)} of {cells:,} cells ({percent_interval(share)})" if cells else UNKNOWN
+    share, interval = percent(confusion_accuracy(manifest.confusion))
+    cells = sum(map(sum, manifest.confusion))
+    return f"{share} of {cells:,} cells ({interval})" if cells else UNKNOWN
 
 
 def model_facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:

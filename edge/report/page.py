@@ -10,6 +10,7 @@ from edge import __version__
 from edge.classify import REJECTED
 from edge.count import CONCENTRATION_METHOD, Correction, CountResult, Tally, confusion_accuracy
 from edge.model import Manifest
+from edge.report import words
 from edge.report.annotated import colours
 from edge.report.chart import bar_chart
 from edge.report.shell import (
@@ -22,17 +23,6 @@ from edge.report.shell import (
     paragraph,
     section,
     table,
-)
-from edge.report.words import (
-    CORRECTED_IF,
-    capitalised,
-    not_corrected,
-    per_ul,
-    percent,
-    percent_interval,
-    rejected_by,
-    whole,
-    whole_interval,
 )
 
 GALLERY_CELLS = 24
@@ -114,7 +104,7 @@ def _figures(result: CountResult) -> dict[str, str]:
 
 def _differential(tally: Tally, palette: Mapping[str, str]) -> str:
     rows = [
-        (_named(label, palette), f"{tally.counts[label]:,}", percent(share), percent_interval(share))
+        (_named(label, palette), f"{tally.counts[label]:,}", *words.percent(share))
         for label, share in tally.fractions.items()
     ]
     total = ("all leukocytes", f"{tally.leukocytes:,}", "", "")
@@ -132,9 +122,9 @@ def _differential(tally: Tally, palette: Mapping[str, str]) -> str:
 def _corrected(correction: Correction, palette: Mapping[str, str]) -> str:
     """Return the estimated true cells, and the assumption."""
     if correction.leukocytes is None:
-        return paragraph(f"Not possible: {not_corrected(correction)}.")
+        return paragraph(f"Not possible: {words.not_corrected(correction)}.")
     header = ["Cell", "Count", "95 % interval"]
-    total = ["all leukocytes", whole(correction.leukocytes), whole_interval(correction.leukocytes)]
+    total = ["all leukocytes", *words.whole(correction.leukocytes)]
     rows: list[tuple[str, ...]] = []
     chart = ""
     if len(correction.fractions) > 1:
@@ -143,11 +133,10 @@ def _corrected(correction: Correction, palette: Mapping[str, str]) -> str:
         total += ["", ""]
         for label, share in correction.fractions.items():
             count = correction.counts[label]
-            numbers = (whole(count), whole_interval(count), percent(share), percent_interval(share))
-            rows.append((_named(label, palette), *numbers))
+            rows.append((_named(label, palette), *words.whole(count), *words.percent(share)))
     return (
         paragraph(
-            f"The most likely true numbers of cells. They are valid only {CORRECTED_IF} of the same kind; "
+            f"The most likely true numbers of cells. They are valid only {words.CORRECTED_IF} of the same kind; "
             "the mixture may differ."
         )
         + chart
@@ -164,11 +153,11 @@ def _corrected(correction: Correction, palette: Mapping[str, str]) -> str:
 def _concentration(result: CountResult) -> str:
     """Return the cells per µL, or why they are not known."""
     if result.no_concentration:
-        return paragraph(f"{capitalised(result.no_concentration)}.")
+        return paragraph(f"{words.capitalised(result.no_concentration)}.")
     if not result.concentrations:
         return ""
     return definitions(
-        {label: per_ul(amount) for label, amount in result.concentrations.items()}
+        {label: words.per_ul(amount) for label, amount in result.concentrations.items()}
     ) + paragraph(
         "Cells whose middle lies in a frame, per µL of the undiluted sample. The intervals cover the "
         f"uncertainty from the number of cells and from the volume: {CONCENTRATION_METHOD}.",
@@ -187,8 +176,8 @@ def _rejected(result: CountResult, pictures: Sequence[Picture]) -> str:
     if not rejected:
         return paragraph("No cell was rejected.")
     return paragraph(
-        f"{rejected:,} cells are counted under no label: {rejected_by(result)}. Each is shown with its most "
-        "probable label and the reason."
+        f"{rejected:,} cells are counted under no label: {words.rejected_by(result)}. Each is shown with its "
+        "most probable label and the reason."
     ) + _cells(rejected, pictures)
 
 
@@ -236,7 +225,7 @@ def _quality(result: CountResult) -> str:
         for measure, (name, form) in _MEASURES.items()
         if (spread := result.quality.get(measure))
     )
-    out = _reasons((name, ", ".join(words)) for name, words in result.out)
+    out = _reasons((name, ", ".join(breaches)) for name, breaches in result.out)
     heading = "<h3>Beyond a limit</h3>\n" if out else paragraph("No frame is beyond a limit.")
     return table(("Measure", "Median", "Lowest", "Highest"), rows) + heading + out
 
@@ -259,7 +248,7 @@ def validation(manifest: Manifest) -> str:
     """Return the validation confusion matrix."""
     share = confusion_accuracy(manifest.confusion)
     cells = sum(map(sum, manifest.confusion))
-    accuracy = "" if share.value is None else f"; {percent(share)} of {cells:,} correct"
+    accuracy = "" if share.value is None else f"; {words.percent(share)[0]} of {cells:,} correct"
     note = paragraph(f"Cells; rows are the truth{accuracy}.", small=True)
     return note + confusion_table(manifest.labels, manifest.confusion)
 

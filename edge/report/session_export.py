@@ -44,25 +44,13 @@ def export_session(
 ) -> list[Path]:
     """Write a session in several formats, and return the paths of the files, each complete or not there.
 
-    No name in the session becomes a file's name.
-
-    Parameters
-    ----------
-    session : StoredSession
-        May be unfinished, and even be written meanwhile: all files then show the same moment.
-    folder : made if it does not exist
-    formats : keys of `EXPORT_FORMATS`
-    replace : bool
-        Replace earlier files.
+    No name in the session becomes a file's name. A session may be written meanwhile: all files then show the
+    same moment.
 
     Raises
     ------
     FileExistsError
         If there is a file of one of the names and `replace` is not set; nothing is written then.
-    OSError
-        If they cannot be written.
-    SessionError
-        If the session cannot be read.
     """
     paths = [folder / name for one in formats for name in EXPORT_FORMATS[one]]
     for path in paths:
@@ -79,12 +67,23 @@ def export_session(
 def described(session: StoredSession) -> dict[str, Any]:
     """Return a session without its records, as JSON can hold it."""
     header, finished, totals = session.header, session.finished, session.totals()
+    tally = totals.tally
     return {
         "id": session.id,
         "state": session.state,
         "header": asdict(header) | {"started": header.started.isoformat()},
         "finished": None if finished is None else asdict(finished) | {"ended": finished.ended.isoformat()},
-        "totals": asdict(totals) | {"rejected": totals.rejected, "cells": totals.cells},
+        "totals": {
+            "counts": dict(tally.counts),
+            "rejected": tally.rejected,
+            "rejected_by": dict(tally.rejected_by),
+            "cells": tally.cells,
+            "track_ids": totals.track_ids,
+            "frames_read": tally.frames_read,
+            "frames_failed": totals.frames_failed,
+            "frames_dropped": totals.frames_dropped,
+            "frames_out": totals.frames_out,
+        },
         "last_hash": session.last_hash,
         "use": RESEARCH_USE,
     }

@@ -28,15 +28,7 @@ class Html(str):
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG for a page.
-
-    Attributes
-    ----------
-    caption : shown below it
-    origin : shown when the pointer is over it; may be empty
-    file : str
-        A larger picture, relative to the page; empty if there is none.
-    """
+    """A JPEG for a page; `origin` shows when the pointer is over it, `file` is a larger picture, if any."""
 
     jpeg: bytes
     caption: str
@@ -58,13 +50,8 @@ def page_shell(
 
     Parameters
     ----------
-    title : of the window
-    over : line above the heading
-    sections : iterable of str
-        HTML, see `section`; empty ones are left out.
-    heading : by default the title
-    notices : iterable of str
-        Warnings below the heading; empty ones are left out.
+    over : line above the heading, which is the title by default
+    sections, notices : empty ones are left out; notices are warnings below the heading
     figures : name → value of what must be seen first
     ending : in the last line, after the software
     """
@@ -107,14 +94,7 @@ def table(
     total: Sequence[object] = (),
     text: bool = False,
 ) -> str:
-    """Return a table whose first column names the row.
-
-    Parameters
-    ----------
-    total : the last row, in bold
-    text : bool
-        Align all columns left and wrap them.
-    """
+    """Return a table whose first column names the row; `text` aligns all columns left and wraps them."""
     head = "".join(f"<th scope=col>{_html(name)}</th>" for name in header)
     body = "\n".join(map(_row, rows))
     foot = f"\n<tfoot>{_row(total)}</tfoot>" if total else ""
@@ -148,15 +128,7 @@ def confusion_table(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> s
 
 
 def gallery(pictures: Iterable[Picture], *, alt: str = "{}", kind: str = "gallery") -> str:
-    """Return pictures side by side.
-
-    Parameters
-    ----------
-    alt : str
-        Alternative text; ``{}`` stands for the caption.
-    kind : str
-        Classes of the page's style: ``gallery``, ``gallery large`` or ``frames``.
-    """
+    """Return pictures side by side; `kind` names classes of the style, in `alt` ``{}`` is the caption."""
     return f'<div class="{kind}">{chr(10).join(_figure(picture, alt) for picture in pictures)}</div>'
 
 

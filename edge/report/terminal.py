@@ -11,17 +11,7 @@ from rich.text import Text
 from edge.base import RESEARCH_USE
 from edge.classify import REJECTED
 from edge.count import CountResult, Estimate
-from edge.report.words import (
-    CORRECTED_IF,
-    capitalised,
-    not_corrected,
-    per_ul,
-    percent,
-    percent_interval,
-    rejected_by,
-    whole,
-    whole_interval,
-)
+from edge.report import words
 
 FAILED_SHOWN = 10
 """Unreadable frames listed, and frames of poor quality; all are in ``--json`` and ``summary.json``."""
@@ -42,13 +32,13 @@ def print_result(result: CountResult, console: Console) -> None:
     printer = _Printer(result, console)
     console.print(printer.counts())
     if result.tally.rejected:
-        console.print(printer.plain(f"Rejected: {rejected_by(result)}"))
+        console.print(printer.plain(f"Rejected: {words.rejected_by(result)}"))
     console.print()
     if result.corrected.leukocytes is None:
-        why = not_corrected(result.corrected)
+        why = words.not_corrected(result.corrected)
         console.print(printer.plain(f"Not corrected for misclassification: {why}"))
     else:
-        console.print(printer.plain(f"Corrected for misclassification, {CORRECTED_IF}:"))
+        console.print(printer.plain(f"Corrected for misclassification, {words.CORRECTED_IF}:"))
         console.print(printer.corrected(result.corrected.leukocytes))
     console.print()
     for line in _lines(result):
@@ -94,8 +84,9 @@ class _Printer:
         correction = self._result.corrected
         table = self._table("95 % interval", min_width=13)
         for label, share in correction.fractions.items() if self._differential else ():
-            table.add_row(*self._row(label, whole(correction.counts[label]), share))
-        table.add_row(ALL, self.plain(whole(total)), "", self.plain(whole_interval(total)), style="bold")
+            table.add_row(*self._row(label, words.whole(correction.counts[label])[0], share))
+        count, interval = map(self.plain, words.whole(total))
+        table.add_row(ALL, count, "", interval, style="bold")
         return table
 
     def _table(self, interval: str, min_width: int | None = None) -> Table:
@@ -113,7 +104,7 @@ class _Printer:
     def _row(self, label: str, count: str, share: Estimate) -> list[Text]:
         row = [self.plain(label), self.plain(count)]
         if self._differential:
-            row += [self.plain(percent(share)), self.plain(percent_interval(share))]
+            row += map(self.plain, words.percent(share))
             row += [_bar(share, ascii_only=self._ascii)] if self._bars else []
         return row
 
@@ -124,9 +115,9 @@ def _lines(result: CountResult) -> Iterator[str]:
     if result.detections is not None:
         yield f"Each cell once: {tally.cells} cells in {result.detections} detections"
     for label, amount in result.concentrations.items():
-        yield f"{label}: {per_ul(amount)}"
+        yield f"{label}: {words.per_ul(amount)}"
     if result.no_concentration:
-        yield capitalised(result.no_concentration)
+        yield words.capitalised(result.no_concentration)
     dropped = f", {result.dropped} dropped" if result.dropped else ""
     stopped = ", stopped before the last" if result.stopped else ""
     yield f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable{dropped}{stopped}"

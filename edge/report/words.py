@@ -10,24 +10,16 @@ CORRECTED_IF = "if the cells look like the validation cells"
 """The assumption of every correction by a confusion matrix; stands with the corrected numbers."""
 
 
-def percent(share: Estimate) -> str:
-    """Return a share in percent, ``–`` if there are no cells."""
-    return "–" if share.value is None else f"{100 * share.value:.1f} %"
+def percent(share: Estimate) -> tuple[str, str]:
+    """Return a share and its interval in percent; the share of no cells is ``–``."""
+    value = "–" if share.value is None else f"{100 * share.value:.1f} %"
+    return value, f"{100 * share.low:.1f}–{100 * share.high:.1f} %"
 
 
-def percent_interval(share: Estimate) -> str:
-    """Return a share's interval in percent."""
-    return f"{100 * share.low:.1f}–{100 * share.high:.1f} %"
-
-
-def whole(count: Estimate) -> str:
-    """Return a number of cells as a whole number."""
-    return "–" if count.value is None else f"{count.value:,.0f}"
-
-
-def whole_interval(count: Estimate) -> str:
-    """Return an interval in whole cells."""
-    return f"{count.low:,.0f}–{count.high:,.0f}"
+def whole(count: Estimate) -> tuple[str, str]:
+    """Return a number of cells and its interval as whole numbers."""
+    value = "–" if count.value is None else f"{count.value:,.0f}"
+    return value, f"{count.low:,.0f}–{count.high:,.0f}"
 
 
 def per_ul(amount: Estimate) -> str:

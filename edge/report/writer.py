@@ -54,13 +54,7 @@ class ReportWriter:
     The page shows a fixed number of cells per label and of frames: those whose content has the smallest
     hashes, a random sample that is the same on every machine and in any order.
 
-    Parameters
-    ----------
-    directory : made if it does not exist
-    replace : bool
-        Replace an earlier count in the folder.
-    each_once : bool
-        Cells have track ids.
+    With `each_once`, cells have track ids.
 
     Raises
     ------

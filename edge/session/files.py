@@ -61,11 +61,6 @@ def lock_held(path: Path) -> Iterator[bool]:
 
     The lock is on a small file beside the database, since closing any descriptor of the database would drop
     the locks that SQLite holds on it for the whole process (POSIX). The kernel drops it with the process.
-
-    Raises
-    ------
-    OSError
-        If the lock's file cannot be made.
     """
     descriptor = _take_lock(path)
     try:
@@ -117,13 +112,7 @@ def must_exist(path: Path) -> None:
 
 
 def connect(path: Path, options: str, *pragmas: str) -> sqlite3.Connection:
-    """Open a database, and make sure that it is a session with tables of a known version.
-
-    Parameters
-    ----------
-    options : of SQLite's URI
-    pragmas : to set before anything is read
-    """
+    """Open a database with options of SQLite's URI, and make sure that its tables have a known version."""
     uri = f"{path.absolute().as_uri()}?{options}"
     with ExitStack() as stack:
         connection = stack.enter_context(
@@ -159,21 +148,18 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def write_new(path: Path, header: str) -> None:
-    """Write the file of a session without frames; it appears under its name complete, or not at all.
-
-    Parameters
-    ----------
-    header : from `edge.session.tables.header_text`
-    """
+    """Write the file of a session without frames; it appears under its name complete, or not at all."""
     with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
         made = Path(folder) / path.name
         with closing(sqlite3.connect(made, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA journal_mode=OFF")  # if this fails, nobody sees the file
-            connection.execute("BEGIN")
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={TABLES.version}")
-            for statement in TABLES.statements:
+            for statement in (
+                "PRAGMA synchronous=FULL",
+                "PRAGMA journal_mode=OFF",  # if this fails, nobody sees the file
+                "BEGIN",
+                f"PRAGMA application_id={APPLICATION_ID}",
+                f"PRAGMA user_version={TABLES.version}",
+                *TABLES.statements,
+            ):
                 connection.execute(statement)
             connection.execute("INSERT INTO header VALUES (0, ?, ?)", (header, header_hash(header)))
             connection.execute("COMMIT")

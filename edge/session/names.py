@@ -24,16 +24,7 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class Listed:
-    """A session in a list.
-
-    Attributes
-    ----------
-    header : Header or None
-        None if it cannot be read.
-    frames, cells : numbers of records, and of cells in them
-    reason : why it ended, or why it cannot be read, in words; empty if it has not ended
-    resumable : see `edge.session.StoredSession`
-    """
+    """A session in a list; `reason` states why it ended, or why it cannot be read."""
 
     id: str
     path: Path
@@ -46,13 +37,7 @@ class Listed:
 
 
 def list_sessions(folder: Path | None = None) -> list[Listed]:
-    """List the sessions of a folder, by default `sessions_folder`, newest first.
-
-    Raises
-    ------
-    SessionError
-        If the folder cannot be read. A file that cannot be read is listed, with the reason.
-    """
+    """List the sessions of a folder, by default `sessions_folder`, newest first, the unreadable ones too."""
     folder = sessions_folder() if folder is None else folder
     return [_listed(one, path_of(one, folder)) for one in reversed(_ids(folder))]
 
@@ -65,17 +50,9 @@ def unfinished_sessions(folder: Path | None = None) -> list[Path]:
 def _listed(session_id: str, path: Path) -> Listed:
     try:
         with read_session(path) as session:
-            finished = session.finished
-            return Listed(
-                session_id,
-                path,
-                session.state,
-                session.header,
-                session.count_frames(),
-                session.count_cells(),
-                finished.reason if finished else "",
-                session.resumable,
-            )
+            reason = session.finished.reason if session.finished else ""
+            counts = session.count_frames(), session.count_cells()
+            return Listed(session_id, path, session.state, session.header, *counts, reason, session.resumable)
     except SessionError as error:
         reason = str(error).removeprefix(f"{path}: ")
         return Listed(session_id, path, "unreadable", None, 0, 0, reason, False)
@@ -116,17 +93,12 @@ def clock_note(session_id: str, started: datetime) -> str | None:
 
 
 def find_session(name: str, folder: Path | None = None) -> Path:
-    """Return the file of the session that an operator means.
+    """Return the file of the session that an operator means, or raise `SessionError`.
 
     Parameters
     ----------
     name : an id, the beginning of one, ``latest``, or the path of a file (with a ``/`` or ending in ``.db``)
     folder : where ids are looked up; by default `sessions_folder`
-
-    Raises
-    ------
-    SessionError
-        If there is none, or more than one.
     """
     if os.sep in name or name.endswith(SUFFIX):
         return Path(name)
@@ -147,13 +119,7 @@ def find_session(name: str, folder: Path | None = None) -> Path:
 
 
 def _ids(folder: Path) -> list[str]:
-    """Return the ids of the sessions in a folder, oldest first; other files there are ignored.
-
-    Raises
-    ------
-    SessionError
-        If the folder cannot be read; one that does not exist holds none.
-    """
+    """Return the ids of the sessions in a folder, oldest first; a folder that does not exist holds none."""
     try:
         names = [path.stem for path in folder.iterdir() if path.suffix == SUFFIX]
     except FileNotFoundError:

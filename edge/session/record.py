@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame
 from edge.classify import Decision
-from edge.count import CountedFrame
+from edge.count import CountedFrame, Tally
 
 PNG_LEVEL = 1
 """Compression of stored crops: level 6 makes them 2 % smaller and takes five times as long (measured)."""
@@ -25,21 +25,12 @@ class Header:
 
     Attributes
     ----------
-    sample_id, operator : str
-        As the operator gave them; may be empty.
-    bundle, bundle_sha256 : str
-        Name and version of the bundle, and the hash of its whole file.
+    sample_id, operator : may be empty
+    bundle, bundle_sha256 : name and version, and the hash of the whole file
     labels : of the bundle, in output order
     counted : the labels of the differential
-    calibration_sha256 : str or None
-        None without a calibration.
-    parameters : mapping
-        Every setting that the count depends on, as JSON can hold it.
-    stop_rule : mapping
-        When to stop, as JSON can hold it.
+    parameters : every setting that the count depends on, as JSON can hold it
     sources : what the operator named
-    software : name and version
-    started : with its time zone
     """
 
     sample_id: str
@@ -58,16 +49,7 @@ class Header:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One cell of a frame.
-
-    Attributes
-    ----------
-    probabilities : of each label, in the bundle's order
-    track_id : int or None
-        The same for all detections of one cell; None where cells are not tracked.
-    crop_png : bytes or None
-        The grey crop that was classified; None if it was not kept.
-    """
+    """One cell of a frame, with its track id where cells are tracked, and its crop where crops are kept."""
 
     cell: Cell
     decision: Decision
@@ -82,23 +64,13 @@ class FrameRecord:
 
     Attributes
     ----------
-    index : int
-        Position in reading order; grows from record to record.
-    name : as in `edge.base.Frame`
-    time_ns : int
-        When it was taken; 0 if that is not known.
-    sha256 : str or None
-        As in `edge.count.CountedFrame`; None if the frame could not be read.
-    failed : str or None
-        Why it could not be read; None if it could.
-    settings : mapping
-        Sensor settings, as JSON can hold them.
-    quality : mapping
-        Quality measures, as JSON can hold them; None for what could not be measured.
+    index : position in reading order; grows from record to record
+    time_ns : when the frame was taken; 0 if that is not known
+    sha256 : as in `edge.count.CountedFrame`; None if the frame could not be read
+    failed : why it could not be read; None if it could
+    settings, quality : as JSON can hold them; None for what could not be measured
     breaches : the quality limits that it exceeds, in words
-    dropped_before : int
-        Frames dropped between the frame before and this one.
-    cells : tuple of CellRecord
+    dropped_before : frames dropped between the frame before and this one
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -119,17 +91,7 @@ class FrameRecord:
 
 @dataclass(frozen=True)
 class Finish:
-    """How a session ended.
-
-    Attributes
-    ----------
-    reason : in words
-    ended : with its time zone
-    frames : number of records
-    last_hash : of the last record, or of the header if there is none; 64 hexadecimal digits
-    result : mapping or None
-        The final count, as JSON can hold it; None if none was given.
-    """
+    """How a session ended: why, the number of records, the hash before the seal, and the final count."""
 
     reason: str
     ended: datetime
@@ -144,31 +106,18 @@ class SessionTotals:
 
     Attributes
     ----------
-    counts : label → cells, for every label of the bundle
-    rejected_by : reason → cells, for every reason
-    frames_read, frames_failed, frames_dropped : frames counted, not readable, and dropped by the camera
+    tally : Tally
+        Of the frames; of detections where cells are tracked.
     frames_out : frames beyond a quality limit
     track_ids : int or None
-        Number of different cells; None where cells were not tracked. The other numbers are then detections.
+        Number of different cells; None where cells are not tracked.
     """
 
-    counts: Mapping[str, int]
-    rejected_by: Mapping[str, int]
-    frames_read: int
+    tally: Tally
     frames_failed: int
     frames_dropped: int
     frames_out: int
     track_ids: int | None
-
-    @property
-    def rejected(self) -> int:
-        """Rejected cells, whatever the reason."""
-        return sum(self.rejected_by.values())
-
-    @property
-    def cells(self) -> int:
-        """All cells found, the rejected ones included."""
-        return sum(self.counts.values()) + self.rejected
 
 
 def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False) -> FrameRecord:

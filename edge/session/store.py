@@ -38,12 +38,6 @@ class StoredSession:
     """A session as it stands on the disk, for reading, also while another process writes it.
 
     A context manager. Its methods raise `SessionError`, with one line, if the file cannot be read.
-
-    Attributes
-    ----------
-    path : its file
-    id : its name
-    header : what was known before the first frame
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -150,7 +144,7 @@ class StoredSession:
                 " count(nullif(breaches, '[]')) FROM frame",
             )
         tally = tally_decisions(self.header.labels, self.header.counted, decisions, read, ())
-        return SessionTotals(tally.counts, tally.rejected_by, read, failed, dropped, out, track_ids or None)
+        return SessionTotals(tally, failed, dropped, out, track_ids or None)
 
     def _decisions(self) -> tuple[Counter[Decision], int]:
         """Return decision → cells, and the number of different track ids."""
@@ -238,13 +232,7 @@ class StoredSession:
 
 
 def read_session(path: Path) -> StoredSession:
-    """Open a session for reading, also on a read-only disk and while another process writes it.
-
-    Raises
-    ------
-    SessionError
-        If the file is not a session, is of a newer version, or cannot be read.
-    """
+    """Open a session for reading, also on a read-only disk and while another process writes it."""
     with disk_errors(path), ExitStack() as stack:
         must_exist(path)
         connection = stack.enter_context(closing(connect_to_read(path)))

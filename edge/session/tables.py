@@ -29,13 +29,9 @@ Row = Sequence[Any]
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one version. Mappings and lists are JSON text; flags 0 or 1; boxes in full-frame pixels.
+    """The tables of one version (SQLite's ``user_version``): that of cells, and its columns that are hashed.
 
-    Attributes
-    ----------
-    version : SQLite's ``user_version``
-    cell : statement that creates the table of cells
-    cell_columns : what the hashes cover, in this order
+    Mappings and lists are JSON text, flags 0 or 1, boxes in full-frame pixels.
     """
 
     version: int
@@ -45,8 +41,7 @@ class Tables:
     @property
     def statements(self) -> tuple[str, ...]:
         """The statements that create all tables, in order."""
-        before, after = _OTHER_TABLES[:2], _OTHER_TABLES[2:]
-        return (*before, self.cell, *after)
+        return (*_OTHER_TABLES[:2], self.cell, *_OTHER_TABLES[2:])
 
 
 _OTHER_TABLES = (
@@ -102,13 +97,7 @@ INSERT_CELL = f"INSERT INTO cell VALUES ({'?, ' * len(TABLES.cell_columns)}?)"
 
 
 def header_text(header: Header, session_id: str) -> str:
-    """Return a header as JSON; `to_header` reads it.
-
-    Raises
-    ------
-    ValueError
-        If it holds what JSON cannot.
-    """
+    """Return a header as JSON, which `to_header` reads; raise `ValueError` for what JSON cannot hold."""
     values = {one.name: getattr(header, one.name) for one in fields(header)}
     values |= {"parameters": dict(header.parameters), "stop_rule": dict(header.stop_rule)}
     return canonical(values | {"started": header.started.isoformat(), "id": session_id})
@@ -125,10 +114,7 @@ def to_header(text: str) -> tuple[str, Header]:
 def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
     """Return a frame's row and its cells' rows, each value as SQLite will return it, for it is hashed.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If the record holds what JSON cannot.
+    What JSON cannot hold raises `ValueError` or `TypeError`.
     """
     state = record.tracker_state
     frame: Row = (
@@ -196,15 +182,7 @@ def _decision_1(label: str, probabilities: Sequence[float], header: Header) -> D
 
 
 def canonical(value: Any) -> str:
-    """Return a value as JSON in the one form that is hashed and stored.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite: JSON has none.
-    TypeError
-        If JSON cannot hold the value.
-    """
+    """Return a value as JSON in the one form that is hashed and stored; it has no infinite numbers."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -214,13 +192,7 @@ def header_hash(content: str) -> bytes:
 
 
 def frame_hash(previous: bytes, frame: Row, cells: Sequence[Row]) -> bytes:
-    """Return the hash of a frame's row, its cells' rows and the hash before; blobs by their own hash.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite.
-    """
+    """Return the hash of a frame's row, its cells' rows and the hash before; blobs by their own hash."""
     content = json.dumps(
         [list(frame), [list(cell) for cell in cells]],
         separators=(",", ":"),

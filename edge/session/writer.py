@@ -93,29 +93,12 @@ class Session(StoredSession):
         self._index, self._hash, self._count = record.index, digest, self._count + 1
 
     def finish(self, reason: str, result: Mapping[str, Any] | None = None) -> str:
-        """Seal the session, leave it as a single file, close it, and return the seal.
+        """Seal the session with a reason in words and the final count, and close it as a single file.
 
-        Parameters
-        ----------
-        reason : why it ends, in words
-        result : the final count, as JSON can hold it
-
-        Raises
-        ------
-        ValueError
-            If the result holds what JSON cannot.
-        SessionError
-            If the disk refuses it; the session is then as unfinished as before.
+        Returns the seal. If the disk refuses it, the session is as unfinished as before.
         """
-        content = canonical(
-            {
-                "reason": reason,
-                "ended": datetime.now(UTC).isoformat(),
-                "frames": self._count,
-                "last_hash": self._hash.hex(),
-                "result": result,
-            }
-        )
+        ended = {"reason": reason, "ended": datetime.now(UTC).isoformat(), "result": result}
+        content = canonical(ended | {"frames": self._count, "last_hash": self._hash.hex()})
         seal = finish_hash(self._hash, content)
         with self._transaction():
             self._db.execute("INSERT INTO finish VALUES (0, ?, ?)", (content, seal))
@@ -149,16 +132,7 @@ class Session(StoredSession):
 def create_session(header: Header, folder: Path | None = None) -> Session:
     """Begin a session: its file, with the header in it, is on the disk when this returns.
 
-    Parameters
-    ----------
-    folder : made if it does not exist; by default `edge.session.names.sessions_folder`
-
-    Raises
-    ------
-    ValueError
-        If the header holds what JSON cannot.
-    SessionError
-        If it cannot be written.
+    The folder is made if it does not exist; by default it is `edge.session.names.sessions_folder`.
     """
     folder = sessions_folder() if folder is None else folder
     with disk_errors(folder):
@@ -176,14 +150,7 @@ def create_session(header: Header, folder: Path | None = None) -> Session:
 
 
 def open_session(path: Path) -> Session:
-    """Open an unfinished session, to resume it.
-
-    Raises
-    ------
-    SessionError
-        If it is finished, another process writes it, an earlier release wrote it, it cannot be written, or it
-        is not a session.
-    """
+    """Open an unfinished session of this release that no other process writes, to resume it."""
     with disk_errors(path), ExitStack() as stack:
         must_exist(path)
         if not stack.enter_context(lock_held(path)):

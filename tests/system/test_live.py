@@ -96,7 +96,7 @@ def test_a_camera_counts_until_its_stop_rule_is_reached(tmp_path: Path) -> None:
         assert session.verify() == []
         assert (session.header.sample_id, session.header.operator) == ("S 1", "Ann")
         assert session.header.stop_rule == summary["stop_rule"]
-        assert dict(session.totals().counts) == summary["counts"]
+        assert dict(session.totals().tally.counts) == summary["counts"]
         assert session.finished is not None
         assert session.finished.result == summary
         records = list(session.frames(crops=True))
@@ -142,7 +142,7 @@ def test_files_killed_and_resumed_count_as_if_nothing_had_happened(
         run.kill()
     with read_session(list_sessions(tmp_path / "home" / "sessions")[0].path) as session:
         assert session.state == "unfinished"
-        assert session.totals().frames_read >= at
+        assert session.totals().tally.frames_read >= at
     done = leuko(tmp_path / "home", "sessions", "resume", "--json")
     assert done.returncode == whole.returncode == 3, done.stderr
     assert counted(done.stdout) == counted(whole.stdout)
@@ -362,7 +362,7 @@ def test_a_session_that_began_with_other_options_ends_with_its_results(
         assert session.verify() == []
         assert session.finished is not None
         assert session.finished.result is not None
-        assert session.finished.result["counts"] == dict(session.totals().counts)
+        assert session.finished.result["counts"] == dict(session.totals().tally.counts)
         assert session.finished.result["stopped"] is True
         assert session.finished.result["session"] == old.id
 

@@ -79,7 +79,7 @@ def test_show(two: list[str]) -> None:
     out = leuko("show").stdout
     for said in (two[1], "[red]Ω", "S/17 µ", "tiny 1", "unfinished", "1 read, 0 not readable, 1 dropped, 1"):
         assert said in out
-    assert "3 different ones, in 3 detections" in out
+    assert "3 different cells in 3 detections" in out
     assert "not a leukocyte" in out
     out = leuko("show", two[0]).stdout
     assert "first?[31m" in out

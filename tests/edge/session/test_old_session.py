@@ -132,9 +132,9 @@ def test_it_is_read_and_verified(old: Path) -> None:
             ),
         ),
     )
-    assert totals.counts == {"granulocyte": 1, "lymphocyte": 0, "debris": 0}
-    assert totals.rejected_by == {"low_confidence": 1, "out_of_distribution": 1}
-    assert (totals.cells, totals.track_ids, totals.frames_dropped, totals.frames_out) == (3, 2, 1, 1)
+    assert totals.tally.counts == {"granulocyte": 1, "lymphocyte": 0, "debris": 0}
+    assert totals.tally.rejected_by == {"low_confidence": 1, "out_of_distribution": 1}
+    assert (totals.tally.cells, totals.track_ids, totals.frames_dropped, totals.frames_out) == (3, 2, 1, 1)
 
 
 @pytest.mark.parametrize(
