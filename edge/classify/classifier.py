@@ -33,17 +33,12 @@ class GoldenReplay:
 class Classifier:
     """A bundle in an interpreter, usable once it has answered its golden crops correctly.
 
-    Parameters
-    ----------
-    bundle : from `edge.model.load_bundle`
-    runtime, threads : see `Model`
-
     Raises
     ------
     BundleError
         If the model does not match the manifest, or answers the golden crops differently.
     RuntimeMissingError
-        If no runtime is installed.
+        If the runtime is not installed, or none is.
     """
 
     def __init__(self, bundle: Bundle, runtime: str | None = None, threads: int = 1) -> None:

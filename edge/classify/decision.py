@@ -18,15 +18,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision about one cell.
-
-    Attributes
-    ----------
-    likeliest : str
-        Most probable label, however small its probability.
-    rejected_by : str
-        Why the cell is rejected; empty if it is counted.
-    """
+    """A cell's most probable label, however small its probability, and why the cell is rejected, if it is."""
 
     likeliest: str
     rejected_by: Literal["", Reason] = ""
@@ -52,14 +44,13 @@ def decide_labels(
 ) -> list[Decision]:
     """Decide about each of n cells.
 
-    A cell may be rejected for both reasons. It is then out of distribution: its probabilities mean nothing.
+    A cell to which both reasons apply is out of distribution: its probabilities mean nothing.
 
     Parameters
     ----------
     probabilities : float32 [n, labels]
     in_distribution : bool [n]
         Whether the crop resembles the training crops.
-    labels : in output order
     reject_below : float
         A smaller best probability is low confidence.
     """

@@ -23,15 +23,11 @@ _FLOOR_GREY = 0.1
 
 
 def crop_statistics(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return detail at four scales and the extremes of the levelled crops, float64 [n, 6].
+    """Return detail at four scales and the extremes, float64 [n, 6], of crops uint8 [n, side, side].
 
     The logarithm of the standard deviation of each level of a Laplacian pyramid (Burt and Adelson, IEEE
     Trans. Commun. 31:532, 1983) in the middle half of the crop, where the cell is, and the 1st and 99th
     percentile of the grey values relative to the median.
-
-    Parameters
-    ----------
-    crops : uint8 [n, side, side]
     """
     rows = np.empty((len(crops), STATISTICS))
     for row, crop in zip(rows, level(crops, _BACKGROUND), strict=True):
@@ -53,11 +49,6 @@ def out_of_distribution_score(crops: NDArray[np.uint8], model: OutOfDistribution
 
     This is the score of Lee et al. (NeurIPS 2018), with the crop's statistics for features and one Gaussian
     for all classes.
-
-    Parameters
-    ----------
-    crops : uint8 [n, side, side]
-    model : from the manifest
     """
     away = crop_statistics(crops) - np.array(model.mean)
     squared = np.einsum("ni,ij,nj->n", away, np.array(model.precision), away)

@@ -41,7 +41,6 @@ class Model:
         A checked model: an interpreter may crash the process on a damaged one.
     runtime : str, optional
         A key of `RUNTIMES`, by default the first that is installed.
-    threads : of the interpreter
     dtype : int8 or float32
         Of input and output; float32 for a network that was not quantised.
 

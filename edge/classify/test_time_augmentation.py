@@ -24,9 +24,11 @@ def average_logits(
 
     Parameters
     ----------
-    answer : from crops [n, s, s] or [n, s, s, channels] to float32 [n, labels]
-    crops : of any dtype
-    views : one of `TEST_TIME_VIEWS`
+    answer : callable
+        From crops [n, s, s] or [n, s, s, channels] to logits, float32 [n, labels].
+    crops : array of any dtype
+    views : int
+        One of `TEST_TIME_VIEWS`.
     margin_below : float, optional
         Only crops whose `margin` in the first view, the crop as it is, is smaller get the other views. Most
         crops then cost one view. None gives every crop all views.
@@ -61,13 +63,9 @@ def margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def average_probabilities(
     classify: Callable[[NDArray[np.uint8]], NDArray[np.float32]], crops: NDArray[np.uint8], views: int
 ) -> NDArray[np.float32]:
-    """Return the normalised geometric mean of a classifier's probabilities over a crop's views.
+    """Return the normalised geometric mean of a classifier's probabilities over the crops' views.
 
-    Parameters
-    ----------
-    classify : from crops uint8 [n, s, s] to probabilities float32 [n, labels]
-    crops : uint8 [n, s, s]
-    views : one of `TEST_TIME_VIEWS`
+    `classify` takes crops, uint8 [n, s, s], and returns probabilities, float32 [n, labels].
     """
     if views == 1:
         return classify(crops)

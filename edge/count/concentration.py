@@ -25,17 +25,7 @@ MAX_RELATIVE = 0.5
 
 @dataclass(frozen=True)
 class FieldVolume:
-    """Sample volume that one frame shows.
-
-    Attributes
-    ----------
-    field_ul : float
-        Volume of the sample as it lies in the chamber, µL.
-    relative_uncertainty : float
-        Relative standard uncertainty of that volume.
-    dilution : float
-        Volume after dilution over volume of sample.
-    """
+    """Sample volume that a frame shows, its relative standard uncertainty, and the dilution factor."""
 
     field_ul: float
     relative_uncertainty: float
@@ -56,7 +46,6 @@ def estimate_concentration(count: int, fields: int, volume: FieldVolume) -> Esti
         Cells whose middle lies in a field, see `in_field`; all cells that an edge cuts would be too many.
     fields : int
         Number of fields that do not overlap.
-    volume : of one field
 
     Raises
     ------

@@ -16,17 +16,8 @@ from edge.count.tally import Tally
 class Correction:
     """Estimated true numbers of cells, given the errors that the network made on its validation cells.
 
-    Attributes
-    ----------
-    method : in words
-    fractions : mapping
-        Counted label → share of the leukocytes; empty if nothing can be estimated.
-    counts : mapping
-        Counted label → cells; empty if nothing can be estimated. The interval is for the samples' mean.
-    leukocytes : Estimate or None
-        Cells of all counted labels; None if nothing can be estimated.
-    unvalidated : tuple of str
-        Labels without validation cells; with any, nothing can be estimated.
+    If labels are unvalidated, without validation cells, nothing can be estimated: the fractions and counts of
+    the counted labels are empty, and `leukocytes`, the cells of all counted labels, is None.
     """
 
     method: str
@@ -39,11 +30,8 @@ class Correction:
 def correct_counts(tally: Tally, confusion: Sequence[Sequence[int]]) -> Correction:
     """Correct counts for misclassification; see `edge.count.prevalence`.
 
-    Rejected cells take part with their most probable label, as they do in the matrix.
-
-    Parameters
-    ----------
-    confusion : validation cells, rows are the truth, in label order
+    Rejected cells take part with their most probable label, as they do in the matrix of validation cells,
+    whose rows are the truth.
     """
     labels, counted = tally.labels, tally.counted
     unvalidated = tuple(label for label, row in zip(labels, confusion, strict=True) if not any(row))

@@ -20,12 +20,8 @@ class CountedFrame:
     ----------
     sha256 : str
         `edge.base.Frame.sha256`, or the hash of the frame's size and grey values.
-    cells : list of n
     crops : uint8 [n, side, side]
     probabilities : float32 [n, labels]
-    decisions : list of n
-    quality : Quality or None
-        None if it was not measured.
     breaches : tuple of str
         The quality limits that the frame exceeds, in words.
     track_ids : int64 [n] or None

@@ -30,16 +30,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Prevalence:
-    """Estimates for n counted labels.
+    """Shares and numbers of the cells of each counted label, and the number of them all.
 
-    Attributes
-    ----------
-    shares : tuple of n
-        Shares of the counted cells; the values are None if no counted cell is likely.
-    counts : tuple of n
-        Cells; the interval is for the mean number in such a sample.
-    total : Estimate
-        Counted cells together.
+    The shares have no value if no counted cell is likely. The intervals of the numbers are for the mean of
+    such samples.
     """
 
     shares: tuple[Estimate, ...]
@@ -162,8 +156,6 @@ def unfold(start: Array, rates: Array, answers: Array, rounds: int = 200, tolera
     rates : float64 [n, labels, answers]
         Share of each label's cells that get each answer.
     answers : float64 [n, answers]
-    rounds : int
-        At most.
     tolerance : float
         A problem is solved when no number changes by more than this part of the answers' sum.
     """

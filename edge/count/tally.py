@@ -17,13 +17,16 @@ class Tally:
 
     Attributes
     ----------
-    labels : every label of the bundle, in its order
-    counted : the labels of the differential; the others are not leukocytes
-    counts : label → cells, for every label
-    likeliest : label → cells whose most probable label it is, rejected cells included
-    rejected_by : reason → cells, for every reason
-    frames_read : frames that were decoded and searched
-    failed : files and pages that could not be read
+    counted : tuple of str
+        The labels of the differential; the others are not leukocytes.
+    counts : mapping
+        Label → cells, for every label of the bundle.
+    likeliest : mapping
+        Label → cells whose most probable label it is, rejected cells included.
+    rejected_by : mapping
+        Reason → cells, for every reason.
+    failed : tuple of FailedFrame
+        Files and pages that could not be read.
     """
 
     labels: tuple[str, ...]

@@ -49,17 +49,9 @@ def abbreviations(labels: Sequence[str]) -> dict[str, str]:
 
 
 def annotate(counted: CountedFrame, labels: Sequence[str], side_px: int = SIDE_PX) -> NDArray[np.uint8]:
-    """Return the frame with every cell's box, letters and probability in percent, and a legend below.
+    """Return the frame with each cell's box, letters and probability in percent, and a legend below.
 
-    Parameters
-    ----------
-    labels : of the bundle, in its order
-    side_px : longest side of the frame as drawn
-
-    Returns
-    -------
-    uint8 [height, width, 3]
-        BGR.
+    It is BGR uint8 [h, w, 3]; the longest side of the frame is at most `side_px`.
     """
     image = counted.frame.image
     scale = min(1.0, side_px / max(image.shape))

@@ -39,13 +39,7 @@ _GALLERIES_BYTES, _FRAMES_BYTES = 2_000_000, 1_500_000
 
 
 def page(result: CountResult, galleries: Mapping[str, Sequence[Picture]], frames: Sequence[Picture]) -> str:
-    """Return the whole page.
-
-    Parameters
-    ----------
-    galleries : label, or ``rejected`` → some of its cells
-    frames : some annotated frames
-    """
+    """Return the page, with some cells of each label and of ``rejected``, and some annotated frames."""
     tally, manifest = result.tally, result.manifest
     palette = colours(manifest.labels)
     limit = _GALLERIES_BYTES // len(galleries)
@@ -136,8 +130,8 @@ def _corrected(correction: Correction, palette: Mapping[str, str]) -> str:
             rows.append((_named(label, palette), *words.whole(count), *words.percent(share)))
     return (
         paragraph(
-            f"The most likely true numbers of cells. They are valid only {words.CORRECTED_IF} of the same kind; "
-            "the mixture may differ."
+            f"The most likely true numbers of cells. They are valid only {words.CORRECTED_IF} of the same "
+            "kind; the mixture may differ."
         )
         + chart
         + table(header, rows, total=total)

@@ -48,12 +48,8 @@ def page_shell(
 ) -> str:
     """Return a page; all but the sections is plain text.
 
-    Parameters
-    ----------
-    over : line above the heading, which is the title by default
-    sections, notices : empty ones are left out; notices are warnings below the heading
-    figures : name → value of what must be seen first
-    ending : in the last line, after the software
+    The line `over` stands above the heading, by default the title; notices are warnings below it, and figures
+    what must be seen first. The last line ends with `ending`. Empty sections and notices are left out.
     """
     pairs = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"

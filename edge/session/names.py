@@ -95,10 +95,8 @@ def clock_note(session_id: str, started: datetime) -> str | None:
 def find_session(name: str, folder: Path | None = None) -> Path:
     """Return the file of the session that an operator means, or raise `SessionError`.
 
-    Parameters
-    ----------
-    name : an id, the beginning of one, ``latest``, or the path of a file (with a ``/`` or ending in ``.db``)
-    folder : where ids are looked up; by default `sessions_folder`
+    A name is an id, the beginning of one, ``latest``, or the path of a file (with a ``/`` or ending in
+    ``.db``). Ids are looked up in `folder`, by default `sessions_folder`.
     """
     if os.sep in name or name.endswith(SUFFIX):
         return Path(name)

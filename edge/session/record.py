@@ -25,12 +25,14 @@ class Header:
 
     Attributes
     ----------
-    sample_id, operator : may be empty
-    bundle, bundle_sha256 : name and version, and the hash of the whole file
-    labels : of the bundle, in output order
-    counted : the labels of the differential
-    parameters : every setting that the count depends on, as JSON can hold it
-    sources : what the operator named
+    bundle : str
+        Name and version; `bundle_sha256` is the hash of its whole file.
+    counted : tuple of str
+        The labels of the differential.
+    parameters : mapping
+        Every setting that the count depends on, as JSON can hold it.
+    sources : tuple of str
+        What the operator named.
     """
 
     sample_id: str
@@ -64,13 +66,18 @@ class FrameRecord:
 
     Attributes
     ----------
-    index : position in reading order; grows from record to record
-    time_ns : when the frame was taken; 0 if that is not known
-    sha256 : as in `edge.count.CountedFrame`; None if the frame could not be read
-    failed : why it could not be read; None if it could
-    settings, quality : as JSON can hold them; None for what could not be measured
-    breaches : the quality limits that it exceeds, in words
-    dropped_before : frames dropped between the frame before and this one
+    index : int
+        Position in reading order; grows from record to record.
+    time_ns : int
+        When the frame was taken; 0 if that is not known.
+    failed : str or None
+        Why the frame could not be read; its `sha256` is None then.
+    settings, quality : mapping
+        As JSON can hold them; None for what could not be measured.
+    breaches : tuple of str
+        The quality limits that the frame exceeds, in words.
+    dropped_before : int
+        Frames dropped between the frame before and this one.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -104,13 +111,8 @@ class Finish:
 class SessionTotals:
     """Sums over a session's records.
 
-    Attributes
-    ----------
-    tally : Tally
-        Of the frames; of detections where cells are tracked.
-    frames_out : frames beyond a quality limit
-    track_ids : int or None
-        Number of different cells; None where cells are not tracked.
+    Where cells are tracked, `track_ids` is the number of different cells and the tally counts detections.
+    `frames_out` is the number of frames beyond a quality limit.
     """
 
     tally: Tally

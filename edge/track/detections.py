@@ -27,15 +27,12 @@ class TrackedCells:
     A cell's probabilities are the mean over its whole detections, those that no edge cuts; over all of them
     if it was never seen whole. It is out of distribution if at least half of these detections are.
 
-    Parameters
-    ----------
-    labels : of the bundle, in output order
-    reject_below : see `edge.classify.decide_labels`
-
     Attributes
     ----------
-    decisions : track id → decision
-    counts : decision → cells
+    decisions : dict
+        Track id → decision.
+    counts : Counter
+        Decision → cells.
     """
 
     def __init__(self, labels: Sequence[str], reject_below: float) -> None:
@@ -52,16 +49,7 @@ class TrackedCells:
         border: Sequence[bool],
         in_distribution: Sequence[bool],
     ) -> None:
-        """Add a frame's n cells.
-
-        Parameters
-        ----------
-        track_ids : int64 [n]
-            From `Tracker.update`.
-        probabilities : float32 [n, labels]
-        border : whether the frame's edge cuts the cell
-        in_distribution : whether the crop resembles the training crops
-        """
+        """Add a frame's n cells, with their track ids from `Tracker.update` and probabilities [n, labels]."""
         for track_id, row, cut, typical in zip(
             track_ids.tolist(), probabilities, border, in_distribution, strict=True
         ):
