@@ -26,7 +26,7 @@ _ANNOTATED_NAME = re.compile(r"\d{5,}-[\w.-]*\.jpg", re.ASCII)
 
 
 class _Sample:
-    """The pictures of the smallest keys (bottom-k sampling), of which no others are made."""
+    """The pictures with the smallest keys (bottom-k sampling); no others are made."""
 
     def __init__(self, size: int) -> None:
         self._size = size
