@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -46,12 +46,12 @@ def _by_rule(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
     ranked = counts.most_common(2)
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         return {}
-    (old, new), often = ranked[0]
-    if often == 1 and _is_number(old, new):
+    rule, pairs = ranked[0]
+    if pairs == 1 and all(part.isdigit() or not part for part in rule):
         return {}
-    found = [(a, b) for a in first for b in second if _difference(a, b) == (old, new)]
-    repeated = {name for column in zip(*found, strict=True) for name in _repeated(column)}
-    return {a: b for a, b in found if not {a, b} & repeated}
+    found = [(a, b) for a in first for b in second if _difference(a, b) == rule]
+    firsts, seconds = (Counter(names) for names in zip(*found, strict=True))
+    return {a: b for a, b in found if firsts[a] == seconds[b] == 1}
 
 
 def _difference(a: str, b: str) -> tuple[str, str]:
@@ -64,11 +64,3 @@ def _difference(a: str, b: str) -> tuple[str, str]:
 def _common(a: str, b: str) -> int:
     """Return the length of the common beginning."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
-
-
-def _is_number(old: str, new: str) -> bool:
-    return all(part.isdigit() or not part for part in (old, new))
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    return [name for name, often in Counter(names).items() if often > 1]
