@@ -4,13 +4,12 @@ from edge.base import board
 from edge.base.atomic import replaced_atomically, replaced_path, write_atomically
 from edge.base.board import cores
 from edge.base.cell import Cell
+from edge.base.constants import PIXELS_UM, RESEARCH_USE
 from edge.base.count_options import LiveOptions, Policy, SessionConfig, StopLimits
 from edge.base.frame import FailedFrame, Frame
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
-from edge.base.notices import RESEARCH_USE
 from edge.base.paths import home
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
-from edge.base.units import PIXELS_UM
 
 __all__ = [
     "ANY_CHARACTER",

@@ -71,10 +71,6 @@ class Illumination:
         Relative to its mean, in a reduced frame.
     brightness : float
         Median grey level of the corrected blank frames.
-    frames : int
-        Frames it was made from.
-    refused : tuple of FailedFrame
-        Frames that were left out, with the reason.
     """
 
     light: Map

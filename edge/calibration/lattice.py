@@ -38,15 +38,7 @@ MIN_MICROMETER_LINES = 10
 
 
 class Lattice(NamedTuple):
-    """Evenly spaced lines.
-
-    Attributes
-    ----------
-    period, error : float
-        Distance of neighbouring nodes and its standard error, in pixels of the profile.
-    lines : int
-        Lines that lie on nodes.
-    """
+    """Evenly spaced nodes: their distance and its standard error in pixels, and the number of lines on them."""
 
     period: float
     error: float

@@ -59,8 +59,6 @@ class Spacing:
         Distance perpendicular to the lines, and its standard error from how evenly they are spaced.
     tilt_deg : float
         Angle of the lines to the frame's side, counterclockwise.
-    lines : int
-        Lines that lie on the lattice.
     """
 
     direction: Direction

@@ -27,8 +27,6 @@ class FrameSpacings:
         Each with its frame's name.
     frames : int
         All frames, those refused included.
-    refused : tuple of FailedFrame
-        Frames that were left out, with the reason.
     """
 
     spacings: tuple[tuple[str, Spacing], ...]
@@ -45,7 +43,7 @@ class PixelSize:
     Attributes
     ----------
     pixel_um : float
-        Mean of the directions that were measured.
+        Mean of the measured directions.
     uncertainty_um : float
         Standard uncertainty: spread of single measurements, half the difference of the directions, and the
         uncertainty of the pitch.

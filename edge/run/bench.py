@@ -91,8 +91,6 @@ def time_bundle(
         Numbers of threads to try.
     float_file : Path, optional
         The same network in float32, a .tflite file, timed for comparison.
-    rounds : int
-        At least 1.
 
     Raises
     ------

@@ -63,8 +63,6 @@ class Finding:
         A key of `CHECKS`.
     status : {"ok", "warning", "problem"}
         ``problem`` if counting fails or cannot be trusted.
-    remedy : str
-        What to do; empty if ``ok``.
     """
 
     check: str
@@ -76,17 +74,7 @@ class Finding:
 def examine_device(
     calibration: Path, *, checks: Sequence[str] = (), timeout_s: float = TIMEOUT_S
 ) -> Iterator[Finding]:
-    """Run the checks side by side and yield their findings in the order of `CHECKS`.
-
-    Parameters
-    ----------
-    calibration : Path
-        The microscope's calibration file, which is checked too.
-    checks : sequence of str
-        Names of checks, by default all.
-    timeout_s : float
-        Limit for all of them together.
-    """
+    """Run checks, by default all, side by side; yield their findings in order, within `timeout_s` for all."""
     deadline = time.monotonic() + timeout_s
     children = {name: start("edge.run.doctor", name, str(calibration)) for name in checks or CHECKS}
     for name, child in children.items():

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from edge.base.cell import Cell
+from edge.base.constants import RESEARCH_USE
 from edge.base.frame import FailedFrame, Frame
-from edge.base.notices import RESEARCH_USE
 from edge.classify.decision import Decision, decide_labels
 from edge.count.concentration import FieldVolume, estimate_concentration
 from edge.count.correction import correct_counts
