@@ -6,8 +6,8 @@
 A simulated particle, cell or debris, should be counted if segmentation finds it in at least one frame
 (intersection over union of at least 0.3). Each track belongs to the particle that received its id most often.
 `extra` counts further tracks of the same particle and tracks of no particle; `lost` counts particles without
-a track. With the truth's boxes as input the tracker is judged alone, on leukocytes and erythrocytes of which
-at least 4 µm are visible.
+a track. With the truth's boxes as input the tracker is judged alone, on leukocytes and erythrocytes that
+show at least 4 µm.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Matches:
 
 
 def visible_cells(truth: Sequence[Truth], pixel_um: float) -> list[Truth]:
-    """Return the cells of which enough is visible."""
+    """Return the cells that show at least `VISIBLE_UM`."""
     return [
         t for t in truth if t.label != "debris" and min(t.cell.width, t.cell.height) * pixel_um >= VISIBLE_UM
     ]

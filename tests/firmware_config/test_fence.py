@@ -42,7 +42,7 @@ def test_a_fence_stays_where_it_is(before: bytes, after: bytes, old: bytes, new:
 
 
 def rows_of(file: bytes) -> list[bytes]:
-    """Lines, of which the last may have no end."""
+    """The lines; the last one may have no end."""
     return file.removesuffix(b"\n").split(b"\n") if file else []
 
 

@@ -393,7 +393,7 @@ def rewritten(random: Random, content: bytes) -> bytes:
 
 @forgery
 def other_signature(random: Random, content: bytes) -> bytes:
-    """None, a stranger's, of another bundle, of other numbers, or spelt otherwise."""
+    """No signature, an unknown key's, another bundle's, other numbers, or another spelling."""
     old = bundle._parse(content)
     ours = old.signature or Signature("12" * 32, "34" * 64)
     theirs = signing.sign(Path("mallory.pem"), old.unsigned_sha256)
@@ -435,9 +435,9 @@ def attempt(path: Path, settings: TrustSettings) -> str | None:
     try:
         return load_bundle(path, settings).sha256
     except BundleError as error:
-        said = str(error)
-        if not said.isprintable() or len(said) > 1000:
-            raise AssertionError(f"not one readable line: {said!r}") from error
+        line = str(error)
+        if not line.isprintable() or len(line) > 1000:
+            raise AssertionError(f"not one readable line: {line!r}") from error
         return None
 
 

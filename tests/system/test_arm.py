@@ -37,7 +37,7 @@ def leuko(python: Path, *words: str | Path, folders: Sequence[Path] = ()) -> str
 
 
 def passes(userland: Path, *paths: Path, limit_s: float) -> bool:
-    """Run tests in the userland; what they say goes on to who runs this one."""
+    """Run tests in the userland and print what they print."""
     options = ["-p", "no:cacheprovider", "-ra", "--durations=10", "--hypothesis-profile=emulated"]
     done = subprocess.run(
         [userland / "python", "-m", "pytest", *options, *paths],

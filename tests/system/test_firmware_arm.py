@@ -26,7 +26,7 @@ SITE = "opt/leuko/lib/python3.11/site-packages"
 
 @dataclass(frozen=True)
 class Device:
-    """A Debian for ARM; `qemu` runs its programs, of which none can start another."""
+    """A Debian for ARM; `qemu` runs its programs; none of them can start another."""
 
     root: Path
 

@@ -132,7 +132,7 @@ def test_the_unit_is_ready_survives_a_stall_and_stops_cleanly(instrument: Path, 
         container.run("systemctl", "start", SERVICE)
         assert container.property(SERVICE, "MainPID") != stalled
         assert container.property(SERVICE, "NRestarts") == "1"
-        assert [one["id"] for one in sessions(container)] == [session], "the count goes on where it was"
+        assert [one["id"] for one in sessions(container)] == [session], "the session is not resumed"
         container.run("systemctl", "stop", SERVICE)
         assert container.property(SERVICE, "Result") == "success"
         assert container.property(SERVICE, "ExecMainStatus") == "0"

@@ -191,7 +191,7 @@ def test_a_limit_on_file_sizes_ends_the_count_and_keeps_it(tmp_path: Path) -> No
 def test_a_disk_that_fails_to_sync_ends_the_count_and_keeps_it(tmp_path: Path) -> None:
     strace = shutil.which("strace")
     if strace is None or subprocess.run([strace, "-o", "/dev/null", "true"], capture_output=True).returncode:
-        # only a traced process can be told that its disk failed; a container may forbid tracing
+        # only a traced process can be made to believe that its disk failed; a container may forbid tracing
         pytest.skip("needs strace, and to be allowed to trace")
     inject = ("-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=12+")
     acknowledged, said = written(tmp_path, 1 << 30, strace, *inject)

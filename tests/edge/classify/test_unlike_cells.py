@@ -42,9 +42,9 @@ def test_simulated_strangers_are_mostly_rejected(classifier: Classifier) -> None
 
 
 @pytest.mark.parametrize(("kind", "least"), [("beads", 0.6), ("hsc", 0.55), ("pbc", 0.9)])
-def test_real_strangers_are_mostly_rejected(classifier: Classifier, kind: str, least: float) -> None:
+def test_most_real_foreign_cells_are_rejected(classifier: Classifier, kind: str, least: float) -> None:
     if not (SHARED / kind).is_dir():
-        # others' images stay out of this repository; the simulated strangers above are tried everywhere
+        # others' images stay out of this repository; the simulated ones above are tried everywhere
         pytest.skip(f"{SHARED / kind} is not there: real images are not part of this repository")
     manifest = classifier.bundle.manifest
     place = manifest.crop_um, manifest.crop_px

@@ -113,7 +113,7 @@ def test_what_is_no_count_is_refused(count: int, fields: int) -> None:
 @settings(max_examples=10)
 @given(diameter=st.integers(10, 60), seed=st.integers(0, 99))
 def test_as_many_cells_have_their_middle_in_a_field_as_its_area_holds(diameter: int, seed: int) -> None:
-    """Discs all over the plane: those whose middle lies in the frame are told by what shows of them."""
+    """Discs all over the plane: what shows of them decides whether their middle lies in the frame."""
     width, height, rng = 400, 300, np.random.default_rng(seed)
     middles = rng.uniform(-diameter, [width + diameter, height + diameter], (300, 2))
     cells, truth = [], []
@@ -135,9 +135,9 @@ def test_as_many_cells_have_their_middle_in_a_field_as_its_area_holds(diameter: 
         x0, y0 = round(left), round(top)
         cells.append(Cell(x0, y0, round(right) - x0, round(bottom) - y0, 1.0, False, False))
         truth.append(0 <= x <= width and 0 <= y <= height)
-    told = in_field(cells, width, height)
-    assert told.dtype == bool
-    assert np.mean(told != np.array(truth)) <= 0.02
+    inside = in_field(cells, width, height)
+    assert inside.dtype == bool
+    assert np.mean(inside != np.array(truth)) <= 0.02
 
 
 def test_without_cells_none_is_in_the_field() -> None:

@@ -276,11 +276,11 @@ def test_of_a_single_label_the_corrected_count_is_told(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path, frames, run))
     total = run.corrected.leukocytes
     assert total is not None
-    told = f"all leukocytes {total.value:.0f} {total.low:.0f}–{total.high:.0f}"
+    line = f"all leukocytes {total.value:.0f} {total.low:.0f}–{total.high:.0f}"
     output = io.StringIO()
     print_result(run, Console(file=output, width=80))
-    assert told in " ".join(output.getvalue().split())
-    assert told in page.text
+    assert line in " ".join(output.getvalue().split())
+    assert line in page.text
     assert "svg" not in {tag for tag, _ in page.tags}
 
 

@@ -162,7 +162,7 @@ def test_a_session_without_cells_is_exported_too(tmp_path: Path) -> None:
 
 
 def test_all_files_show_one_moment(tmp_path: Path) -> None:
-    """What is counted while an export goes on is in none of its files."""
+    """What is counted during an export is in none of its files."""
     with create_session(header(), tmp_path) as session:
         session.add(record(0))
         with read_session(session.path) as stored, stored.snapshot():

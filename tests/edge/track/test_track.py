@@ -42,7 +42,7 @@ def slide(seed: int = 0) -> Field:
 
 
 def window(x: int, y: int, *, seed: int = 0, width: int = 1200, height: int = 900) -> Field:
-    """What a frame at (x, y) shows of the slide; a cell of which its edge leaves half or less is not."""
+    """The part of the slide in a frame at (x, y), with the cells whose larger part lies in it."""
     image, _ = slide(seed)
     shown = [cell for _, cell in visible(x, y, seed=seed, width=width, height=height)]
     return np.ascontiguousarray(image[y : y + height, x : x + width]), shown
