@@ -32,7 +32,6 @@ from edge.run import CameraConfig, CountConfig, Instrument, list_cameras, open_c
 FRAME_S = 5.0
 """How long a frame may take, once the camera has settled."""
 
-size_option = declared_options(CameraConfig, only=("size",))
 timeout_option = click.option(
     "--timeout",
     "timeout_s",
@@ -80,14 +79,12 @@ def list_(as_json: bool) -> None:
 def preview(
     name: str,
     out: Path,
-    size: tuple[int, int] | None,
-    exposure_us: int | None,
-    gain: float | None,
     bundle: str,
     calibration: str | None,
     pixel_um: float | None,
     timeout_s: float,
     as_json: bool,
+    **camera_options: Any,
 ) -> None:
     """Write one settled frame of CAMERA as a PNG, and print its measures.
 
@@ -98,7 +95,7 @@ def preview(
         if calibration is None and default_calibration_path().exists():
             calibration = str(default_calibration_path())
         instrument = Instrument.load(bundle, calibration)
-    frame = _one_frame(CameraConfig(name=name, size=size, exposure_us=exposure_us, gain=gain), timeout_s)
+    frame = _one_frame(CameraConfig(name=name, **camera_options), timeout_s)
     image = frame.image
     height, width = image.shape
     with one_line_errors(ValueError):  # a calibration's pixel and flat field of different sizes
@@ -128,7 +125,7 @@ def preview(
 
 @camera.command()
 @click.argument("name", metavar="CAMERA")
-@size_option
+@declared_options(CameraConfig, only=("size",))
 @timeout_option
 @json_option
 def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: bool) -> None:

@@ -37,12 +37,7 @@ class Instrument:
 
     @classmethod
     def load(cls, bundle: str, calibration: str | None, root: Path = Path()) -> Instrument:
-        """Load a bundle, by shipped name or file, and a calibration, if one is named.
-
-        Parameters
-        ----------
-        root : Path
-            Folder that relative names start from; by default the working directory.
+        """Load a bundle, by shipped name or file, and a calibration, if one is named; files start from `root`.
 
         Raises
         ------
@@ -71,10 +66,7 @@ class Instrument:
     def size_px(self, *, calibrated_pixel: bool) -> tuple[int, int] | None:
         """Return the width and height that a frame must have; None if any will do.
 
-        Parameters
-        ----------
-        calibrated_pixel : bool
-            The pixel size is the calibration's, which is for frames of one size.
+        A calibrated pixel size is for frames of one size, and so is a flat field.
         """
         sized = self.calibration.pixel if calibrated_pixel else self.calibration.flat_field
         return None if sized is None else (sized.width_px, sized.height_px)

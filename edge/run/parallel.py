@@ -34,10 +34,8 @@ def in_order(
 
     Parameters
     ----------
-    function : callable
-        Called in any of the threads.
     items : iterable
-        Iterated by a thread of its own.
+        Iterated by a thread of its own; the function is called in any of the others.
     in_flight : int
         Most items taken whose results were not used yet: this bounds the memory.
     stop : threading.Event

@@ -48,10 +48,6 @@ class FrameOptions:
 
     Attributes
     ----------
-    pixel_um : float
-        Side of a frame's pixel in the specimen.
-    reject_below : float
-        A cell whose best probability is smaller is rejected.
     flat_field_gain : float32 [h, w] or None
         See `edge.find.divide_flat_field`.
     size_px : (width, height) or None

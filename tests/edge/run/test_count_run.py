@@ -52,7 +52,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PIXEL_UM = Optics().pixel_um
 SCENE = Scene(width_px=820, height_px=616, leukocytes=8, erythrocytes=2, debris=0)
 PIXEL = PixelCalibration(PIXEL_UM, PIXEL_UM / 100, 820, 616, "simulated", NOW)
-PROFILE = Calibration(PIXEL, None, VolumeCalibration(20.0, 0.4, 10.0, NOW))
+CALIBRATION = Calibration(PIXEL, None, VolumeCalibration(20.0, 0.4, 10.0, NOW))
 
 
 class Recorder:
@@ -145,7 +145,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 
 def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
-    write_calibration(path, PROFILE)
+    write_calibration(path, CALIBRATION)
     config = config_for(frames, calibration=str(path), calibrated_pixel=True)
     recorder = Recorder()
     run = counted(config, recorder)
@@ -155,7 +155,7 @@ def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_p
         for decision, here in zip(result.decisions, in_field(result.cells, 820, 616), strict=True)
         if here
     ]
-    volume = field_volume(PROFILE)
+    volume = field_volume(CALIBRATION)
     manifest = load_bundle("phantom3").manifest
     for label in manifest.counted:
         assert run.concentrations[label] == estimate_concentration(inside.count(label), 5, volume)
@@ -167,21 +167,21 @@ def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_p
 
 def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
-    write_calibration(path, replace(PROFILE, volume=None))
+    write_calibration(path, replace(CALIBRATION, volume=None))
     run = counted(config_for(frames, calibration=str(path), calibrated_pixel=True))
     assert (run.concentrations, run.no_concentration) == (
         {},
         "no cells/µL: the chamber's depth is not known (leuko calibrate volume)",
     )
-    write_calibration(path, replace(PROFILE, pixel=replace(PIXEL, width_px=1000, height_px=800)))
+    write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800)))
     run = counted(config_for(scan[0], calibration=str(path), calibrated_pixel=True, each_once="scan"))
     assert run.no_concentration == "no cells/µL: frames that overlap show an unknown volume"
     assert "calibration" in counted(config_for(frames)).no_concentration
 
 
-def test_a_frame_of_another_size_than_the_profiles_is_not_counted(frames: Path, tmp_path: Path) -> None:
+def test_a_frame_of_another_size_than_the_calibrations_is_not_counted(frames: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
-    write_calibration(path, replace(PROFILE, pixel=replace(PIXEL, width_px=640)))
+    write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=640)))
     run = counted(config_for(frames, calibration=str(path), calibrated_pixel=True))
     assert run.tally.frames_read == 0
     assert {failed.reason for failed in run.tally.failed} == {
@@ -220,7 +220,7 @@ def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, t
     blank = [Frame(np.rint(160 * light).astype(np.uint8), str(k), k, 0) for k in range(5)]
     section = write_flat_field(tmp_path, estimate_illumination(blank), NOW)
     path = tmp_path / "calibration.toml"
-    write_calibration(path, replace(PROFILE, flat_field=section))
+    write_calibration(path, replace(CALIBRATION, flat_field=section))
     shaded = tmp_path / "shaded"
     shaded.mkdir()
     for file in frames.iterdir():
@@ -346,7 +346,7 @@ def test_a_session_of_relative_names_is_resumed_from_another_folder(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bundle, calibration and frames; the working directory stays."""
-    write_calibration(tmp_path / "calibration.toml", PROFILE)
+    write_calibration(tmp_path / "calibration.toml", CALIBRATION)
     shutil.copy(locate_bundle("phantom3"), tmp_path / "mine.tflite")
     shutil.copytree(frames, tmp_path / "frames")
     monkeypatch.chdir(tmp_path)
