@@ -37,7 +37,7 @@ class Instrument:
 
     @classmethod
     def load(cls, bundle: str, calibration: str | None, root: Path = Path()) -> Instrument:
-        """Load a bundle, by shipped name or file, and a calibration, if one is named; files start from `root`.
+        """Load a bundle, by shipped name or file, and a calibration, if named; files start from `root`.
 
         Raises
         ------
