@@ -50,18 +50,12 @@ class Quality:
     ----------
     focus : float or None
         Share of fine detail in all edges, 0 to 1 (`edge.find.focus`); None if the frame does not show it.
-    brightness : float
-        Median grey level.
-    brightness_drift : float or None
-        Relative to the brightness at calibration; None without one.
+    brightness, brightness_drift
+        Median grey level, and its relative change since calibration; None without one.
     saturated_share : float
         Share of the pixels at 255.
-    density_per_mm2 : float
-        Cells on the area of the frame.
     border_share, touching_share : float or None
         Of the cells; None without cells.
-    dropped_before, late_ms
-        As in `Frame`.
     """
 
     focus: float | None
@@ -89,14 +83,12 @@ def measure_quality(
 
     Parameters
     ----------
-    frame : Frame
-        As it was segmented: with a flat field, the corrected one.
     reference_brightness : float, optional
         Brightness of blank frames at calibration.
     recorded : uint8 [h, w], optional
-        The image before its correction, which may hide saturation.
+        The image before the flat field was divided out, which may hide saturation.
     small : (uint8 [h, w], float), optional
-        The reduced frame and its pixel in µm from `reduced`, if available.
+        The frame as `reduced` returns it, if available.
     """
     brightness, saturated = light(frame.image)
     if recorded is not None:

@@ -49,12 +49,10 @@ def segment(
     keep_border: bool = True,
     work: Image | None = None,
 ) -> list[Cell]:
-    """Return the cells of a frame, from top to bottom, then from left to right.
+    """Return the cells of a grey frame, uint8 [h, w], from top to bottom, then from left to right.
 
     Parameters
     ----------
-    image : uint8 [h, w]
-        Grey frame.
     min_diameter_um, max_diameter_um : float
         Limits of the equivalent diameter (of the disc of equal area). The foreground includes the diffraction
         ring, so it is about 1 µm wider than the cell.
@@ -63,14 +61,9 @@ def segment(
     min_contrast : float
         Least texture of the foreground, as a multiple of the noise's median texture.
     keep_border : bool
-        Whether to return the cells that the frame's edge cuts; they are flagged.
+        Return the cells that the frame's edge cuts; they are flagged.
     work : uint8 [h, w], optional
         The frame as `reduced` returns it, if available.
-
-    Raises
-    ------
-    ValueError
-        If the image is not a grey uint8 image or an option is out of range.
     """
     _check(image, pixel_um, (min_diameter_um, max_diameter_um), min_contrast)
     factor = working_factor(pixel_um)

@@ -14,15 +14,13 @@ class Leukocyte:
     ----------
     diameter_um : (float, float)
         Of the cell seen from above.
-    roughness : float
-        Relative standard deviation of the outline's radius.
+    roughness, clumps : float
+        Standard deviation of the outline's radius (relative), and of the nucleus's index.
     nucleus_scale : (float, float)
         Radius relative to the cell's: of a round nucleus, of the tube of a kidney-shaped one, or of the ball
         with the volume of all lobes.
     granules, granule_um, granule_index : (float, float)
         Number, diameter and refractive index of the granules that a bright-field microscope resolves.
-    clumps : float
-        Standard deviation of the nucleus's index, because chromatin is clumped.
     coarse : float
         Share of the cells with two lobes and large granules instead (eosinophils).
     """

@@ -33,14 +33,8 @@ _DRIFT = 0.02
 class Scan:
     """A slide scanned in rows, to the right and back (a serpentine).
 
-    Attributes
-    ----------
-    columns, rows : int
-        Fields along each axis.
-    overlap : float
-        Share of a field that its neighbour shows too, along a row and between rows.
-    jitter_um : float
-        Standard deviation of the stage's error along each axis at each stop.
+    `overlap` is the share of a field that its neighbour shows too, along a row and between rows; `jitter_um`
+    is the standard deviation of the stage's error along each axis at each stop.
     """
 
     columns: int
@@ -66,14 +60,7 @@ class Scan:
 class Flow:
     """Cells that flow from left to right, each at its own speed; fast ones overtake slow ones.
 
-    Attributes
-    ----------
-    speed_um_s : float
-        Mean speed.
-    spread : float
-        Standard deviation of the speeds, relative to the mean.
-    fps : float
-        Frames per second. The exposure is short: nothing is smeared.
+    `spread` is the standard deviation of the speeds, relative to the mean. No cell smears during exposure.
     """
 
     speed_um_s: float

@@ -25,22 +25,17 @@ class Scene:
         Expected share of each leukocyte class; the weights need not add up to 1.
     leukocytes, erythrocytes, debris : float
         Expected numbers per frame (Poisson).
-    closest : float
-        Least distance of two centres, as a share of the sum of their radii; below 1 particles overlap.
-    separate : bool
-        Keep all particles apart, whatever `closest` says.
+    closest, separate
+        Least distance of two centres as a share of the sum of their radii: below 1 particles overlap, unless
+        they are to be kept apart.
     focus_um : (float, float)
         Height of the focal plane above the slide: mean and standard deviation between frames.
-    brightness : float
-        Grey level of the clear field where it is brightest.
-    falloff : float
-        Share of the illumination lost at the farthest corner.
+    brightness, falloff : float
+        Grey level where the clear field is brightest; share of the light lost at the farthest corner.
     dust : int
         Specks of dust on the optics, out of focus, the same in all frames of a seed.
-    full_well_e : float
-        Electrons at grey level 255; they determine the shot noise.
-    read_noise_e : float
-        Read noise in electrons.
+    full_well_e, read_noise_e : float
+        Electrons at grey level 255, which determine the shot noise, and the read noise in electrons.
     """
 
     width_px: int = 1640

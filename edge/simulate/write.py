@@ -62,10 +62,8 @@ def simulate(
     ------
     ValueError
         For fewer than one frame, more frames than a scan has fields, or more particles than fit.
-    FileExistsError
-        If the directory holds something else.
     OSError
-        If it cannot be written.
+        If the directory holds something else or cannot be written.
     """
     if frames < 1:
         raise ValueError("the number of frames must be at least 1")

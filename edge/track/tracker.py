@@ -41,18 +41,9 @@ class Tracker:
     def update(self, image: Image, cells: Sequence[Cell], time_ns: int) -> NDArray[np.int64]:
         """Return the track id of each cell of the next frame: an earlier one, or the next number, from 0.
 
-        Parameters
-        ----------
-        image : uint8 [h, w]
-            Grey frame; a flow needs only its size.
-        time_ns : int
-            Time of the frame, used in a flow; if unknown, any constant step will do. A time that is not later
-            than the last one stands for the same step as before.
-
-        Returns
-        -------
-        int64 [n]
-            No two cells of a frame get the same track id.
+        No two cells of a frame get the same one. Of the image, grey uint8 [h, w], a flow needs only the size.
+        Only a flow uses the time; if it is unknown, any constant step will do. A time that is not later than
+        the last one stands for the same step as before.
         """
         if isinstance(self._state, ScanState):
             self._state, track_ids = next_field(self._state, appearance_of(image, cells, self._pixel_um))
