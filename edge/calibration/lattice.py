@@ -38,7 +38,7 @@ MIN_MICROMETER_LINES = 10
 
 
 class Lattice(NamedTuple):
-    """Evenly spaced nodes: their distance and its standard error in pixels, and the number of lines on them."""
+    """Evenly spaced nodes: distance and its standard error in pixels, and the number of lines on them."""
 
     period: float
     error: float

@@ -110,7 +110,7 @@ def test_each_unfit_frame_is_named() -> None:
     assert estimate.frames == 6
     reasons = {frame.name: frame.reason for frame in estimate.refused}
     assert list(reasons) == [f"frame {k}" for k in range(6, 12)]
-    for name, said in {
+    for name, reason in {
         "frame 6": "saturated: ",
         "frame 7": "too dark: grey level",
         "frame 8": "638×480 px, and the first frame has 640×480",
@@ -118,7 +118,7 @@ def test_each_unfit_frame_is_named() -> None:
         "frame 10": "not blank: ",
         "frame 11": "truncated",
     }.items():
-        assert reasons[name].startswith(said)
+        assert reasons[name].startswith(reason)
 
 
 def test_too_few_frames_are_refused_with_the_reason() -> None:
@@ -131,8 +131,8 @@ def test_too_few_frames_are_refused_with_the_reason() -> None:
 
 
 def test_tiny_frames_are_refused() -> None:
-    said = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: each side takes at least 64 px\)$"
-    with pytest.raises(FlatFieldError, match=said):
+    reason = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: each side takes at least 64 px\)$"
+    with pytest.raises(FlatFieldError, match=reason):
         estimate_illumination(frames(*(blank(k)[:2, :3] for k in range(6))))
     assert estimate_illumination(frames(*(blank(k)[:64, :64] for k in range(6)))).frames == 6
 
@@ -201,10 +201,10 @@ def test_the_command_keeps_the_map_beside_the_calibration(tmp_path: Path) -> Non
         main,
         ["calibrate", "flatfield", str(folder / "[0-4].png"), "--calibration", str(calibration), "--json"],
     )
-    said = json.loads(again.stdout)
-    assert said["file"] != section.file
+    result = json.loads(again.stdout)
+    assert result["file"] != section.file
     assert (tmp_path / section.file).exists()
-    assert said["frames"] == 5
+    assert result["frames"] == 5
     refused = CliRunner().invoke(
         main, ["calibrate", "flatfield", str(folder / "0.png"), "--calibration", str(calibration)]
     )

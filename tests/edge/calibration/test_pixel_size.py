@@ -151,7 +151,7 @@ def test_the_uncertainty_includes_spread_directions_and_pitch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "message"),
     [
         ([], "the uncertainty takes two"),
         ([spacing(500)], "the uncertainty takes two"),
@@ -163,8 +163,8 @@ def test_the_uncertainty_includes_spread_directions_and_pitch() -> None:
         ),
     ],
 )
-def test_contradictory_measurements_are_refused(found: list[Spacing], said: str) -> None:
-    with pytest.raises(CalibrationError, match=said):
+def test_contradictory_measurements_are_refused(found: list[Spacing], message: str) -> None:
+    with pytest.raises(CalibrationError, match=message):
         estimate_pixel_size(found, 50)
 
 
@@ -201,16 +201,16 @@ def test_the_commands_fill_one_calibration(frames: Path, tmp_path: Path) -> None
     assert "3.png: no 3 lines at even distances" in done.stderr
     assert f"4.png: not of {WIDTH}×{HEIGHT} px like the first frame" in done.stderr
     assert "5.png: " in done.stderr
-    said = json.loads(
+    measured = json.loads(
         leuko("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50, "--json").stdout
     )
     kept = read_calibration(calibration).pixel
     assert kept is not None
-    assert kept.pixel_um == said["pixel_um"] == pytest.approx(0.5, rel=1e-3)
+    assert kept.pixel_um == measured["pixel_um"] == pytest.approx(0.5, rel=1e-3)
     assert (kept.width_px, kept.height_px) == (WIDTH, HEIGHT)
     assert kept.method == "counting-chamber grid, pitch 50 µm, 6 spacings"
-    assert len(said["spacings"]) == 6
-    assert len(said["refused"]) == 3
+    assert len(measured["spacings"]) == 6
+    assert len(measured["refused"]) == 3
 
     done = leuko(
         "calibrate", "volume", "--calibration", calibration, "--depth-um", 100, "--depth-uncertainty-um", 1
@@ -219,13 +219,13 @@ def test_the_commands_fill_one_calibration(frames: Path, tmp_path: Path) -> None
     volume = read_calibration(calibration).volume
     assert volume == VolumeCalibration(100.0, 1.0, 1.0, volume.date if volume else None)  # type: ignore[arg-type]
     assert read_calibration(calibration).pixel == kept
-    said = json.loads(
+    measured = json.loads(
         leuko(
             "calibrate", "volume", "--calibration", calibration, "--depth-um", 20, "--dilution", 10, "--json"
         ).stdout
     )
-    assert said["field_ul"] == pytest.approx(900 * 600 * 0.25 * 20e-9, rel=1e-3)
-    assert said["dilution"] == 10
+    assert measured["field_ul"] == pytest.approx(900 * 600 * 0.25 * 20e-9, rel=1e-3)
+    assert measured["dilution"] == 10
 
 
 def test_a_micrometer_in_one_direction_gives_a_warning(tmp_path: Path) -> None:

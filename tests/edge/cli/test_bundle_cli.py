@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_show_prints_every_measurement(path: Path) -> None:
     out = leuko("show", path).stdout
-    for said in (
+    for fact in (
         "tiny 1",
         "120 crops",
         "float 95.10 %, int8 95.00 %",
@@ -52,19 +52,19 @@ def test_show_prints_every_measurement(path: Path) -> None:
         "[red]",
         load_bundle(path).sha256,
     ):
-        assert said in out
+        assert fact in out
     assert "not recorded" not in out
     assert re.search(r"granulocyte +3 +1", out), "the confusion matrix"
 
 
 def test_show_json_is_the_manifest(path: Path) -> None:
-    said = json.loads(leuko("show", path, "--json").stdout)
+    shown = json.loads(leuko("show", path, "--json").stdout)
     bundle = load_bundle(path)
-    assert said["manifest"] == json.loads(json.dumps(dataclasses.asdict(bundle.manifest)))
-    assert said["sha256"] == said["unsigned_sha256"] == bundle.sha256
-    assert said["bytes"] == path.stat().st_size
-    assert said["golden_crops"] == 3
-    assert said["public_key"] is said["signer"] is said["refused"] is None
+    assert shown["manifest"] == json.loads(json.dumps(dataclasses.asdict(bundle.manifest)))
+    assert shown["sha256"] == shown["unsigned_sha256"] == bundle.sha256
+    assert shown["bytes"] == path.stat().st_size
+    assert shown["golden_crops"] == 3
+    assert shown["public_key"] is shown["signer"] is shown["refused"] is None
 
 
 def test_missing_measurements_are_named(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_the_card_is_one_self_contained_page(path: Path) -> None:
     assert all(address.startswith("data:image/jpeg") for address in page.fetched)
     assert len(page.fetched) == 3, "the golden crops"
     assert "&lt;script&gt;" in text
-    for said in ("95 % interval -0.40 to +0.20", "AUROC against bead", "leuko verify tiny.tflite", "87.5 %"):
-        assert said in text
+    for shown in ("95 % interval -0.40 to +0.20", "AUROC against bead", "leuko verify tiny.tflite", "87.5 %"):
+        assert shown in text
     assert f"sha256sum {path.name}" in text
     again = model_card(load_bundle(path), path.stat().st_size, path.name)
     assert again == text, "the same bundle makes the same page"

@@ -81,8 +81,8 @@ def test_a_device_can_require_signatures(signed: Path, home: Path) -> None:
     refused = leuko("verify", unsigned, code=1).stderr
     assert refused.count("\n") == 1
     # looking at it, and signing it, is still possible
-    said = json.loads(leuko("bundle", "show", unsigned, "--json").stdout)
-    assert "this device" in said["refused"]
+    shown = json.loads(leuko("bundle", "show", unsigned, "--json").stdout)
+    assert "this device" in shown["refused"]
     assert "refuses it" in leuko("bundle", "show", unsigned).stdout
     assert "refused" in leuko("bundle", "list", unsigned.parent, "--json").stdout
 
@@ -130,9 +130,9 @@ def test_the_key_in_a_signature_cannot_be_exchanged(signed: Path, home: Path, tm
 def test_openssl_reads_the_same_signature(signed: Path, tmp_path: Path) -> None:
     bundle = load_bundle(signed)
     assert bundle.signature is not None
-    (tmp_path / "said").write_text(f"leuko-edge bundle {bundle.unsigned_sha256}\n")
+    (tmp_path / "line").write_text(f"leuko-edge bundle {bundle.unsigned_sha256}\n")
     (tmp_path / "sig").write_bytes(bytes.fromhex(bundle.signature.signature))
-    words = ["openssl", "pkeyutl", "-verify", "-rawin", "-inkey", "lab.pem", "-in", "said", "-sigfile", "sig"]
+    words = ["openssl", "pkeyutl", "-verify", "-rawin", "-inkey", "lab.pem", "-in", "line", "-sigfile", "sig"]
     done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
     assert "Verified" in done.stdout
 

@@ -76,11 +76,11 @@ def test_the_command(short: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     one = ["phantom3", "--runtime", installed_runtimes()[0], "--threads", "1", "--rounds", "1"]
     done = CliRunner().invoke(bench, [*one, "--json"])
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert said["bundle"]["name"] == "phantom3"
-    assert said["machine"]["cores"] >= 1
-    assert {row["runtime"] for row in said["timings"]} == {installed_runtimes()[0], ""}
-    assert set(said["timings"][0]) == {field.name for field in dataclasses.fields(Timing)}
+    result = json.loads(done.stdout)
+    assert result["bundle"]["name"] == "phantom3"
+    assert result["machine"]["cores"] >= 1
+    assert {row["runtime"] for row in result["timings"]} == {installed_runtimes()[0], ""}
+    assert set(result["timings"][0]) == {field.name for field in dataclasses.fields(Timing)}
 
     canned = [timing("litert", "int8", 2.0), timing("tflite-runtime", "int8", 11.0)]
     monkeypatch.setattr("edge.cli.bench.time_bundle", lambda *_, **__: canned)

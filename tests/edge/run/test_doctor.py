@@ -79,9 +79,9 @@ def test_the_checks_of_this_machine(home: Path) -> None:
 
 def test_the_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(main, ["doctor", "--json"])
-    said = json.loads(done.stdout)
-    problems = [row["check"] for row in said["findings"] if row["status"] == "problem"]
-    assert said["healthy"] == (not problems)
+    result = json.loads(done.stdout)
+    problems = [row["check"] for row in result["findings"] if row["status"] == "problem"]
+    assert result["healthy"] == (not problems)
     assert done.exit_code == (1 if problems else 0)
     calibration = home / "calibration.toml"
     home.mkdir()
