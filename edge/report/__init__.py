@@ -4,7 +4,6 @@ from edge.report.files import result_summary
 from edge.report.model_card import model_card, model_facts, validation_accuracy
 from edge.report.session_export import EXPORT_FORMATS, described, export_session
 from edge.report.shell import (
-    Html,
     Picture,
     confusion_table,
     encode_jpeg,
@@ -19,7 +18,6 @@ from edge.report.writer import ReportWriter
 
 __all__ = [
     "EXPORT_FORMATS",
-    "Html",
     "Picture",
     "ReportWriter",
     "confusion_table",

@@ -238,6 +238,19 @@ def test_galleries_are_bounded_and_the_same_for_the_same_cells(tmp_path: Path) -
     }
 
 
+def test_each_rejected_cell_shows_its_most_probable_label_and_the_reason(tmp_path: Path) -> None:
+    frames = [counted_frame(k) for k in range(4)]
+    text = Page(write_report(tmp_path, frames, run_of(frames))).text
+    reasons = set()
+    for counted in frames:
+        for decision, row in zip(counted.decisions, counted.probabilities, strict=True):
+            if decision.rejected_by:
+                reasons.add(decision.rejected_by)
+                why = decision.rejected_by.replace("_", " ")
+                assert f"{decision.likeliest}? {row.max():.2f}, {why}" in text
+    assert reasons == {"low_confidence", "out_of_distribution"}
+
+
 def test_nothing_counted_is_a_report_too(tmp_path: Path) -> None:
     frames = [counted_frame(0, cells=0)]
     page = Page(write_report(tmp_path, frames, run_of(frames)))

@@ -168,6 +168,7 @@ def test_it_is_exported(old: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["sessions", "show", str(old)])
     assert result.exit_code == 0
     assert "until_cells 400" in result.output
+    assert "1 low confidence, 1 out of distribution" in result.output
 
 
 def test_it_is_not_resumed_and_not_in_the_way(old: Path) -> None:
