@@ -20,6 +20,7 @@ from edge.calibration.lattice import (
     find_lattice,
     line_positions,
 )
+from edge.find import block_mean
 
 Map = NDArray[np.float32]
 Direction = Literal["across", "down"]
@@ -109,10 +110,8 @@ def line_spacings(image: NDArray[np.uint8], *, micrometer: bool = False) -> list
 
 def _relief(image: NDArray[np.uint8], factor: int) -> Map:
     """Reduce a frame and divide it by its illumination, float32 [h, w] around 0."""
-    height, width = image.shape[0] // factor, image.shape[1] // factor
-    whole = image[: height * factor, : width * factor]
-    work = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
-    light = np.asarray(cv2.blur(work, (round(LIGHT_SHARE * max(width, height)) | 1,) * 2), np.float32)
+    work = block_mean(image, factor).astype(np.float32)
+    light = np.asarray(cv2.blur(work, (round(LIGHT_SHARE * max(work.shape)) | 1,) * 2), np.float32)
     return np.asarray(work / np.maximum(light, 1) - 1, np.float32)
 
 
