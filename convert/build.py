@@ -102,10 +102,7 @@ def build(
 
 
 def counted_labels(trained: TrainedRun, description: Description) -> tuple[str, ...]:
-    """Return the labels of the differential, in output order.
-
-    Raises ValueError if none is left, or the run lacks a label that is not to be counted.
-    """
+    """Return the labels of the differential; ValueError if none is left, or one to exclude is unknown."""
     run, labels = trained.folder, trained.labels
     if unknown := sorted(description.excluded - set(labels)):
         raise ValueError(

@@ -74,12 +74,7 @@ def folded(model: keras.Model, inputs: NDArray[np.float32]) -> keras.Model:
     divided by their largest magnitude and the layers that follow multiply by it: cross-layer equalisation
     (Nagel et al., ICCV 2019, arXiv:1906.04721).
 
-    Parameters
-    ----------
-    model : keras.Model
-        Of the layers in `_FOLDABLE`; those that remain keep their names.
-    inputs : float32 [n, s, s, 1]
-        Representative crops, which set the channels' largest magnitudes.
+    Representative inputs [n, s, s, 1] set the channels' largest magnitudes. Layers keep their names.
 
     Raises
     ------

@@ -27,12 +27,8 @@ _LATER = "is below leuko's lines and overrides them"
 def check(reading: Reading, folder: Path, root: Path) -> Reading:
     """Add contradictions and notes to a reading, whose profile is then None if there is any problem.
 
-    Parameters
-    ----------
-    folder : Path
-        To which the bundle's path is relative.
-    root : Path
-        Root of the device's system, which holds the calibration and the boot partition's settings.
+    The bundle's path is relative to `folder`. The device's system, of which `root` is the root, holds the
+    calibration and the boot partition's settings.
     """
     profile = reading.profile
     if profile is None:

@@ -214,10 +214,9 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
         carry_out(plan, finish)
     except NotUndoneError as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{system.refusal(error)}; everything was undone") from error
-    except InstallError as error:
-        raise click.ClickException(f"{error}; everything was undone") from error
+    except (OSError, InstallError) as error:
+        reason = system.refusal(error) if isinstance(error, OSError) else error
+        raise click.ClickException(f"{reason}; everything was undone") from error
     for change in plan.changes:
         click.echo(f"{change.verb}d /{change.path}")
     if root == Path("/") and plan.changes:

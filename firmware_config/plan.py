@@ -40,8 +40,6 @@ class InstallPlan:
 
     Attributes
     ----------
-    changes : tuple of Change
-        In the order in which they are made.
     edited : tuple of str
         Paths to change that somebody else has changed since they were installed.
     before, after : Record

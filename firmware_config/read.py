@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ class Reading:
 
     def place(self, key: str, why: str, remedy: str) -> Problem:
         """Return a problem at the line of a key, or else of its section."""
-        return _placed(self.lines, key, why, remedy)
+        line = self.lines.get(key, self.lines.get(key.partition(".")[0], 0))
+        return Problem(line, key, " ".join(why.split()), remedy)
 
 
 def read_file(path: Path) -> Reading:
@@ -88,22 +89,15 @@ def read(text: str) -> Reading:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         return Reading(text, None, (_syntax(text, error),), {})
-    lines = _lines(text)
-    problems = []
     version = raw.pop("version", None)
+    collected = collect(DeviceProfile, raw)
+    reading = Reading(text, collected.value, (), _lines(text))
+    problems = [reading.place(p.name, p.why, _remedy(p.path, p.allowed)) for p in collected.problems]
     if type(version) is not int or version != VERSION:
         why = "is missing" if version is None else f"is {shown(version)}"
         remedy = f"write version = {VERSION}, the only one that this leuko reads"
-        problems.append(Problem(lines.get("version", 0), "version", why, remedy))
-    reading = collect(DeviceProfile, raw)
-    for problem in reading.problems:
-        problems.append(_placed(lines, problem.name, problem.why, _remedy(problem.path, problem.allowed)))
-    return Reading(text, reading.value, tuple(sorted(problems)), lines)
-
-
-def _placed(lines: Mapping[str, int], key: str, why: str, remedy: str) -> Problem:
-    section = key.partition(".")[0]
-    return Problem(lines.get(key, lines.get(section, 0)), key, " ".join(why.split()), remedy)
+        problems.append(reading.place("version", why, remedy))
+    return replace(reading, problems=tuple(sorted(problems)))
 
 
 def _remedy(path: tuple[str | int, ...], allowed: str) -> str:

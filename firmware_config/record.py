@@ -23,14 +23,9 @@ class LostRecordError(InstallError):
 
 @dataclass(frozen=True)
 class Kept:
-    """What the record holds for a path.
+    """How a file of others was edited (None for leuko's own), and the digests of what was put there.
 
-    Attributes
-    ----------
-    edit : Edit or None
-        How a file of others was changed; None for a file or link of leuko's own.
-    digests : tuple of str
-        Of what was put there; more than one while an installation is under way.
+    There is more than one digest while an installation is under way.
     """
 
     edit: Edit | None

@@ -24,12 +24,7 @@ _BY = {"LABEL": "label", "PARTLABEL": "partlabel", "UUID": "uuid", "PARTUUID": "
 def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
     """Return the tree of an instrument.
 
-    Parameters
-    ----------
-    text : str
-        The profile's own text.
-    folder : Path
-        To which the bundle's path is relative.
+    The bundle's path is relative to `folder`; the profile's own text is installed as it is.
     """
     named = profile.bundle.file
     bundle = locate_bundle(named if named in shipped_bundles() else folder / named).read_bytes()
