@@ -1,0 +1,52 @@
+"""Programs in processes of their own answer with JSON, and fail in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.classify import installed_runtimes
+from edge.run.child import ChildError, ChildTimeoutError, answer, ask_runtime, split_runtimes, start
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = {
+        "answers": "print('[1, null]')",
+        "crashes": "import os; os.abort()",
+        "fails": "raise SystemExit('details\\nError: no such bundle')",
+        "hangs": "import time; time.sleep(60)",
+    }
+    for name, program in programs.items():
+        (tmp_path / f"{name}.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_an_answer_is_read(modules: None) -> None:
+    assert answer(start("answers")) == [1, None]
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"), [("crashes", r"^crashed \(SIGABRT\)$"), ("fails", "^no such bundle$")]
+)
+def test_a_failure_is_one_line(modules: None, module: str, reason: str) -> None:
+    with pytest.raises(ChildError, match=reason):
+        answer(start(module))
+
+
+def test_a_program_that_hangs_is_killed(modules: None) -> None:
+    child = start("hangs")
+    with pytest.raises(ChildTimeoutError, match="gave no answer in time"):
+        answer(child, timeout_s=0.5)
+    assert child.poll() is not None
+
+
+def test_every_runtime_but_the_first_has_its_own_process() -> None:
+    first, others = split_runtimes(None)
+    assert [first, *others] == installed_runtimes()
+    assert split_runtimes("onnx") == ("onnx", [])
+    with pytest.raises(ChildError, match=r"^onnx: no runtime onnx: installed "):
+        ask_runtime("onnx", "verify", "phantom3")
+    for other in others:
+        assert list(ask_runtime(other, "verify", "phantom3")["runtimes"]) == [other]
