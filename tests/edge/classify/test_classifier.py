@@ -41,7 +41,7 @@ def test_golden_crops_come_out_right(name: str, runtime: str) -> None:
     assert done.stderr == ""
 
 
-def test_probabilities_do_not_depend_on_the_company() -> None:
+def test_probabilities_do_not_depend_on_the_batch() -> None:
     classifier = Classifier(load_bundle("hemocytometer"))
     crops = (classifier.bundle.golden_crops[..., 0].astype(np.int16) + 128).astype(np.uint8)
     together = classifier.probabilities(crops)

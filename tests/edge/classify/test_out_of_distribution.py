@@ -35,19 +35,19 @@ def known() -> OutOfDistributionModel:
     return fit(discs(60, 1))
 
 
-def test_strangers_are_farther_than_what_is_known(known: OutOfDistributionModel) -> None:
+def test_out_of_distribution_crops_score_higher(known: OutOfDistributionModel) -> None:
     fresh = out_of_distribution_score(discs(30, 2), known)
     blurred = np.stack([cv2.GaussianBlur(crop, (0, 0), 6) for crop in discs(30, 3)])
     empty = np.random.default_rng(4).normal(140, 3, (30, 200, 200)).astype(np.uint8)
     assert fresh.shape == (30,)
     assert (fresh >= 0).all()
-    for strange in (np.asarray(blurred, np.uint8), empty, discs(30, 5, ring_px=20.0)):
-        assert out_of_distribution_score(strange, known).min() > fresh.max()
+    for foreign in (np.asarray(blurred, np.uint8), empty, discs(30, 5, ring_px=20.0)):
+        assert out_of_distribution_score(foreign, known).min() > fresh.max()
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 7), st.floats(0.75, 1.3))
-def test_neither_turning_nor_the_lamp_matters(turn: int, lamp: float) -> None:
+def test_neither_rotation_nor_brightness_matters(turn: int, lamp: float) -> None:
     crops = discs(2, 6)
     seen = crop_statistics(crops)
     turned = np.rot90(crops[:, :, ::-1] if turn > 3 else crops, turn, axes=(1, 2))
@@ -78,7 +78,7 @@ def test_every_statistic_counts(known: OutOfDistributionModel) -> None:
         ({"more": 1}, "is not a known key"),
     ],
 )
-def test_a_manifest_with_an_odd_gaussian_is_refused(change: dict[str, object], reason: str) -> None:
+def test_a_manifest_with_an_invalid_gaussian_is_refused(change: dict[str, object], reason: str) -> None:
     manifest = load_bundle("hemocytometer").manifest
     assert decode(encode(manifest)) == manifest
     raw = json.loads(encode(manifest))

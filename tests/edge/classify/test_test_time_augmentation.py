@@ -13,7 +13,7 @@ def place(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     return crops.reshape(len(crops), -1).astype(np.float32)
 
 
-def test_every_view_is_seen_once() -> None:
+def test_every_view_is_used_once() -> None:
     corner = np.zeros((1, 4, 4), np.uint8)
     corner[0, 0, 1] = 8
     views = average_logits(place, corner, 8).reshape(4, 4)
@@ -52,7 +52,7 @@ def test_the_mean_of_logits_is_that_of_log_probabilities(seed: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 200))
-def test_only_crops_in_doubt_are_seen_from_all_sides(seed: int, doubt: float) -> None:
+def test_only_crops_of_small_margin_get_all_views(seed: int, margin_below: float) -> None:
     rng = np.random.default_rng(seed)
     crops, weights = rng.integers(0, 256, (6, 5, 5)).astype(np.uint8), rng.normal(0, 0.1, (25, 3))
     asked: list[int] = []
@@ -62,13 +62,13 @@ def test_only_crops_in_doubt_are_seen_from_all_sides(seed: int, doubt: float) ->
         return (place(views) @ weights).astype(np.float32)
 
     one, eight = logits(crops), average_logits(logits, crops, 8)
-    doubted = margin(one) < doubt
+    unsure = margin(one) < margin_below
     asked.clear()
-    found = average_logits(logits, crops, 8, doubt)
-    np.testing.assert_array_equal(found[~doubted], one[~doubted])
-    np.testing.assert_allclose(found[doubted], eight[doubted], rtol=1e-5, atol=1e-4)
-    assert sum(asked) == len(crops) + 7 * doubted.sum()
+    found = average_logits(logits, crops, 8, margin_below)
+    np.testing.assert_array_equal(found[~unsure], one[~unsure])
+    np.testing.assert_allclose(found[unsure], eight[unsure], rtol=1e-5, atol=1e-4)
+    assert sum(asked) == len(crops) + 7 * unsure.sum()
 
 
-def test_the_lead_is_over_the_second_best() -> None:
+def test_the_margin_is_over_the_second_best() -> None:
     assert margin(np.array([[1, 5, 3], [2, 2, 0]], np.float32)).tolist() == [2, 0]

@@ -34,7 +34,7 @@ def rejected(classifier: Classifier, crops: NDArray[np.uint8]) -> float:
     return float(1 - (classifier.in_distribution(crops) & sure).mean())
 
 
-def test_simulated_strangers_are_mostly_rejected(classifier: Classifier) -> None:
+def test_most_simulated_foreign_cells_are_rejected(classifier: Classifier) -> None:
     manifest = classifier.bundle.manifest
     place = manifest.crop_um, manifest.crop_px
     assert rejected(classifier, spheres(*place, 40, seed=1)) > 0.9
@@ -57,7 +57,7 @@ def test_most_real_foreign_cells_are_rejected(classifier: Classifier, kind: str,
     assert rejected(classifier, crops) > least
 
 
-def test_a_bundle_that_cannot_tell_knows_everything() -> None:
+def test_without_a_model_all_crops_are_in_distribution() -> None:
     bundle = load_bundle("phantom3")
     assert not Classifier(bundle).in_distribution(np.zeros((3, 200, 200), np.uint8)).any()
     silent = replace(bundle.manifest, out_of_distribution=None, rejection=None)
@@ -65,7 +65,7 @@ def test_a_bundle_that_cannot_tell_knows_everything() -> None:
     assert classifier.in_distribution(np.zeros((3, 200, 200), np.uint8)).all()
 
 
-def test_a_count_sets_strangers_apart(classifier: Classifier) -> None:
+def test_a_count_rejects_cells_out_of_distribution(classifier: Classifier) -> None:
     scene = Scene(leukocytes=6, erythrocytes=0, debris=0, width_px=800, height_px=600, separate=True)
     frame = Frame(simulate_frame(3, scene=scene).image, "simulated", 0, 0)
     (result,) = count_frames([frame], classifier, FrameOptions(Optics().pixel_um, 0))

@@ -51,13 +51,13 @@ def test_list(two: list[str], home: Path) -> None:
     assert "[red]Ω" in lines[1]
     assert "unfinished" in lines[1]
     assert "enough" in lines[2]
-    said = json.loads(leuko("list", "--json").stdout)
-    assert [(one["id"], one["state"], one["frames"], one["cells"]) for one in said] == [
+    found = json.loads(leuko("list", "--json").stdout)
+    assert [(one["id"], one["state"], one["frames"], one["cells"]) for one in found] == [
         (two[1], "unfinished", 1, 3),
         (two[0], "finished", 1, 2),
     ]
-    assert said[0]["header"]["operator"] == "[red]Ω"
-    assert said[1]["path"] == str(home / "sessions" / f"{two[0]}.db")
+    assert found[0]["header"]["operator"] == "[red]Ω"
+    assert found[1]["path"] == str(home / "sessions" / f"{two[0]}.db")
 
 
 def test_a_long_name_leaves_room_in_the_list_only(home: Path) -> None:
@@ -77,20 +77,20 @@ def test_no_session_yet() -> None:
 
 def test_show(two: list[str]) -> None:
     out = leuko("show").stdout
-    for said in (two[1], "[red]Ω", "S/17 µ", "tiny 1", "unfinished", "1 read, 0 not readable, 1 dropped, 1"):
-        assert said in out
+    for found in (two[1], "[red]Ω", "S/17 µ", "tiny 1", "unfinished", "1 read, 0 not readable, 1 dropped, 1"):
+        assert found in out
     assert "3 different cells in 3 detections" in out
     assert "not a leukocyte" in out
     out = leuko("show", two[0]).stdout
     assert "first?[31m" in out
     assert "finished, enough" in out
-    said = json.loads(leuko("show", two[0][:10], "--json").stdout)
-    assert said["finished"]["result"] == {"cells": 2}
-    assert said["totals"]["counts"]["granulocyte"] == 2
-    assert said["clock"] is None
+    found = json.loads(leuko("show", two[0][:10], "--json").stdout)
+    assert found["finished"]["result"] == {"cells": 2}
+    assert found["totals"]["counts"]["granulocyte"] == 2
+    assert found["clock"] is None
 
 
-def test_a_clock_that_went_back_is_said(two: list[str]) -> None:
+def test_a_clock_that_went_back_is_reported(two: list[str]) -> None:
     with create_session(header(started=STARTED - timedelta(days=3))) as session:
         pass
     done = leuko("show")
@@ -111,11 +111,11 @@ def test_verify(two: list[str], home: Path) -> None:
         lines = leuko("verify", name, code=1).stdout.splitlines()
         assert lines[0] == "the header was changed"
         assert lines[1].startswith("frame 0 (a?[31m) was changed")
-    said = json.loads(leuko("verify", path, "--json", code=1).stdout)
-    assert len(said["problems"]) == 2
-    assert said["id"] == two[0]
-    said = json.loads(leuko("verify", "--json").stdout)
-    assert (said["problems"], said["state"], said["frames"]) == ([], "unfinished", 1)
+    found = json.loads(leuko("verify", path, "--json", code=1).stdout)
+    assert len(found["problems"]) == 2
+    assert found["id"] == two[0]
+    found = json.loads(leuko("verify", "--json").stdout)
+    assert (found["problems"], found["state"], found["frames"]) == ([], "unfinished", 1)
 
 
 def test_export(two: list[str], tmp_path: Path, finished: Path) -> None:
@@ -128,8 +128,8 @@ def test_export(two: list[str], tmp_path: Path, finished: Path) -> None:
     assert "cells.fcs: exists; --force replaces it" in refused.stderr
     assert refused.stderr.count("\n") == 1
     leuko("export", "--out", out, "--format", "fcs", "--force")
-    said = json.loads(leuko("export", finished, "--out", tmp_path / "b", "--format", "csv", "--json").stdout)
-    assert said["files"] == [str(tmp_path / "b" / name) for name in ("cells.csv", "frames.csv")]
+    found = json.loads(leuko("export", finished, "--out", tmp_path / "b", "--format", "csv", "--json").stdout)
+    assert found["files"] == [str(tmp_path / "b" / name) for name in ("cells.csv", "frames.csv")]
     assert files(tmp_path / "b") == ["cells.csv", "frames.csv"]
 
 

@@ -105,7 +105,7 @@ def test_the_interval_covers_the_truth(mean: float, relative: float) -> None:
 
 
 @pytest.mark.parametrize(("count", "fields"), [(-1, 1), (1, 0)])
-def test_what_is_no_count_is_refused(count: int, fields: int) -> None:
+def test_an_impossible_count_is_refused(count: int, fields: int) -> None:
     with pytest.raises(ValueError, match="is not a count"):
         estimate_concentration(count, fields, FieldVolume(1.0, 0.0, 1.0))
 

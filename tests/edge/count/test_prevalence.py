@@ -88,7 +88,7 @@ def test_intervals_hold_the_truth_and_the_error_falls_with_any_network(kind: str
 
 
 @pytest.mark.parametrize("answers", [(40, 25, 6), (300, 0, 2), (1, 0, 0)])
-def test_a_faultless_network_leaves_the_exact_intervals(answers: tuple[int, ...]) -> None:
+def test_a_perfect_network_gives_the_exact_intervals(answers: tuple[int, ...]) -> None:
     found = estimate_prevalence(
         np.array(answers), np.eye(3, dtype=int) * 10**7, np.ones(3, bool), draws=20_000
     )
@@ -108,7 +108,7 @@ def test_without_a_cell_every_share_is_possible() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.data(), st.integers(2, 5), st.booleans())
-def test_numbers_are_never_nonsense(data: st.DataObject, labels: int, unanswered: bool) -> None:
+def test_numbers_are_always_possible(data: st.DataObject, labels: int, unanswered: bool) -> None:
     cells = st.integers(0, 60)
     row = st.lists(cells, min_size=labels + unanswered, max_size=labels + unanswered)
     rows = st.lists(row.filter(lambda row: any(row[:labels])), min_size=labels, max_size=labels)
@@ -136,7 +136,7 @@ def test_numbers_are_never_nonsense(data: st.DataObject, labels: int, unanswered
     assert (shares[:, 2] <= 1).all()
 
 
-def test_labels_that_the_network_confuses_wholly_stay_open_and_the_others_do_not() -> None:
+def test_only_labels_that_the_network_confuses_completely_stay_open() -> None:
     confusion = np.array([[100, 100, 0], [100, 100, 0], [0, 0, 200]])
     found = estimate_prevalence(np.array([60, 60, 80]), confusion, np.ones(3, bool))
     for k in (0, 1):
@@ -158,7 +158,7 @@ def test_more_validation_cells_narrow_the_interval() -> None:
     assert few[1] < many[1] < many[2] < few[2]
 
 
-def test_cells_without_an_answer_are_given_back() -> None:
+def test_cells_without_an_answer_are_estimated() -> None:
     """Half of the second kind are rejected: as many of each are there, though twice as many are counted."""
     confusion = np.array([[100, 0, 0], [0, 50, 50]])
     found = estimate_prevalence(np.array([200, 100]), confusion, np.ones(2, bool))
@@ -166,7 +166,7 @@ def test_cells_without_an_answer_are_given_back() -> None:
     assert array(*found.counts)[:, 0] == pytest.approx([200, 200], abs=0.5)
 
 
-def test_what_is_counted_as_leukocyte_but_is_none_is_taken_out() -> None:
+def test_false_leukocytes_are_subtracted() -> None:
     """Of 1,000 erythrocytes 2 % are called leukocytes."""
     confusion = np.array([[980, 20], [0, 1000]])
     found = estimate_prevalence(np.array([980, 100]), confusion, np.array([False, True]))

@@ -67,7 +67,7 @@ def test_low_confidence_is_rejected_and_stays_out_of_the_differential() -> None:
     assert set(total.fractions) == {"granulocyte", "lymphocyte"}
 
 
-def test_nothing_counted_is_said_as_such() -> None:
+def test_shares_of_no_cells_have_no_value() -> None:
     decisions = decide_labels(np.zeros((0, 1), np.float32), np.zeros(0, bool), ("leukocyte",), 0.5)
     empty = tally_decisions(("leukocyte",), ("leukocyte",), decisions, 1, [])
     share = empty.fractions["leukocyte"]

@@ -162,7 +162,7 @@ def test_page_is_well_formed_self_contained_and_states_the_tally(tmp_path: Path)
         assert fraction.value is not None
         interval = f"{100 * fraction.low:.1f}–{100 * fraction.high:.1f} %"
         assert f"{label} {tallied.counts[label]} {100 * fraction.value:.1f} % {interval}" in page.text
-    for said in (
+    for words in (
         f"{tallied.leukocytes} leukocytes",
         f"erythrocyte {tallied.counts['erythrocyte']}",
         f"{tallied.rejected} cells are counted under no label: {tallied.rejected_by['low_confidence']} low "
@@ -178,7 +178,7 @@ def test_page_is_well_formed_self_contained_and_states_the_tally(tmp_path: Path)
         "2026-05-04 03:02 UTC",
         "90.0 %",  # recall of the first label
     ):
-        assert said in page.text, said
+        assert words in page.text, words
 
 
 def test_bars_and_whiskers_are_as_long_as_the_numbers(tmp_path: Path) -> None:
@@ -279,11 +279,11 @@ def test_corrected_shares_stand_beside_the_raw_ones_with_what_they_assume(tmp_pa
         assert f"{label} {count.value:.0f} {share} {interval}" in terminal
         assert written["fractions"][label] == vars(fraction)
         assert written["counts"][label] == vars(count)
-    for said in (page.text, terminal):
-        assert CORRECTED_IF in said
+    for text in (page.text, terminal):
+        assert CORRECTED_IF in text
 
 
-def test_of_a_single_label_the_corrected_count_is_told(tmp_path: Path) -> None:
+def test_of_a_single_label_the_corrected_count_is_shown(tmp_path: Path) -> None:
     frames = [counted_frame(k) for k in range(12)]
     run = run_of(frames, manifest=replace(VALIDATED, counted=("monocyte",)))
     page = Page(write_report(tmp_path, frames, run))
@@ -297,7 +297,7 @@ def test_of_a_single_label_the_corrected_count_is_told(tmp_path: Path) -> None:
     assert "svg" not in {tag for tag, _ in page.tags}
 
 
-def test_what_cannot_be_corrected_is_said(tmp_path: Path) -> None:
+def test_labels_without_validation_cells_are_named(tmp_path: Path) -> None:
     frames = [counted_frame(0)]
     run = run_of(frames)
     page = Page(write_report(tmp_path, frames, run))
@@ -356,7 +356,7 @@ def test_summary_is_the_json_object(tmp_path: Path) -> None:
     assert written["use"] == RESEARCH_USE
 
 
-def test_a_count_cut_short_does_not_look_finished(tmp_path: Path) -> None:
+def test_an_interrupted_count_does_not_look_finished(tmp_path: Path) -> None:
     frames = [counted_frame(k) for k in range(2)]
     write_report(tmp_path, frames, run_of(frames))
     (tmp_path / "annotated" / "mine.jpg").write_bytes(b"")
@@ -482,7 +482,7 @@ def full_run() -> CountResult:
     )
 
 
-def test_stop_rule_quality_volume_and_sightings_are_told(full_run: CountResult, tmp_path: Path) -> None:
+def test_stop_rule_quality_volume_and_detections_are_shown(full_run: CountResult, tmp_path: Path) -> None:
     page = Page(write_report(tmp_path, [counted_frame(0)], full_run)).text
     file = io.StringIO()
     print_result(full_run, Console(file=file, width=200))
@@ -498,14 +498,14 @@ def test_stop_rule_quality_volume_and_sightings_are_told(full_run: CountResult, 
     assert "in 1234 detections" in table
     assert "Quality: 1 of 3 frames beyond a limit" in table
     assert "Brightness, grey level 150 31 200" in page
-    said = result_summary(full_run)
-    assert said["stop_rule"] == {"until_cells": 5}
-    assert said["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
-    assert said["quality"]["out"][0]["name"] == "<b>.png"
-    assert json.loads(json.dumps(said)) == said
+    summary = result_summary(full_run)
+    assert summary["stop_rule"] == {"until_cells": 5}
+    assert summary["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
+    assert summary["quality"]["out"][0]["name"] == "<b>.png"
+    assert json.loads(json.dumps(summary)) == summary
 
 
-def test_few_cells_in_much_sample_are_not_rounded_to_none() -> None:
+def test_low_concentrations_keep_two_digits() -> None:
     volume = FieldVolume(field_ul=0.05, relative_uncertainty=0.0, dilution=1.0)
     # of no cell in 50 µL there may be 3.69 (the exact Poisson limit), which is 0.074 in a µL
     assert per_ul(estimate_concentration(0, 1000, volume)) == "0.000 cells/µL, 95 % interval 0.000–0.074"
@@ -513,7 +513,7 @@ def test_few_cells_in_much_sample_are_not_rounded_to_none() -> None:
     assert per_ul(estimate_concentration(0, 1, volume)) == "0 cells/µL, 95 % interval 0–74"
 
 
-def test_why_there_is_no_concentration_is_told(tmp_path: Path) -> None:
+def test_a_missing_concentration_is_explained(tmp_path: Path) -> None:
     run = replace(run_of([counted_frame(0)]), no_concentration="no cells/µL: nobody knows")
     file = io.StringIO()
     print_result(run, Console(file=file, width=200))
@@ -522,7 +522,7 @@ def test_why_there_is_no_concentration_is_told(tmp_path: Path) -> None:
     assert result_summary(run)["no_cells_per_ul"] == "no cells/µL: nobody knows"
 
 
-def test_identities_are_in_the_table_of_cells(tmp_path: Path) -> None:
+def test_track_ids_are_in_cells_csv(tmp_path: Path) -> None:
     counted = counted_frame(0)
     track_ids = np.arange(7, 7 + len(counted.cells))
     followed = replace(counted, track_ids=track_ids)

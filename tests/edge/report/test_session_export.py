@@ -97,26 +97,26 @@ def test_frames_csv_has_what_any_frame_has(tmp_path: Path, finished: Path) -> No
 
 
 def test_json_is_the_session_without_pictures(tmp_path: Path, finished: Path) -> None:
-    said = json.loads((exported(finished, tmp_path / "out", "json") / "session.json").read_text())
+    content = json.loads((exported(finished, tmp_path / "out", "json") / "session.json").read_text())
     with read_session(finished) as session:
         frames = list(session.frames())
-        assert said["last_hash"] == session.last_hash
-    assert said["header"]["sample_id"] == "S/17 µ"
-    assert said["finished"]["result"] == {"counts": {"granulocyte": 6}}
-    assert said["totals"]["cells"] == 6
-    assert len(said["frames"]) == 4
-    for stored, written in zip(frames, said["frames"], strict=True):
+        assert content["last_hash"] == session.last_hash
+    assert content["header"]["sample_id"] == "S/17 µ"
+    assert content["finished"]["result"] == {"counts": {"granulocyte": 6}}
+    assert content["totals"]["cells"] == 6
+    assert len(content["frames"]) == 4
+    for stored, written in zip(frames, content["frames"], strict=True):
         assert written["name"] == stored.name
         assert [c["probabilities"] for c in written["cells"]] == [list(c.probabilities) for c in stored.cells]
-    assert set(said["frames"][0]["cells"][0]) == {
+    assert set(content["frames"][0]["cells"][0]) == {
         *("x", "y", "width", "height", "area_px", "label", "probabilities", "border", "touching", "track_id"),
         *("likeliest", "rejected_by"),
     }
 
 
 def test_fcs_is_read_back(tmp_path: Path) -> None:
-    said = header(operator="/Ω/", labels=("a,b", "c", "d"), counted=("c",), sample_id="50 $/l")
-    with create_session(said, tmp_path) as session:
+    begun = header(operator="/Ω/", labels=("a,b", "c", "d"), counted=("c",), sample_id="50 $/l")
+    with create_session(begun, tmp_path) as session:
         session.add(replace(record(0), cells=(cell(1, "c", track_id=6), cell(4, "c", "out_of_distribution"))))
         session.add(FrameRecord(1, "b", 0, failed="gone"))
         session.add(replace(record(7), cells=(cell(2, "a,b"),)))
@@ -145,7 +145,7 @@ def test_fcs_is_read_back(tmp_path: Path) -> None:
     assert b"50 $//l" in (tmp_path / "out" / "cells.fcs").read_bytes()
     assert text["op"].strip() == "/Ω/"
     assert (text["date"], text["btim"]) == ("28-JUL-2026", "14:25:30")
-    assert (text["leuko_bundle"], text["leuko_bundle_sha256"]) == (said.bundle, said.bundle_sha256)
+    assert (text["leuko_bundle"], text["leuko_bundle_sha256"]) == (begun.bundle, begun.bundle_sha256)
     assert text["leuko_hash"] == seal
     assert "diagnosis" in text["com"]
 
@@ -176,7 +176,7 @@ def test_all_files_show_one_moment(tmp_path: Path) -> None:
     assert fcs(tmp_path / "out" / "cells.fcs")[0]["tot"] == "2"
 
 
-def test_earlier_files_stay_unless_told(tmp_path: Path, finished: Path) -> None:
+def test_earlier_files_stay_without_force(tmp_path: Path, finished: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "session.json").write_text("mine")
@@ -190,7 +190,7 @@ def test_earlier_files_stay_unless_told(tmp_path: Path, finished: Path) -> None:
     assert json.loads((out / "session.json").read_text())["id"] == "2026-07-28T142530Z"
 
 
-def test_what_cannot_be_read_to_the_end_leaves_no_file(tmp_path: Path, finished: Path) -> None:
+def test_an_unreadable_session_leaves_no_file(tmp_path: Path, finished: Path) -> None:
     with closing(sqlite3.connect(finished)) as database:
         database.executescript("UPDATE cell SET probabilities = 'no JSON' WHERE frame_index = 2")
     with read_session(finished) as session, pytest.raises(SessionError, match="damaged"):

@@ -42,7 +42,7 @@ LABELS = ("granulocyte", "lymphocyte", "debris")
 
 
 def header(**changes: Any) -> Header:
-    said = Header(
+    made = Header(
         sample_id="S/17 µ",
         operator="",
         bundle="tiny 1",
@@ -56,7 +56,7 @@ def header(**changes: Any) -> Header:
         software="leuko-edge 0.1",
         started=STARTED,
     )
-    return replace(said, **changes)
+    return replace(made, **changes)
 
 
 def cell(
@@ -152,13 +152,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_was_added_is_read_back(
     folder: Path, added: list[FrameRecord], parameters: dict[str, Any], sample: str, state: bytes | None
 ) -> None:
-    said = header(parameters=parameters, sample_id=sample)
+    expected = header(parameters=parameters, sample_id=sample)
     given_ = [replace(one, index=2 * k) for k, one in enumerate(added)]
-    with create_session(said, folder) as session:
+    with create_session(expected, folder) as session:
         for one in given_:
             session.add(replace(one, tracker_state=state))
         for stored in (session, read_session(session.path)):
-            assert stored.header == said
+            assert stored.header == expected
             assert list(stored.frames(crops=True)) == given_
             assert stored.tracker_state == (state if added else None)
             assert stored.verify() == []
@@ -203,7 +203,7 @@ def test_a_session_is_begun_written_and_sealed(tmp_path: Path) -> None:
         open_session(session.path)
 
 
-def test_going_on_makes_the_same_chain(tmp_path: Path) -> None:
+def test_a_resumed_session_has_the_same_chain(tmp_path: Path) -> None:
     whole, parts = (create_session(header(), tmp_path / name) for name in ("whole", "parts"))
     for k in range(4):
         whole.add(record(k, tracker_state=b"%d" % k))
@@ -244,12 +244,12 @@ def test_real_frames_give_the_counts_that_were_counted(tmp_path: Path) -> None:
     image = simulate_frame(3, scene=Scene(640, 480, leukocytes=5, erythrocytes=3)).image
     classifier = Classifier(load_bundle("phantom3"), threads=1)
     manifest = classifier.bundle.manifest
-    said = header(labels=manifest.labels, counted=manifest.counted)
+    begun = header(labels=manifest.labels, counted=manifest.counted)
     frames: list[Frame | FailedFrame] = [Frame(image, "a", 0, 5), FailedFrame("b", 1, "gone")]
     frames += [Frame(np.ascontiguousarray(image[::-1]), "c", 2, 6)]
     results = list(count_frames(frames, classifier, FrameOptions(0.125, 0.9)))
     counted = [result for result in results if isinstance(result, CountedFrame)]
-    with create_session(said, tmp_path) as session:
+    with create_session(begun, tmp_path) as session:
         for result in results:
             session.add(frame_record(result, keep_crops=True))
         stored = list(session.frames(crops=True))
@@ -270,7 +270,7 @@ def test_real_frames_give_the_counts_that_were_counted(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels, counted[1].crops[k])
 
 
-def test_a_record_that_cannot_be_is_refused_and_the_next_is_taken(tmp_path: Path) -> None:
+def test_an_invalid_record_is_refused_and_the_next_is_taken(tmp_path: Path) -> None:
     with create_session(header(), tmp_path) as session:
         session.add(record(1))
         for bad, why in (
@@ -416,7 +416,7 @@ def test_one_change_is_one_line(finished: Path) -> None:
 
 
 def test_what_a_chain_cannot_show(finished: Path) -> None:
-    """Without its end a session is one that was not finished: that is all that can be said."""
+    """Without its end a session is an unfinished one: the chain cannot show more."""
     with closing(sqlite3.connect(finished)) as database:
         database.executescript("DELETE FROM finish; DELETE FROM frame WHERE frame_index = 5")
     with read_session(finished) as session:
@@ -442,7 +442,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(finished: Path, data: st.Da
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_file_cut_short_is_noticed(finished: Path, data: st.DataObject) -> None:
+def test_a_truncated_file_is_noticed(finished: Path, data: st.DataObject) -> None:
     whole = finished.read_bytes()
     path = finished.with_name("cut.db")
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
