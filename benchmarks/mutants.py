@@ -2,13 +2,8 @@
 
 ``python -m benchmarks.mutants [--sample 40] [--seed 1] [--jobs 2]`` (needs ``pip install cosmic-ray``)
 
-<<<<<<< HEAD
-A site of each room is drawn at random, then one of cosmic-ray's operators that apply there; annotations are
-no sites, since nothing evaluates them. Each mutant meets the room's tests and those of the rooms that use it.
-=======
 Sites are drawn at random per room, and one of cosmic-ray's operators that apply there; annotations are left
 out, since nothing evaluates them. Each mutant meets the room's tests and those of the rooms that use it.
->>>>>>> a52f1f6 (Tests, benchmarks and run in plain English)
 """
 
 from __future__ import annotations
