@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.base import Cell
 from edge.find import HALO_UM, segment
 from train.label.focus import sharpness
-from train.label.nuclei import Nucleus, Stain, find_nuclei, measure_nuclei
+from train.label.nuclei import Nucleus, find_nuclei, measure_nuclei
 from train.label.register import MismatchError, Shift, check_shift, measure_shift, take_off
 from train.label.stained import looks_stained
 from train.label.suggest import UNSURE, Suggestion, suggest
@@ -61,7 +61,11 @@ def label_field(
     MismatchError
         If the two differ in size or do not show the same cells.
     """
-    _check_frames(brightfield, fluorescence, pixel_um)
+    if brightfield.shape != fluorescence.shape:
+        sizes = " and ".join(f"{w}×{h} px" for h, w in (brightfield.shape, fluorescence.shape))
+        raise MismatchError(f"frames of different size, {sizes}")
+    if looks_stained(brightfield, pixel_um) and not looks_stained(fluorescence, pixel_um):
+        raise MismatchError("BRIGHTFIELD and FLUORESCENCE appear to be swapped")
     cells = segment(brightfield, pixel_um=pixel_um, **(segmentation or {}))
     if not cells:
         raise MismatchError("no cells in the bright field: is the pixel size right?")
@@ -73,7 +77,13 @@ def label_field(
     shift = measure_shift(middles, stain.centroids, (height, width), pixel_um, max_shift_um)
     check_shift(shift, pixel_um, max_shift_um)
     x_px, y_px = round(shift.x_px), round(shift.y_px)
-    nuclei = measure_nuclei(_aligned(stain, x_px, y_px), cells, pixel_um)
+    aligned = replace(
+        stain,
+        signal=take_off(stain.signal, x_px, y_px),
+        spots=take_off(stain.spots, x_px, y_px),
+        centroids=stain.centroids - (x_px, y_px),
+    )
+    nuclei = measure_nuclei(aligned, cells, pixel_um)
     halo = HALO_UM / pixel_um  # of the segmentation, by which a cell's box may reach beyond the fluorescence
     measured = []
     for cell, nucleus in zip(cells, nuclei, strict=True):
@@ -83,22 +93,3 @@ def label_field(
         suggestion = suggest(nucleus) if covered else Suggestion(UNSURE, "reaches beyond the fluorescence")
         measured.append(MeasuredCell(cell, nucleus, suggestion, sharpness(brightfield, cell, pixel_um)))
     return Field(measured, shift, take_off(fluorescence, x_px, y_px))
-
-
-def _check_frames(brightfield: NDArray[np.uint8], fluorescence: NDArray[np.uint8], pixel_um: float) -> None:
-    """Refuse frames of different size, and frames that were swapped."""
-    if brightfield.shape != fluorescence.shape:
-        sizes = " and ".join(f"{w}×{h} px" for h, w in (brightfield.shape, fluorescence.shape))
-        raise MismatchError(f"frames of different size, {sizes}")
-    if looks_stained(brightfield, pixel_um) and not looks_stained(fluorescence, pixel_um):
-        raise MismatchError("BRIGHTFIELD and FLUORESCENCE appear to be swapped")
-
-
-def _aligned(stain: Stain, x_px: int, y_px: int) -> Stain:
-    """Return the stain without its shift."""
-    return replace(
-        stain,
-        signal=take_off(stain.signal, x_px, y_px),
-        spots=take_off(stain.spots, x_px, y_px),
-        centroids=stain.centroids - (x_px, y_px),
-    )

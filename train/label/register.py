@@ -128,13 +128,9 @@ def check_shift(shift: Shift, pixel_um: float, max_shift_um: float) -> None:
 def take_off(image: NDArray[Level], x_px: int, y_px: int) -> NDArray[Level]:
     """Move an image [h, w] by (−x, −y) whole pixels and fill the rest with 0."""
     height, width = image.shape
-    moved = np.zeros_like(image)
-    rows = slice(max(0, y_px), max(0, min(height, height + y_px)))
-    columns = slice(max(0, x_px), max(0, min(width, width + x_px)))
-    part = image[rows, columns]
-    top, left = max(0, -y_px), max(0, -x_px)
-    moved[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return moved
+    padded = np.pad(image, ((max(0, -y_px), max(0, y_px)), (max(0, -x_px), max(0, x_px))))
+    top, left = max(0, y_px), max(0, x_px)
+    return padded[top : top + height, left : left + width]
 
 
 def _refine(cells: Points, nuclei: Points, shift: Points, near: float) -> tuple[Points, float]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +95,6 @@ class Labelled:
     refused: list[tuple[str, str]]
 
 
-class _WrittenCell(NamedTuple):
-    measured: MeasuredCell
-    path: str
-    group: str
-
-
 def write_labels(
     brightfield: Path,
     fluorescence: Path,
@@ -133,22 +127,26 @@ def write_labels(
     for alone in refused:
         on_refused(*alone)
     on_pairs(len(pairs))
-    cells: list[_WrittenCell] = []
+    rows: list[SuggestedLabel] = []
+    cells: list[MeasuredCell] = []
     fields: list[dict[str, object]] = []
     for pair in pairs:
+        names = [frame_name(path) for path in pair]
         try:
-            written, measured = _label_pair(*pair, out, options)
+            image, labelled = _label_pair(*pair, options)
         except MismatchError as error:
-            refused.append((" + ".join(map(frame_name, pair)), str(error)))
+            refused.append((" + ".join(names), str(error)))
             on_refused(*refused[-1])
         else:
-            cells += written
-            fields.append(measured)
+            rows += _write_crops(out, pair[0], image, labelled, options)
+            cells += labelled.cells
+            entry = dict(zip(("brightfield", "fluorescence"), names, strict=True))
+            fields.append({**entry, "cells": len(labelled.cells), "shift": asdict(labelled.shift)})
         on_pair()
     if not fields:
         more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
         raise ValueError(f"no pair of frames matches: {refused[0][0]}: {refused[0][1]}{more}")
-    rows = _rows(cells, options)
+    rows = _with_focus(rows, cells)
     write_table(out / LABELS_CSV, SuggestedLabel, rows)
     write_file(out / CONTACT_SHEET, contact_sheet(rows, classes, scale=options.scale).encode())
     write_atomically(out / LABELLING, _parameters(options, fields, refused))
@@ -193,18 +191,16 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _label_pair(
-    first: Path, second: Path, out: Path, options: LabelOptions
-) -> tuple[list[_WrittenCell], dict[str, object]]:
-    """Label one field and write its crops; return its cells and its entry in ``labelling.json``."""
+def _label_pair(first: Path, second: Path, options: LabelOptions) -> tuple[NDArray[np.uint8], Field]:
+    """Return the bright-field image and the labelled field of two files."""
     image, stain = (_read(path, options.bit_depth) for path in (first, second))
-    pixel_um, max_shift_um, segmentation = options.pixel_um, options.max_shift_um, options.segmentation
-    labelled = label_field(
-        image, stain, pixel_um=pixel_um, max_shift_um=max_shift_um, segmentation=segmentation
+    return image, label_field(
+        image,
+        stain,
+        pixel_um=options.pixel_um,
+        max_shift_um=options.max_shift_um,
+        segmentation=options.segmentation,
     )
-    written = _write_crops(out, first, image, labelled, options.scale)
-    names = {"brightfield": frame_name(first), "fluorescence": frame_name(second)}
-    return written, {**names, "cells": len(written), "shift": asdict(labelled.shift)}
 
 
 def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
@@ -219,19 +215,31 @@ def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
 
 
 def _write_crops(
-    out: Path, file: Path, image: NDArray[np.uint8], labelled: Field, scale: float
-) -> list[_WrittenCell]:
-    """Write the two crops of each cell."""
+    out: Path, file: Path, image: NDArray[np.uint8], labelled: Field, options: LabelOptions
+) -> list[SuggestedLabel]:
+    """Write the two crops of each cell, and return its row; focus is left to `_with_focus`."""
     boxes = [measured.cell for measured in labelled.cells]
-    bright = crop_cells(image, boxes, size_px=CROP_PX, scale=scale)
-    nuclei = crop_cells(_visible(labelled.fluorescence), boxes, size_px=CROP_PX, scale=scale)
-    written = []
+    bright = crop_cells(image, boxes, size_px=CROP_PX, scale=options.scale)
+    nuclei = crop_cells(_visible(labelled.fluorescence), boxes, size_px=CROP_PX, scale=options.scale)
+    rows = []
     for k, (measured, crop, nucleus) in enumerate(zip(labelled.cells, bright, nuclei, strict=True)):
         name = f"{frame_name(Path(file.stem))}_{k:04d}.png"
         write_png(out / CROPS / name, crop)
         write_png(out / NUCLEI / name, nucleus)
-        written.append(_WrittenCell(measured, f"{CROPS}/{name}", file.name))
-    return written
+        row = SuggestedLabel(
+            path=f"{CROPS}/{name}",
+            label="",
+            suggestion=measured.suggestion.label,
+            reason=measured.suggestion.reason,
+            group=file.name,
+            pixel_um=options.pixel_um * options.scale,
+            touching=measured.cell.touching,
+            border=measured.cell.border,
+            out_of_focus=False,
+            others=_measures(measured, options.pixel_um),
+        )
+        rows.append(row)
+    return rows
 
 
 def _visible(fluorescence: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -241,25 +249,11 @@ def _visible(fluorescence: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.take((255 * part**GAMMA).astype(np.uint8), fluorescence)
 
 
-def _rows(written: Sequence[_WrittenCell], options: LabelOptions) -> list[SuggestedLabel]:
-    cells = [one.measured for one in written]
+def _with_focus(rows: Sequence[SuggestedLabel], cells: Sequence[MeasuredCell]) -> list[SuggestedLabel]:
+    """Return the rows with the cells out of focus flagged, which takes those of all fields."""
     sharp = np.array([cell.sharpness for cell in cells])
     blurred = out_of_focus(sharp, np.array([cell.nucleus is not None for cell in cells]))
-    return [
-        SuggestedLabel(
-            path=one.path,
-            label="",
-            suggestion=cell.suggestion.label,
-            reason=cell.suggestion.reason,
-            group=one.group,
-            pixel_um=options.pixel_um * options.scale,
-            touching=cell.cell.touching,
-            border=cell.cell.border,
-            out_of_focus=bool(flag),
-            others=_measures(cell, options.pixel_um),
-        )
-        for one, cell, flag in zip(written, cells, blurred, strict=True)
-    ]
+    return [replace(row, out_of_focus=bool(flag)) for row, flag in zip(rows, blurred, strict=True)]
 
 
 def _measures(measured: MeasuredCell, pixel_um: float) -> dict[str, str]:
@@ -276,11 +270,10 @@ def _parameters(
     options: LabelOptions, fields: Sequence[Mapping[str, object]], refused: Sequence[tuple[str, str]]
 ) -> bytes:
     """Return the content of ``labelling.json``."""
-    named = {key: value for key, value in asdict(options).items() if key != "more_classes"}
     parameters = {
         "version": __version__,
         "classes": options.classes,
-        **named,
+        **{key: value for key, value in asdict(options).items() if key != "more_classes"},
         "fields": list(fields),
         "refused": [{"frames": name, "reason": reason} for name, reason in refused],
     }
