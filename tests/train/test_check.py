@@ -29,7 +29,7 @@ from train.check.duplicates import (
     pixel_digest,
 )
 from train.check.findings import Status, worst
-from train.check.runs import read_predictions, read_split
+from train.check.runs import read_run
 from train.check.survey import Survey, survey
 from train.cli.data import data as command
 from train.images import square
@@ -433,7 +433,7 @@ def test_a_runs_split_is_searched_and_its_groups_compared(clean: Path, tmp_path:
         "21 to train on, 3 to validate on; 1 of these is in training too",
     )
     assert messages(found, "split")[0] == "frame_10.png a group in both training and validation"
-    assert read_split(run, names[:21], names[21:]) == ["training"] * 21 + ["validation"] * 3
+    assert read_run(run).parts(names[:21], names[21:]) == ["training"] * 21 + ["validation"] * 3
 
 
 @pytest.mark.parametrize(
@@ -480,24 +480,30 @@ def test_a_run_that_does_not_fit_gets_one_line(tmp_path: Path, spoil: str, messa
         case "empty":
             table.write_text("")
     with pytest.raises(ValueError, match=message) as caught:
-        read_predictions(run, names, given)
+        read_run(run, folds=True).predictions(names, given)
     assert "\n" not in str(caught.value)
 
 
 def test_predictions_are_of_the_whole_data_or_of_either_part_in_the_datas_order(tmp_path: Path) -> None:
     rows = [("b/0.png", "b", "2", 0.25), ("a/0.png", "a", "1", 0.75), ("x/0.png", "a", "validation", 1.0)]
     run = a_run(tmp_path / "run", rows)
-    predictions = read_predictions(run, ["a/0.png", "b/0.png"], ["a", "b"])
+    predictions = read_run(run, folds=True).predictions(["a/0.png", "b/0.png"], ["a", "b"])
     assert predictions.probabilities.tolist() == [[0.75, 0.25], [0.25, 0.75]]
     assert predictions.truth.tolist() == [0, 1]
-    assert read_predictions(run, ["x/0.png"], ["a"]).probabilities.tolist() == [[1.0, 0.0]]
-    assert read_predictions(run, ["x/0.png", "b/0.png", "a/0.png"], ["a", "b", "a"]).truth.tolist() == [
+    assert read_run(run, folds=True).predictions(["x/0.png"], ["a"]).probabilities.tolist() == [[1.0, 0.0]]
+    assert read_run(run, folds=True).predictions(
+        ["x/0.png", "b/0.png", "a/0.png"], ["a", "b", "a"]
+    ).truth.tolist() == [
         0,
         1,
         0,
     ]
-    assert read_split(run, ["x/0.png"], None) == ["validation"]
-    assert read_split(run, ["a/0.png", "x/0.png", "b/0.png"], None) == ["training", "validation", "training"]
+    assert read_run(run).parts(["x/0.png"], None) == ["validation"]
+    assert read_run(run).parts(["a/0.png", "x/0.png", "b/0.png"], None) == [
+        "training",
+        "validation",
+        "training",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -133,8 +133,8 @@ def find_pairs(
     if len(single) < 2:
         return Repeats(tuple(copies))
     small = thumbnails[single]
-    compared = _compare(small, on_crop)
-    others = _distances_to_others(compared.upright, len(single))
+    upright, turned, mirrored = _compare(small, on_crop)
+    others = _distances_to_others(upright, len(single))
 
     def standing_out(similar: _Similarities, variant: int) -> _Similarities:
         return {
@@ -147,11 +147,11 @@ def find_pairs(
 
     found = {
         pair: similarity
-        for similar in (compared.turned, compared.upright)
+        for similar in (turned, upright)
         for pair, similarity in similar.items()
         if similarity >= SAME_PICTURE
     }
-    repeated, by_chance = standing_out(compared.upright, 0), len(standing_out(compared.mirrored, _MIRRORED))
+    repeated, by_chance = standing_out(upright, 0), len(standing_out(mirrored, _MIRRORED))
     dismissed = by_chance > CHANCE_SHARE * len(repeated)
     if not dismissed:
         found = repeated | found
@@ -164,38 +164,27 @@ def find_pairs(
 
 def clusters(pairs: Sequence[Pair]) -> list[list[int]]:
     """Join pairs into sets of crops that show one cell each, by index."""
-    parent: dict[int, int] = {}
-
-    def root(index: int) -> int:
-        while parent.setdefault(index, index) != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
+    cluster_of: dict[int, set[int]] = {}
     for pair in pairs:
-        low, high = sorted((root(pair.first), root(pair.second)))
-        parent[high] = low
-    joined: defaultdict[int, list[int]] = defaultdict(list)
-    for index in sorted(parent):
-        joined[root(index)].append(index)
-    return [joined[first] for first in sorted(joined)]
+        small, large = sorted(
+            (cluster_of.setdefault(index, {index}) for index in (pair.first, pair.second)), key=len
+        )
+        large |= small
+        cluster_of.update(dict.fromkeys(small, large))
+    return sorted(map(sorted, {id(cluster): cluster for cluster in cluster_of.values()}.values()))
 
 
 _Similarities = dict[tuple[int, int], float]  # (i, j) with i < j → correlation
 
 
-@dataclass(frozen=True)
-class _Compared:
-    """Correlations of thumbnails with their nearest ones on a coarse grid, as they lie and turned."""
-
-    upright: _Similarities = field(default_factory=dict)
-    turned: _Similarities = field(default_factory=dict)
-    mirrored: _Similarities = field(default_factory=dict)
-
-
-def _compare(thumbnails: NDArray[np.uint8], on_crop: Callable[[], None]) -> _Compared:
-    found = _Compared()
-    coarse = _unit(_coarse(thumbnails))
+def _compare(
+    thumbnails: NDArray[np.uint8], on_crop: Callable[[], None]
+) -> tuple[_Similarities, _Similarities, _Similarities]:
+    """Correlate thumbnails with their nearest ones on a coarse grid: as they lie, turned, mirrored."""
+    upright: _Similarities = {}
+    turned: _Similarities = {}
+    mirrored: _Similarities = {}
+    coarse = _coarse(thumbnails)
     turns = [turn.ravel() for turn in dihedral(np.arange(_COARSE_PX**2).reshape(_COARSE_PX, _COARSE_PX))]
     for start in range(0, len(coarse), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(coarse)))
@@ -208,19 +197,19 @@ def _compare(thumbnails: NDArray[np.uint8], on_crop: Callable[[], None]) -> _Com
             partners[turn], best[turn] = scores.argmax(axis=1), scores.max(axis=1)
         for row, i in enumerate(map(int, block)):
             for j in map(int, nearest[row]):
-                if (pair := (min(i, j), max(i, j))) not in found.upright:
-                    found.upright[pair] = correlation(thumbnails[i], thumbnails[j])
+                if (pair := (min(i, j), max(i, j))) not in upright:
+                    upright[pair] = correlation(thumbnails[i], thumbnails[j])
             variants = dihedral(thumbnails[i])
             turn = int(best[:, row].argmax())
             if best[turn, row] > 0:
                 j = int(partners[turn, row])
                 pair = (min(i, j), max(i, j))
                 similarity = correlation(variants[turn], thumbnails[j])
-                found.turned[pair] = max(found.turned.get(pair, -1.0), similarity)
+                turned[pair] = max(turned.get(pair, -1.0), similarity)
             j = int(partners[_MIRRORED, row])  # mirroring either one gives the same correlation
-            found.mirrored[min(i, j), max(i, j)] = correlation(variants[_MIRRORED], thumbnails[j])
+            mirrored[min(i, j), max(i, j)] = correlation(variants[_MIRRORED], thumbnails[j])
             on_crop()
-    return found
+    return upright, turned, mirrored
 
 
 def _scores(
@@ -258,18 +247,13 @@ def _fits_only_upright(one: NDArray[np.uint8], other: NDArray[np.uint8], similar
 
 
 def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return coarse thumbnails as rows with mean 0 and length 1, so that their products are correlations."""
     step = THUMBNAIL_PX // _COARSE_PX
     cells = thumbnails.reshape(len(thumbnails), _COARSE_PX, step, _COARSE_PX, step)
-    means: NDArray[np.float32] = cells.mean(axis=(2, 4), dtype=np.float32)
-    return means.reshape(len(thumbnails), -1)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the rows with mean 0 and length 1, so that their products are correlations."""
-    centred = vectors - vectors.mean(axis=1, keepdims=True)
+    means = cells.mean(axis=(2, 4), dtype=np.float32).reshape(len(thumbnails), -1)
+    centred = means - means.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = centred / np.maximum(length, np.float32(1e-6))
-    return unit
+    return np.asarray(centred / np.maximum(length, np.float32(1e-6)), np.float32)
 
 
 def _distances_to_others(similar: _Similarities, crops: int) -> list[float]:

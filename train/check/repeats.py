@@ -14,12 +14,10 @@ from train.table import VALIDATION
 def check_copies(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:
     """Check for equal crops, as files or in their pixels."""
     findings = []
-    for pair in pairs:
-        if pair.copy:
-            one, other = crops[pair.first], crops[pair.second]
-            same_file = one.file_digest == other.file_digest
-            message = "the same file twice" if same_file else "the same pixels, perhaps turned or mirrored"
-            findings.append(Finding(message, other.name, one.name, pair.similarity))
+    for one, other in ((crops[pair.first], crops[pair.second]) for pair in pairs if pair.copy):
+        same_file = one.file_digest == other.file_digest
+        message = "the same file twice" if same_file else "the same pixels, perhaps turned or mirrored"
+        findings.append(Finding(message, other.name, one.name, 1.0))
     answer = count(len(findings), "crop is a copy", "crops are copies") + " of another"
     return Result("copies", answer if findings else "none", tuple(findings))
 
@@ -38,12 +36,10 @@ def check_repeated_cells(crops: Sequence[Crop], repeats: Repeats, *, grouped: bo
     findings = []
     for pair in pairs:
         one, other = crops[pair.first], crops[pair.second]
-        separable = split and one.group != other.group
-        message = f"apparently the same cell (correlation {pair.similarity:.3f})"
-        if separable:
-            message += ", in two groups" if grouped else ""
-            message += ": a random split may separate them"
-        status = Status.WARNING if separable else Status.OK
+        message, status = f"apparently the same cell (correlation {pair.similarity:.3f})", Status.OK
+        if split and one.group != other.group:
+            groups = ", in two groups" if grouped else ""
+            message, status = f"{message}{groups}: a random split may separate them", Status.WARNING
         findings.append(Finding(message, one.name, other.name, round(pair.similarity, 4), status))
     answer = "none"
     if pairs:

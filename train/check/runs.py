@@ -31,16 +31,91 @@ class Predictions:
     probabilities: NDArray[np.float64]
 
 
-def check_run(run: Path, *, folds: bool) -> None:
-    """Check a run's tables, with `folds` its out-of-fold predictions too, before anything slow.
+@dataclass(frozen=True)
+class RunTables:
+    """The split of a run folder and, if they were read, its out-of-fold predictions."""
+
+    run: Path
+    split: list[SplitCrop]
+    folds: list[FoldCrop]
+
+    def parts(
+        self, training: Sequence[str], validation: Sequence[str] | None, unreadable: Set[str] = frozenset()
+    ) -> list[str]:
+        """Return the part that each crop was in, ``training`` or ``validation``.
+
+        Parameters
+        ----------
+        training, validation : sequence of str
+            Names of the crops of the training set, and of the validation set if it was another; or, in
+            `training` alone, those of either part.
+        unreadable : set of str
+            Names that the run may list besides.
+
+        Raises
+        ------
+        ValueError
+            If the run is of other files.
+        """
+        trained = [crop for crop in self.split if crop.part == TRAINING]
+        held_out = [crop for crop in self.split if crop.part == VALIDATION]
+        if validation is None:
+            matching = _matching(self.run, (self.split, trained, held_out), training, unreadable)
+            part_of = {crop.path: crop.part for crop in matching}
+            return [part_of[name] for name in training]
+        _matching(self.run, (trained,), training, unreadable)
+        _matching(self.run, (held_out,), validation, unreadable)
+        return [TRAINING] * len(training) + [VALIDATION] * len(validation)
+
+    def predictions(
+        self, names: Sequence[str], given: Sequence[str], unreadable: Set[str] = frozenset()
+    ) -> Predictions:
+        """Return the out-of-fold predictions of crops with these names and given labels, in this order.
+
+        The names may be those of the run's whole data or of either part, if these are sets of their own.
+
+        Raises
+        ------
+        ValueError
+            If the predictions are of other files, or damaged.
+        """
+        folds = [crop for crop in self.folds if crop.fold != VALIDATION]
+        held_out = [crop for crop in self.folds if crop.fold == VALIDATION]
+        matching = _matching(self.run, (self.folds, folds, held_out), names, unreadable)
+        by_name = {crop.path: crop for crop in matching}
+        rows = [by_name[name] for name in names]
+        for row, label in zip(rows, given, strict=True):
+            if row.label != label:
+                raise ValueError(
+                    f"{self.run} was made from other data: {row.path} was {row.label}, not {label}"
+                )
+        with _damage_named(self.run / OUT_OF_FOLD_CSV):
+            labels = tuple(self.folds[0].others)
+            if not set(given) <= set(labels):
+                raise ValueError("a label without a column")
+            probabilities = np.array([[float(text) for text in row.others.values()] for row in rows])
+            probabilities = probabilities.reshape(-1, len(labels))
+            if not (
+                np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=1), 1, atol=1e-2)
+            ):
+                raise ValueError("probabilities that do not sum to 1")
+        truth = np.array([labels.index(label) for label in given], np.int64)
+        return Predictions(labels, tuple(names), truth, probabilities)
+
+
+def read_run(run: Path, *, folds: bool = False) -> RunTables:
+    """Read a run's tables, with `folds` its out-of-fold predictions too.
 
     Raises
     ------
     ValueError
         If the folder is not a run, or a file is missing, damaged or cut short.
     """
-    split = _read_split(run)
-    config = run / "config.json"
+    path, config = run / SPLIT_CSV, run / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
+    with _damage_named(path):
+        split = list(read_table(path, SplitCrop, whole=True).values())
     if config.is_file():
         with _damage_named(config):
             content = json.loads(config.read_text(encoding="utf-8"))
@@ -49,22 +124,12 @@ def check_run(run: Path, *, folds: bool) -> None:
             rows = sum(crop.part == part for crop in split)
             if rows != n:
                 raise ValueError(
-                    f"{run / SPLIT_CSV} has {rows:,} {part} crops, {config.name} {n:,}: train the run again"
+                    f"{path} has {rows:,} {part} crops, {config.name} {n:,}: train the run again"
                 )
-    if folds:
-        _read_folds(run)
+    return RunTables(run, split, _read_folds(run, split) if folds else [])
 
 
-def _read_split(run: Path) -> list[SplitCrop]:
-    path = run / SPLIT_CSV
-    if not path.is_file():
-        raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
-    with _damage_named(path):
-        return list(read_table(path, SplitCrop, whole=True).values())
-
-
-def _read_folds(run: Path) -> list[FoldCrop]:
-    split = {crop.path for crop in _read_split(run)}
+def _read_folds(run: Path, split: Sequence[SplitCrop]) -> list[FoldCrop]:
     path = run / OUT_OF_FOLD_CSV
     if not path.is_file():
         raise ValueError(
@@ -72,7 +137,7 @@ def _read_folds(run: Path) -> list[FoldCrop]:
         )
     with _damage_named(path):
         crops = list(read_table(path, FoldCrop, whole=True).values())
-    if missing := split - {crop.path for crop in crops}:
+    if missing := {crop.path for crop in split} - {crop.path for crop in crops}:
         crops_lost = count(len(missing), "crop")
         raise ValueError(
             f"{path} is cut short, it lacks {crops_lost} of the run: repeat its leuko train command"
@@ -86,68 +151,6 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is damaged ({error}): train the run again") from error
-
-
-def read_split(
-    run: Path, training: Sequence[str], validation: Sequence[str] | None, unreadable: Set[str] = frozenset()
-) -> list[str]:
-    """Return the part of a run that each crop was in, ``training`` or ``validation``.
-
-    Parameters
-    ----------
-    training, validation : sequence of str
-        Names of the crops of the training set, and of the validation set if it was another; or, in `training`
-        alone, those of either part.
-    unreadable : set of str
-        Names that the run may list besides.
-
-    Raises
-    ------
-    ValueError
-        If the run has no split, or it is of other files.
-    """
-    crops = _read_split(run)
-    trained = [crop for crop in crops if crop.part == TRAINING]
-    held_out = [crop for crop in crops if crop.part == VALIDATION]
-    if validation is None:
-        matching = _matching(run, (crops, trained, held_out), training, unreadable)
-        part_of = {crop.path: crop.part for crop in matching}
-        return [part_of[name] for name in training]
-    _matching(run, (trained,), training, unreadable)
-    _matching(run, (held_out,), validation, unreadable)
-    return [TRAINING] * len(training) + [VALIDATION] * len(validation)
-
-
-def read_predictions(
-    run: Path, names: Sequence[str], given: Sequence[str], unreadable: Set[str] = frozenset()
-) -> Predictions:
-    """Return a run's out-of-fold predictions of crops with these names and given labels, in this order.
-
-    The names may be those of the run's whole data or of either part, if these are sets of their own.
-
-    Raises
-    ------
-    ValueError
-        If the run has none, they are of other files, or damaged.
-    """
-    crops = _read_folds(run)
-    folds = [crop for crop in crops if crop.fold != VALIDATION]
-    held_out = [crop for crop in crops if crop.fold == VALIDATION]
-    by_name = {crop.path: crop for crop in _matching(run, (crops, folds, held_out), names, unreadable)}
-    rows = [by_name[name] for name in names]
-    for row, label in zip(rows, given, strict=True):
-        if row.label != label:
-            raise ValueError(f"{run} was made from other data: {row.path} was {row.label}, not {label}")
-    with _damage_named(run / OUT_OF_FOLD_CSV):
-        labels = tuple(crops[0].others)
-        if not set(given) <= set(labels):
-            raise ValueError("a label without a column")
-        probabilities = np.array([[float(text) for text in row.others.values()] for row in rows])
-        probabilities = probabilities.reshape(-1, len(labels))
-        if not (np.isfinite(probabilities).all() and np.allclose(probabilities.sum(axis=1), 1, atol=1e-2)):
-            raise ValueError("probabilities that do not sum to 1")
-    truth = np.array([labels.index(label) for label in given], np.int64)
-    return Predictions(labels, tuple(names), truth, probabilities)
 
 
 def _matching(

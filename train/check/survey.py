@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from train.check.drift import TREND, Drift, check_class_brightness, check_drift,
 from train.check.duplicates import THUMBNAIL_PX, Pair, Repeats, clusters, find_pairs
 from train.check.findings import Result, Status, worst
 from train.check.inventory import Crop, Inventory, take_inventory
-from train.check.runs import check_run, read_predictions, read_split
+from train.check.runs import RunTables, read_run
 from train.table import TRAINING, VALIDATION, table_text
 
 OnStep = Callable[[str, int], None]
@@ -96,15 +96,18 @@ def survey(
     ModuleNotFoundError
         If labels are to be doubted and cleanlab is absent.
     """
-    runs = {run for run in (split, model) if run is not None}
-    for run in runs:
-        check_run(run, folds=run == model)
+    # before anything slow
+    runs = {run: read_run(run, folds=run == model) for run in (split, model) if run is not None}
     sets = [take_inventory(data, lambda total: on_step("reading", total))]
     if validation is not None:
         second = take_inventory(validation, lambda total: on_step("reading the validation set", total))
         sets.append(second)
-    parts = _parts(sets, runs)
-    doubts = None if model is None else _doubts(sets, model)
+    unreadable = {name for part in sets for name, _ in part.unreadable}
+    parts = _parts(sets, runs.values(), unreadable)
+    doubts = None
+    if model is not None:
+        names, labels = ([getattr(crop, name) for crop in sets[0].crops] for name in ("name", "label"))
+        doubts = find_doubts(runs[model].predictions(names, labels, unreadable))
     sets[1:] = [second.named_by_path() for second in sets[1:]]
 
     crops = [crop for part in sets for crop in part.crops]
@@ -119,25 +122,13 @@ def survey(
     return Survey(data, sets, parts, found, drifts, doubts)
 
 
-def _unreadable(sets: Sequence[Inventory]) -> set[str]:
-    return {name for part in sets for name, _ in part.unreadable}
-
-
-def _parts(sets: Sequence[Inventory], runs: set[Path]) -> list[str] | None:
+def _parts(sets: Sequence[Inventory], runs: Collection[RunTables], unreadable: set[str]) -> list[str] | None:
     """Return the part of each crop; None if no split is known, or all are of one part."""
-    names = [[crop.name for crop in part.crops] for part in sets]
-    if not runs:
-        return [TRAINING] * len(names[0]) + [VALIDATION] * len(names[1]) if len(names) > 1 else None
-    parts: list[str] = []
+    training, *others = ([crop.name for crop in part.crops] for part in sets)
+    parts = [TRAINING] * len(training) + [VALIDATION] * sum(map(len, others))
     for run in runs:
-        parts = read_split(run, names[0], names[1] if len(names) > 1 else None, _unreadable(sets))
-    return parts if len(set(parts)) > 1 else None
-
-
-def _doubts(sets: Sequence[Inventory], model: Path) -> Doubts:
-    names = [crop.name for crop in sets[0].crops]
-    labels = [crop.label for crop in sets[0].crops]
-    return find_doubts(read_predictions(model, names, labels, _unreadable(sets)))
+        parts = run.parts(training, others[0] if others else None, unreadable)
+    return parts if len(set(parts)) > 1 or (others and not runs) else None
 
 
 def _answers(found: Survey) -> list[Result]:
@@ -191,10 +182,7 @@ def as_object(found: Survey) -> dict[str, Any]:
         ],
         "repeated": _repeats_object(found),
         "split": None if found.parts is None else dict(sorted(Counter(found.parts).items())),
-        "drift": {
-            measure: None if course is None else _drift_object(course)
-            for measure, course in found.drifts.items()
-        },
+        "drift": {measure: course and _drift_object(course) for measure, course in found.drifts.items()},
         "doubts": None if found.doubts is None else [asdict(doubt) for doubt in found.doubts.found],
         "out_of_fold_accuracy": None if found.doubts is None else found.doubts.accuracy,
         "findings": [
