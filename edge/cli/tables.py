@@ -28,4 +28,9 @@ def plain(text: str) -> Text:
 
 def print_table(table: Table) -> None:
     """Print a table on stdout, as wide as the terminal."""
-    Console(width=None if sys.stdout.isatty() else NO_EDGE, highlight=False).print(table)
+    stdout_console().print(table)
+
+
+def stdout_console() -> Console:
+    """Return a console on stdout, as wide as the terminal; numbers in its lines get no colour."""
+    return Console(width=None if sys.stdout and sys.stdout.isatty() else NO_EDGE, highlight=False)

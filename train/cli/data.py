@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries
+from edge.cli.tables import new_table, plain, print_table
 from train.check.doubts import DOUBTS_CSV, write_doubts
 from train.check.findings import Status, count
 from train.check.survey import Survey, as_object, survey, write_findings
@@ -26,29 +24,22 @@ COLOURS = {Status.NOT_RUN: "dim", Status.OK: "green", Status.WARNING: "yellow", 
 
 def print_survey(found: Survey, written: Path | None) -> None:
     """Print the answers as a table, each above its errors and first warnings; `written` holds all."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("Check", "", "Result"):
-        table.add_column(heading)
+    table = new_table("Check", "", "Result")
     rest = 0
     for result in found.results:
-        status = Text(result.status.value, COLOURS[result.status])
-        table.add_row(result.question, status, Text(_printable(result.answer)))
+        table.add_row(
+            result.question, Text(result.status.value, COLOURS[result.status]), plain(result.answer)
+        )
         warnings = result.of_status(Status.WARNING)
         for finding in result.of_status(Status.ERROR) + warnings[:WARNINGS_SHOWN]:
             where = ", ".join(finding.where)
             line = f"{where}: {finding.message}" if where else finding.message
-            table.add_row("", "", Text(_printable(line), "dim"))
+            table.add_row("", "", plain(line), style="dim")
         rest += max(0, len(warnings) - WARNINGS_SHOWN)
-    # a pipe or a file has no edge to wrap at
-    console = Console(width=None if sys.stdout and sys.stdout.isatty() else 200)
-    console.print(table)
+    print_table(table)
     if rest:
         where = "--out DIR writes all to check.csv" if written is None else f"all are in {written}"
-        console.print(f"{count(rest, 'finding')} more: {where}", highlight=False, markup=False)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+        click.echo(f"{count(rest, 'finding')} more: {where}")
 
 
 @click.group()

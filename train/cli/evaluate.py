@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
+from edge.cli.tables import stdout_console
 from edge.model import TEST_TIME_VIEWS
 from train.cli.options import EXISTING, FOLDER, progress, require_keras
 from train.evaluate import Evaluation, evaluation, read_wrong_labels
@@ -50,21 +49,20 @@ def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
         measured.add_row(escape(label), str(sum(row)), *values)
         answered.add_row(escape(label), *map(str, row))
     accuracy = score_words(scores["accuracy"], intervals["accuracy"] if intervals else None, digits=4)
-    console = _console()
-    console.print(measured, "", answered, "", sep="\n")
-    console.print(f"accuracy {accuracy} on {scores['cells']} cells", highlight=False)
+    total = f"accuracy {accuracy} on {scores['cells']} cells"
+    stdout_console().print(measured, "", answered, "", total, sep="\n")
 
 
 def print_evaluation(found: Evaluation) -> None:
     """Print everything but the curves."""
     print_scores(found, found["intervals"])
-    lines = [interval_words(found)]
-    if has_zero_width(found):
-        lines.append(ZERO_WIDTH)
-    lines += [calibration_words(found), coverage_words(found)]
-    if found["reject"] is not None:
-        lines.append(reject_words(found["reject"]))
-    _print_lines(*lines)
+    _print_lines(
+        interval_words(found),
+        *([ZERO_WIDTH] if has_zero_width(found) else ()),
+        calibration_words(found),
+        coverage_words(found),
+        *([] if found["reject"] is None else [reject_words(found["reject"])]),
+    )
     without = found["without"]
     if without is not None:
         _print_lines("", f"without {len(without['left_out'])} labels that a person marked as wrong:", "")
@@ -73,14 +71,7 @@ def print_evaluation(found: Evaluation) -> None:
 
 
 def _print_lines(*lines: str) -> None:
-    console = _console()
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
-
-
-def _console() -> Console:
-    # a pipe or a file has no edge to wrap at
-    return Console(width=None if sys.stdout and sys.stdout.isatty() else 200)
+    stdout_console().print(*lines, sep="\n", markup=False)
 
 
 @click.command()

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from edge.base import write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries
+from edge.cli.tables import stdout_console
 from train.cli.options import (
     EXISTING,
     FOLDER,
@@ -187,8 +186,7 @@ def _print(done: Study) -> None:
         column.justify = "right"
     for row in summary_rows(done):
         table.add_row(*row)
-    # a pipe or a file has no edge to wrap at
-    console = Console(width=None if sys.stdout and sys.stdout.isatty() else 200, highlight=False)
+    console = stdout_console()
     console.print(table)
     for text in [*notes(done), *findings(done.name, done.results)]:
         console.print(text, soft_wrap=True)
