@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -181,13 +180,14 @@ def _boxes_inside(listed: Sequence[Box], shape: tuple[int, ...], left_out: Count
 
 def _listed(box: Box, path: str, group: str, options: CropOptions) -> LabelledCrop:
     pixel_um = options.pixel_um or box.pixel_um
-    own = ("path", "label", "group", "pixel_um")
     return LabelledCrop(
         path=path,
         label=box.label,
         group=group,
         pixel_um=None if pixel_um is None else pixel_um * options.scale,
-        others={name: text for name, text in box.cells().items() if text and name not in own}
+        others={
+            name: text for name, text in box.cells().items() if text and name not in LabelledCrop.columns()
+        }
         | {"crop_scale": f"{options.scale:g}"},
     )
 
@@ -214,16 +214,16 @@ def empty_places(
     height, width = shape
     if min(shape) < side_px:
         return []
-    taken = np.zeros(shape, np.uint8)
+    taken = np.zeros(shape, bool)
     for cell in cells:
-        taken[max(0, cell.y) : max(0, cell.y + cell.height), max(0, cell.x) : max(0, cell.x + cell.width)] = 1
-    covered = cv2.integral(taken)
+        taken[max(0, cell.y) : max(0, cell.y + cell.height), max(0, cell.x) : max(0, cell.x + cell.width)] = (
+            True
+        )
     places: list[Cell] = []
     for _ in range(TRIES * count):
         top = int(rng.integers(height - side_px + 1))
         left = int(rng.integers(width - side_px + 1))
-        bottom, right = top + side_px, left + side_px
-        if covered[bottom, right] - covered[top, right] - covered[bottom, left] + covered[top, left] == 0:
+        if not taken[top : top + side_px, left : left + side_px].any():
             places.append(Cell(left, top, side_px, side_px, area_px=0.0, border=False, touching=False))
             if len(places) == count:
                 break

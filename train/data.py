@@ -66,6 +66,13 @@ class Dataset:
         found = np.bincount(self.truth, minlength=len(self.labels))
         return {label: int(n) for label, n in zip(self.labels, found, strict=True)}
 
+    def group_members(self) -> list[list[int]]:
+        """Return the indices of each group's crops, in the order of the first."""
+        members: defaultdict[str, list[int]] = defaultdict(list)
+        for index, group in enumerate(self.groups):
+            members[group].append(index)
+        return list(members.values())
+
     def take(self, indices: NDArray[np.int64]) -> Dataset:
         """Return the crops of these indices, in this order."""
         return replace(
@@ -261,9 +268,6 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
     ValueError
         If a class has a single crop, a part would be empty, or a class would be without training crops.
     """
-    members: defaultdict[str, list[int]] = defaultdict(list)
-    for index, group in enumerate(dataset.groups):
-        members[group].append(index)
     size = np.bincount(dataset.truth, minlength=len(dataset.labels))
     if single := [label for label, n in dataset.counts().items() if n == 1]:
         raise ValueError(
@@ -272,9 +276,9 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
         )
     missing = np.full(len(size), fraction)  # share of each class that the validation set still lacks
     chosen: list[int] = []
-    names = list(members)
-    for position in np.random.default_rng(seed).permutation(len(names)):
-        indices = members[names[position]]
+    groups = dataset.group_members()
+    for position in np.random.default_rng(seed).permutation(len(groups)):
+        indices = groups[position]
         gain = np.bincount(dataset.truth[indices], minlength=len(size)) / np.maximum(size, 1)
         if np.sum((missing - gain) ** 2) < np.sum(missing**2):
             missing = missing - gain

@@ -117,21 +117,14 @@ class Evaluation(Measures):
 
 
 def read_wrong_labels(path: Path, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Read which labels a person marked as wrong.
+    """Read which of the files with these names have a label that a person marked as wrong: bool [n].
 
     The table at `path` has the columns ``path,verdict``, like the one of ``leuko data check --model``.
-
-    Returns
-    -------
-    bool [n]
-        Whether the verdict on each of the dataset's n files is the word ``wrong``.
 
     Raises
     ------
     ValueError
-        If a column is missing or a path is not in the dataset.
-    OSError
-        If the file cannot be read.
+        If a column is missing or a path is not among the names.
     """
     verdicts = read_table(path, Verdict).values()
     known = set(names)
@@ -150,15 +143,7 @@ def measure(
     groups: Sequence[str],
     reject_below: float | None = None,
 ) -> Measures:
-    """Measure the answers that probabilities give.
-
-    Parameters
-    ----------
-    truth : int64 [n]
-        Indices into `labels`.
-    probabilities : float32 [n, labels]
-    groups : Sequence[str]
-        Group of each cell.
+    """Measure the answers of probabilities [n, labels] to the truth [n], indices into `labels`.
 
     Raises
     ------

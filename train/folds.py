@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,19 +33,16 @@ def assign_folds(dataset: Dataset, folds: int, seed: int = 0) -> NDArray[np.int6
     ValueError
         If there are fewer groups than folds.
     """
-    members: defaultdict[str, list[int]] = defaultdict(list)
-    for index, group in enumerate(dataset.groups):
-        members[group].append(index)
-    if len(members) < folds:
-        raise ValueError(f"{len(members)} groups cannot make {folds} folds")
+    groups = dataset.group_members()
+    if len(groups) < folds:
+        raise ValueError(f"{len(groups)} groups cannot make {folds} folds")
     rng = np.random.default_rng(seed)
-    names = list(members)
-    order = sorted(rng.permutation(len(names)).tolist(), key=lambda k: -len(members[names[k]]))
+    order = sorted(rng.permutation(len(groups)).tolist(), key=lambda k: -len(groups[k]))
     size = np.bincount(dataset.truth, minlength=len(dataset.labels))
     lacking = np.tile(size / folds, (folds, 1))
     fold_of = np.zeros(len(dataset.truth), np.int64)
     for k in order:
-        indices = members[names[k]]
+        indices = groups[k]
         gain = np.bincount(dataset.truth[indices], minlength=len(size))
         # in shares of a class, so that a rare class counts as much as a frequent one
         distance = np.sum(((lacking - gain) / np.maximum(size, 1)) ** 2, axis=1)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from edge.simulate.frame import simulate_frame
 from edge.simulate.scene import Scene, SimulatedFrame
-from train.label.field import label_field
+from train.label.field import label_field, looks_stained
 from train.label.register import MismatchError
-from train.label.stained import looks_stained
 
 PIXEL_UM = 0.125
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"

@@ -75,17 +75,10 @@ def find_doubts(predictions: Predictions) -> Doubts:
     ranked = find_label_issues(truth, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     found = []
     for rank, index in enumerate(map(int, ranked), start=1):
-        suggested, label = int(present[probabilities[index].argmax()]), int(predictions.truth[index])
-        found.append(
-            Doubt(
-                rank,
-                predictions.names[index],
-                predictions.labels[label],
-                predictions.labels[suggested],
-                round(float(predictions.probabilities[index, label]), 6),
-                round(float(predictions.probabilities[index, suggested]), 6),
-            )
-        )
+        label, suggested = int(predictions.truth[index]), int(present[probabilities[index].argmax()])
+        label_names = predictions.labels[label], predictions.labels[suggested]
+        given, best = predictions.probabilities[index, [label, suggested]].round(6).tolist()
+        found.append(Doubt(rank, predictions.names[index], *label_names, given, best))
     return replace(doubts, found=tuple(found))
 
 
@@ -93,19 +86,14 @@ def check_doubts(doubts: Doubts, crops: int) -> Result:
     """Check how many labels are in doubt."""
     quality = f"the networks' out-of-fold accuracy is {doubts.accuracy:.3f}"
     if doubts.too_weak:
-        message = (
-            f"always naming the largest class gives {doubts.largest_share:.3f}: train better networks first"
-        )
-        return Result("doubtful labels", f"too weak to doubt labels: {quality}", (Finding(message),))
-    findings = [
-        Finding(
-            f"{doubt.label}? the out-of-fold prediction is {doubt.suggested} "
-            f"({doubt.label_probability:.2f} against {doubt.suggested_probability:.2f})",
-            doubt.path,
-            value=round(doubt.label_probability, 4),
-        )
-        for doubt in doubts.found
-    ]
+        largest = f"always naming the largest class gives {doubts.largest_share:.3f}"
+        finding = Finding(f"{largest}: train better networks first")
+        return Result("doubtful labels", f"too weak to doubt labels: {quality}", (finding,))
+    findings = []
+    for doubt in doubts.found:
+        message = f"{doubt.label}? the out-of-fold prediction is {doubt.suggested} "
+        message += f"({doubt.label_probability:.2f} against {doubt.suggested_probability:.2f})"
+        findings.append(Finding(message, doubt.path, value=round(doubt.label_probability, 4)))
     return Result("doubtful labels", f"{len(findings):,} of {crops:,}; {quality}", tuple(findings))
 
 

@@ -25,12 +25,7 @@ def check_copies(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:
 def check_repeated_cells(crops: Sequence[Crop], repeats: Repeats, *, grouped: bool, split: bool) -> Result:
     """Check for cells that several crops show.
 
-    Parameters
-    ----------
-    grouped : bool
-        Whether the set names groups, whose crops a random split keeps together.
-    split : bool
-        Whether the set may be split at random; with a validation set, see `check_split`.
+    A set that may be split at random (`split`) keeps the crops of a group together, if it names groups.
     """
     pairs = [pair for pair in repeats.pairs if not pair.copy]
     findings = []
@@ -65,13 +60,7 @@ def check_labels(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:
 
 
 def check_split(crops: Sequence[Crop], parts: Sequence[str], pairs: Sequence[Pair]) -> Result:
-    """Check what training and validation share.
-
-    Parameters
-    ----------
-    parts : sequence of str
-        ``training`` or ``validation`` per crop.
-    """
+    """Check what training and validation share; `parts` has one of the two per crop."""
     parts_of_group: defaultdict[str, set[str]] = defaultdict(set)
     parts_of_label: defaultdict[str, set[str]] = defaultdict(set)
     for crop, part in zip(crops, parts, strict=True):

@@ -21,13 +21,7 @@ median of those in focus: at least 0.5 in focus, 0.3 (0.2–0.45) with the focal
 
 
 def sharpness(image: NDArray[np.uint8], cell: Cell, pixel_um: float) -> float:
-    """Return the contrast of fine over coarse detail in a cell's box, which lamp and contrast do not change.
-
-    Parameters
-    ----------
-    image : uint8 [h, w]
-        Bright field.
-    """
+    """Return the contrast of fine over coarse detail in a cell's box; lamp and contrast do not change it."""
     margin = round(MARGIN_UM / pixel_um)
     top, left = max(0, cell.y - margin), max(0, cell.x - margin)
     window = image[top : cell.y + cell.height + margin, left : cell.x + cell.width + margin]
@@ -44,14 +38,9 @@ def sharpness(image: NDArray[np.uint8], cell: Cell, pixel_um: float) -> float:
 
 
 def out_of_focus(sharp: NDArray[np.float64], nucleated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Flag cells far less sharp than the median of their kind: bool [n].
+    """Flag cells far less sharp (see `sharpness`) than the median of their kind: bool [n].
 
-    Parameters
-    ----------
-    sharp : float64 [n]
-        See `sharpness`.
-    nucleated : bool [n]
-        Whether a cell has a nucleus: an erythrocyte has less detail than any leukocyte.
+    Cells with a nucleus are one kind, the others another: an erythrocyte has less detail than any leukocyte.
     """
     blurred = np.zeros(len(sharp), bool)
     for one in (nucleated, ~nucleated):

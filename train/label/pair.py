@@ -24,12 +24,7 @@ def pair_names(first: Sequence[str], second: Sequence[str]) -> Pairing:
 
     ``bf_01, bf_02`` and ``dapi_01, dapi_02`` pair by *bf → dapi*, wherever that part stands in the name. The
     part that pairs most names decides. If several do equally well nothing is paired, nor if a single pair
-    differs in digits only, which may be the number of another frame.
-
-    Parameters
-    ----------
-    first, second : sequence of str
-        Names without suffix, each once; the order is kept.
+    differs in digits only, which may be the number of another frame. Names are without suffix, each once.
     """
     partners = {name: name for name in set(first) & set(second)} or _by_rule(first, second)
     taken = set(partners.values())

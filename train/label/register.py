@@ -55,8 +55,6 @@ class Shift:
         Share of the nuclei near a cell's middle after the shift is removed.
     chance : float
         Expected number of alignments of random points with as many matched.
-    nuclei : int
-        Number of nuclei.
     """
 
     x_px: float
@@ -75,9 +73,7 @@ def measure_shift(
     Parameters
     ----------
     cells, nuclei : float64 [n, 2], [m, 2]
-        x, y in px; not empty.
-    shape : tuple of int
-        Height and width of the frames, px.
+        x, y in px of the frames [h, w]; not empty.
     max_shift_um : float
         Limit of the expected shifts; a larger one is also found if it fits better.
 

@@ -24,14 +24,8 @@ def contact_sheet(rows: Sequence[SuggestedLabel], classes: Sequence[str], *, sca
     """Return the contact sheet, to lie beside the folders ``crops`` and ``nuclei``.
 
     The page holds the rows and the program. The crops stay files, so that several thousand cells open at
-    once; its content security policy lets it load these files and nothing else.
-
-    Parameters
-    ----------
-    classes : sequence of str
-        What a cell may be called, in the order of the keys 1, 2, …
-    scale : float
-        Frame pixels per crop pixel.
+    once; its content security policy lets it load these files and nothing else. The classes have the keys 1,
+    2, …; `scale` is the number of frame pixels per crop pixel.
     """
     cells = [row.cells() for row in rows]
     header = list(cells[0]) if cells else []

@@ -110,11 +110,7 @@ def write_labels(
     `out` then holds ``crops/`` (bright field, 200×200, PNG), ``nuclei/`` (the same squares of the
     fluorescence, for viewing only), ``labels.csv`` (`SuggestedLabel` and `MEASURES`), ``contact.html`` and,
     written last, ``labelling.json`` with every parameter, the measured shifts and what was refused.
-
-    Parameters
-    ----------
-    on_pairs, on_pair, on_refused : callable
-        Called with the number of pairs, after each pair, and for each one that is refused.
+    `on_pairs` is called with the number of pairs, `on_pair` after each.
 
     Raises
     ------

@@ -10,9 +10,8 @@ from edge import __version__
 from edge.base import RESEARCH_USE
 from edge.report import page_shell, paragraph, section, table
 from train.study import figures
-from train.study.compare import Spread, spread
 from train.study.results import Result, Study, by_network, defined_scores
-from train.study.summary import Line, caveats, findings, signed, summarise
+from train.study.summary import Line, Spread, caveats, findings, signed, spread, summarise
 from train.table import table_text
 
 
