@@ -26,7 +26,7 @@ from edge.base import Frame
 from edge.capture import read_frames
 from edge.classify import Classifier, out_of_distribution_score
 from edge.count import area_under_roc
-from edge.find import crop_cells, crop_scale, segment
+from edge.find import Gates, crop_cells, crop_scale, segment
 from edge.model import load_bundle
 from edge.simulate import Optics, Scene, simulate_frame
 from train.data import Dataset, read_data
@@ -57,7 +57,7 @@ def segmented(frames: Path, pixel_um: float, crop_um: float, size_px: int, limit
     parts = []
     for frame in read_frames([str(frames)]):
         if isinstance(frame, Frame):
-            cells = segment(frame.image, pixel_um=pixel_um, keep_border=False)
+            cells = segment(frame.image, pixel_um=pixel_um, gates=Gates(keep_border=False))
             scale = crop_scale(pixel_um, crop_um / size_px)
             parts.append(crop_cells(frame.image, cells, size_px=size_px, scale=scale))
     crops = np.concatenate(parts)

@@ -28,7 +28,7 @@ import cv2
 from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.base import Cell, Frame
 from edge.capture import read_frames
-from edge.find import DEFAULT_PIXEL_UM, segment
+from edge.find import DEFAULT_PIXEL_UM, Gates, segment
 from edge.simulate import Flow, Optics, Scan, SimulatedFrame, Truth, moving_frames
 from edge.track import Tracker
 from train.table import Box
@@ -153,7 +153,9 @@ def real(
     for index, frame in enumerate(read_frames([frames])):
         if not isinstance(frame, Frame):
             raise SystemExit(f"{frame.name}: {frame.reason}")
-        cells = {"found": segment(frame.image, pixel_um=pixel_um, min_diameter_um=min_diameter_um)}
+        cells = {
+            "found": segment(frame.image, pixel_um=pixel_um, gates=Gates(min_diameter_um=min_diameter_um))
+        }
         if boxes:
             in_frame = annotated.get(Path(frame.name).name, [])
             cells["annotated"] = [with_border(box, frame.image.shape) for box in in_frame]

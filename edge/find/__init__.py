@@ -5,12 +5,13 @@ from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
 from edge.find.focus import focus
 from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
 from edge.find.reduction import block_mean, reduced
-from edge.find.segmentation import DEFAULT_PIXEL_UM, HALO_UM, segment
+from edge.find.segmentation import DEFAULT_PIXEL_UM, HALO_UM, Gates, segment
 
 __all__ = [
     "DEFAULT_PIXEL_UM",
     "HALO_UM",
     "SCALE_TOLERANCE",
+    "Gates",
     "Map",
     "Normalisation",
     "Quality",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell
+from edge.base import Cell, declare
 from edge.find.reduction import reduced, working_factor
 from edge.find.texture import Texture, texture
 
@@ -38,34 +39,42 @@ NECK = 0.85
 """A constriction narrower than this share of the smaller of two bodies separates touching cells."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """Which bodies in a frame are cells.
+
+    Diameters are those of the disc of equal area. A body includes the diffraction ring, so it is about 1 µm
+    wider than its cell.
+    """
+
+    min_diameter_um: float = declare("Smallest cell, µm, halo included", 0, low_open=True, default=7.5)
+    max_diameter_um: float = declare("Largest cell, µm, halo included", 0, low_open=True, default=40.0)
+    min_solidity: float = declare("Smallest ratio of a cell's area to its convex hull's", 0, 1, default=0.6)
+    keep_border: bool = declare(
+        "Count cells that the frame's edge cuts, or drop them",
+        default=True,
+        option="--keep-border/--drop-border",
+    )
+
+
 def segment(
     image: Image,
     *,
     pixel_um: float = DEFAULT_PIXEL_UM,
-    min_diameter_um: float = 7.5,
-    max_diameter_um: float = 40.0,
-    min_solidity: float = 0.6,
+    gates: Gates = Gates(),
     min_contrast: float = 2.75,
-    keep_border: bool = True,
     work: Image | None = None,
 ) -> list[Cell]:
     """Return the cells of a grey frame, uint8 [h, w], from top to bottom, then from left to right.
 
     Parameters
     ----------
-    min_diameter_um, max_diameter_um : float
-        Limits of the equivalent diameter (of the disc of equal area). The foreground includes the diffraction
-        ring, so it is about 1 µm wider than the cell.
-    min_solidity : float
-        Least ratio of a cell's area to that of its convex hull.
     min_contrast : float
         Least texture of the foreground, as a multiple of the noise's median texture.
-    keep_border : bool
-        Return the cells that the frame's edge cuts; they are flagged.
     work : uint8 [h, w], optional
         The frame as `reduced` returns it, if available.
     """
-    _check(image, pixel_um, (min_diameter_um, max_diameter_um), min_contrast)
+    _check(image, pixel_um, gates, min_contrast)
     factor = working_factor(pixel_um)
     work_um = pixel_um * factor
     if min(image.shape) < 2 * factor:
@@ -74,25 +83,24 @@ def segment(
         work, _ = reduced(image, pixel_um)
     mask = _closed(_foreground(texture(work, work_um), min_contrast), CLOSING_UM / work_um)
     cells = []
-    for part, left, top, touching in _parts(mask, min_diameter_um / work_um / 2, HALO_UM / work_um):
+    for part, left, top, touching in _parts(mask, gates.min_diameter_um / work_um / 2, HALO_UM / work_um):
         (x, y, width, height), area, solidity = _shape(part)
         box = _full_box((left + x, top + y, width, height), factor, work.shape, image.shape)
         border = _touches_edge(box, image.shape)
         # a cell that the edge cuts is judged together with its mirror image
         diameter_um = 2 * (area * (2 if border else 1) / np.pi) ** 0.5 * work_um
-        if not min_diameter_um <= diameter_um <= max_diameter_um or solidity < min_solidity:
-            continue
-        if keep_border or not border:
+        right_size = gates.min_diameter_um <= diameter_um <= gates.max_diameter_um
+        if right_size and solidity >= gates.min_solidity and (gates.keep_border or not border):
             cells.append(Cell(*box, float(area * factor**2), border, touching))
     return sorted(cells, key=lambda cell: (cell.y, cell.x, cell.height, cell.width))
 
 
-def _check(image: Image, pixel_um: float, diameters_um: tuple[float, float], min_contrast: float) -> None:
+def _check(image: Image, pixel_um: float, gates: Gates, min_contrast: float) -> None:
     if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(f"a frame must be a grey uint8 image [h, w], not {image.dtype} {list(image.shape)}")
     if not 0 < pixel_um < np.inf:
         raise ValueError(f"the pixel size must be positive, not {pixel_um} µm")
-    low, high = diameters_um
+    low, high = gates.min_diameter_um, gates.max_diameter_um
     if not 0 < low <= high:
         raise ValueError(f"diameters must run from above 0 upward, not from {low} to {high} µm")
     if not min_contrast > 0:

@@ -7,7 +7,6 @@ device profile's keys derive from these fields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +14,8 @@ from typing import Any, Literal
 from edge.base import ANY_CHARACTER, PIXELS_UM, LiveOptions, SessionConfig, declare
 from edge.capture import MAX_MEGAPIXELS, CameraSettings
 from edge.count import StopRule
-from edge.find import segment
+from edge.find import Gates
 
-_SEGMENT: Mapping[str, Any] = segment.__kwdefaults__ or {}  # the segmenter states its options' defaults
 _ANY_TEXT: dict[str, Any] = {"characters": ANY_CHARACTER, "max_length": 100_000}  # as in file names
 _SHORT_TEXT = _ANY_TEXT | {"max_length": 200}
 
@@ -40,26 +38,6 @@ class CameraConfig(LiveOptions):
     def settings(self) -> CameraSettings:
         """What to lock before the camera settles the rest."""
         return CameraSettings(self.exposure_us, self.gain)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gates:
-    """Which bodies in a frame are cells; keyword options of `edge.find.segment`."""
-
-    min_diameter_um: float = declare(
-        "Smallest cell, µm, halo included", 0, low_open=True, default=_SEGMENT["min_diameter_um"]
-    )
-    max_diameter_um: float = declare(
-        "Largest cell, µm, halo included", 0, low_open=True, default=_SEGMENT["max_diameter_um"]
-    )
-    min_solidity: float = declare(
-        "Smallest ratio of a cell's area to its convex hull's", 0, 1, default=_SEGMENT["min_solidity"]
-    )
-    keep_border: bool = declare(
-        "Count cells that the frame's edge cuts, or drop them",
-        default=_SEGMENT["keep_border"],
-        option="--keep-border/--drop-border",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from edge.capture import Encoded
 from edge.classify import Classifier, decide_labels
 from edge.count import CountedFrame
 from edge.find import (
+    Gates,
     Quality,
     QualityLimits,
     breaches,
@@ -34,7 +35,6 @@ from edge.find import (
     reduced,
     segment,
 )
-from edge.run.config import Gates
 from edge.run.parallel import in_order
 from edge.track import Tracker
 
@@ -131,7 +131,7 @@ def _cut(
         recorded = frame.image
         frame = replace(frame, image=divide_flat_field(frame.image, options.flat_field_gain))
     small = reduced(frame.image, pixel_um)
-    cells = segment(frame.image, pixel_um=pixel_um, work=small[0], **asdict(options.gates))
+    cells = segment(frame.image, pixel_um=pixel_um, gates=options.gates, work=small[0])
     manifest = classifier.bundle.manifest
     scale = crop_scale(pixel_um, manifest.pixel_um)
     crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)

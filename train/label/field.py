@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell
-from edge.find import HALO_UM, segment
+from edge.find import HALO_UM, Gates, segment
 from train.images import reduced_to
 from train.label.focus import sharpness
 from train.label.nuclei import Nucleus, find_nuclei, measure_nuclei
@@ -69,7 +69,7 @@ def label_field(
     max_shift_um : float
         Largest shift between the two that is corrected.
     segmentation : mapping, optional
-        Options of `edge.find.segment`.
+        Fields of `edge.find.Gates`.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def label_field(
         raise MismatchError(f"frames of different size, {sizes}")
     if looks_stained(brightfield, pixel_um) and not looks_stained(fluorescence, pixel_um):
         raise MismatchError("BRIGHTFIELD and FLUORESCENCE appear to be swapped")
-    cells = segment(brightfield, pixel_um=pixel_um, **(segmentation or {}))
+    cells = segment(brightfield, pixel_um=pixel_um, gates=Gates(**(segmentation or {})))
     if not cells:
         raise MismatchError("no cells in the bright field: is the pixel size right?")
     stain = find_nuclei(fluorescence, pixel_um)

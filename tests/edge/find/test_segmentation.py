@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.find.reduction import reduced
-from edge.find.segmentation import segment
+from edge.find.segmentation import Gates, segment
 from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
 
@@ -111,7 +111,7 @@ def test_touching_cells_are_split(angle: float, second: float) -> None:
     field = blank()
     for (x, y), radius in zip(places, (RADIUS, second), strict=True):
         draw_cell(field, x, y, radius)
-    cells = segment(expose(field), pixel_um=PIXEL_UM, min_diameter_um=5.0)
+    cells = segment(expose(field), pixel_um=PIXEL_UM, gates=Gates(min_diameter_um=5.0))
     assert len(cells) == 2
     assert all(cell.touching for cell in cells)
     truth = np.concatenate([discs(places[:1]), discs(places[1:], second)])
@@ -135,7 +135,9 @@ def test_cells_at_the_border_are_flagged_and_can_be_left_out() -> None:
     for cell in cells:
         assert 0 <= cell.x < cell.x + cell.width <= 400
         assert 0 <= cell.y < cell.y + cell.height <= 300
-    assert segment(image, pixel_um=PIXEL_UM, keep_border=False) == [cell for cell in cells if not cell.border]
+    assert segment(image, pixel_um=PIXEL_UM, gates=Gates(keep_border=False)) == [
+        cell for cell in cells if not cell.border
+    ]
 
 
 def test_size_gates_are_in_micrometres() -> None:
@@ -143,10 +145,10 @@ def test_size_gates_are_in_micrometres() -> None:
     draw_cell(field, 100, 100, radius=10)
     draw_cell(field, 250, 150, radius=30)
     image = expose(field)
-    both = segment(image, pixel_um=PIXEL_UM, min_diameter_um=4)
+    both = segment(image, pixel_um=PIXEL_UM, gates=Gates(min_diameter_um=4))
     assert [cell.width > 40 for cell in both] == [False, True]
-    assert segment(image, pixel_um=PIXEL_UM, min_diameter_um=10) == both[1:]
-    assert segment(image, pixel_um=PIXEL_UM, min_diameter_um=4, max_diameter_um=10) == both[:1]
+    assert segment(image, pixel_um=PIXEL_UM, gates=Gates(min_diameter_um=10)) == both[1:]
+    assert segment(image, pixel_um=PIXEL_UM, gates=Gates(min_diameter_um=4, max_diameter_um=10)) == both[:1]
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -262,7 +264,7 @@ def test_invalid_pixel_sizes_are_refused(pixel_um: float) -> None:
 def test_invalid_limits_are_refused() -> None:
     image = np.zeros((9, 9), np.uint8)
     with pytest.raises(ValueError, match="diameters"):
-        segment(image, min_diameter_um=9, max_diameter_um=8)
+        segment(image, gates=Gates(min_diameter_um=9, max_diameter_um=8))
     with pytest.raises(ValueError, match="contrast"):
         segment(image, min_contrast=0)
 

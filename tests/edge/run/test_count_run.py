@@ -32,9 +32,10 @@ from edge.count.result import LEUKOCYTES, CountResult
 from edge.count.stop_rule import StopRule
 from edge.count.totals import Totals
 from edge.find.quality import QualityLimits
+from edge.find.segmentation import Gates
 from edge.model.bundle import load_bundle, locate_bundle
 from edge.report.files import result_summary
-from edge.run.config import Analysis, CameraConfig, CountConfig, Gates
+from edge.run.config import Analysis, CameraConfig, CountConfig
 from edge.run.count_run import run_count
 from edge.run.instrument import Instrument
 from edge.run.sessions import Count, ResumedSession, SessionSink, begin, config_of, header_of, resume

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.base.cell import Cell
 from edge.classify.decision import Decision, Reason
-from edge.find.segmentation import segment
+from edge.find.segmentation import Gates, segment
 from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene
@@ -456,7 +456,7 @@ def read(path: Path) -> Image:
 @pytest.mark.skipif(not (DATA / "beads").is_dir(), reason="needs the shared real frames")
 def test_the_moving_beads_are_as_many_as_a_person_counts() -> None:
     images = [read(path) for path in sorted((DATA / "beads").glob("*.png"))]
-    fields = [(image, segment(image, pixel_um=0.29, min_diameter_um=3)) for image in images]
+    fields = [(image, segment(image, pixel_um=0.29, gates=Gates(min_diameter_um=3))) for image in images]
     assert run(fields, mode="flow", pixel_um=0.29) == [[0, 1, 2, 3, 4]] * 13
 
 
