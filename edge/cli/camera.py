@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import FailedFrame, Frame, write_atomically
-from edge.calibration import default_calibration_path
 from edge.capture import CameraError, LiveSettings, clear_field, live_frames
 from edge.cli.errors import one_line_errors
 from edge.cli.options import (
@@ -27,7 +26,14 @@ from edge.cli.options import (
     stop_requests,
 )
 from edge.find import divide_flat_field, focus
-from edge.run import CameraConfig, CountConfig, Instrument, list_cameras, open_camera
+from edge.run import (
+    CameraConfig,
+    CountConfig,
+    Instrument,
+    camera_calibration,
+    list_cameras,
+    open_camera,
+)
 
 FRAME_S = 5.0
 """How long a frame may take, once the camera has settled."""
@@ -92,9 +98,7 @@ def preview(
     to 1 and largest where the image is sharpest, is what leuko count compares with the calibration's limit.
     """
     with one_line_errors(ValueError):
-        if calibration is None and default_calibration_path().exists():
-            calibration = str(default_calibration_path())
-        instrument = Instrument.load(bundle, calibration)
+        instrument = Instrument.load(bundle, camera_calibration(calibration))
     frame = _one_frame(CameraConfig(name=name, **camera_options), timeout_s)
     image = frame.image
     height, width = image.shape

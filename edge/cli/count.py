@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from edge.base import read
-from edge.calibration import default_calibration_path, read_calibration
+from edge.calibration import read_calibration
 from edge.capture import list_files
 from edge.cli.options import (
     NamedPath,
@@ -27,9 +27,18 @@ from edge.cli.options import (
 from edge.cli.screen import Screen, counting, follow
 from edge.count import CAMERA_CELLS
 from edge.model import load_bundle
-from edge.run import CameraConfig, Count, CountConfig, Instrument, ReportSink, begin, end_unfinished
+from edge.run import (
+    CameraConfig,
+    Count,
+    CountConfig,
+    Instrument,
+    ReportSink,
+    begin,
+    camera_calibration,
+    end_unfinished,
+)
 from edge.run import resume as resume_session
-from edge.session import SessionError, list_sessions
+from edge.session import SessionError, unfinished_sessions
 
 NOT_OPTIONS = ("sources", "folder", "files", "calibrated_pixel")
 """Keys of the configuration that follow from the arguments and the calibration."""
@@ -71,24 +80,23 @@ def count(
     camera = options["camera"]
     _check_usage(sources, camera, resume, options)
     with counting(log_form) as screen:
-        why = ""
-        unfinished = _unfinished_of(camera) if resume else ()
-        for path in unfinished[:1]:
+        refused: dict[Path, str] = {}
+        for path in unfinished_sessions(source=camera)[:1] if resume else ():
             try:
                 resumed = _resume_as_asked(path)
             except (SessionError, ValueError, OSError) as error:
-                why = " ".join(str(error).split())
+                refused[path] = " ".join(str(error).split())
                 continue
             if out is not None:
                 screen.say("no report", "no report: the frames before the interruption were not kept")
             follow(screen, resumed, threads=threads, as_json=as_json)
             return
-        if options["calibration"] is None and camera is not None and default_calibration_path().exists():
-            options["calibration"] = str(default_calibration_path())
+        if camera is not None:
+            options["calibration"] = camera_calibration(options["calibration"])
         instrument = Instrument.load(options["bundle"], options["calibration"])
         config = _configured(sources or (camera,), options, instrument, screen)
-        if why:
-            _end(unfinished[0], why, screen)
+        for path, why in refused.items():
+            _end(path, why, screen)
         each_once = config.analysis.each_once is not None
         manifest = instrument.bundle.manifest
         reports = [ReportSink(out, manifest, replace=force, each_once=each_once)] if out else []
@@ -146,18 +154,6 @@ def _configured(
     files = None if live else len(list_files(sources))
     own = {"sources": sources, "folder": str(Path.cwd()), "files": files}
     return read(CountConfig, values | own | {"calibrated_pixel": calibrated_pixel})
-
-
-def _unfinished_of(camera: str | None) -> tuple[Path, ...]:
-    """Return the unfinished sessions of a camera, newest first."""
-    return tuple(
-        listed.path
-        for listed in list_sessions()
-        if listed.state == "unfinished"
-        and listed.frames
-        and listed.header
-        and listed.header.sources == (camera,)
-    )
 
 
 def _resume_as_asked(path: Path) -> Count:

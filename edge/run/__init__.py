@@ -6,7 +6,7 @@ from edge.run.child import ChildError, ask_runtime, split_runtimes
 from edge.run.config import CameraConfig, CountConfig
 from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
-from edge.run.instrument import Instrument
+from edge.run.instrument import Instrument, camera_calibration
 from edge.run.pipeline import FrameOptions, count_frames
 from edge.run.sessions import Count, begin, resume
 from edge.run.sinks import ReportSink
@@ -26,6 +26,7 @@ __all__ = [
     "Timing",
     "ask_runtime",
     "begin",
+    "camera_calibration",
     "count_frames",
     "describe_machine",
     "end_unfinished",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 
 from edge.base import FailedFrame, Frame, cores
 from edge.capture import CameraError, Encoded, LiveSettings, live_frames, read_encoded
 from edge.classify import Classifier
-from edge.count import CountResult, StopRule, Totals
+from edge.count import CountResult
 from edge.run.cameras import open_camera
 from edge.run.config import CameraConfig, CountConfig
 from edge.run.parallel import in_order
@@ -25,11 +26,6 @@ from edge.run.sessions import Count, Progress, resume
 from edge.run.sinks import Observer, Result, Sink
 from edge.session import SessionError, open_session
 from edge.track import Tracker
-
-T = TypeVar("T")
-
-_Prepared = tuple[Result, list[Any]]
-"""A frame's result, and what each sink prepared of it."""
 
 
 def run_count(
@@ -42,12 +38,12 @@ def run_count(
 ) -> CountResult:
     """Count until the frames end, the stop rule is reached or `stop` is set.
 
+    The observer learns of a frame once the session and then the other sinks have taken it.
+
     Parameters
     ----------
     stop : threading.Event
         Set by the caller to end the count, and here at its end; frames are counted whole or not at all.
-    observer : Observer
-        Hears of a frame after the session and then the other sinks have taken it.
 
     Raises
     ------
@@ -64,22 +60,30 @@ def run_count(
         stack.callback(count.session.close)
         # half as many for the network: it waits for frames, or they for it, and waiting threads cost time too
         classifier = Classifier(count.instrument.bundle, threads=max(1, threads // 2))
-        for remark in count.remarks:
-            observer.on_warning(remark)
         takers = (count.session, *sinks)
         for taker in takers:
             taker.open(observer)
             stack.callback(taker.close)
+        for remark in count.remarks:
+            observer.on_warning(remark)
         totals = new_totals(count)
         before = count.session.replay(totals)
-        counted = _counted_frames(count, classifier, before, threads, stop)
-        prepared = _prepared(counted, takers, threads, stop)
         began -= before.seconds
-        reached = partial(_reached, count.config.stop_rule, totals, began)
+
+        def prepare(result: Result) -> tuple[Result, list[Any]]:
+            return result, [taker.prepare(result) for taker in takers]
+
+        def reached() -> str:
+            return count.config.stop_rule.reached(totals.tally(), time.monotonic() - began)
+
+        counted = _counted_frames(count, classifier, before, threads, stop)
         observer.on_start()
-        with _until_stopped(prepared, stop) as frames:
+        with ExitStack() as counting:
+            prepared = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
+            batches = counting.enter_context(closing(prepared))
+            counting.callback(stop.set)  # ends the threads, whatever they wait for
             ended = reached()
-            for result, parts in () if ended else frames:
+            for result, parts in () if ended else chain.from_iterable(batches):
                 for taker, part in zip(takers, parts, strict=True):
                     taker.add(result, part)
                 totals.add(result)
@@ -115,31 +119,6 @@ def end_unfinished(path: Path, why: str) -> None:
         totals = new_totals(count)
         seconds = count.session.replay(totals).seconds
         count.session.seal(why, count_result(count, totals, ended="", stopped=True, seconds=seconds))
-
-
-def _reached(rule: StopRule, totals: Totals, began: float) -> str:
-    return rule.reached(totals.tally(), time.monotonic() - began)
-
-
-def _prepared(
-    results: Iterable[Result], takers: Sequence[Sink], threads: int, stop: threading.Event
-) -> Generator[list[_Prepared], None, None]:
-    """Do for each frame in parallel what need not wait for the frames before it."""
-
-    def prepare(result: Result) -> _Prepared:
-        return result, [taker.prepare(result) for taker in takers]
-
-    return in_order(prepare, results, threads=threads, in_flight=threads + 1, stop=stop)
-
-
-@contextmanager
-def _until_stopped(batches: Generator[list[T], None, None], stop: threading.Event) -> Iterator[Iterator[T]]:
-    """Yield the items one by one; at the end, `stop` ends the threads, whatever they wait for."""
-    with closing(batches):
-        try:
-            yield (item for batch in batches for item in batch)
-        finally:
-            stop.set()
 
 
 def _counted_frames(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.calibration import Calibration, read_calibration, read_flat_field_gain
+from edge.calibration import Calibration, default_calibration_path, read_calibration, read_flat_field_gain
 from edge.model import Bundle, Manifest, load_bundle, shipped_bundles
 
 MAX_PIXEL_FACTOR = 1.4
@@ -70,6 +70,12 @@ class Instrument:
         """
         sized = self.calibration.pixel if calibrated_pixel else self.calibration.flat_field
         return None if sized is None else (sized.width_px, sized.height_px)
+
+
+def camera_calibration(given: str | None) -> str | None:
+    """Return the calibration for a camera's frames: the given one, else this device's if it has one."""
+    path = default_calibration_path()
+    return str(path) if given is None and path.exists() else given
 
 
 def pixel_remark(pixel_um: float, bundle: Manifest) -> str:

@@ -58,16 +58,13 @@ class SessionSink(Sink):
 
     Attributes
     ----------
+    id : str
+        Empty without a session, and before it has begun.
     remark : str
         What readers of the results have to know of the session.
     """
 
-    remark = ""
-
-    @property
-    def id(self) -> str:
-        """Of the session; empty without one, and before it has begun."""
-        return ""
+    id = remark = ""
 
     def replay(self, totals: Totals) -> Progress:
         """Add the frames that were counted before to the totals."""
@@ -84,11 +81,6 @@ class NewSession(SessionSink):
         self._header, self._keep_crops = header, keep_crops
         self._session: Session | None = None
 
-    @property
-    def id(self) -> str:
-        """See `SessionSink`."""
-        return "" if self._session is None else self._session.id
-
     def open(self, observer: Observer) -> None:
         """Remember who hears of the session's id."""
         self._observer = observer
@@ -101,7 +93,8 @@ class NewSession(SessionSink):
         """Put the record on the disk."""
         if self._session is None:
             self._session = create_session(self._header)
-            self._observer.on_session(self._session.id)
+            self.id = self._session.id
+            self._observer.on_session(self.id)
         self._session.add(prepared)
 
     def finish(self, result: CountResult) -> None:
@@ -125,6 +118,7 @@ class ResumedSession(NewSession):
     def __init__(self, session: Session, config: CountConfig) -> None:
         super().__init__(session.header, keep_crops=config.session.keep_crops)
         self._session = self._resumed = session
+        self.id = session.id
         now = None if config.camera else len(list_files(config.sources, config.root))
         if config.files != now:
             self.remark = (
@@ -199,17 +193,16 @@ def resume(path: Path) -> Count:
 
 def header_of(config: CountConfig, instrument: Instrument) -> Header:
     """Return the header of a session that is about to begin."""
-    bundle, manifest = instrument.bundle, instrument.bundle.manifest
-    parameters = {name: value for name, value in asdict(config).items() if name not in HEADER_FIELDS}
+    manifest = instrument.bundle.manifest
     return Header(
         sample_id=config.sample_id,
         operator=config.operator,
         bundle=f"{manifest.name} {manifest.version}",
-        bundle_sha256=bundle.sha256,
+        bundle_sha256=instrument.bundle.sha256,
         labels=manifest.labels,
         counted=manifest.counted,
         calibration_sha256=instrument.calibration_sha256,
-        parameters=parameters,
+        parameters={name: value for name, value in asdict(config).items() if name not in HEADER_FIELDS},
         stop_rule=config.stop_rule.stated(),
         sources=config.sources,
         software=f"leuko-edge {__version__}",
@@ -225,10 +218,9 @@ def config_of(session: str, header: Header) -> CountConfig:
     SessionError
         If the header does not hold it.
     """
+    stated = {name: getattr(header, name) for name in HEADER_FIELDS}
     try:
-        return read(
-            CountConfig, {**header.parameters, **{name: getattr(header, name) for name in HEADER_FIELDS}}
-        )
+        return read(CountConfig, {**header.parameters, **stated})
     except SchemaError as error:
         raise SessionError(
             f"{session}: {header.software} began it, and this leuko cannot resume it ({error});"

@@ -42,9 +42,13 @@ def list_sessions(folder: Path | None = None) -> list[Listed]:
     return [_listed(one, path_of(one, folder)) for one in reversed(_ids(folder))]
 
 
-def unfinished_sessions(folder: Path | None = None) -> list[Path]:
-    """Return the sessions with frames that can be resumed, newest first."""
-    return [one.path for one in list_sessions(folder) if one.resumable and one.frames]
+def unfinished_sessions(folder: Path | None = None, *, source: str = "") -> list[Path]:
+    """Return the sessions with frames that can be resumed, newest first; those of `source` if it is given."""
+    return [
+        one.path
+        for one in list_sessions(folder)
+        if one.resumable and one.frames and one.header and (not source or one.header.sources == (source,))
+    ]
 
 
 def _listed(session_id: str, path: Path) -> Listed:

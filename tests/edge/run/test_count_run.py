@@ -216,6 +216,14 @@ def test_a_pixel_far_from_the_bundles_gets_a_remark(
         assert all(f" is {words} that of bundle phantom3 (0.125 µm)" in remark for remark in run.remarks)
 
 
+def test_a_refused_folder_follows_no_remark(frames: Path, tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").touch()
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="already holds a count"):
+        counted(config_for(frames, pixel_um=2 * PIXEL_UM), recorder, out=tmp_path)
+    assert recorder.remarks == []
+
+
 def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
     light = np.linspace(0.6, 1.0, 820, dtype=np.float32)[None].repeat(616, axis=0)
     blank = [Frame(np.rint(160 * light).astype(np.uint8), str(k), k, 0) for k in range(5)]

@@ -74,14 +74,18 @@ def sha256(*parts: bytes) -> bytes:
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """An unfinished session of release 0.1, with one frame."""
-    path = tmp_path / f"{ID}.db"
-    begun = sha256(b"leuko session header\n", text(HEADER).encode())
+    return write_old(tmp_path, HEADER)
+
+
+def write_old(folder: Path, header: dict[str, Any]) -> Path:
+    path = folder / f"{ID}.db"
+    begun = sha256(b"leuko session header\n", text(header).encode())
     hashed = [[*cell[:-1], hashlib.sha256(cell[-1]).hexdigest() if cell[-1] else None] for cell in CELLS]
     content = json.dumps([list(FRAME), hashed], separators=(",", ":"))
     digest = sha256(b"leuko session frame\n", begun, content.encode())
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.executescript(STATEMENTS)
-        database.execute("INSERT INTO header VALUES (0, ?, ?)", (text(HEADER), begun))
+        database.execute("INSERT INTO header VALUES (0, ?, ?)", (text(header), begun))
         database.execute(f"INSERT INTO frame VALUES ({'?, ' * 10}?)", (*FRAME, digest))
         database.executemany(f"INSERT INTO cell VALUES (3, {'?, ' * 11}?)", CELLS)
     return path
@@ -180,4 +184,18 @@ def test_it_is_not_resumed_and_not_in_the_way(old: Path) -> None:
     result = CliRunner().invoke(main, ["sessions", "resume", str(old)])
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
+    assert old.read_bytes() == before
+
+
+def test_a_service_starts_beside_it_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each start it would be refused for a reason that no start can change."""
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path))
+    (tmp_path / "sessions").mkdir()
+    old = write_old(tmp_path / "sessions", HEADER | {"sources": ["simulate:8"]})
+    before = old.read_bytes()
+    words = ["count", "--camera", "simulate:8", "--resume", "--until-cells", "1", "--json"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.stderr
+    assert ID not in result.stderr
+    assert [one.state for one in list_sessions(old.parent)] == ["finished", "unfinished"]
     assert old.read_bytes() == before
