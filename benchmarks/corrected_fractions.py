@@ -24,7 +24,7 @@ from edge.base import Frame
 from edge.classify import Classifier
 from edge.count import CountedFrame, Estimate, estimate_prevalence, estimate_proportion
 from edge.model import Manifest, load_bundle
-from edge.run import FrameOptions, count_frames
+from edge.run import Analysis, count_frames
 from edge.simulate import Optics, Scene, simulate_frame
 
 MIXTURES = {
@@ -63,7 +63,7 @@ def draw(task: tuple[str, str, int, int]) -> Sample:
     results = count_frames(
         [Frame(frame.image, f"{seed}#{k}", k, 0) for k, frame in enumerate(simulated)],
         classifier,
-        FrameOptions(Optics().pixel_um, manifest.reject_below),
+        Analysis(pixel_um=Optics().pixel_um, reject_below=manifest.reject_below),
     )
     truth: list[int] = []
     answer: list[int] = []

@@ -16,7 +16,7 @@ from edge.base import Frame
 from edge.classify import Classifier
 from edge.count import CountedFrame, Tally, tally_decisions
 from edge.model import load_bundle
-from edge.run import FrameOptions, count_frames
+from edge.run import Analysis, count_frames
 from edge.simulate import Optics, Scene, simulate_frame
 
 
@@ -39,7 +39,7 @@ def sample(classifier: Classifier, seed: int, cells: int) -> tuple[Tally, Counte
     results = count_frames(
         frames(),
         classifier,
-        FrameOptions(Optics().pixel_um, manifest.reject_below),
+        Analysis(pixel_um=Optics().pixel_um, reject_below=manifest.reject_below),
     )
     counted = [result for result in results if isinstance(result, CountedFrame)]
     decisions = [decision for result in counted for decision in result.decisions]

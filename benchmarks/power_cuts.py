@@ -112,7 +112,7 @@ def write(frames_folder: Path, place: Path) -> None:
     from edge.classify import Classifier
     from edge.count import CountedFrame
     from edge.model import load_bundle
-    from edge.run import FrameOptions, count_frames
+    from edge.run import Analysis, count_frames
     from edge.session import Header, create_session, frame_record, open_session
 
     classifier = Classifier(load_bundle("phantom3"), threads=1)
@@ -121,7 +121,9 @@ def write(frames_folder: Path, place: Path) -> None:
 
     def counted(indices: range) -> Iterator[CountedFrame]:
         batch = (replace(frames[k % len(frames)], index=k) for k in indices)
-        for result in count_frames(batch, classifier, FrameOptions(manifest.pixel_um, manifest.reject_below)):
+        for result in count_frames(
+            batch, classifier, Analysis(pixel_um=manifest.pixel_um, reject_below=manifest.reject_below)
+        ):
             assert isinstance(result, CountedFrame)
             yield result
 

@@ -16,7 +16,7 @@ from edge.base import FailedFrame
 from edge.capture import read_frames
 from edge.classify import Classifier
 from edge.model import load_bundle
-from edge.run import FrameOptions, count_frames
+from edge.run import Analysis, count_frames
 
 
 def chain(
@@ -32,7 +32,7 @@ def chain(
     results = count_frames(
         read_frames(frames),
         classifier,
-        FrameOptions(manifest.pixel_um, manifest.reject_below),
+        Analysis(pixel_um=manifest.pixel_um, reject_below=manifest.reject_below),
     )
     for result in results:
         if isinstance(result, FailedFrame):

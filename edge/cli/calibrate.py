@@ -33,7 +33,8 @@ from edge.calibration import (
 )
 from edge.capture import list_files, read_frames
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, NamedPath, json_option, quiet_libraries
+from edge.cli.options import FiniteRange, NamedPath, declared_options, json_option, quiet_libraries
+from edge.run import CountConfig
 
 frames_argument = click.argument("frames", metavar="FRAMES...", nargs=-1, required=True, type=NamedPath())
 calibration_option = click.option(
@@ -42,13 +43,7 @@ calibration_option = click.option(
     type=NamedPath(dir_okay=False, path_type=Path),
     help="Calibration file to write; by default calibration.toml in the folder of leuko's state.",
 )
-bit_depth_option = click.option(
-    "--bit-depth",
-    type=click.IntRange(9, 16),
-    default=16,
-    show_default=True,
-    help="Bits in use of a 16-bit sample.",
-)
+bit_depth_option = declared_options(CountConfig, only=("bit_depth",))
 
 
 @click.group()
@@ -69,13 +64,13 @@ def flatfield(frames: tuple[str, ...], calibration_path: Path | None, bit_depth:
     """
     with _calibration(calibration_path) as (path, calibration, date):
         estimate = estimate_illumination(_read(frames, bit_depth))
-        _warn_of_refused(estimate.refused)
+        refused = _refused(estimate.refused)
         section = write_flat_field(path.parent, estimate, date)
         _write(path, replace(calibration, flat_field=section))
     low, high = float(estimate.light.min()), float(estimate.light.max())
     if as_json:
-        light = {"light": {"low": low, "high": high}, "refused": _refused_json(estimate.refused)}
-        click.echo(json.dumps(_as_json(section) | light))
+        light = {"low": low, "high": high}
+        _print(section, {"light": light, "refused": refused})
     else:
         click.echo(
             f"light: {low:.0%} to {high:.0%} of its mean, grey level {section.brightness:.1f}, "
@@ -118,10 +113,9 @@ def pixel(
     """
     with _calibration(calibration_path) as (path, calibration, date):
         measured = measure_spacings(_read(frames, bit_depth), micrometer=micrometer)
-        spacings, refused = [spacing for _, spacing in measured.spacings], measured.refused
-        _warn_of_refused(refused)
+        spacings, refused = [spacing for _, spacing in measured.spacings], _refused(measured.refused)
         if not spacings:
-            raise CalibrationError(f"no frame could be measured: {refused[0].name}: {refused[0].reason}")
+            raise CalibrationError("no frame could be measured: {frame}: {reason}".format(**refused[0]))
         size = estimate_pixel_size(spacings, pitch_um, pitch_uncertainty_um)
         target = "stage micrometer" if micrometer else "counting-chamber grid"
         section = PixelCalibration(
@@ -133,19 +127,16 @@ def pixel(
             date,
         )
         _write(path, replace(calibration, pixel=section))
+    directions = {"across_um": size.across_um, "down_um": size.down_um}
     if as_json:
-        details = {
-            "across_um": size.across_um,
-            "down_um": size.down_um,
-            "spacings": [{"frame": name, **asdict(spacing)} for name, spacing in measured.spacings],
-            "refused": _refused_json(refused),
-        }
-        click.echo(json.dumps(_as_json(section) | details))
+        each_spacing = [{"frame": name, **asdict(spacing)} for name, spacing in measured.spacings]
+        _print(section, directions | {"spacings": each_spacing, "refused": refused})
         return
-    directions = {"across": size.across_um, "down": size.down_um}
     # the uncertainty's first digit is the last one shown
     digits = min(7, -math.floor(math.log10(size.uncertainty_um)))
-    each = ", ".join(f"{um:.{digits}f} {name}" for name, um in directions.items() if um is not None)
+    each = ", ".join(
+        f"{um:.{digits}f} {name.removesuffix('_um')}" for name, um in directions.items() if um is not None
+    )
     click.echo(
         f"pixel: {size.pixel_um:.{digits}f} ± {size.uncertainty_um:.{digits}f} µm ({each}), "
         f"{len(spacings)} spacings in {measured.frames - len(refused)} of {measured.frames} frames"
@@ -186,15 +177,14 @@ def volume(
     Calibrate the pixel size first.
     """
     with _calibration(calibration_path) as (path, calibration, date):
-        calibration = replace(
-            calibration, volume=VolumeCalibration(depth_um, depth_uncertainty_um, dilution, date)
-        )
+        section = VolumeCalibration(depth_um, depth_uncertainty_um, dilution, date)
+        calibration = replace(calibration, volume=section)
         if calibration.pixel is None:
             raise CalibrationFileError(f"{path}: no pixel size yet; run leuko calibrate pixel first")
         field = field_volume(calibration)
         _write(path, calibration)
     if as_json:
-        click.echo(json.dumps({**_as_json(calibration.volume), **asdict(field)}))
+        _print(section, asdict(field))
     else:
         size_px = f"{calibration.pixel.width_px}×{calibration.pixel.height_px} px"
         click.echo(
@@ -231,14 +221,13 @@ def _read(sources: tuple[str, ...], bit_depth: int) -> Iterator[Frame | FailedFr
     )
 
 
-def _warn_of_refused(frames: Iterable[FailedFrame]) -> None:
+def _refused(frames: Iterable[FailedFrame]) -> list[dict[str, str]]:
+    """Name the frames that were left out on stderr, and return them for the JSON."""
     for frame in frames:
         click.echo(f"{frame.name}: {frame.reason}", err=True)
-
-
-def _refused_json(frames: Iterable[FailedFrame]) -> list[dict[str, str]]:
     return [{"frame": frame.name, "reason": frame.reason} for frame in frames]
 
 
-def _as_json(section: Any) -> dict[str, Any]:
-    return asdict(section) | {"date": section.date.isoformat()}
+def _print(section: Any, details: dict[str, Any]) -> None:
+    """Print a section of the calibration, and what belongs to it, as JSON."""
+    click.echo(json.dumps(asdict(section) | {"date": section.date.isoformat()} | details))

@@ -7,7 +7,7 @@ import threading
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import cv2
@@ -103,23 +103,22 @@ def preview(
     image = frame.image
     height, width = image.shape
     with one_line_errors(ValueError):  # a calibration's pixel and flat field of different sizes
-        sharp = _focus(image, instrument, pixel_um)
+        focus_value, focused = _focus(image, instrument, pixel_um)
     measures = {
         "width": width,
         "height": height,
         "brightness": clear_field(image),
         "saturated": float((image == 255).mean()),
-        "focus": sharp.value,
+        "focus": focus_value,
         "min_focus": instrument.calibration.quality.min_focus,
     }
     with one_line_errors():
         write_atomically(out, cv2.imencode(".png", image)[1].tobytes())
     if as_json:
-        about = {"camera": name, "file": str(out), **measures, "settings": dict(frame.settings)}
-        click.echo(json.dumps(about))
+        click.echo(
+            json.dumps({"camera": name, "file": str(out), **measures, "settings": dict(frame.settings)})
+        )
         return
-    least = f"at least {measures['min_focus']:g}"
-    focused = f"not known: {sharp.unknown}" if sharp.value is None else f"{sharp.value:.3f}, {least}"
     click.echo(
         f"{width} x {height} px, brightness {measures['brightness']:.1f}, "
         f"saturated {measures['saturated']:.2%}, focus {focused}"
@@ -147,22 +146,20 @@ def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: b
         click.echo(f"{name} has nothing to settle", err=True)
 
 
-class _Focus(NamedTuple):
-    """Focus of a frame as counting measures it, or why it is not known."""
-
-    value: float | None
-    unknown: str = ""
-
-
-def _focus(image: NDArray[np.uint8], instrument: Instrument, pixel_um: float | None) -> _Focus:
-    """Measure the focus of a frame, uint8 [h, w]."""
+def _focus(
+    image: NDArray[np.uint8], instrument: Instrument, pixel_um: float | None
+) -> tuple[float | None, str]:
+    """Return the focus as counting measures it, None if it is not known, and what to print of it."""
     size_px = instrument.size_px(calibrated_pixel=pixel_um is None and instrument.calibrated)
     if size_px not in (None, image.shape[::-1]):
-        return _Focus(None, f"the calibration is for frames of {' x '.join(map(str, size_px or ()))} px")
+        sized = " x ".join(map(str, size_px or ()))
+        return None, f"not known: the calibration is for frames of {sized} px"
     if instrument.flat_field_gain is not None:
         image = divide_flat_field(image, instrument.flat_field_gain)
-    sharp = focus(image, pixel_um or instrument.pixel_um)
-    return _Focus(sharp, "the frame shows no fine detail to judge it by")
+    value = focus(image, pixel_um or instrument.pixel_um)
+    if value is None:
+        return None, "not known: the frame shows no fine detail to judge it by"
+    return value, f"{value:.3f}, at least {instrument.calibration.quality.min_focus:g}"
 
 
 def _one_frame(camera: CameraConfig, timeout_s: float) -> Frame:

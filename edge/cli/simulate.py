@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import click
 from rich.console import Console
@@ -36,9 +37,8 @@ def _fields(context: click.Context, parameter: click.Parameter, text: str | None
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
     if not (1 <= columns <= 30 and 1 <= rows <= 30):
-        raise click.BadParameter(
-            f"{text!r} is not COLUMNSxROWS, such as 6x4, from 1 to 30 each", context, parameter
-        )
+        form = "COLUMNSxROWS, such as 6x4, from 1 to 30 each"
+        raise click.BadParameter(f"{text!r} is not {form}", context, parameter)
     return columns, rows
 
 
@@ -65,7 +65,12 @@ _NUMBER = FiniteRange(0, 2000)
     help="Shares of the leukocyte classes.",
 )
 @click.option(
-    "--cells-per-frame", type=_NUMBER, default=25, show_default=True, help="Mean leukocytes per frame."
+    "--cells-per-frame",
+    "leukocytes",
+    type=_NUMBER,
+    default=25,
+    show_default=True,
+    help="Mean leukocytes per frame.",
 )
 @click.option(
     "--erythrocytes", type=_NUMBER, default=10, show_default=True, help="Mean erythrocytes per frame."
@@ -89,18 +94,14 @@ def simulate(
     directory: str,
     frames: int | None,
     seed: int,
-    mix: tuple[tuple[str, float], ...],
-    cells_per_frame: float,
-    erythrocytes: float,
-    debris: float,
     scan: tuple[int, int] | None,
     overlap: float | None,
     flow_um_s: float | None,
     fps: float | None,
     fluorescence: bool,
-    separate: bool,
     force: bool,
     as_json: bool,
+    **particles: Any,
 ) -> None:
     """Simulate bright-field frames of unstained blood cells and write them with their truth into DIR.
 
@@ -117,15 +118,13 @@ def simulate(
     motion: Scan | Flow | None = None
     if scan:
         motion = Scan(*scan) if overlap is None else Scan(*scan, overlap=overlap)
-        frames = motion.frames if frames is None else frames
+        frames = frames or motion.frames
     elif flow_um_s:
         motion = Flow(flow_um_s) if fps is None else Flow(flow_um_s, fps=fps)
     if frames is None:
         raise click.UsageError("pass --frames, the number of frames")
     try:
-        scene = Scene(
-            mix=mix, leukocytes=cells_per_frame, erythrocytes=erythrocytes, debris=debris, separate=separate
-        )
+        scene = Scene(**particles)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     console = Console(stderr=True)

@@ -3,22 +3,22 @@
 from edge.run.bench import INVOKE, Timing, describe_machine, ratios, time_bundle, warnings
 from edge.run.cameras import list_cameras, open_camera
 from edge.run.child import ChildError, ask_runtime, split_runtimes
-from edge.run.config import CameraConfig, CountConfig
+from edge.run.config import Analysis, CameraConfig, CountConfig
 from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
 from edge.run.instrument import Instrument, camera_calibration
-from edge.run.pipeline import FrameOptions, count_frames
+from edge.run.pipeline import count_frames
 from edge.run.sessions import Count, begin, resume
 from edge.run.sinks import ReportSink
 from edge.run.systemd import Log, Notifier
 
 __all__ = [
     "INVOKE",
+    "Analysis",
     "CameraConfig",
     "ChildError",
     "Count",
     "CountConfig",
-    "FrameOptions",
     "Instrument",
     "Log",
     "Notifier",

@@ -20,7 +20,7 @@ from edge.count import CountResult
 from edge.run.cameras import open_camera
 from edge.run.config import CameraConfig, CountConfig
 from edge.run.parallel import in_order
-from edge.run.pipeline import FrameOptions, count_frames, sha256_of
+from edge.run.pipeline import count_frames, sha256_of
 from edge.run.results import count_result, new_totals
 from edge.run.sessions import Count, Progress, resume
 from edge.run.sinks import Observer, Result, Sink
@@ -125,17 +125,8 @@ def _counted_frames(
     count: Count, classifier: Classifier, before: Progress, threads: int, stop: threading.Event
 ) -> Generator[Result, None, None]:
     """Count the frames that remain, where a tracker knows the cells of those before."""
-    config, calibration, analysis = count.config, count.instrument.calibration, count.config.analysis
+    config, analysis = count.config, count.config.analysis
     size_px = count.instrument.size_px(calibrated_pixel=config.calibrated_pixel)
-    options = FrameOptions(
-        analysis.pixel_um,
-        analysis.reject_below,
-        analysis.gates,
-        flat_field_gain=count.instrument.flat_field_gain,
-        size_px=size_px,
-        reference_brightness=calibration.flat_field.brightness if calibration.flat_field else None,
-        limits=calibration.quality,
-    )
     tracker = None
     if analysis.each_once is not None:
         tracker = Tracker(analysis.each_once, pixel_um=analysis.pixel_um)
@@ -146,7 +137,9 @@ def _counted_frames(
         if config.camera
         else _files(config, before),
         classifier,
-        options,
+        analysis,
+        instrument=count.instrument,
+        size_px=size_px,
         tracker=tracker,
         keep_state=config.session.keep,
         threads=threads,

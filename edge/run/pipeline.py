@@ -24,9 +24,7 @@ from edge.capture import Encoded
 from edge.classify import Classifier, decide_labels
 from edge.count import CountedFrame
 from edge.find import (
-    Gates,
     Quality,
-    QualityLimits,
     breaches,
     crop_cells,
     crop_scale,
@@ -35,36 +33,13 @@ from edge.find import (
     reduced,
     segment,
 )
+from edge.run.config import Analysis
+from edge.run.instrument import Instrument
 from edge.run.parallel import in_order
 from edge.track import Tracker
 
 STILL_STEP_NS = 1_000_000_000
 """Time between still files for tracking: their own times tell when they were copied."""
-
-
-@dataclass(frozen=True, eq=False)
-class FrameOptions:
-    """How each frame is processed.
-
-    Attributes
-    ----------
-    flat_field_gain : float32 [h, w] or None
-        See `edge.find.divide_flat_field`.
-    size_px : (width, height) or None
-        Size that a frame must have; None takes any.
-    reference_brightness : float or None
-        Grey level of blank frames at calibration, if known.
-    limits : QualityLimits
-        A frame beyond them is counted all the same, and marked.
-    """
-
-    pixel_um: float
-    reject_below: float
-    gates: Gates = Gates()
-    flat_field_gain: NDArray[np.float32] | None = None
-    size_px: tuple[int, int] | None = None
-    reference_brightness: float | None = None
-    limits: QualityLimits = QualityLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +57,10 @@ class _Cut:
 def count_frames(
     frames: Iterable[Encoded | Frame | FailedFrame],
     classifier: Classifier,
-    options: FrameOptions,
+    analysis: Analysis,
     *,
+    instrument: Instrument | None = None,
+    size_px: tuple[int, int] | None = None,
     tracker: Tracker | None = None,
     keep_state: bool = False,
     threads: int = 1,
@@ -93,6 +70,10 @@ def count_frames(
 
     Parameters
     ----------
+    instrument : Instrument or None
+        Its calibration corrects and judges the frames; None for frames of an unknown microscope.
+    size_px : (width, height) or None
+        Size that a frame must have; None takes any.
     tracker : Tracker or None
         Recognises cells of earlier frames; None for frames that have nothing in common.
     keep_state : bool
@@ -102,19 +83,25 @@ def count_frames(
     stop : threading.Event
         Once it is set no more frames are yielded; set it before leaving a source that may make one wait.
     """
-    cut = partial(_cut, classifier=classifier, options=options)
+    instrument = instrument or Instrument(classifier.bundle)
+    cut = partial(_cut, classifier=classifier, analysis=analysis, instrument=instrument, size_px=size_px)
     for ready in in_order(cut, frames, threads=threads, in_flight=2 * threads, stop=stop):
         answers = iter(_classified(classifier, [item.crops for item in ready if isinstance(item, _Cut)]))
         for item in ready:
             if isinstance(item, FailedFrame):
                 yield item
                 continue
-            result = _decided(item, next(answers), classifier, options)
+            result = _decided(item, next(answers), classifier, analysis, instrument)
             yield result if tracker is None else _tracked(result, tracker, keep_state)
 
 
 def _cut(
-    frame: Encoded | Frame | FailedFrame, *, classifier: Classifier, options: FrameOptions
+    frame: Encoded | Frame | FailedFrame,
+    *,
+    classifier: Classifier,
+    analysis: Analysis,
+    instrument: Instrument,
+    size_px: tuple[int, int] | None,
 ) -> _Cut | FailedFrame:
     """Decode a frame, find its cells and cut them out."""
     if isinstance(frame, Encoded):
@@ -122,24 +109,25 @@ def _cut(
     if isinstance(frame, FailedFrame):
         return frame
     height, width = frame.image.shape
-    if options.size_px not in (None, (width, height)):
-        calibrated = " x ".join(map(str, options.size_px or ()))
+    if size_px not in (None, (width, height)):
+        calibrated = " x ".join(map(str, size_px or ()))
         reason = f"{width} x {height} px, and the calibration is for frames of {calibrated}"
         return FailedFrame(frame.name, frame.index, reason)
-    sha256, recorded, pixel_um = sha256_of(frame), None, options.pixel_um
-    if options.flat_field_gain is not None:
+    sha256, recorded, pixel_um = sha256_of(frame), None, analysis.pixel_um
+    if instrument.flat_field_gain is not None:
         recorded = frame.image
-        frame = replace(frame, image=divide_flat_field(frame.image, options.flat_field_gain))
+        frame = replace(frame, image=divide_flat_field(frame.image, instrument.flat_field_gain))
     small = reduced(frame.image, pixel_um)
-    cells = segment(frame.image, pixel_um=pixel_um, gates=options.gates, work=small[0])
+    cells = segment(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=small[0])
     manifest = classifier.bundle.manifest
     scale = crop_scale(pixel_um, manifest.pixel_um)
     crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
+    flat_field = instrument.calibration.flat_field
     quality = measure_quality(
         frame,
         cells,
         pixel_um=pixel_um,
-        reference_brightness=options.reference_brightness,
+        reference_brightness=flat_field.brightness if flat_field else None,
         recorded=recorded,
         small=small,
     )
@@ -155,11 +143,14 @@ def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[
 
 
 def _decided(
-    cut: _Cut, probabilities: NDArray[np.float32], classifier: Classifier, options: FrameOptions
+    cut: _Cut,
+    probabilities: NDArray[np.float32],
+    classifier: Classifier,
+    analysis: Analysis,
+    instrument: Instrument,
 ) -> CountedFrame:
-    decisions = decide_labels(
-        probabilities, cut.in_distribution, classifier.bundle.manifest.labels, options.reject_below
-    )
+    labels = classifier.bundle.manifest.labels
+    decisions = decide_labels(probabilities, cut.in_distribution, labels, analysis.reject_below)
     return CountedFrame(
         cut.frame,
         cut.sha256,
@@ -168,7 +159,7 @@ def _decided(
         probabilities,
         decisions,
         cut.quality,
-        breaches(cut.quality, options.limits),
+        breaches(cut.quality, instrument.calibration.quality),
     )
 
 

@@ -14,7 +14,8 @@ from convert.out_of_distribution import spheres
 from edge.base.frame import Frame
 from edge.classify.classifier import Classifier
 from edge.model.bundle import load_bundle
-from edge.run.pipeline import FrameOptions, count_frames
+from edge.run.config import Analysis
+from edge.run.pipeline import count_frames
 from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene
@@ -68,7 +69,7 @@ def test_without_a_model_all_crops_are_in_distribution() -> None:
 def test_a_count_rejects_cells_out_of_distribution(classifier: Classifier) -> None:
     scene = Scene(leukocytes=6, erythrocytes=0, debris=0, width_px=800, height_px=600, separate=True)
     frame = Frame(simulate_frame(3, scene=scene).image, "simulated", 0, 0)
-    (result,) = count_frames([frame], classifier, FrameOptions(Optics().pixel_um, 0))
+    (result,) = count_frames([frame], classifier, Analysis(pixel_um=Optics().pixel_um, reject_below=0))
     known = classifier.in_distribution(result.crops)  # type: ignore[union-attr]
     reasons = [decision.rejected_by for decision in result.decisions]  # type: ignore[union-attr]
     assert reasons == ["" if one else "out_of_distribution" for one in known]

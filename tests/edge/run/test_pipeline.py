@@ -18,8 +18,10 @@ from edge.classify.classifier import Classifier
 from edge.classify.decision import REJECTED
 from edge.count.counted_frame import CountedFrame
 from edge.model.bundle import load_bundle
+from edge.run.config import Analysis
+from edge.run.instrument import Instrument
 from edge.run.parallel import in_order
-from edge.run.pipeline import FrameOptions, count_frames, identifier
+from edge.run.pipeline import count_frames, identifier
 from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene
@@ -206,7 +208,9 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
         FailedFrame("b", 1, "gone"),
         Frame(simulated.image, "c", 2, 0),
     ]
-    first, failed, second = count_frames(frames, classifier, FrameOptions(Optics().pixel_um, 0.0))
+    first, failed, second = count_frames(
+        frames, classifier, Analysis(pixel_um=Optics().pixel_um, reject_below=0.0)
+    )
     assert failed == frames[1]
     assert isinstance(first, CountedFrame)
     assert isinstance(second, CountedFrame)
@@ -223,7 +227,9 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
 
 def test_an_empty_frame_has_no_cells() -> None:
     blank = Frame(np.full((600, 800), 140, np.uint8), "blank", 0, 0)
-    (result,) = count_frames([blank], Classifier(load_bundle("phantom3")), FrameOptions(0.125, 0.5))
+    (result,) = count_frames(
+        [blank], Classifier(load_bundle("phantom3")), Analysis(pixel_um=0.125, reject_below=0.5)
+    )
     assert isinstance(result, CountedFrame)
     assert (result.cells, result.decisions, result.probabilities.shape) == ([], [], (0, 5))
 
@@ -234,7 +240,8 @@ def test_a_flat_field_does_not_hide_what_was_overexposed() -> None:
     (result,) = count_frames(
         [Frame(bright, "bright", 0, 0)],
         Classifier(load_bundle("phantom3")),
-        FrameOptions(0.125, 0.5, flat_field_gain=np.full((600, 800), 0.5, np.float32)),
+        Analysis(pixel_um=0.125, reject_below=0.5),
+        instrument=Instrument(load_bundle("phantom3"), flat_field_gain=np.full((600, 800), 0.5, np.float32)),
     )
     assert isinstance(result, CountedFrame)
     assert result.quality is not None
@@ -255,7 +262,7 @@ def test_neither_threads_nor_batches_change_a_result(tmp_path: Path) -> None:
         results = count_frames(
             frames,
             classifier,
-            FrameOptions(Optics().pixel_um, 0.5),
+            Analysis(pixel_um=Optics().pixel_um, reject_below=0.5),
             threads=threads,
         )
         return [

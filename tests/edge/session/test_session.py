@@ -26,7 +26,8 @@ from edge.classify.decision import REASONS, Decision, Reason
 from edge.count.counted_frame import CountedFrame
 from edge.count.tally import tally_decisions
 from edge.model.bundle import load_bundle
-from edge.run.pipeline import FrameOptions, count_frames
+from edge.run.config import Analysis
+from edge.run.pipeline import count_frames
 from edge.session.files import SessionError
 from edge.session.names import clock_note, find_session, list_sessions, unfinished_sessions
 from edge.session.record import CellRecord, FrameRecord, Header, frame_record
@@ -247,7 +248,7 @@ def test_real_frames_give_the_counts_that_were_counted(tmp_path: Path) -> None:
     begun = header(labels=manifest.labels, counted=manifest.counted)
     frames: list[Frame | FailedFrame] = [Frame(image, "a", 0, 5), FailedFrame("b", 1, "gone")]
     frames += [Frame(np.ascontiguousarray(image[::-1]), "c", 2, 6)]
-    results = list(count_frames(frames, classifier, FrameOptions(0.125, 0.9)))
+    results = list(count_frames(frames, classifier, Analysis(pixel_um=0.125, reject_below=0.9)))
     counted = [result for result in results if isinstance(result, CountedFrame)]
     with create_session(begun, tmp_path) as session:
         for result in results:
