@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import track
 
 from edge.base import FailedFrame, Frame
 from edge.calibration import (
@@ -34,6 +32,7 @@ from edge.calibration import (
 from edge.capture import list_files, read_frames
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, declared_options, json_option, quiet_libraries
+from edge.cli.tables import progress
 from edge.run import CountConfig
 
 frames_argument = click.argument("frames", metavar="FRAMES...", nargs=-1, required=True, type=NamedPath())
@@ -210,15 +209,9 @@ def _write(path: Path, calibration: Calibration) -> None:
 
 def _read(sources: tuple[str, ...], bit_depth: int) -> Iterator[Frame | FailedFrame]:
     """Read frames; a terminal shows a progress bar."""
-    console = Console(stderr=True)
-    yield from track(
-        read_frames(sources, bit_depth=bit_depth),
-        "measuring",
-        total=len(list_files(sources)),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    frames = read_frames(sources, bit_depth=bit_depth)
+    with progress() as bar:
+        yield from bar.track(frames, len(list_files(sources)), description="measuring")
 
 
 def _refused(frames: Iterable[FailedFrame]) -> list[dict[str, str]]:

@@ -35,9 +35,7 @@ class FiniteRange(click.FloatRange):
 class NamedPath(click.Path):
     """A path that is not empty: that of an unset shell variable would mean this folder."""
 
-    def convert(
-        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | bytes | os.PathLike[str]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check."""
         if not os.fspath(value):
             self.fail("an empty name", param, ctx)
@@ -51,9 +49,7 @@ class NewFile(NamedPath):
         super().__init__(dir_okay=False, path_type=Path)
         self.suffix = suffix
 
-    def convert(
-        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | bytes | os.PathLike[str]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Check."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if path.suffix != self.suffix:
@@ -205,8 +201,7 @@ def _option(key: Key) -> Callable[[F], F]:
 
 def _click_kind(key: Key) -> dict[str, Any]:
     """Return the arguments of `click.option` that say what a key holds."""
-    ends: dict[str, Any] = {"min": key.low, "max": key.high}
-    ends = {name: end for name, end in ends.items() if math.isfinite(end)}
+    ends: Any = {name: end for name, end in (("min", key.low), ("max", key.high)) if math.isfinite(end)}
     if key.type is bool:
         return {"is_flag": True}
     if get_origin(key.type) is Literal:

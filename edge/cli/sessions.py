@@ -56,15 +56,8 @@ def list_(as_json: bool) -> None:
     for one in listed:
         names = (one.header.sample_id, one.header.operator) if one.header else ("", "")
         bundle = one.header.bundle if one.header else ""
-        columns = (
-            one.id,
-            *map(_short, names),
-            one.state,
-            str(one.frames),
-            str(one.cells),
-            bundle,
-            one.reason,
-        )
+        counts = str(one.frames), str(one.cells)
+        columns = (one.id, *map(_short, names), one.state, *counts, bundle, one.reason)
         table.add_row(*map(plain, columns), style="red" if one.state == "unreadable" else "")
     print_table(table)
 

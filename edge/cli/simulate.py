@@ -7,11 +7,10 @@ import re
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import track
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, json_option
+from edge.cli.tables import progress
 from edge.simulate import Flow, Scan, Scene
 from edge.simulate import simulate as write
 
@@ -127,8 +126,7 @@ def simulate(
         scene = Scene(**particles)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    console = Console(stderr=True)
-    with one_line_errors(ValueError):
+    with one_line_errors(ValueError), progress() as bar:
         written = write(
             directory,
             frames=frames,
@@ -138,9 +136,8 @@ def simulate(
             fluorescence=fluorescence,
             force=force,
         )
-        hidden = not console.is_terminal
-        for _ in track(written, "simulating", frames, console=console, disable=hidden, transient=True):
+        for _ in bar.track(written, frames, description="simulating"):
             pass
     of = f" of the scan's {motion.frames}" if isinstance(motion, Scan) and frames < motion.frames else ""
-    console.print(f"simulated frames: {frames}{of}, seed: {seed}", highlight=False)
+    click.echo(f"simulated frames: {frames}{of}, seed: {seed}", err=True)
     click.echo(json.dumps({"directory": directory, "frames": frames, "seed": seed}) if as_json else directory)

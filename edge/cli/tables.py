@@ -1,11 +1,14 @@
-"""Tables on the terminal that several commands print."""
+"""Tables and progress bars on the terminal that several commands show."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -34,3 +37,11 @@ def print_table(table: Table) -> None:
 def stdout_console() -> Console:
     """Return a console on stdout, as wide as the terminal; numbers in its lines get no colour."""
     return Console(width=None if sys.stdout and sys.stdout.isatty() else NO_EDGE, highlight=False)
+
+
+@contextmanager
+def progress(*columns: str | ProgressColumn) -> Iterator[Progress]:
+    """Show a progress bar on stderr if it is a terminal; by default with rich's columns."""
+    console = Console(stderr=True, highlight=False)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar

@@ -10,7 +10,8 @@ import click
 from edge.base import PIXELS_UM
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, quiet_libraries
-from train.cli.options import EXISTING, FOLDER, progress
+from edge.cli.tables import progress
+from train.cli.options import EXISTING, FOLDER
 from train.crops import CropOptions, cut
 
 

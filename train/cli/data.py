@@ -10,11 +10,11 @@ from rich.text import Text
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries
-from edge.cli.tables import new_table, plain, print_table
+from edge.cli.tables import new_table, plain, print_table, progress
 from train.check.doubts import DOUBTS_CSV, write_doubts
 from train.check.findings import Status, count
 from train.check.survey import Survey, as_object, survey, write_findings
-from train.cli.options import EXISTING, FOLDER, progress
+from train.cli.options import EXISTING, FOLDER
 
 WARNINGS_SHOWN = 5
 """Warnings per question on the terminal; all errors are shown."""

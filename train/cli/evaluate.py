@@ -13,9 +13,9 @@ from rich.table import Table
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
-from edge.cli.tables import stdout_console
+from edge.cli.tables import progress, stdout_console
 from edge.model import TEST_TIME_VIEWS
-from train.cli.options import EXISTING, FOLDER, progress, require_keras
+from train.cli.options import EXISTING, FOLDER, require_keras
 from train.evaluate import Evaluation, evaluation, read_wrong_labels
 from train.metrics import Intervals, Scores
 from train.predict import predict

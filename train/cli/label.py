@@ -12,7 +12,8 @@ from click.core import ParameterSource
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, json_option, quiet_libraries
-from train.cli.options import EXISTING, FOLDER, progress
+from edge.cli.tables import progress
+from train.cli.options import EXISTING, FOLDER
 from train.label.apply import apply_labels
 from train.label.write import CONTACT_SHEET, LabelOptions, write_labels
 

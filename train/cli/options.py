@@ -1,18 +1,15 @@
-"""Options, the missing-extra message and the progress bar that the workstation's commands share."""
+"""Options and the missing-extra message that the workstation's commands share."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import Progress, ProgressColumn
 
 from edge.cli.options import FiniteRange, NamedPath, quiet_libraries
 from train.recipe import RECIPES
@@ -76,11 +73,3 @@ def require_keras(command: str) -> None:
         raise click.ClickException(
             f"Keras has no backend ({error}): pip install 'leuko-edge[train]'"
         ) from error
-
-
-@contextmanager
-def progress(*columns: str | ProgressColumn) -> Iterator[Progress]:
-    """Show a progress bar on stderr if it is a terminal; by default with rich's columns."""
-    console = Console(stderr=True, highlight=False)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield bar

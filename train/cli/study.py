@@ -14,14 +14,13 @@ from rich.table import Table
 from edge.base import write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries
-from edge.cli.tables import stdout_console
+from edge.cli.tables import progress, stdout_console
 from train.cli.options import (
     EXISTING,
     FOLDER,
     epochs_option,
     learning_rate_option,
     precision_option,
-    progress,
     recipe_option,
     require_keras,
     validation_option,

@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, quiet_libraries
+from edge.cli.tables import progress
 from train.cli.evaluate import print_scores
 from train.cli.options import (
     EXISTING,
@@ -17,7 +18,6 @@ from train.cli.options import (
     epochs_option,
     learning_rate_option,
     precision_option,
-    progress,
     recipe_option,
     require_extra,
     require_keras,
