@@ -17,8 +17,8 @@ class Description:
     name: str = declare("Name of the bundle; by default the file's", default="")
     version: str = declare("Version of the bundle", default="1", option="--release")
     training_name: str = declare("Name of the training data; by default the run folder's", default="")
-    intended_use: str = declare("Intended use", default="research use only, not for diagnosis")
-    licence: str = declare("Licence", default="Apache-2.0")
+    intended_use: str = declare("Intended use of the bundle", default="research use only, not for diagnosis")
+    licence: str = declare("Licence of the bundle", default="Apache-2.0")
     notice: str = declare("Notice shown with every result of this bundle", default="")
     pixel_um: float | None = declare(
         "Side of a training crop's pixel, µm; by default the training data's, else 0.0727",
@@ -28,6 +28,7 @@ class Description:
     not_counted: str = declare(
         "Labels outside the differential, separated by commas; by default those that name no leukocyte",
         default="",
+        form="LABELS",
     )
 
     @property

@@ -27,7 +27,7 @@ _LATER = "is below leuko's lines and overrides them"
 def check(reading: Reading, folder: Path, root: Path) -> Reading:
     """Add contradictions and notes to a reading, whose profile is then None if there is any problem.
 
-    The bundle's path is relative to `folder`. The device's system, of which `root` is the root, holds the
+    The bundle's path is relative to `folder`. The device's system, with its root at `root`, holds the
     calibration and the boot partition's settings.
     """
     profile = reading.profile

@@ -182,7 +182,10 @@ def uninstall(root: Path, yes: bool, overwrite: bool) -> None:
     help="Folder for the wheels, for install.sh --wheels.",
 )
 def bundle_wheels(release: str, machine: str, out: Path) -> None:
-    """Collect all wheels for a device without a network; run it from a checkout, on a workstation."""
+    """Collect all wheels for a device without a network.
+
+    Run it on a workstation, from a checkout.
+    """
     with one_line_errors(WheelsError):
         for wheel in collect(out, release, machine):
             click.echo(wheel)

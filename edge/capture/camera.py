@@ -47,7 +47,7 @@ class Camera(Protocol):
         As it was opened.
     paced : bool
         Frames come at the camera's own pace, whether taken or not, and all have one size: silence means that
-        it stalled. Otherwise it gives a frame when asked, and whoever asks decides whether any is lost.
+        it stalled. Otherwise it gives a frame when asked, and the caller decides whether any is lost.
     """
 
     @property

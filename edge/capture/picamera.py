@@ -60,7 +60,7 @@ class PiCamera:
             self._camera = picamera2.Picamera2(number)
         except (RuntimeError, IndexError) as error:
             raise CameraError(f"{name}: {_reason(error)}") from error
-        # a hanging camera would hang the interpreter at its exit; whoever opened this one closes it
+        # a hanging camera would hang the interpreter at its exit; the caller closes this one
         atexit.unregister(self._camera.close)
         self._pending: Any = None
         self._grabbed = 0

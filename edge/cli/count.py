@@ -43,10 +43,14 @@ from edge.session import SessionError, unfinished_sessions
 NOT_OPTIONS = ("sources", "folder", "files", "calibrated_pixel")
 """Keys of the configuration that follow from the arguments and the calibration."""
 
+SOURCE_OPTIONS = ("name", "size")
+"""Keys whose options come first: they are of the camera that stands in for SOURCE."""
+
 
 @click.command()
 @click.argument("sources", metavar="[SOURCE...]", nargs=-1, type=NamedPath())
-@declared_options(CountConfig, without=NOT_OPTIONS)
+@declared_options(CountConfig, only=SOURCE_OPTIONS)
+@declared_options(CountConfig, without=(*NOT_OPTIONS, *SOURCE_OPTIONS))
 @click.option("--out", type=NamedPath(file_okay=False, path_type=Path), help="Write the report here.")
 @click.option("--force", is_flag=True, help="Replace an earlier count in the --out folder.")
 @click.option(

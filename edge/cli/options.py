@@ -212,7 +212,8 @@ def _click_kind(key: Key) -> dict[str, Any]:
         return {"type": click.IntRange(**ends)}
     if key.type is float:
         return {"type": FiniteRange(**ends, min_open=key.low_open, max_open=key.high_open)}
-    return {"metavar": key.name.rpartition("_")[2].upper(), "callback": partial(_text, key.max_length)}
+    metavar = key.form or key.name.rpartition("_")[2].upper()
+    return {"metavar": metavar, "callback": partial(_text, key.max_length)}
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ FOCUS_PIXEL_UM = 0.58
 """Pixel in µm to which a frame is reduced for the focus: half the finest detail that is judged."""
 
 FOCUS_BLOCK_PX = 8
-"""Side of the blocks, in those pixels, of which the median one holds only noise."""
+"""Side of the blocks, in those pixels; the median block holds only noise."""
 
 LEAST_EDGES = 5e-3
 """Least rms slope of the light, relative to it and per µm, above the noise. A single cell in a field of

@@ -1,4 +1,4 @@
-"""Python programs in processes of their own, each of which answers with one JSON document.
+"""Python programs in processes of their own; each answers with one JSON document.
 
 What crashes or hangs there, such as a second runtime or a dead disk, does not take the caller with it.
 """

@@ -72,6 +72,7 @@ class CountConfig:
         "Calibration of the microscope: pixel size, flat field, volume, quality limits; by default a camera"
         " uses this device's, and files none",
         default=None,
+        form="FILE",
         **_ANY_TEXT,
     )
     calibrated_pixel: bool = declare("The pixel size is the calibration's, which is for frames of one size")

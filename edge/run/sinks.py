@@ -1,4 +1,4 @@
-"""What takes each frame's result while a count runs: sinks, of which a report is one, and an observer."""
+"""What takes each frame's result while a count runs: sinks, such as a report, and an observer."""
 
 from __future__ import annotations
 

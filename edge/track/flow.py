@@ -204,7 +204,7 @@ def _measured(expected: Followed, rows: Indices, places: Points, sides: Points, 
 def _held(
     followed: Followed, boxes: Points, rows: Indices, found: Indices, alone: NDArray[np.bool_]
 ) -> Followed:
-    """Keep the cells that lie in a box with others; a box confines the cells of which it holds several.
+    """Keep the cells that lie in a box with others; a box confines its cells if it holds several.
 
     A cell that is paired (`rows` with `found`) but not `alone` lies in its own box, any other cell in the
     first box that covers its place.
