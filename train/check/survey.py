@@ -93,8 +93,6 @@ def survey(
     ------
     ValueError
         If the set cannot be listed, or the run is of other files.
-    ModuleNotFoundError
-        If labels are to be doubted and cleanlab is absent.
     """
     # before anything slow
     runs = {run: read_run(run, folds=run == model) for run in (split, model) if run is not None}

@@ -14,7 +14,7 @@ from edge.cli.tables import new_table, plain, print_table, progress
 from train.check.doubts import DOUBTS_CSV, write_doubts
 from train.check.findings import Status, count
 from train.check.survey import Survey, as_object, survey, write_findings
-from train.cli.options import EXISTING, FOLDER
+from train.cli.options import EXISTING, FOLDER, require_extra
 
 WARNINGS_SHOWN = 5
 """Warnings per question on the terminal; all errors are shown."""
@@ -69,6 +69,10 @@ def check(
     Reports unreadable files, sizes and depths, copies (also turned or mirrored), repeated cells, cells that a
     split shares, and drift of light and focus. Exit code 1 if no network can be trained on DATA.
     """
+    if model is not None:
+        require_extra("data check --model", "cleanlab")
+    if out is not None:
+        require_extra("data check --out", "matplotlib")
     with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
         task = bar.add_task("reading", total=None)
 
@@ -77,14 +81,9 @@ def check(
                 bar.reset(task, description=stage, total=total)
             bar.advance(task)
 
-        try:
-            found = survey(data, validation=validation, split=split, model=model, on_step=step)
-            if out is not None:
-                _write(found, out)
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"leuko data check needs {error.name} here: pip install 'leuko-edge[train]'"
-            ) from error
+        found = survey(data, validation=validation, split=split, model=model, on_step=step)
+        if out is not None:
+            _write(found, out)
     if as_json:
         click.echo(json.dumps(as_object(found)))
     else:

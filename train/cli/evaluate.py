@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -15,13 +14,14 @@ from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
 from edge.cli.tables import progress, stdout_console
 from edge.model import TEST_TIME_VIEWS
-from train.cli.options import EXISTING, FOLDER, require_keras
+from train.cli.options import EXISTING, FOLDER, require_extra, require_keras
 from train.evaluate import Evaluation, evaluation, read_wrong_labels
 from train.metrics import Intervals, Scores
 from train.predict import predict
 from train.report.words import (
     ZERO_WIDTH,
     calibration_words,
+    class_words,
     coverage_words,
     has_zero_width,
     interval_words,
@@ -42,11 +42,7 @@ def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
     measured = table("class", "cells", "precision", "recall", "F1")
     answered = table("truth", *(f"→ {label}" for label in scores["labels"]))
     for label, row in zip(scores["labels"], scores["confusion"], strict=True):
-        values = (
-            score_words(scores[key][label], intervals[key][label] if intervals else None)
-            for key in ("precision", "recall", "f1")
-        )
-        measured.add_row(escape(label), str(sum(row)), *values)
+        measured.add_row(escape(label), str(sum(row)), *class_words(scores, intervals, label))
         answered.add_row(escape(label), *map(str, row))
     accuracy = score_words(scores["accuracy"], intervals["accuracy"] if intervals else None, digits=4)
     total = f"accuracy {accuracy} on {scores['cells']} cells"
@@ -105,10 +101,8 @@ def evaluate(
     """
     if Path(run_or_bundle).is_dir():
         require_keras("evaluate")
-    if out is not None and importlib.util.find_spec("matplotlib") is None:
-        raise click.ClickException(
-            "leuko evaluate --out needs the train extra: pip install 'leuko-edge[train]'"
-        )
+    if out is not None:
+        require_extra("evaluate --out", "matplotlib")
     with one_line_errors(ValueError, RuntimeMissingError), quiet_libraries():
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

@@ -55,9 +55,9 @@ validation_option = click.option(
 )
 
 
-def require_extra(command: str) -> None:
-    """Name the missing extra, without the seconds that importing Keras takes."""
-    if importlib.util.find_spec("keras") is None:
+def require_extra(command: str, module: str = "keras") -> None:
+    """Name the missing extra, without the seconds that importing its module takes."""
+    if importlib.util.find_spec(module) is None:
         raise click.ClickException(f"leuko {command} needs the train extra: pip install 'leuko-edge[train]'")
 
 

@@ -63,9 +63,9 @@ def _findings(found: Survey) -> list[tuple[str, str]]:
     """Return where and what of the warnings and errors that are not shown as pictures."""
     rows: list[tuple[str, str]] = []
     for result in found.results:
-        serious = result.of_status(Status.WARNING, Status.ERROR)
         if result.question in PICTURED:
             continue
+        serious = result.of_status(Status.WARNING, Status.ERROR)
         if result.question == "split":
             serious = [finding for finding in serious if not finding.other]
         rows += [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from itertools import starmap
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from train.report.words import (
     UNDEFINED,
     ZERO_WIDTH,
     calibration_words,
+    class_words,
     has_zero_width,
     interval_words,
     percent,
@@ -34,13 +34,7 @@ MISTAKES = 40
 def write_evaluation(
     out: Path, predictions: Predictions, found: Evaluation, wrong: NDArray[np.bool_] | None = None
 ) -> None:
-    """Write the three files into the folder `out`, each whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
-    """
+    """Write the three files into the folder `out`, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     files = {
         "predictions.csv": predictions_csv(predictions),
@@ -68,13 +62,7 @@ def predictions_csv(predictions: Predictions) -> str:
 def evaluation_page(
     predictions: Predictions, found: Evaluation, wrong: NDArray[np.bool_] | None = None
 ) -> str:
-    """Return the page of an evaluation.
-
-    Parameters
-    ----------
-    found, wrong
-        The measures, and the labels marked as wrong if there were verdicts: see `train.evaluate.evaluation`.
-    """
+    """Return the page of an evaluation, see `train.evaluate.evaluation`."""
     sections = [("Scores", _scores(found))]
     without = found["without"]
     if without is not None and wrong is not None:
@@ -102,13 +90,7 @@ def _sentence(words: str) -> str:
 def _scores(found: Measures) -> str:
     intervals = found["intervals"]
     rows = [
-        (
-            label,
-            f"{sum(row):,}",
-            score_words(found["precision"][label], intervals["precision"][label]),
-            score_words(found["recall"][label], intervals["recall"][label]),
-            score_words(found["f1"][label], intervals["f1"][label]),
-        )
+        (label, f"{sum(row):,}", *class_words(found, intervals, label))
         for label, row in zip(found["labels"], found["confusion"], strict=True)
     ]
     body = paragraph(f"Accuracy {score_words(found['accuracy'], intervals['accuracy'])}.")
@@ -134,17 +116,10 @@ def _calibration(found: Measures) -> str:
     figure, (axes,) = plots(height_in=4.0)
     bins = found["calibration"]["reliability"]
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="calibrated")
-    axes.bar(
-        [b["low"] for b in bins],
-        [b["accuracy"] for b in bins],
-        width=[b["high"] - b["low"] for b in bins],
-        align="edge",
-        edgecolor="white",
-        alpha=0.85,
-        label="accuracy per bin",
-    )
-    means = [b["confidence"] for b in bins], [b["accuracy"] for b in bins]
-    axes.plot(*means, "o", markersize=4, color="black", label="mean probability per bin")
+    lows, widths = [b["low"] for b in bins], [b["high"] - b["low"] for b in bins]
+    accuracies, means = [b["accuracy"] for b in bins], [b["confidence"] for b in bins]
+    axes.bar(lows, accuracies, widths, align="edge", edgecolor="white", alpha=0.85, label="accuracy per bin")
+    axes.plot(means, accuracies, "o", markersize=4, color="black", label="mean probability per bin")
     for b in bins:
         place = ((b["low"] + b["high"]) / 2, b["accuracy"])
         axes.annotate(f"{b['cells']}", place, (0, 5), textcoords="offset points", ha="center", fontsize=7)
@@ -172,14 +147,12 @@ def _coverage(found: Measures) -> str:
     lowest = min(p["accuracy"] for p in curve)
     axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.005))
     axes.set(xlabel="share of cells, the most confident first", ylabel="their accuracy")
-    rows: list[Sequence[str]] = [
-        (
-            percent(float(wanted), 0),
-            UNDEFINED if point is None else percent(point["coverage"]),
-            UNDEFINED if point is None else f"{point['threshold']:.3f}",
+    rows = []
+    for wanted, point in found["coverage"]["at_accuracy"].items():
+        share, threshold = (
+            (percent(point["coverage"]), f"{point['threshold']:.3f}") if point else [UNDEFINED] * 2
         )
-        for wanted, point in found["coverage"]["at_accuracy"].items()
-    ]
+        rows.append((percent(float(wanted), 0), share, threshold))
     body = svg(figure) + table(("Accuracy", "Cells answered", "Threshold"), rows)
     if reject is not None:
         body += paragraph(_sentence(reject_words(reject)))

@@ -11,20 +11,18 @@ from edge.base import RESEARCH_USE
 from edge.report import page_shell, paragraph, section, table
 from train.study import figures
 from train.study.results import Result, Study, by_network, defined_scores
-from train.study.summary import Line, Spread, caveats, findings, signed, spread, summarise
+from train.study.summary import Difference, Spread, caveats, findings, signed, spread, summarise
 from train.table import table_text
 
 
 def files(study: Study) -> dict[str, str]:
     """Return the content of each file of a study, by name."""
     groups, labels = by_network(study.results), list(study.training)
+    per_class = "Recall, precision and F1 per class on the validation set"
     drawn = {
         "loss": ("Training loss over the epochs", figures.loss(groups)),
         "accuracy": ("Training and validation accuracy over the epochs", figures.accuracy(groups)),
-        "scores": (
-            "Recall, precision and F1 per class on the validation set",
-            figures.scores(groups, labels),
-        ),
+        "scores": (per_class, figures.scores(groups, labels)),
     }
     if study.maps:
         drawn["channels"] = (
@@ -114,23 +112,25 @@ SUMMARY_HEADER = (
 
 def summary_rows(study: Study) -> list[list[str]]:
     """Return the summary, one row per network; the columns are `SUMMARY_HEADER`."""
-    return [_summary_row(line) for line in summarise(study.name, study.results)]
-
-
-def _summary_row(line: Line) -> list[str]:
-    lead = "" if line.lead is None else signed(line.lead.mean)
-    if line.lead is not None and line.lead.low is not None and line.lead.high is not None:
-        lead += f" ({signed(line.lead.low)} to {signed(line.lead.high)})"
     return [
-        line.run.title,
-        str(line.accuracy.n),
-        f"{line.cost.parameters / 1e6:.2f} M",
-        f"{line.cost.macs / 1e6:,.1f}",
-        _percent(line.accuracy),
-        _percent(line.mean_accuracy),
-        lead,
-        "" if line.paper_lead is None else signed(line.paper_lead),
+        [
+            line.run.title,
+            str(line.accuracy.n),
+            f"{line.cost.parameters / 1e6:.2f} M",
+            f"{line.cost.macs / 1e6:,.1f}",
+            _percent(line.accuracy),
+            _percent(line.mean_accuracy),
+            "" if line.lead is None else _lead_words(line.lead),
+            "" if line.paper_lead is None else signed(line.paper_lead),
+        ]
+        for line in summarise(study.name, study.results)
     ]
+
+
+def _lead_words(lead: Difference) -> str:
+    if lead.low is None or lead.high is None:
+        return signed(lead.mean)
+    return f"{signed(lead.mean)} ({signed(lead.low)} to {signed(lead.high)})"
 
 
 def _percent(found: Spread) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from train.evaluate import Measures, Reject
-from train.metrics import Interval
+from train.metrics import Interval, Intervals, Scores
 
 UNDEFINED = "–"
 """Shown for a score that is 0 / 0."""
@@ -25,6 +25,14 @@ def score_words(value: float | None, interval: Interval | None = None, *, digits
     if value is None:
         return UNDEFINED
     return f"{value:.{digits}f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
+
+
+def class_words(scores: Scores, intervals: Intervals | None, label: str) -> list[str]:
+    """Return precision, recall and F1 of a class, with their intervals if given."""
+    return [
+        score_words(scores[key][label], None if intervals is None else intervals[key][label])
+        for key in ("precision", "recall", "f1")
+    ]
 
 
 def interval_words(measures: Measures) -> str:
