@@ -22,12 +22,9 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.metrics import Intervals, Scores, bootstrap_intervals, score
+from train.metrics import LEVEL, RESAMPLES, SEED, Intervals, Scores, bootstrap_intervals, score
 from train.predict import Predictions
 from train.table import Verdict, read_table
-
-LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
-"""Of the bootstrap intervals."""
 
 FEW_GROUPS = 20
 """With fewer groups, bootstrap intervals come out too narrow (Cameron, Gelbach and Miller 2008)."""
@@ -158,9 +155,7 @@ def measure(
     curve = coverage_curve(confidence, right)
     return Measures(
         **scores,
-        intervals=bootstrap_intervals(
-            truth, answers, labels, groups, level=LEVEL, resamples=RESAMPLES, seed=SEED
-        ),
+        intervals=bootstrap_intervals(truth, answers, labels, groups),
         bootstrap=Bootstrap(level=LEVEL, resamples=RESAMPLES, seed=SEED, unit=unit, units=units),
         calibration_error=calibration_error(confidence, right),
         calibration=Calibration(
@@ -197,12 +192,7 @@ def _reject(confidence: NDArray[np.float32], right: NDArray[np.bool_], below: fl
 def evaluation(
     predictions: Predictions, data: str | Path, wrong: NDArray[np.bool_] | None = None
 ) -> Evaluation:
-    """Measure predictions on the dataset that was read from `data`.
-
-    Parameters
-    ----------
-    wrong : bool [n] or None
-        Labels that a person marked as wrong: the measures are repeated without them.
+    """Measure predictions on the dataset that was read from `data`, and again without the `wrong` labels.
 
     Raises
     ------
@@ -224,8 +214,7 @@ def evaluation(
     if wrong is not None:
         if wrong.all():
             raise ValueError("every label is marked as wrong: no cell is left to score")
-        names = [dataset.names[k] for k in np.flatnonzero(wrong)]
-        without = Without(**measured(~wrong), left_out=names)
+        without = Without(**measured(~wrong), left_out=[dataset.names[k] for k in np.flatnonzero(wrong)])
     measures = measured(np.ones(len(dataset.truth), bool))
     return Evaluation(
         **measures,

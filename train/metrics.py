@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Interval = tuple[float, float]
 
+LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
+"""Of the bootstrap intervals."""
+
 
 class Scores(TypedDict):
     """The content of ``metrics.json``, and the first part of what ``evaluate --json`` prints.
@@ -145,9 +148,9 @@ def bootstrap_intervals(
     labels: Sequence[str],
     groups: Sequence[str] | None = None,
     *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> Intervals:
     """Return intervals of all scores by the percentile bootstrap (Efron and Tibshirani 1993, chapter 13).
 

@@ -37,14 +37,12 @@ class Crop:
 
     Attributes
     ----------
-    name, label, group : str
-        See `LabelledCrop`; a crop without a group is a group of its own.
+    group : str
+        The crop's own name if none is given.
     width_px, height_px, bits, pages : int
         Of the image as stored; only the first of several pages is read.
-    file_digest, pixel_digest : bytes
-        Of the file, and see `train.check.duplicates`.
-    thumbnail : uint8 [`THUMBNAIL_PX`, `THUMBNAIL_PX`]
-        The crop as it is compared with others.
+    pixel_digest, thumbnail : bytes, uint8 [`THUMBNAIL_PX`, `THUMBNAIL_PX`]
+        See `train.check.duplicates.find_pairs`.
     brightness : float
         Median grey level.
     focus : float
@@ -128,9 +126,8 @@ def take_inventory(path: Path, on_image: Callable[[int], None] = lambda total: N
         pixel_um = common_pixel_um(read, [crop.side_px for crop in crops], CROP_PX)
     except ValueError as error:
         problems.append(str(error))
-    return Inventory(
-        path, tuple(crops), tuple(problems), tuple(unreadable), any(row.group for row in read), pixel_um
-    )
+    grouped = any(row.group for row in read)
+    return Inventory(path, tuple(crops), tuple(problems), tuple(unreadable), grouped, pixel_um)
 
 
 def _open(row: LabelledCrop, file: Path) -> Crop:
@@ -162,11 +159,9 @@ def _page_count(file: bytes) -> int:
 
 def check_files(inventory: Inventory) -> Result:
     """Check that every file exists, is listed once and can be read."""
-    findings = [Finding(problem, status=Status.ERROR) for problem in inventory.problems]
-    findings += [
-        Finding(f"cannot be read: {reason}", name, status=Status.ERROR)
-        for name, reason in inventory.unreadable
-    ]
+    found = [(problem, "") for problem in inventory.problems]
+    found += [(f"cannot be read: {reason}", name) for name, reason in inventory.unreadable]
+    findings = [Finding(message, name, status=Status.ERROR) for message, name in found]
     answer = f"{len(inventory.crops):,} read"
     if inventory.unreadable:
         answer += f", {len(inventory.unreadable):,} unreadable"

@@ -180,7 +180,17 @@ def as_object(found: Survey) -> dict[str, Any]:
         ],
         "repeated": _repeats_object(found),
         "split": None if found.parts is None else dict(sorted(Counter(found.parts).items())),
-        "drift": {measure: course and _drift_object(course) for measure, course in found.drifts.items()},
+        "drift": {
+            measure: None
+            if course is None
+            else {
+                "relative_change": course.change,
+                "p_value": course.p_value,
+                "drifts": course.drifts,
+                "outliers": course.outliers(),
+            }
+            for measure, course in found.drifts.items()
+        },
         "doubts": None if found.doubts is None else [asdict(doubt) for doubt in found.doubts.found],
         "out_of_fold_accuracy": None if found.doubts is None else found.doubts.accuracy,
         "findings": [
@@ -209,15 +219,6 @@ def _repeats_object(found: Survey) -> dict[str, Any]:
             }
             for pair in found.repeats.pairs
         ],
-    }
-
-
-def _drift_object(course: Drift) -> dict[str, Any]:
-    return {
-        "relative_change": course.change,
-        "p_value": course.p_value,
-        "drifts": course.drifts,
-        "outliers": course.outliers(),
     }
 
 

@@ -102,11 +102,9 @@ def _check(rows: Sequence[SuggestedLabel], table: Path, data: Path, classes: Seq
     listed: set[str] = set()
     for row in rows:
         name = row.path
-        for label in (row.label, row.suggestion):
-            if label not in known:
-                raise ValueError(
-                    f"{table}: {name}: unknown label {label!r}; known are {', '.join(filter(None, known))}"
-                )
+        if unknown := [label for label in (row.label, row.suggestion) if label not in known]:
+            labels = ", ".join(filter(None, known))
+            raise ValueError(f"{table}: {name}: unknown label {unknown[0]!r}; known are {labels}")
         parts = Path(name).parts
         if len(parts) != 2 or parts[0] != CROPS or parts[1] in ("", ".", ".."):
             raise ValueError(f"{table}: {name!r} is not a crop of {data}")

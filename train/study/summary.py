@@ -69,16 +69,13 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Difference |
 
 
 def discordant(here: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str]]:
-    """List the pairs (better, worse) by `here` that `paper` ranks the other way; ties do not count.
-
-    Both are network → value; larger is better.
-    """
-    pairs = [
-        (a, b) if here[a] > here[b] else (b, a)
-        for a, b in combinations(here, 2)
-        if a in paper and b in paper and here[a] != here[b]
+    """List the pairs (better, worse) by `here` that `paper` ranks the other way; ties do not count."""
+    ranked = ((a, b) if here[a] > here[b] else (b, a) for a, b in combinations(here, 2))
+    return [
+        (better, worse)
+        for better, worse in ranked
+        if here[better] > here[worse] and paper[better] < paper[worse]
     ]
-    return [(better, worse) for better, worse in pairs if paper[better] < paper[worse]]
 
 
 @dataclass(frozen=True)
