@@ -161,13 +161,7 @@ def _configured(
 
 
 def _resume_as_asked(path: Path) -> Count:
-    """Resume a session that began with the options on the command line.
-
-    Raises
-    ------
-    SessionError
-        If it began with others, or cannot be resumed; see `edge.run.resume` for further errors.
-    """
+    """Resume a session, see `edge.run.resume`; one that began with other options raises a SessionError."""
     with ExitStack() as stack:
         resumed = resume_session(path)
         stack.callback(resumed.session.close)

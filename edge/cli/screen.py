@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -50,12 +50,7 @@ def follow(
 class Screen:
     """Standard error of a count: words and a progress bar, or lines of JSON; and the watchdog's pings.
 
-    A context manager, to be entered once ``sys.stderr`` is what it will be.
-
-    Parameters
-    ----------
-    as_json : bool
-        Lines of JSON instead of words.
+    A context manager, to be made once ``sys.stderr`` is what it will be.
 
     Attributes
     ----------
@@ -66,26 +61,23 @@ class Screen:
     def __init__(self, as_json: bool) -> None:
         self.expected: int | None = None
         self._as_json = as_json
-        self._notifier = Notifier()
-        self._stack = ExitStack()
         self._session = ""
+        self._notifier, self._log, self._relay = Notifier(), Log(sys.stderr), _Relay(self)
+        self._words = Console(stderr=True, highlight=False, markup=False)
+        hidden = as_json or not self._words.is_terminal
+        self._progress = Progress(console=self._words, transient=True, disable=hidden)
 
     def __enter__(self) -> Screen:
-        self._log = Log(sys.stderr)
-        self._words = Console(stderr=True, highlight=False, markup=False)
-        hidden = self._as_json or not self._words.is_terminal
-        progress = Progress(console=self._words, transient=True, disable=hidden)
-        self._progress = self._stack.enter_context(progress)
-        relay, logger = _Relay(self), logging.getLogger("edge")
-        logger.addHandler(relay)
-        self._stack.callback(logger.removeHandler, relay)
+        self._progress.start()
+        logging.getLogger("edge").addHandler(self._relay)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._notifier.stopping()
-        self._stack.close()
+        logging.getLogger("edge").removeHandler(self._relay)
+        self._progress.stop()
         if self._session:
             words = f"session {self._session} is not finished; leuko sessions resume continues it"
             self.say("unfinished", words, "error", id=self._session)
@@ -134,14 +126,9 @@ class Screen:
             self._log.write("frame failed", "warning", name=result.name, reason=result.reason)
 
     def end(self, result: CountResult, reports: Sequence[ReportSink], *, live: bool, as_json: bool) -> None:
-        """Print the results and what else there is to say; leave with the exit code that they earn.
+        """Print the results, as a table or as one JSON object, and leave with the exit code that they earn.
 
-        Parameters
-        ----------
-        live : bool
-            From a camera, which only the stop rule or the operator can end.
-        as_json : bool
-            Print one object instead of the table.
+        A `live` count, of a camera, is complete also where an operator stopped it.
         """
         self._session = ""
         self._progress.stop()

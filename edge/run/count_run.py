@@ -104,10 +104,7 @@ def end_unfinished(path: Path, why: str) -> None:
     Where its bundle or calibration has changed since, or another version of leuko began it, only its records
     say what was counted.
 
-    Raises
-    ------
-    SessionError
-        If another process writes the session, or it cannot be written.
+    A session that another process writes, or that cannot be written, raises a SessionError.
     """
     try:
         count = resume(path)

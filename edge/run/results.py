@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -27,12 +26,10 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
     """State what was counted, with what, and how that ended; see `CountResult`."""
     config, bundle, tally = count.config, count.instrument.bundle, totals.tally()
     parameters = asdict(config.analysis) | {"calibration_sha256": count.instrument.calibration_sha256}
-    concentrations: Mapping[str, Estimate] = {}
-    no_concentration = ""
     try:
-        concentrations = _concentrations(count, totals)
+        concentrations, no_concentration = _concentrations(count, totals), ""
     except UnknownVolumeError as why:
-        no_concentration = str(why)
+        concentrations, no_concentration = {}, str(why)
     return CountResult(
         tally=tally,
         corrected=correct_counts(tally, bundle.manifest.confusion),
@@ -61,13 +58,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
 
 
 def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
-    """Return the cells per µL of each counted label and of all leukocytes.
-
-    Raises
-    ------
-    UnknownVolumeError
-        If the volume that was counted is not known.
-    """
+    """Return the cells per µL of each counted label and of all leukocytes, or raise an UnknownVolumeError."""
     config, calibration, tally = count.config, count.instrument.calibration, totals.tally()
     if not config.calibrated_pixel:
         raise UnknownVolumeError("no cells/µL: no calibration says how much of the sample a frame shows")
