@@ -75,8 +75,8 @@ def build(
     Raises
     ------
     ValueError
-        If the run is unfinished or not a run, no label is left to count, the pixel size is out of
-        `edge.base.PIXELS_UM`, an operator does not run on every device, or int8 loses too much accuracy.
+        If the run is unfinished, not a run or of one class, no label is left to count, the pixel size is out
+        of `edge.base.PIXELS_UM`, an operator does not run on every device, or int8 loses too much accuracy.
     """
     trained = TrainedRun.load(run)
     counted = counted_labels(trained, description)
@@ -102,8 +102,12 @@ def build(
 
 
 def counted_labels(trained: TrainedRun, description: Description) -> tuple[str, ...]:
-    """Return the labels of the differential; ValueError if none is left, or one to exclude is unknown."""
+    """Return the labels of the differential; ValueError without two classes, or if none is left to count."""
     run, labels = trained.folder, trained.labels
+    if len(labels) < 2:
+        raise ValueError(
+            f"{run}: it knows a single class, {labels[0]}, and tells nothing apart: train on more"
+        )
     if unknown := sorted(description.excluded - set(labels)):
         raise ValueError(
             f"{run}: no label {', '.join(unknown)} to leave uncounted: it has {', '.join(labels)}"

@@ -128,12 +128,24 @@ def recipe_of(name: str, **changes: float | str | None) -> Recipe:
 
 @dataclass(frozen=True, eq=False)
 class TrainingJob:
-    """What a training run is made from. Without a validation set nothing is scored."""
+    """What a training run is made from. Without a validation set nothing is scored.
+
+    Raises
+    ------
+    ValueError
+        If the training crops are of fewer than two classes.
+    """
 
     training: Dataset
     validation: Dataset | None
     recipe: Recipe
     seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse crops of a single class."""
+        classes = [label for label, n in self.training.counts().items() if n]
+        if len(classes) < 2:
+            raise ValueError(f"fewer than two classes ({', '.join(classes)}): there is nothing to tell apart")
 
     @property
     def parts(self) -> dict[str, Dataset]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from convert.build import build
+from convert.build import TrainedRun, build, counted_labels
 from convert.calibrate import temperature
 from convert.cli.convert import convert
 from convert.cli.verify import verify
@@ -126,6 +127,12 @@ def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=reason):
             build(run, out, description(not_counted=not_counted), Settings())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_one_class_is_refused(run: Path) -> None:
+    alone = replace(TrainedRun.load(run), labels=("granulocyte",))
+    with pytest.raises(ValueError, match="it knows a single class, granulocyte, and tells nothing apart"):
+        counted_labels(alone, description())
 
 
 def test_pixels_that_no_microscope_has_are_refused(run: Path, tmp_path: Path) -> None:

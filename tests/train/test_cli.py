@@ -15,6 +15,7 @@ from edge.cli import COMMANDS
 from train.cli.crops import crops
 from train.cli.evaluate import evaluate
 from train.cli.train import train
+from train.images import write_png
 
 LABELS = ("bright", "dark")
 
@@ -81,6 +82,17 @@ def test_the_missing_extra_is_named(
     result = CliRunner().invoke({"train": train, "evaluate": evaluate}[command], arguments[command])
     assert result.exit_code == 1
     assert result.stderr == f"Error: leuko {command} needs the train extra: pip install 'leuko-edge[train]'\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--validation-fraction", "0"], ["--folds", "2"]])
+def test_one_class_is_refused_in_one_line(tmp_path: Path, options: list[str]) -> None:
+    for k in range(4):
+        write_png(tmp_path / "data" / "granulocyte" / f"{k}.png", np.full((200, 200), 40 * k, np.uint8))
+    words = [str(tmp_path / "data"), "--out", str(tmp_path / "run"), *options]
+    done = CliRunner().invoke(train, words)
+    reason = "fewer than two classes (granulocyte): there is nothing to tell apart"
+    assert (done.exit_code, done.stderr) == (1, f"Error: {reason}\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_usage_errors(data: Path, tmp_path: Path) -> None:
