@@ -107,7 +107,7 @@ def read_calibration(path: Path) -> Calibration:
         If the file is missing, not TOML, of another version, or `edge.base.schema.read` refuses it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # with the byte order mark of Windows editors, or without
     except FileNotFoundError as error:
         raise CalibrationFileError(
             f"{path}: no such calibration; leuko calibrate pixel writes one"
@@ -131,7 +131,7 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
     """
     if path.exists():
         read_calibration(path)
-        document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
     else:
         document = tomlkit.document()
         document.add(tomlkit.comment(_HEAD))

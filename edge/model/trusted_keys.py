@@ -48,7 +48,7 @@ def read_trust_settings() -> TrustSettings:
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise OSError(errno.EINVAL, "not a file")
-        return read(TrustSettings, tomllib.loads(path.read_text(encoding="utf-8")))
+        return read(TrustSettings, tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         return TrustSettings()
     except OSError as error:

@@ -283,3 +283,12 @@ def test_a_calibration_of_the_last_release_is_read_from_its_default_path(
     assert path.read_text().startswith(LAST_RELEASE.partition("[volume]")[0])
     write_calibration(tmp_path / "calibration.toml", WHOLE)
     assert default_calibration_path() == tmp_path / "calibration.toml"
+
+
+def test_a_byte_order_mark_is_read_past(path: Path) -> None:
+    write_calibration(path, WHOLE)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_calibration(path) == WHOLE
+    changed = replace(WHOLE, quality=QualityLimits(0.4))
+    write_calibration(path, changed)
+    assert read_calibration(path) == changed

@@ -295,3 +295,8 @@ def test_settings_that_are_not_a_file_are_refused(home: Path) -> None:
     os.mkfifo(home / "device.toml")
     with pytest.raises(TrustSettingsError, match=r"device.toml: cannot be read \(not a file\)"):
         read_trust_settings()
+
+
+def test_settings_with_a_byte_order_mark_are_read(home: Path) -> None:
+    (home / "device.toml").write_bytes(b"\xef\xbb\xbfrequire_signed = true\n")
+    assert read_trust_settings().require_signed
