@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from edge.base import Cell, FailedFrame
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
-from train.data import BACKGROUNDS, CELLS_CSV
+from train.data import BACKGROUNDS, CELLS_CSV, alike_labels
 from train.images import CROP_PX, require_empty, write_png
-from train.table import Box, LabelledCrop, read_table, write_table
+from train.table import Box, LabelledCrop, file_name, read_table, write_table
 
 TRIES = 10
 """Random places tried for each empty one that is wanted: dense frames may have fewer."""
@@ -115,7 +115,7 @@ def cut(
                     write_png(folder / BACKGROUNDS / _numbered(name, background_numbers), crop)
             on_frame()
         if not crops:
-            raise ValueError(f"{boxes}: no box lies in the given frames")
+            raise ValueError(f"{boxes}: {_why_empty(by_frame, seen)}")
         write_table(folder / CELLS_CSV, LabelledCrop, crops)
     return Cut(
         counts=dict(sorted(Counter(crop.label for crop in crops).items())),
@@ -142,7 +142,19 @@ def _boxes_by_frame(path: Path, options: CropOptions) -> dict[str, list[Box]]:
         if not named or label in ("", "..", BACKGROUNDS, CELLS_CSV):
             raise ValueError(f"{path}, line {line}: label {label!r} cannot name a folder")
         by_frame[box.frame].append(replace(box, label=label))
+    if alike := alike_labels({box.label for listed in by_frame.values() for box in listed}):
+        raise ValueError(f"{path}: {alike[0]}, for example with --rename")
     return dict(by_frame)
+
+
+def _why_empty(by_frame: Mapping[str, Sequence[Box]], names: Sequence[str]) -> str:
+    """Return why no box gave a crop."""
+    if not by_frame:
+        return "it lists no box"
+    if set(by_frame) & set(names):
+        return "no box has its centre in its frame"
+    named = next(iter(by_frame))
+    return f"none of its frame names is among the frames: {named} is in the table, {names[0]} is a frame"
 
 
 def _named_frames(frames: Sequence[str | Path]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -151,7 +163,7 @@ def _named_frames(frames: Sequence[str | Path]) -> Iterator[tuple[str, NDArray[n
     for frame in read_frames(frames):
         if isinstance(frame, FailedFrame):
             raise ValueError(f"{frame.name}: {frame.reason}")
-        name = Path(frame.name).name
+        name = file_name(frame.name)
         if name in names:
             raise ValueError(f"{frame.name}: a second frame of this name")
         names.add(name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -106,13 +107,28 @@ def list_data(path: str | Path) -> Listing:
     rows, problems = _listed_in_table(table) if table.is_file() else _listed_in_folders(path)
     if not rows and not problems:
         problems = ["no images found"]
+    problems += alike_labels({row.label for row in rows})
     return Listing(table.parent, tuple(rows), tuple(problems))
+
+
+def alike_labels(labels: Iterable[str]) -> list[str]:
+    """Return one line per group of labels that differ only in case, spaces or Unicode form."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for label in sorted(labels):
+        groups["".join(unicodedata.normalize("NFKC", label).casefold().split())].append(label)
+    return [
+        f"labels {' and '.join(alike)} differ only in case, spaces or Unicode form: make them one"
+        for alike in groups.values()
+        if len(alike) > 1
+    ]
 
 
 def _listed_in_table(path: Path) -> tuple[list[LabelledCrop], list[str]]:
     rows, problems = scan_table(path, LabelledCrop)
     lines: dict[str, int] = {}  # file → the line that lists it first
     for line, row in list(rows.items()):
+        if "\\" in row.path and not (path.parent / row.path).exists():  # as Windows writes it
+            row = rows[line] = replace(row, path=row.path.replace("\\", "/"))
         first = lines.setdefault(posixpath.normpath(row.path), line)
         if first != line:
             problems[line] = f"{row.path} is listed in line {first} already"

@@ -1,7 +1,8 @@
 """The CSV tables that training reads and writes: each kind of row is a dataclass, its fields are the columns.
 
-A table is UTF-8 with commas. A column whose field has no default must be there; an empty field takes the
-default. Columns that the kind does not name are kept as text in `Row.others` and written after its own.
+A table is UTF-8. It is written with commas, and read with commas, semicolons or tabs, with or without a byte
+order mark. A column whose field has no default must be there; an empty field takes the default. Columns that
+the kind does not name are kept as text in `Row.others` and written after its own.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path, PurePosixPath
-from typing import Any, Self, TypeVar
+from pathlib import Path
+from typing import Any, Self, TextIO, TypeVar
 
-from edge.base import Cell, write_atomically
+from edge.base import Cell, csv_writer, unquoted, write_atomically
 
 LARGEST_PX = 100_000
 """Coordinates beyond this lie in no frame."""
@@ -140,7 +142,7 @@ class Box(Row):
 
         In a list of crops, ``pixel_um`` is the crop's: ``crop_scale`` frame pixels.
         """
-        record = {**record, "frame": PurePosixPath(record["frame"]).name}
+        record = {**record, "frame": file_name(record["frame"])}
         scale, crop_um = record.pop("crop_scale", ""), record.get("pixel_um", "")
         if scale and crop_um:
             frame_um = _parsed("pixel_um", crop_um, "float") / _parsed("crop_scale", scale, "float")
@@ -247,7 +249,9 @@ def write_table(path: Path, kind: type[AnyRow], rows: Sequence[AnyRow]) -> None:
 def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a CSV of any rows."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write = csv_writer(text)
+    for row in (header, *rows):
+        write(row)
     return text.getvalue()
 
 
@@ -257,26 +261,48 @@ def check_name(text: str) -> None:
         raise ValueError(f"{text!r} has control characters, or spaces at an end")
 
 
+def file_name(path: str) -> str:
+    """Return the last part of a path, whichever system wrote it."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
 def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str | None, str | None]]]:
     """Yield line and fields of each row that is not empty."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: not a regular file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            missing = kind.missing(columns)
-            if missing and ";" in "".join(columns):  # as spreadsheets write it where the comma is decimal
-                raise ValueError(f"{path} uses ';' instead of ',': save it with commas between the columns")
-            if missing:
+            reader = _reader(file, kind)
+            if missing := kind.missing(reader.fieldnames or ()):
                 raise ValueError(f"{path}: column {', '.join(missing)} is missing")
             for record in reader:
                 if any(record.values()):
-                    yield reader.line_num, record
+                    yield reader.line_num, {name: _plain(text, reader) for name, text in record.items()}
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a CSV file in UTF-8: save it as UTF-8") from error
     except csv.Error as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
+
+
+def _reader(file: TextIO, kind: type[Row]) -> csv.DictReader[str]:
+    """Return a reader with the separator that gives the kind's columns, by default a comma."""
+    for delimiter in ",;\t":  # spreadsheets write semicolons where the comma is decimal
+        file.seek(0)
+        reader = csv.DictReader(file, delimiter=delimiter)
+        reader.fieldnames = [unquoted(name) for name in reader.fieldnames or ()]
+        if not kind.missing(reader.fieldnames):
+            return reader
+    file.seek(0)
+    return csv.DictReader(file)
+
+
+def _plain(text: str | Any, reader: csv.DictReader[str]) -> str | Any:
+    """Return a field as it was before a table was made of it; other values as they are."""
+    if not isinstance(text, str):
+        return text
+    if reader.reader.dialect.delimiter == ";" and re.fullmatch(r"[+-]?\d+,\d+", text):
+        return text.replace(",", ".")
+    return unquoted(text)
 
 
 def _parsed(name: str, text: str, kind: str) -> Any:

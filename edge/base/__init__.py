@@ -6,6 +6,7 @@ from edge.base.board import cores
 from edge.base.cell import Cell
 from edge.base.constants import PIXELS_UM, RESEARCH_USE
 from edge.base.count_options import LiveOptions, Policy, SessionConfig, StopLimits
+from edge.base.csv_text import csv_writer, unquoted
 from edge.base.frame import FailedFrame, Frame
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
 from edge.base.paths import home
@@ -28,6 +29,7 @@ __all__ = [
     "board",
     "collect",
     "cores",
+    "csv_writer",
     "declare",
     "frame_name",
     "home",
@@ -39,5 +41,6 @@ __all__ = [
     "replaced_atomically",
     "replaced_path",
     "shown",
+    "unquoted",
     "write_atomically",
 ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 from edge import __version__
-from edge.base import RESEARCH_USE, Cell, write_atomically
+from edge.base import RESEARCH_USE, Cell, csv_writer, write_atomically
 from edge.classify import Decision
 from edge.count import CountedFrame, CountResult
 
@@ -69,18 +68,18 @@ def write_summary(path: Path, result: CountResult) -> None:
 def write_cells_header(file: TextIO, *, each_once: bool = False) -> None:
     """Begin a ``cells.csv``."""
     columns = (*CELL_COLUMNS, "track_id") if each_once else CELL_COLUMNS
-    csv.writer(file, lineterminator="\n").writerow(columns)
+    csv_writer(file)(columns)
     file.flush()
 
 
 def write_cells(file: TextIO, counted: CountedFrame) -> None:
     """Write one row per cell, and pass the rows to the operating system at once."""
-    writer = csv.writer(file, lineterminator="\n")
+    write = csv_writer(file)
     track_ids = [()] * len(counted.cells) if counted.track_ids is None else counted.track_ids[:, None]
     for cell, decision, row, track_id in zip(
         counted.cells, counted.decisions, counted.probabilities, track_ids, strict=True
     ):
-        writer.writerow((*cell_values(counted.frame.name, cell, decision, row.max()), *track_id))
+        write((*cell_values(counted.frame.name, cell, decision, row.max()), *track_id))
     file.flush()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import io
 import json
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from edge.base import RESEARCH_USE, replaced_atomically
+from edge.base import RESEARCH_USE, csv_writer, replaced_atomically
 from edge.classify import REASONS, REJECTED
 from edge.report.files import CELL_COLUMNS, cell_values
 from edge.session import FrameRecord, StoredSession
@@ -168,7 +167,7 @@ def _write_fcs(session: StoredSession, file: BinaryIO) -> None:
             reason = ("", *REASONS).index(one.decision.rejected_by)
             events.extend((cell.border, cell.touching, track_id, likeliest, reason))
     ranges = {
-        f"p{k + 1}r": str(math.ceil(max(events[k :: len(channels)], default=0)) + 1)
+        f"p{k + 1}r": str(math.ceil(max(0, max(events[k :: len(channels)], default=0))) + 1)
         for k in range(len(channels))
     }
     flowio.create_fcs(file, events, channels, metadata_dict=ranges | _keywords(session))
@@ -210,7 +209,7 @@ def _value(text: str) -> str:
 @contextmanager
 def _csv(file: BinaryIO, *columns: str) -> Iterator[Callable[[Sequence[object]], object]]:
     with _as_text(file) as text:
-        write = csv.writer(text, lineterminator="\n").writerow
+        write = csv_writer(text)
         write(columns)
         yield write
 

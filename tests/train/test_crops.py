@@ -148,14 +148,29 @@ def test_the_scale_of_the_crops_goes_with_them(frames: Path, tmp_path: Path) -> 
             {},
             "line 2: xmin is 'a': it must be a number",
         ),
-        ("frame,label,xmin,ymin,xmax,ymax\nf9.png,WBC,1,1,9,20\n", {}, "no box lies in the given frames"),
+        (
+            "frame,label,xmin,ymin,xmax,ymax\nf9.png,WBC,1,1,9,20\n",
+            {},
+            "none of its frame names is among .*: f9.png is in the table, f1.png is a",
+        ),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,WBC,1,1,9,20\n", {"RBC": "x"}, "no label RBC to rename"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,../x,1,1,9,20\n", {}, "line 2: label '../x' cannot name a"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,cells.csv,1,1,9,20\n", {}, "cannot name a folder"),
         ("frame,label,x,y,width,height\nf1.png,,1,1,9,20\n", {}, "line 2: label '' cannot name a folder"),
         ("frame,label,x,y,width,height\nf1.png,a\x1b,1,1,9,20\n", {}, r"label 'a.x1b' cannot name a"),
         ("frame,label,xmin,ymin,xmax,ymax\nf1.png,backgrounds,1,1,9,20\n", {}, "cannot name a folder"),
-        ("frame;label;xmin;ymin;xmax;ymax\nf1.png;WBC;1;1;9;20\n", {}, "uses ';' instead of"),
+        ("frame,label,x,y,width,height\nf1.png,WBC,900,1,9,20\n", {}, "no box has its centre in its frame"),
+        ("frame,label,x,y,width,height\n", {}, "boxes.csv: it lists no box"),
+        (
+            "frame,label,x,y,width,height\nf1.png,WBC,1,1,9,20\nf1.png,Wbc,1,1,9,20\n",
+            {},
+            "labels WBC and Wbc differ only in case.*--rename",
+        ),
+        (
+            "frame,label,x,y,width,height\nf1.png,WBC,1,1,9,20\nf1.png,RBC,1,1,9,20\n",
+            {"RBC": "wbc"},
+            "labels WBC and wbc differ only in case",
+        ),
         (
             "frame,label,xmin,ymin,xmax,ymax,pixel_um\nf1.png,WBC,1,1,9,20,0.5\nf1.png,WBC,1,1,9,21,0.1\n",
             {},
@@ -232,3 +247,42 @@ def test_crops_reads_what_a_count_a_simulation_and_it_itself_write(tmp_path: Pat
     counted = cut([tmp_path / "frames"], tmp_path / "cells.csv", tmp_path / "c", CropOptions(scale=2.0))
     assert counted == truth
     np.testing.assert_array_equal(read_data(tmp_path / "c").crops, first.crops)
+
+
+@pytest.mark.parametrize(
+    "folder", ["C:\\data\\", "\\\\server\\share\\", "data\\", "C:/data/", "/home/x/", ""]
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_boxes_from_other_systems_and_spreadsheets(
+    frames: Path, tmp_path: Path, folder: str, separator: str, mark: bytes
+) -> None:
+    rows = [["frame", "label", "x", "y", "width", "height", "pixel_um"]]
+    decimal = "0,25" if separator == ";" else "0.25"
+    rows += [[f"{folder}{name}", "WBC", "200", "150", "100", "100", decimal] for name in ("f1.png", "f2.png")]
+    boxes = tmp_path / "other.csv"
+    boxes.write_bytes(mark + "\r\n".join(separator.join(row) for row in rows).encode())
+    assert cut([frames], boxes, tmp_path / "data") == Cut({"WBC": 2}, outside=0, repeated=0, elsewhere={})
+    data = read_data(tmp_path / "data")
+    assert (data.groups, data.pixel_um) == (("f1.png", "f2.png"), 0.25)
+
+
+def test_labels_that_differ_only_in_case_can_be_renamed(frames: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "other.csv"
+    boxes.write_text("frame,label,x,y,width,height\nf1.png,WBC,1,1,9,20\nf1.png,Wbc,9,9,9,20\n")
+    assert cut([frames], boxes, tmp_path / "a", CropOptions(rename={"Wbc": "WBC"})).counts == {"WBC": 2}
+
+
+def test_names_that_look_like_formulas_go_through_every_table(frames: Path, tmp_path: Path) -> None:
+    (frames / "f1.png").rename(frames / "=1+2.png")
+    boxes = tmp_path / "other.csv"
+    boxes.write_text("frame,label,x,y,width,height\n=1+2.png,@a,200,150,100,100\nf2.png,-b,200,150,100,100\n")
+    cut([frames], boxes, tmp_path / "data")
+    (tmp_path / "data" / "backgrounds").mkdir(exist_ok=True)
+    with (tmp_path / "data" / "cells.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["path"], first["label"], first["group"]) == ("'@a/=1+2_0000.png", "'@a", "'=1+2.png")
+    assert second["path"] == "'-b/f2_0000.png"
+    data = read_data(tmp_path / "data")
+    assert (data.labels, data.names) == (("-b", "@a"), ("@a/=1+2_0000.png", "-b/f2_0000.png"))
+    assert set(data.groups) == {"=1+2.png", "f2.png"}

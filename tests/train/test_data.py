@@ -104,7 +104,10 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         ({"cells.csv": b"\xff\xfe\x00"}, None, "cells.csv is not a CSV file in UTF-8: save it as UTF-8"),
         ({"cells.csv": "path,label\n1.png,ä\n".encode("latin-1")}, None, "save it as UTF-8"),
         ({"cells.csv": "path,label\n1.png,ä\n".encode("utf-16")}, None, "save it as UTF-8"),
-        ({"cells.csv": b"path;label\n1.png;a\n"}, None, "cells.csv uses ';' instead of ','"),
+        ({"cells.csv": b"path;label\ngone.png;a\n"}, None, "cannot read gone.png"),
+        ({"a/1.png": b"image", "A/1.png": b"image"}, None, "labels A and a differ only in case, spaces or"),
+        ({"T cell/1.png": b"image", "tcell/1.png": b"image"}, None, "labels T cell and tcell differ only"),
+        ({"cells.csv": "path,label\n1.png,é\n2.png,e\u0301\n".encode()}, None, "differ only in case"),
         (
             {"1.png": b"image", "2.png": b"image"},
             None,
@@ -229,3 +232,14 @@ def test_16_bits_are_read_as_8_and_unscaled_camera_counts_are_refused(tmp_path: 
 def test_a_single_image_cannot_be_split() -> None:
     with pytest.raises(ValueError, match="class b has a single image, which cannot be split"):
         split(a_dataset([0] * 9 + [1]))
+
+
+def test_a_table_with_windows_paths_semicolons_and_a_mark(tmp_path: Path) -> None:
+    image = noise(200, 200)
+    write(tmp_path / "a" / "1.png", image)
+    write(tmp_path / "b" / "2.png", image)
+    write(tmp_path / "b\\3.png", image)  # a name that Linux allows
+    table = "path;label;pixel_um\r\na\\1.png;x;0,25\r\nb\\2.png;y;0,25\r\nb\\3.png;y;0,25\r\n"
+    (tmp_path / "cells.csv").write_bytes(b"\xef\xbb\xbf" + table.encode())
+    data = read_data(tmp_path)
+    assert (data.names, data.labels, data.pixel_um) == (("a/1.png", "b/2.png", "b\\3.png"), ("x", "y"), 0.25)

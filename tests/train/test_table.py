@@ -80,7 +80,7 @@ HEADER = "path,label,suggestion,group,pixel_um,touching,border,out_of_focus"
     ("kind", "text", "message"),
     [
         (LabelledCrop, "file,label\n", r"cells\.csv: column path is missing"),
-        (LabelledCrop, "path;label\n1.png;a\n", "uses ';' instead of ','"),
+        (LabelledCrop, "path;labels\n1.png;a\n", "column path, label is missing"),
         (LabelledCrop, "path,label\n\n,\n1.png,\n", r"cells\.csv, line 4: label is empty"),
         (LabelledCrop, "path,label\n1.png, a\n", "line 2: ' a' has control characters, or spaces at an end"),
         (LabelledCrop, 'path,label\n1.png,"a\nb"\n', "line 3: 'a.nb' has control characters"),

@@ -255,11 +255,15 @@ function detail() {
 
 // files
 
+// as edge.base.csv_writer: an apostrophe before what a spreadsheet would take for a formula
+const FORMULA = /^'*[=+\-@\t\r＝＋－＠]/;
+const shielded = (text) => FORMULA.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
+const unshielded = (text) => text.startsWith("'") && FORMULA.test(text) ? text.slice(1) : text;
 const quoted = (text) => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 
 function table() {
   const rows = cells.map((cell) => cell.row.map((field, k) => (k === column.label ? cell.label : field)));
-  return [sheet.header, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
+  return [sheet.header, ...rows].map((row) => `${row.map(shielded).map(quoted).join(",")}\n`).join("");
 }
 
 function save() {
@@ -275,7 +279,7 @@ function save() {
 function parse(text) {
   const rows = [[]];
   for (const [, field, plain, end] of text.replace(/^\ufeff/, "").matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/g)) {
-    rows.at(-1).push(field === undefined ? plain : field.replaceAll('""', '"'));
+    rows.at(-1).push(unshielded(field === undefined ? plain : field.replaceAll('""', '"')));
     if (end === "") break;
     if (end !== ",") rows.push([]);
   }

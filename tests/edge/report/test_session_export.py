@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge.base.cell import Cell
+from edge.base.csv_text import unquoted
 from edge.base.frame import Frame
 from edge.classify.decision import Decision
 from edge.count.counted_frame import CountedFrame
@@ -148,6 +149,26 @@ def test_fcs_is_read_back(tmp_path: Path) -> None:
     assert (text["leuko_bundle"], text["leuko_bundle_sha256"]) == (begun.bundle, begun.bundle_sha256)
     assert text["leuko_hash"] == seal
     assert "diagnosis" in text["com"]
+
+
+def test_fcs_ranges_are_positive(tmp_path: Path) -> None:
+    with create_session(header(), tmp_path) as session:
+        session.add(replace(record(0), cells=(cell(1, LABELS[0]),)))
+    text, events = fcs(exported(session.path, tmp_path / "out", "fcs") / "cells.fcs")
+    assert events["track_id"] == [UNKNOWN]
+    assert all(float(text[f"p{k}r"]) >= 1 for k in range(1, len(events) + 1))
+
+
+@pytest.mark.parametrize("name", ["=1+2.png", "+a.png", "-a.png", "@a.png", "\ta.png", "'=a.png"])
+def test_a_frames_name_is_no_formula_in_any_table(tmp_path: Path, name: str) -> None:
+    with create_session(header(), tmp_path) as session:
+        session.add(replace(record(0), name=name, cells=(cell(1, LABELS[0]),)))
+        session.add(FrameRecord(1, name, 0, failed="=gone"))
+    folder = exported(session.path, tmp_path / "out", "csv")
+    (of_cell,) = rows(folder / "cells.csv")
+    frame, failed = rows(folder / "frames.csv")
+    assert of_cell["frame"] == frame["frame"] == failed["frame"] == f"'{name}"
+    assert (failed["failed"], unquoted(of_cell["frame"])) == ("'=gone", name)
 
 
 def test_a_session_without_cells_is_exported_too(tmp_path: Path) -> None:
