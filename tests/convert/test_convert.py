@@ -163,7 +163,7 @@ def test_a_bundle_that_rejects_nearly_everything_gives_a_warning(run: Path, tmp_
     assert bundle.manifest.rejection is not None
     assert bundle.manifest.rejection.coverage == 0
     facts = model_facts(bundle, out.stat().st_size)["Rejection"]
-    assert facts["Right among the cells kept"] == "none kept"
+    assert facts["Correct among the cells kept"] == "none kept"
 
 
 def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
     assert {name for name, _ in operators(plain.read_bytes())} <= set(ALLOWED)
     other = words.invoke(bench, ["phantom3", "--float", str(plain), "--threads", "1", "--rounds", "1"])
     assert other.exit_code == 1
-    assert other.stderr.startswith(f"Error: {plain}: another network than the bundle's")
+    assert other.stderr.startswith(f"Error: {plain}: not the bundle's network")
     (tmp_path / "empty").mkdir()
     refused = words.invoke(convert, [str(tmp_path / "empty"), "--out", str(out)])
     assert refused.exit_code == 1
