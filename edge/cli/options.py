@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -207,7 +208,7 @@ def _click_kind(key: Key) -> dict[str, Any]:
     if get_origin(key.type) is Literal:
         return {"type": click.Choice(get_args(key.type))}
     if get_origin(key.type) is tuple:
-        return {"metavar": key.form, "callback": _size}
+        return {"metavar": key.form, "callback": partial(parse_pair, key.form, math.inf)}
     if key.type is int:
         return {"type": click.IntRange(**ends)}
     if key.type is float:
@@ -216,13 +217,17 @@ def _click_kind(key: Key) -> dict[str, Any]:
     return {"metavar": metavar, "callback": partial(_text, key.max_length)}
 
 
-def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+def parse_pair(
+    form: str, most: float, context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Parse two whole numbers with an x between them, each from 1 to `most`."""
     if text is None:
         return None
-    width, _, height = text.partition("x")
-    if not (text.isascii() and width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise click.BadParameter(f"{text!r} is not WIDTHxHEIGHT", context, parameter)
-    return int(width), int(height)
+    match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    pair = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(1 <= number <= most for number in pair):
+        raise click.BadParameter(f"{text!r} is not {form}", context, parameter)
+    return pair
 
 
 def _text(

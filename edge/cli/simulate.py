@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
+from functools import partial
 from typing import Any
 
 import click
 
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, NamedPath, json_option
+from edge.cli.options import FiniteRange, NamedPath, json_option, parse_pair
 from edge.cli.tables import progress
 from edge.simulate import Flow, Scan, Scene
 from edge.simulate import simulate as write
@@ -29,19 +29,8 @@ def _mix(context: click.Context, parameter: click.Parameter, text: str) -> tuple
     return tuple(mix.items())
 
 
-def _fields(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    """Parse ``COLUMNSxROWS``."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not (1 <= columns <= 30 and 1 <= rows <= 30):
-        form = "COLUMNSxROWS, such as 6x4, from 1 to 30 each"
-        raise click.BadParameter(f"{text!r} is not {form}", context, parameter)
-    return columns, rows
-
-
 _NUMBER = FiniteRange(0, 2000)
+_fields = partial(parse_pair, "COLUMNSxROWS, such as 6x4, from 1 to 30 each", 30)
 
 
 @click.command()
