@@ -67,14 +67,11 @@ def flatfield(frames: tuple[str, ...], calibration_path: Path | None, bit_depth:
         section = write_flat_field(path.parent, estimate, date)
         _write(path, replace(calibration, flat_field=section))
     low, high = float(estimate.light.min()), float(estimate.light.max())
-    if as_json:
-        light = {"low": low, "high": high}
-        _print(section, {"light": light, "refused": refused})
-    else:
-        click.echo(
-            f"light: {low:.0%} to {high:.0%} of its mean, grey level {section.brightness:.1f}, "
-            f"from {section.frames} blank frames of {section.width_px}×{section.height_px} px"
-        )
+    words = (
+        f"light: {low:.0%} to {high:.0%} of its mean, grey level {section.brightness:.1f}, "
+        f"from {section.frames} blank frames of {section.width_px}×{section.height_px} px"
+    )
+    _print(as_json, words, section, light={"low": low, "high": high}, refused=refused)
 
 
 @calibrate.command()
@@ -126,21 +123,24 @@ def pixel(
             date,
         )
         _write(path, replace(calibration, pixel=section))
-    directions = {"across_um": size.across_um, "down_um": size.down_um}
-    if as_json:
-        each_spacing = [{"frame": name, **asdict(spacing)} for name, spacing in measured.spacings]
-        _print(section, directions | {"spacings": each_spacing, "refused": refused})
-        return
+    directions = {"across": size.across_um, "down": size.down_um}
     # the uncertainty's first digit is the last one shown
     digits = min(7, -math.floor(math.log10(size.uncertainty_um)))
-    each = ", ".join(
-        f"{um:.{digits}f} {name.removesuffix('_um')}" for name, um in directions.items() if um is not None
-    )
-    click.echo(
+    each = ", ".join(f"{um:.{digits}f} {name}" for name, um in directions.items() if um is not None)
+    words = (
         f"pixel: {size.pixel_um:.{digits}f} ± {size.uncertainty_um:.{digits}f} µm ({each}), "
         f"{len(spacings)} spacings in {measured.frames - len(refused)} of {measured.frames} frames"
     )
-    if None in directions.values():
+    _print(
+        as_json,
+        words,
+        section,
+        across_um=size.across_um,
+        down_um=size.down_um,
+        spacings=[{"frame": name, **asdict(spacing)} for name, spacing in measured.spacings],
+        refused=refused,
+    )
+    if None in directions.values() and not as_json:
         click.echo(
             "only one direction was measured: turn the lines by 90° to check that pixels are square", err=True
         )
@@ -182,14 +182,12 @@ def volume(
             raise CalibrationFileError(f"{path}: no pixel size yet; run leuko calibrate pixel first")
         field = field_volume(calibration)
         _write(path, calibration)
-    if as_json:
-        _print(section, asdict(field))
-    else:
-        size_px = f"{calibration.pixel.width_px}×{calibration.pixel.height_px} px"
-        click.echo(
-            f"a field of {size_px}, {depth_um:g} µm deep, shows "
-            f"{1000 * field.field_ul:.4g} nL ± {field.relative_uncertainty:.1%}; dilution {dilution:g}"
-        )
+    size_px = f"{calibration.pixel.width_px}×{calibration.pixel.height_px} px"
+    words = (
+        f"a field of {size_px}, {depth_um:g} µm deep, shows "
+        f"{1000 * field.field_ul:.4g} nL ± {field.relative_uncertainty:.1%}; dilution {dilution:g}"
+    )
+    _print(as_json, words, section, **asdict(field))
 
 
 @contextmanager
@@ -221,6 +219,7 @@ def _refused(frames: Iterable[FailedFrame]) -> list[dict[str, str]]:
     return [{"frame": frame.name, "reason": frame.reason} for frame in frames]
 
 
-def _print(section: Any, details: dict[str, Any]) -> None:
-    """Print a section of the calibration, and what belongs to it, as JSON."""
-    click.echo(json.dumps(asdict(section) | {"date": section.date.isoformat()} | details))
+def _print(as_json: bool, words: str, section: Any, **details: Any) -> None:
+    """Print what was measured, in words, or as JSON the calibration's section and its details."""
+    values = asdict(section) | {"date": section.date.isoformat()} | details
+    click.echo(json.dumps(values) if as_json else words)
