@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from edge.base import FailedFrame, Frame, frame_name, is_frame_file, natural_order
 from edge.capture.image_file import read_pages
 from edge.capture.page import BadPage, ImageFileError, Page
+from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
+from edge.capture.tiff_file import decode_tiff
+from edge.capture.tiff_pixels import decode_image
 from edge.capture.video_file import is_video, read_video
 
 MAX_MEGAPIXELS = 100.0
@@ -173,12 +176,9 @@ def _read_file(
 
 def _decode(page: Page, bit_depth: int) -> NDArray[np.uint8]:
     """Decode to grey uint8 [h, w]."""
-    # Grey straight from the decoder: a JPEG's luma plane is BT.601 already, at a third of the time.
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(page.data, np.uint8), flags)
-    except cv2.error:
-        image = None
+    if page.data.startswith(TIFF_SIGNATURES):
+        return decode_tiff(page.data, bit_depth)
+    image = decode_image(page.data)
     if image is None or image.shape != (page.height, page.width):
         raise ImageFileError("damaged, or of a kind that cannot be decoded")
     if image.dtype == np.uint16:

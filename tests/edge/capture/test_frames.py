@@ -321,7 +321,10 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path) -> None:
         (tiff("<", [grey_page(GREY, t256=70_000, t257=70_000)]), "4900.0 megapixels"),
         (tiff(">", [grey_page(GREY)])[:-5], "truncated"),
         (tiff("<", [grey_page(GREY, t279=2**31)]), "more data than there is"),
-        (tiff("<", [grey_page(np.zeros((4, 16), np.uint16), t256=8, t258=32, t339=3)]), "float32"),
+        (
+            tiff("<", [grey_page(np.zeros((4, 16), np.uint16), t256=8, t258=32, t339=3)]),
+            "32-bit floating-point",
+        ),
         (b"II*\0" + struct.pack("<I", 0), "no image"),
         (b"MM\0*" + struct.pack(">I", 2**31), "truncated"),
         (b"RIFF\x10\0\0\0AVI LIST", "cannot be decoded"),
