@@ -180,8 +180,6 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     labels : sequence of str, optional
         Class names in the wanted order; classes without crops are then allowed. By default the labels found,
         sorted.
-    size_px : int
-        Side of the crops.
 
     Raises
     ------
@@ -270,14 +268,8 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
     """Divide a dataset into training and validation before any augmentation; no group is in both.
 
     Groups join the validation set in random order while that brings its share of every class nearer to
-    `fraction`. If every crop is a group of its own, that is a stratified split.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Both parts keep its order.
-    fraction : float
-        Wanted share of each class in the validation set, 0 to 1 exclusive.
+    `fraction`, 0 to 1 exclusive. If every crop is a group of its own, that is a stratified split. Both parts
+    keep the order.
 
     Raises
     ------

@@ -117,8 +117,6 @@ def find_pairs(
         `pixel_digest` of each crop. Copies are paired with the first of them only.
     thumbnails : uint8 [n, `THUMBNAIL_PX`, `THUMBNAIL_PX`]
         Each crop reduced. Memory grows with n, time with n².
-    on_crop : callable
-        Called n times.
     """
     members: defaultdict[bytes, list[int]] = defaultdict(list)
     for index, digest in enumerate(digests):

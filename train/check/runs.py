@@ -44,13 +44,8 @@ class RunTables:
     ) -> list[str]:
         """Return the part that each crop was in, ``training`` or ``validation``.
 
-        Parameters
-        ----------
-        training, validation : sequence of str
-            Names of the crops of the training set, and of the validation set if it was another; or, in
-            `training` alone, those of either part.
-        unreadable : set of str
-            Names that the run may list besides.
+        Without names of a validation set, those of `training` may be of either part. The run may list the
+        `unreadable` ones besides.
 
         Raises
         ------

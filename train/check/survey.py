@@ -134,14 +134,12 @@ def _answers(found: Survey) -> list[Result]:
     grouped = any(part.grouped for part in found.sets)
     results = []
     for part, suffix in zip(found.sets, ("", " of the validation set"), strict=False):
-        results += [
-            replace(answer, question=answer.question + suffix)
-            for answer in (
-                inventory.check_files(part),
-                inventory.check_classes(part, trained_on=part is found.sets[0], split=alone),
-                inventory.check_images(part),
-            )
-        ]
+        for answer in (
+            inventory.check_files(part),
+            inventory.check_classes(part, trained_on=part is found.sets[0], split=alone),
+            inventory.check_images(part),
+        ):
+            results.append(replace(answer, question=answer.question + suffix))
     results += [
         repeats.check_copies(found.crops, found.repeats.pairs),
         repeats.check_repeated_cells(found.crops, found.repeats, grouped=grouped, split=alone),

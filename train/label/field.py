@@ -66,8 +66,6 @@ def label_field(
     ----------
     brightfield, fluorescence : uint8 [h, w]
         Of one size.
-    max_shift_um : float
-        Largest shift between the two that is corrected.
     segmentation : mapping, optional
         Fields of `edge.find.Gates`.
 

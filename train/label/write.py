@@ -53,7 +53,7 @@ GAMMA = 0.7
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How pairs of frames are labelled; see also `label_field`.
+    """How pairs of frames are labelled, and which classes are offered besides the suggested ones.
 
     Attributes
     ----------
@@ -61,8 +61,6 @@ class LabelOptions:
         Frame pixels per crop pixel.
     bit_depth : int
         Bits in use of a 16-bit sample.
-    more_classes : sequence of str
-        Classes to offer besides the suggested ones.
     """
 
     pixel_um: float

@@ -27,16 +27,12 @@ Sets = Callable[[int], tuple[Dataset, Dataset]]
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What a study compares, and how.
+    """What a study (of `train.study.STUDIES`) compares, and with how many seeds per network.
 
     Attributes
     ----------
-    name : str
-        A key of `train.study.STUDIES`.
     recipe : Recipe
         Of every network; its width applies to the networks that have one.
-    seeds : int
-        Runs per network.
     peer_px : int or None
         Side of the crops for VGG-16 and ResNet-50; None for 224 px, for which they were made.
     """
