@@ -60,12 +60,13 @@ def run_count(
         stack.callback(count.session.close)
         # half as many for the network: it waits for frames, or they for it, and waiting threads cost time too
         classifier = Classifier(count.instrument.bundle, threads=max(1, threads // 2))
-        takers = (count.session, *sinks)
-        for taker in takers:
-            taker.open(observer)
-            stack.callback(taker.close)
+        for sink in sinks:
+            sink.open(observer)
+            stack.callback(sink.close)
         for remark in count.remarks:
             observer.on_warning(remark)
+        count.session.open(observer)
+        takers = (count.session, *sinks)
         totals = new_totals(count)
         before = count.session.replay(totals)
         began -= before.seconds
