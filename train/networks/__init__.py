@@ -17,7 +17,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from train.networks import fusion, hep2, imagenet
+from train.networks import fusion, peers
 from train.recipe import PEERS, Recipe
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
@@ -26,9 +26,9 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "ablation1": partial(fusion.fusion_network, skips=(False, True)),
     "ablation2": partial(fusion.fusion_network, skips=(True, False)),
     "ablation3": partial(fusion.fusion_network, skips=(False, False)),
-    "hep2": hep2.hep2_network,
-    "vgg16": imagenet.vgg16_network,
-    "resnet50": imagenet.resnet50_network,
+    "hep2": peers.hep2_network,
+    "vgg16": peers.vgg16_network,
+    "resnet50": peers.resnet50_network,
 }
 """Builders by the names in `train.recipe.NETWORK_INPUT_PX`."""
 
