@@ -440,10 +440,22 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     one_line(run("--apply", tmp_path / "short.csv", "--data", labelled, *out), "line 4: fewer fields")
 
 
+def test_semicolons_of_a_spreadsheet_are_read_like_commas(labelled: Path, tmp_path: Path) -> None:
+    text = (labelled / "labels.csv").read_text(encoding="utf-8")
+    counts = []
+    for name, saved in (("commas", text), ("semicolons", text.replace(",", ";"))):
+        table = tmp_path / f"{name}.csv"
+        table.write_text(saved, encoding="utf-8")
+        out = tmp_path / name
+        assert run("--apply", table, "--data", labelled, "--out", out, "--accept-suggestions").exit_code == 0
+        counts.append(read_data(out).counts())
+    assert counts[0] == counts[1]
+    assert sum(counts[0].values()) > 0
+
+
 @pytest.mark.parametrize(
     ("encoding", "old", "new", "reason"),
     [
-        ("utf-8", ",", ";", "uses ';' instead of ','"),
         ("utf-16", "", "", "save it as UTF-8"),
         ("latin-1", "no nucleus", "10 µm", "save it as UTF-8"),
     ],
