@@ -166,7 +166,7 @@ def _read_file(
         if is_video(file):
             yield from read_video(path, name, status.st_mtime_ns, max_megapixels)
             return
-        for page in read_pages(file, max_megapixels=max_megapixels):
+        for page in read_pages(file, max_megapixels=max_megapixels, bit_depth=bit_depth):
             page_name = name if page.number is None else f"{name}#{page.number}"
             if isinstance(page, BadPage):
                 yield FailedFrame(page_name, 0, page.reason)

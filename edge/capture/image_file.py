@@ -24,11 +24,12 @@ JPEG_SIGNATURE = b"\xff\xd8\xff"
 BMP_SIGNATURE = b"BM"
 
 
-def read_pages(file: BinaryIO, *, max_megapixels: float) -> Iterator[Page | BadPage]:
+def read_pages(file: BinaryIO, *, max_megapixels: float, bit_depth: int = 16) -> Iterator[Page | BadPage]:
     """Yield each image of a PNG, JPEG, BMP or TIFF file, recognised by content and checked.
 
     One page is held at a time, whatever the length of a TIFF stack. Reduced-resolution copies in a TIFF
-    (previews, pyramid levels) are skipped.
+    (previews, pyramid levels) are skipped. Where its metadata say that pages are channels or focal planes of
+    one field, the bright-field channel and the sharpest plane stand for the field.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def read_pages(file: BinaryIO, *, max_megapixels: float) -> Iterator[Page | BadP
     size = file.seek(0, 2)
     file.seek(0)
     if signature.startswith(TIFF_SIGNATURES):
-        yield from tiff_pages(file, size, max_megapixels)
+        yield from tiff_pages(file, size, max_megapixels, bit_depth)
         return
     if not signature:
         raise ImageFileError("the file is empty")

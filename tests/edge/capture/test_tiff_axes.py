@@ -1,0 +1,222 @@
+"""Pages of a TIFF that are channels, focal planes or times of a field."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from edge.base import FailedFrame, Frame
+from edge.capture import read_frames
+
+SHAPE = (37, 53)
+FIELDS = [
+    np.clip(cv2.GaussianBlur(np.random.default_rng(k).normal(0, 1, SHAPE), (0, 0), 1) * 200 + 128, 0, 255)
+    .astype(np.uint8)
+    for k in range(6)
+]  # fmt: skip
+FOCUS = [cv2.GaussianBlur(FIELDS[0], (0, 0), sigma) if sigma else FIELDS[0] for sigma in (3, 1.5, 0, 1.5)]
+
+
+def read(path: Path) -> list[Frame | FailedFrame]:
+    return list(read_frames([path]))
+
+
+def assert_fields(path: Path, pages: Sequence[int], images: Sequence[Any]) -> None:
+    frames = read(path)
+    assert [frame.name for frame in frames] == [f"{path}#{page}" for page in pages]
+    for frame, image in zip(frames, images, strict=True):
+        assert isinstance(frame, Frame), frame
+        np.testing.assert_array_equal(frame.image, image)
+
+
+def assert_refused(path: Path, *words: str) -> None:
+    (failed,) = read(path)
+    assert isinstance(failed, FailedFrame), failed
+    assert all(word in failed.reason for word in words), failed.reason
+    assert "\n" not in failed.reason
+
+
+def write(path: Path, images: Sequence[Any], axes: str, kind: str, names: Sequence[str] = ()) -> None:
+    sizes: dict[str, Any] = {"axes": axes} | ({"Channel": {"Name": list(names)}} if names else {})
+    tifffile.imwrite(
+        path,
+        np.array(images),
+        photometric="minisblack",
+        metadata=sizes,
+        ome=kind == "ome",
+        imagej=kind == "imagej",
+    )
+
+
+@pytest.mark.parametrize("kind", ["ome", "imagej", "shaped"])
+def test_times_are_fields(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    write(path, FIELDS[:3], "TYX", kind)
+    assert_fields(path, range(3), FIELDS[:3])
+
+
+@pytest.mark.parametrize("kind", ["ome", "shaped"])
+def test_of_focal_planes_the_sharpest_is_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    write(path, FOCUS, "ZYX", kind)
+    assert_fields(path, [2], [FOCUS[2]])
+
+
+def test_slices_of_an_imagej_hyperstack_are_focal_planes(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.array([FOCUS, FOCUS[::-1]]), imagej=True, metadata={"axes": "TZYX"})
+    assert_fields(path, [2, 5], [FOCUS[2], FOCUS[2]])
+
+
+def test_slices_of_a_plain_imagej_stack_are_refused(tmp_path: Path) -> None:
+    described = "ImageJ=1.54f\nimages=3\nslices=3\n"
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for field in FIELDS[:3]:
+            file.write(field, description=described, metadata=None)
+    assert_refused(tmp_path / "a.tif", "3 slices", "enter the fields as frames")
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"), [(("BF", "DAPI"), 0), (("Hoechst", "Trans_Light", "FITC"), 1), (("DAPI", "bf_1"), 1)]
+)
+def test_the_channel_named_as_bright_field_stands_for_the_field(
+    tmp_path: Path, names: Sequence[str], chosen: int
+) -> None:
+    path, count = tmp_path / "a.ome.tif", len(names)
+    write(path, [FIELDS[:count], FIELDS[3 : 3 + count]], "TCYX", "ome", names)
+    names_read = [chosen, count + chosen]
+    assert_fields(path, names_read, [FIELDS[chosen], FIELDS[3 + chosen]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "words"),
+    [
+        ("ome", ("DAPI", "FITC"), ("2 channels", "DAPI, FITC", "save the bright-field channel alone")),
+        ("ome", ("BF 1", "BF 2"), ("2 channels", "BF 1, BF 2")),
+        ("imagej", (), ("2 channels", "channel 1, channel 2")),
+        ("shaped", (), ("2 channels",)),
+    ],
+)
+def test_channels_without_a_bright_field_one_are_refused(
+    tmp_path: Path, kind: str, names: Sequence[str], words: Sequence[str]
+) -> None:
+    write(tmp_path / "a.tif", FIELDS[:2], "CYX", kind, names)
+    assert_refused(tmp_path / "a.tif", *words)
+
+
+def test_colours_on_pages_of_their_own_are_one_colour_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    blue, red, green = FIELDS[:3]
+    write(path, [blue, red, green], "CYX", "ome", ("Blue", "Red", "Green"))
+    assert_fields(path, [0], [cv2.cvtColor(np.dstack([red, green, blue]), cv2.COLOR_RGB2GRAY)])
+
+
+def test_a_channel_in_a_file_of_its_own_is_not_a_field(tmp_path: Path) -> None:
+    """OME sets of files: each holds the metadata of all."""
+    pixels = '<Pixels DimensionOrder="XYCZT" SizeC="2"><Channel Name="BF"/><Channel Name="DAPI"/>'
+    for channel, own in enumerate(("bf", "dapi")):
+        data = "".join(
+            f'<TiffData IFD="0" FirstC="{k}"><UUID FileName="{name}.tif">urn:{name}</UUID></TiffData>'
+            for k, name in enumerate(("bf", "dapi"))
+        )
+        ome = f'<OME xmlns="o" UUID="urn:{own}"><Image>{pixels}{data}</Pixels></Image></OME>'
+        tifffile.imwrite(tmp_path / f"{own}.tif", FIELDS[channel], description=ome, metadata=None)
+    assert_fields(tmp_path / "bf.tif", [0], [FIELDS[0]])
+    assert_refused(tmp_path / "dapi.tif", "DAPI", "not the bright-field one")
+
+
+def one_directory(
+    path: Path, planes: bytes, description: bytes, more: Sequence[tuple[int, int, int, bytes]] = ()
+) -> None:
+    """Write planes after each other, and a directory of the first one: (tag, type, number, value) over it."""
+    height, width = SHAPE
+    long_values, at = b"", 8 + len(planes)
+    fields = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    fields += [(273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, height * width)]
+    for tag, kind, number, value in [(270, 2, len(description), description), *more]:
+        fields.append((tag, kind, number, at + len(long_values)))
+        long_values += value
+    directory = b"".join(struct.pack("<HHII", *field) for field in sorted(fields))
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, at + len(long_values)) + planes + long_values
+        + struct.pack("<H", len(fields)) + directory + bytes(4)
+    )  # fmt: skip
+
+
+def test_imagej_planes_after_one_directory(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    planes = b"".join(field.tobytes() for field in FIELDS[:4])
+    one_directory(path, planes, b"ImageJ=1.54f\nimages=4\nframes=4\n\0")
+    assert_fields(path, range(4), FIELDS[:4])
+    one_directory(path, planes, b"ImageJ=1.54f\nimages=9\nframes=9\n\0")
+    *good, failed = read(path)
+    assert [isinstance(frame, Frame) for frame in good] == [True] * 4
+    assert isinstance(failed, FailedFrame)
+    assert "5 of its 9 planes were not read" in failed.reason
+
+
+def test_planes_after_one_compressed_page_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    described = "ImageJ=1.54f\nimages=4\nframes=4\n"
+    tifffile.imwrite(path, FIELDS[0], compression="deflate", description=described, metadata=None)
+    good, failed = read(path)
+    assert isinstance(good, Frame)
+    assert isinstance(failed, FailedFrame)
+    assert "3 of its 4 planes were not read" in failed.reason
+
+
+@pytest.mark.parametrize("distances", [(0, 0, 0, 0), (0, 5, 10, 15)])
+def test_metamorph_stacks(tmp_path: Path, distances: Sequence[int]) -> None:
+    planes = b"".join(plane.tobytes() for plane in FOCUS)
+    uic2 = b"".join(struct.pack("<6I", distance, 1, 0, 0, 0, 0) for distance in distances)
+    one_directory(tmp_path / "a.stk", planes, b"\0", [(33629, 5, 4, uic2)])
+    if any(distances):
+        assert_fields(tmp_path / "a.stk", [2], [FOCUS[2]])
+    else:
+        assert_fields(tmp_path / "a.stk", range(4), FOCUS)
+
+
+def test_lsm_focal_planes(tmp_path: Path) -> None:
+    info = struct.pack("<7i", 0x4494C, 28, SHAPE[1], SHAPE[0], 4, 1, 1)
+    one_directory(tmp_path / "a.lsm", b"".join(p.tobytes() for p in FOCUS), b"\0", [(34412, 1, 28, info)])
+    assert_fields(tmp_path / "a.lsm", [2], [FOCUS[2]])
+
+
+def test_a_truncated_shaped_file_names_its_array(tmp_path: Path) -> None:
+    described = '{"shape": [4, 37, 53], "truncated": true}'
+    tifffile.imwrite(tmp_path / "a.tif", FIELDS[0], description=described, metadata=None)
+    assert_refused(tmp_path / "a.tif", "4 x 37 x 53")
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "<OME><Image><Pixels",
+        "<OME><Image/></OME>",
+        '<OME><Image><Pixels SizeZ="-1" SizeT="-1"><TiffData/></Pixels></Image></OME>',
+        '<OME><Image><Pixels SizeT="9999999"><TiffData/></Pixels></Image></OME>',
+        '<OME><Image><Pixels SizeT="2"><TiffData IFD="x"/></Pixels></Image></OME>',
+        '<OME><Image><Pixels SizeT="2" DimensionOrder="XY"><TiffData/></Pixels></Image></OME>',
+        "ImageJ=1\nimages=many\n",
+        "ImageJ=1\nimages=999999999\n",
+        "ImageJ=1\nimages=0\n",
+    ],
+)
+def test_metadata_that_cannot_be_read_are_refused(tmp_path: Path, description: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", FIELDS[0], description=description, metadata=None)
+    assert_refused(tmp_path / "a.tif", "metadata" if "ImageJ" in description else "")
+
+
+@pytest.mark.parametrize("description", ["a camera", '{"shape": [37, 53]}', '{"shape": 3}', "ImageJ=1.54f\n"])
+def test_other_descriptions_leave_pages_as_they_are(tmp_path: Path, description: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", FIELDS[0], description=description, metadata=None)
+    (frame,) = read(tmp_path / "a.tif")
+    assert isinstance(frame, Frame)
+    assert frame.name == str(tmp_path / "a.tif")
