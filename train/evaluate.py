@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge import __version__
 from edge.base import RESEARCH_USE
+from edge.count import LEVEL
 from train.confidence import (
     BINS,
     Bin,
@@ -22,7 +23,7 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.metrics import LEVEL, RESAMPLES, SEED, Intervals, Scores, bootstrap_intervals, score
+from train.metrics import RESAMPLES, SEED, Intervals, Scores, bootstrap_intervals, score
 from train.predict import Predictions
 from train.table import Verdict, read_table
 

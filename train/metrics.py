@@ -12,9 +12,11 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.count import LEVEL
+
 Interval = tuple[float, float]
 
-LEVEL, RESAMPLES, SEED = 0.95, 2000, 0
+RESAMPLES, SEED = 2000, 0
 """Of the bootstrap intervals."""
 
 

@@ -3,7 +3,7 @@
 from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVolume, estimate_concentration
 from edge.count.correction import Correction, correct_counts
 from edge.count.counted_frame import CountedFrame
-from edge.count.intervals import Estimate, estimate_proportion
+from edge.count.intervals import LEVEL, Estimate, estimate_proportion
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
@@ -15,6 +15,7 @@ __all__ = [
     "CAMERA_CELLS",
     "CONCENTRATION_METHOD",
     "LEUKOCYTES",
+    "LEVEL",
     "MAX_RELATIVE",
     "Correction",
     "CountResult",

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell
-from edge.count.intervals import Estimate
+from edge.count.intervals import TAIL, Estimate
 
 CONCENTRATION_METHOD = "exact Poisson counting and the volume's log-normal uncertainty, melded 95 % interval"
 
 DRAWS = 200_000
 """Monte Carlo draws for each end of an interval; they settle it to a hundredth of its half-width."""
 
-_TAIL = 0.025
 _SEED = 20240601
 
 MAX_RELATIVE = 0.5
@@ -61,7 +60,7 @@ def estimate_concentration(count: int, fields: int, volume: FieldVolume) -> Esti
         volumes = rng.lognormal(0.0, volume.relative_uncertainty, DRAWS)
         return float(np.quantile(rng.standard_gamma(shape, DRAWS) / volumes, p))
 
-    return Estimate(count * scale, end(count, _TAIL) * scale, end(count + 1, 1 - _TAIL) * scale)
+    return Estimate(count * scale, end(count, TAIL) * scale, end(count + 1, 1 - TAIL) * scale)
 
 
 def in_field(cells: Sequence[Cell], width_px: int, height_px: int) -> NDArray[np.bool_]:

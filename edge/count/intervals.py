@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+LEVEL = 0.95
+"""Confidence level of every interval that is printed; tables and pages say "95 %"."""
+
+TAIL = (1 - LEVEL) / 2
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -20,7 +25,7 @@ def estimate_proportion(successes: int, trials: int) -> Estimate:
     return Estimate(successes / trials if trials else None, *clopper_pearson(successes, trials))
 
 
-def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
     """Return the exact two-sided interval of a binomial proportion.
 
     Clopper and Pearson, Biometrika 26:404 (1934): the quantiles of Beta(k, n-k+1) and Beta(k+1, n-k).

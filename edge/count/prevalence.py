@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.count.intervals import Estimate
+from edge.count.intervals import TAIL, Estimate
 
 METHOD = "maximum likelihood with the validation confusion matrix; melded 95 % intervals"
 
 DRAWS = 1000
 """Monte Carlo draws for each end of each interval."""
 
-_TAIL = 0.025
 _SEED = 20240601
 _TINY = 1e-300
 
@@ -120,7 +119,7 @@ class _Sampler:
         found = unfold(self._start, rates[:, :, : len(added)], answers)
         part, whole = found[:, target].sum(1), found[:, self._counted].sum(1)
         share = np.where(whole > 0, part / np.maximum(whole, _TINY), float(high))
-        ends = np.quantile([share, part], 1 - _TAIL if high else _TAIL, axis=1)
+        ends = np.quantile([share, part], 1 - TAIL if high else TAIL, axis=1)
         unit = np.array([0.001, 1.0])
         return np.asarray((np.ceil if high else np.floor)(ends / unit) * unit)
 
