@@ -308,9 +308,9 @@ def _grey(layout: Layout, tags: Tags, planes: Samples, bit_depth: int) -> NDArra
     bits = bit_depth if layout.bits == 16 else layout.bits
     if layout.photometric == _PALETTE:
         colours = np.array(tags[_COLOUR_MAP][1], np.uint16).reshape(3, -1)
-        # 16-bit values by the standard; writers that stored 8 bits never reach 256
-        planes, bits = colours[:, planes[0]], 16 if colours.max() > 255 else 8
-        planes = planes if bits == 16 else planes.astype(np.uint8)
+        # the high byte, as libtiff has it; writers that stored 8 bits never reach 256
+        shift = 8 if colours.max() > 255 else 0
+        planes, bits = (colours >> shift).astype(np.uint8)[:, planes[0]], 8
     elif bits < 8:
         planes, bits = (planes * (255 // (2**bits - 1))).astype(np.uint8), 8
     if len(planes) >= 3:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge.base import FailedFrame, Frame
-from edge.capture import read_frames
+from edge.capture import Encoded, read_encoded, read_frames
 
 HEIGHT, WIDTH = 37, 53
 BT601 = (0.299, 0.587, 0.114)
@@ -74,7 +75,7 @@ def variants(bits: int) -> Iterator[tuple[str, NDArray[Any], dict[str, Any]]]:
             how["predictor"] = compression == "differences"
             how |= {"tile": tile, "byteorder": order, "rowsperstrip": None if tile else 10}
             if kind == "palette":
-                how["colormap"] = rng.integers(0, 65536, (3, 256), dtype=np.uint16)
+                how["colormap"] = rng.integers(0, 256, (3, 256), dtype=np.uint16) * np.uint16(257)
             if samples in (2, 4):
                 how["extrasamples"] = ["unassalpha"]
             name = f"{kind}{samples}-{planar}-{compression}-{'tiles' if tile else 'strips'}-{order}"
@@ -93,6 +94,30 @@ def test_every_variant_is_read_as_tifffile_reads_it(tmp_path: Path, bits: int) -
         elif np.abs(frame.image - expected(path)).max() > 1:
             wrong[name] = "other pixels"
     assert not wrong
+
+
+@pytest.mark.parametrize("step", [1, 256, 257])
+def test_palettes_of_eight_and_sixteen_bits(tmp_path: Path, step: int) -> None:
+    levels = np.arange(256)[::-1]
+    image = picture(8, 1)[..., 0]
+    colours = np.tile((levels * step).astype(np.uint16), (3, 1))
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="palette", colormap=colours, metadata=None)
+    frame = read(tmp_path / "a.tif")
+    assert isinstance(frame, Frame)
+    np.testing.assert_array_equal(frame.image, 255 - image)
+
+
+def test_pixels_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+    for number, (_, image, how) in enumerate(itertools.islice(variants(16), 0, None, 3)):
+        tifffile.imwrite(tmp_path / f"{number}.tif", image, metadata=None, **how)
+    encoded = [item for item in read_encoded([tmp_path]) if isinstance(item, Encoded)]
+    assert len(encoded) > 20
+    pixels = set()
+    for threads in (1, 2, 4):
+        with ThreadPoolExecutor(threads) as pool:
+            frames = list(pool.map(Encoded.decode, encoded))
+        pixels.add(tuple(frame.image.tobytes() for frame in frames if isinstance(frame, Frame)))
+    assert len(pixels) == 1
 
 
 @pytest.mark.parametrize(("compression", "predictor"), [("tiff_lzw", 1), ("tiff_lzw", 2), ("packbits", 1)])
