@@ -16,8 +16,9 @@ differential has two readers name together (CLSI H20)."""
 class StopRule(StopLimits):
     """What ends a count, whichever comes first; fixed before the first frame and kept with the results.
 
-    The rule is checked after each whole frame, so a count may end with more cells than it asks for. Without
-    any of the three a count ends with its frames, or when the operator ends it.
+    The rule is checked after each whole frame, so a count may end with more cells than it asks for; a time
+    also ends a count in which no frame comes. Without any of the three a count ends with its frames, or when
+    the operator ends it.
 
     Notes
     -----

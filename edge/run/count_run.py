@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -84,6 +84,7 @@ def run_count(
             batches = counting.enter_context(closing(prepared))
             counting.callback(stop.set)  # ends the threads, whatever they wait for
             ended = reached()
+            counting.enter_context(_set_after(count.config.stop_rule.until_seconds, began, stop))
             for result, parts in () if ended else chain.from_iterable(batches):
                 for taker, part in zip(takers, parts, strict=True):
                     taker.add(result, part)
@@ -92,11 +93,29 @@ def run_count(
                 ended = reached()
                 if ended or stop.is_set():
                     break
+            if stop.is_set():  # perhaps because the time is over
+                ended = ended or reached()
             stopped = not ended and stop.is_set()
         results = count_result(count, totals, ended=ended, stopped=stopped, seconds=time.monotonic() - began)
         for taker in takers:
             taker.finish(results)
         return results
+
+
+@contextmanager
+def _set_after(limit_s: float | None, began: float, stop: threading.Event) -> Iterator[None]:
+    """Set `stop` when a count that began then has lasted for the limit: no frame may come to check it."""
+    if limit_s is None:
+        yield
+        return
+    left_s = limit_s - (time.monotonic() - began)
+    timer = threading.Timer(min(max(0.0, left_s), threading.TIMEOUT_MAX), stop.set)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def end_unfinished(path: Path, why: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,6 +196,37 @@ def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
             out, messages = run.communicate(timeout=LIMIT_S)
     assert run.returncode == 0
     assert (out, messages.splitlines()[-1]) == ("", "nothing was counted: stopped before the first frame")
+
+
+@pytest.mark.parametrize("files", [0, 1])
+def test_a_time_ends_a_count_in_which_no_frame_arrives(tmp_path: Path, frames: Path, files: int) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    for path in sorted(frames.iterdir())[:files]:
+        shutil.copy(path, folder)
+    began = time.monotonic()
+    done = leuko(tmp_path, "count", "--camera", f"watch:{folder}", "--until-seconds", "6", "--json")
+    assert time.monotonic() - began < 40
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["ended"], summary["stopped"]) == ("6 s asked for", False)
+    assert (summary["frames"]["read"], summary["cells"] > 0) == (files, files > 0)
+    listed = list_sessions(tmp_path / "sessions")
+    assert [(one.state, one.reason) for one in listed] == [("finished", "6 s asked for")] * files
+
+
+def test_ctrl_c_ends_a_count_in_which_no_frame_arrives_any_more(tmp_path: Path, frames: Path) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    shutil.copy(min(frames.iterdir()), folder)
+    words = ("count", "--camera", f"watch:{folder}", "--until-seconds", "600", "--json", "--log", "json")
+    with started(tmp_path, *words) as run:
+        after_frames(run, 1)
+        run.send_signal(signal.SIGINT)
+        out, _ = run.communicate(timeout=LIMIT_S)
+    summary = json.loads(out)
+    assert (run.returncode, summary["stopped"], summary["ended"]) == (0, True, None)
+    assert summary["frames"]["read"] == 1
 
 
 def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -> None:
