@@ -36,6 +36,8 @@ class Frame:
     sha256 : str
         SHA-256 of the encoded image as it was read (of a JPEG or BMP, the whole file); empty for frames that
         never were a still image.
+    likely_bit_depth : int or None
+        Bits in use of a file's 16-bit samples, if fewer than it was read with.
     """
 
     image: NDArray[np.uint8]
@@ -46,6 +48,7 @@ class Frame:
     dropped_before: int = 0
     late_ns: int = 0
     sha256: str = ""
+    likely_bit_depth: int | None = None
 
 
 @dataclass(frozen=True)

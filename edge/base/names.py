@@ -6,8 +6,10 @@ import os
 import re
 from pathlib import Path
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
-VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mp4", ".mov"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".tif", ".tiff", ".btf", ".tf8", ".bmp", ".dib"}
+)
+VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".webm", ".mp4", ".m4v", ".mov"})
 """Suffixes of frames inside a folder. A file given by name is read whatever its suffix."""
 
 

@@ -4,7 +4,7 @@ from edge.capture import picamera, v4l2
 from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings
 from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
 from edge.capture.folder import FolderCamera
-from edge.capture.frames import MAX_MEGAPIXELS, Encoded, list_files, read_encoded, read_frames
+from edge.capture.frames import MAX_MEGAPIXELS, Encoded, list_files, passed_over, read_encoded, read_frames
 from edge.capture.grabber import LiveSettings
 from edge.capture.image_file import read_pages
 from edge.capture.live import live_frames
@@ -31,6 +31,7 @@ __all__ = [
     "converge",
     "list_files",
     "live_frames",
+    "passed_over",
     "picamera",
     "read_encoded",
     "read_frames",

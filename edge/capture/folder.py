@@ -39,7 +39,7 @@ class FolderCamera(Recorded):
     A file is read when its size and date stop changing; what was read is discarded if they change meanwhile.
     A file that cannot be read is tried again for `PATIENCE_S`. Each name is taken once: a program that slowly
     writes a format without an end mark should write elsewhere and rename into the folder. If the folder
-    vanishes, that is a `CameraError`. See `edge.run.open_camera` for `root` and `done`.
+    vanishes, that is a `CameraError`. See `edge.run.open_camera` for `root`, `done` and `read`.
     """
 
     def __init__(
@@ -48,12 +48,13 @@ class FolderCamera(Recorded):
         *,
         root: Path = Path(),
         done: Collection[str] = frozenset(),
+        read: Callable[..., Iterator[Frame | FailedFrame]] = read_frames,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(f"watch:{folder}")
         self._folder, self._root = folder, root
-        self._done = done
+        self._done, self._read_frames = done, read
         self._clock, self._wait = clock, wait
         self._waiting: dict[Path, _Waiting] = {}
         self._finished: set[str] = set()
@@ -105,7 +106,7 @@ class FolderCamera(Recorded):
     def _read(self, path: Path) -> Iterator[Frame | FailedFrame]:
         """Yield the frames of a file; end early, to read it again later, if it proves incomplete."""
         file = self._waiting[path]
-        for frame in read_frames([path], root=self._root):
+        for frame in self._read_frames([path], root=self._root):
             if frame.name in self._done or frame.name in file.given:
                 continue
             if self._stamp(path) != file.stamp:

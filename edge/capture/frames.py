@@ -6,7 +6,9 @@ import glob
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +26,13 @@ from edge.capture.video_file import is_video, read_video
 
 MAX_MEGAPIXELS = 100.0
 """Largest declared size of an image that is decoded, in millions of pixels."""
+
+CAMERA_BITS = (10, 12, 14)
+"""Bit depths of cameras that store their counts unscaled in 16 bits."""
+
+NOTES = frozenset({".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".pdf", ".toml", ".tsv"})
+NOTES |= {".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml"}
+"""Suffixes of what may lie beside frames, and nobody expects to be counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +56,8 @@ class Encoded:
             image = _decode(self.page, self.bit_depth)
         except ImageFileError as error:
             return FailedFrame(self.name, self.index, str(error))
-        return Frame(image, self.name, self.index, self.time_ns, sha256=self.sha256)
+        likely = _likely_bit_depth(int(image.max()), self.bit_depth) if self.page.bits == 16 else None
+        return Frame(image, self.name, self.index, self.time_ns, sha256=self.sha256, likely_bit_depth=likely)
 
 
 def read_frames(
@@ -120,6 +130,20 @@ def list_files(sources: Sequence[str | Path], root: Path = Path()) -> list[Path]
     return list(files.values())
 
 
+def passed_over(sources: Sequence[str | Path], root: Path = Path()) -> Counter[str]:
+    """Return by suffix how many files of folders `list_files` leaves out; not hidden ones, nor `NOTES`."""
+    left: Counter[str] = Counter()
+    paths = (root / path for source in sources for path in _expand_glob(source, root))
+    for folder in set(map(os.path.realpath, paths)):
+        with suppress(OSError), os.scandir(folder) as entries:  # a file, or a folder that cannot be read
+            left.update(
+                Path(entry.name).suffix.lower()
+                for entry in entries
+                if entry.is_file() and not entry.name.startswith(".") and not is_frame_file(Path(entry.name))
+            )
+    return Counter({suffix: n for suffix, n in left.items() if suffix not in NOTES})
+
+
 def _expand_glob(source: str | Path, root: Path) -> list[Path]:
     text = os.fspath(source)
     if os.path.lexists(root / text) or not glob.has_magic(text):
@@ -164,6 +188,10 @@ def _read_file(
         raise ImageFileError("not a regular file")
     with path.open("rb") as file:
         if is_video(file):
+            if bit_depth != 16:
+                raise ImageFileError(
+                    "a video is read at 8 bits: leave out --bit-depth, or save 16-bit images"
+                )
             yield from read_video(path, name, status.st_mtime_ns, max_megapixels)
             return
         for page in read_pages(file, max_megapixels=max_megapixels, bit_depth=bit_depth):
@@ -172,6 +200,12 @@ def _read_file(
                 yield FailedFrame(page_name, 0, page.reason)
             else:
                 yield Encoded(page, page_name, 0, status.st_mtime_ns, bit_depth)
+
+
+def _likely_bit_depth(brightest: int, bit_depth: int) -> int | None:
+    """Return the bits that a camera used, if fewer than a 16-bit image was read with."""
+    least = (brightest - 0.5) * (2**bit_depth - 1) / 255  # the sample behind a rounded grey level
+    return next((bits for bits in CAMERA_BITS if 2**8 <= least < 2**bits and bits < bit_depth), None)
 
 
 def _decode(page: Page, bit_depth: int) -> NDArray[np.uint8]:

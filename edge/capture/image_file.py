@@ -67,7 +67,7 @@ def _check_png(data: bytes, max_megapixels: float) -> Page:
 
     Without the others the decoder has no profile to complain about and no transparency to apply.
     """
-    width = height = 0
+    width = height = bits = 0
     kept = [PNG_SIGNATURE]
     position, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
@@ -82,12 +82,12 @@ def _check_png(data: bytes, max_megapixels: float) -> Page:
         if (kind == b"IHDR") != (len(kept) == 1):
             raise ImageFileError("damaged: the PNG header is not where it belongs")
         if kind == b"IHDR":
-            width, height = struct.unpack_from(">II", data, position + 8)
+            width, height, bits = struct.unpack_from(">IIB", data, position + 8)
             check_size(width, height, max_megapixels)
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             kept.append(data[position:end])
         position = end
-    return Page(None, width, height, b"".join(kept))
+    return Page(None, width, height, b"".join(kept), bits)
 
 
 def _check_jpeg(data: bytes, max_megapixels: float) -> Page:

@@ -18,13 +18,15 @@ class ImageFileError(ValueError):
 class Page:
     """One still image as a complete file of its own, checked and ready to decode.
 
-    `number` is its position among the images of its file, from 0; None if it is the only one.
+    `number` is its position among the images of its file, from 0; None if it is the only one. `bits` is the
+    size of a sample, exact only where it is 16.
     """
 
     number: int | None
     width: int
     height: int
     data: bytes
+    bits: int = 8
 
 
 @dataclass(frozen=True)

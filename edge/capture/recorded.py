@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +34,18 @@ class Recorded:
 class VideoCamera(Recorded):
     """The frames of a video or a TIFF stack, as fast as they are asked for; see `edge.run.open_camera`."""
 
-    def __init__(self, file: Path, *, root: Path = Path(), done: Collection[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        root: Path = Path(),
+        done: Collection[str] = frozenset(),
+        read: Callable[..., Iterator[Frame | FailedFrame]] = read_frames,
+    ) -> None:
         super().__init__(f"video:{file}")
         if not (root / file).is_file():
             raise CameraError(f"{file}: no such file")
-        self._frames = read_frames([file], root=root)
+        self._frames = read([file], root=root)
         self._done = done
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:

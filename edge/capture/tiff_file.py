@@ -278,7 +278,7 @@ def _page(tiff: _Tiff, tags: Tags, number: int | None, max_megapixels: float) ->
     blocks = _blocks(tiff, tags)
     kept = {tag: field for tag, field in tags.items() if tag in _PIXEL_TAGS}
     kept[places_tag] = (_LONG, tuple(itertools.accumulate(counts[:-1], initial=8)))
-    return Page(number, layout.width, layout.height, write_tiff(tiff.order, blocks, kept))
+    return Page(number, layout.width, layout.height, write_tiff(tiff.order, blocks, kept), layout.bits)
 
 
 def _blocks(tiff: _Tiff, tags: Tags) -> list[bytes]:

@@ -107,15 +107,22 @@ def measure_quality(
     )
 
 
-def breaches(quality: Quality, limits: QualityLimits) -> tuple[str, ...]:
-    """Return one phrase for the operator per limit that a frame exceeds."""
+def breaches(
+    quality: Quality, limits: QualityLimits, *, likely_bit_depth: int | None = None
+) -> tuple[str, ...]:
+    """Return one phrase for the operator per limit that a frame exceeds; see `Frame.likely_bit_depth`."""
     q, at = quality, limits
     drift = q.brightness_drift or 0.0
     border, touching = (q.border_share, q.touching_share) if q.cells >= MIN_CELLS else (None, None)
     drifted = f"{{}} {'brighter' if drift > 0 else 'darker'} than at calibration"
+    remedy = (
+        f": a 16-bit file that uses {likely_bit_depth} bits, pass --bit-depth {likely_bit_depth}"
+        if likely_bit_depth
+        else ""
+    )
     rows: list[tuple[float | None, Callable[[float, float], bool], float, str, str]] = [
         (q.focus, lt, at.min_focus, ".2f", "out of focus ({})"),
-        (q.brightness, lt, at.min_brightness, ".0f", "too dark (grey level {})"),
+        (q.brightness, lt, at.min_brightness, ".0f", f"too dark (grey level {{}}){remedy}"),
         (q.brightness, gt, at.max_brightness, ".0f", "too bright (grey level {})"),
         (abs(drift), gt, at.max_brightness_drift, ".0%", drifted),
         (q.saturated_share, gt, at.max_saturated_share, ".1%", "overexposed ({} of the pixels)"),

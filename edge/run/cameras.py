@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from edge.base import FailedFrame, Frame
 from edge.capture import (
     Camera,
     CameraError,
@@ -14,6 +15,7 @@ from edge.capture import (
     V4l2Camera,
     VideoCamera,
     picamera,
+    read_frames,
     v4l2,
 )
 from edge.simulate import SimulatedCamera
@@ -27,6 +29,7 @@ def open_camera(
     size: tuple[int, int] | None = None,
     done: Collection[str] = frozenset(),
     root: Path = Path(),
+    read: Callable[..., Iterator[Frame | FailedFrame]] = read_frames,
 ) -> Camera:
     """Open the camera of a name: one of `KINDS`.
 
@@ -39,6 +42,8 @@ def open_camera(
         frame is due, so it may grow.
     root : Path
         Folder that a relative FOLDER or FILE starts from.
+    read : callable
+        Reads files, with options that `edge.capture.read_frames` takes.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def open_camera(
     if size is not None:
         raise CameraError(f"{name}: files have their own size; leave out --size")
     opened = FolderCamera if kind == "watch" else VideoCamera
-    return opened(Path(which), root=root, done=done)
+    return opened(Path(which), root=root, done=done, read=read)
 
 
 def _number(name: str, text: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 
 from edge.base import FailedFrame, Frame, cores
-from edge.capture import CameraError, Encoded, LiveSettings, live_frames, read_encoded
+from edge.capture import CameraError, Encoded, LiveSettings, live_frames, read_encoded, read_frames
 from edge.classify import Classifier
 from edge.count import CountResult
 from edge.run.cameras import open_camera
@@ -191,8 +191,9 @@ def _camera_frames(
 ) -> Iterator[Frame | FailedFrame]:
     """Yield a camera's frames, with the settings of those that were counted."""
     done = set(before.frames)
+    read = partial(read_frames, max_megapixels=config.max_megapixels, bit_depth=config.analysis.bit_depth)
     for frame in live_frames(
-        partial(open_camera, camera.name, size=camera.size, done=done, root=config.root),
+        partial(open_camera, camera.name, size=camera.size, done=done, root=config.root, read=read),
         stop=stop,
         settings=LiveSettings(
             lock=before.settings or camera.settings,

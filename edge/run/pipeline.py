@@ -159,7 +159,11 @@ def _decided(
         probabilities,
         decisions,
         cut.quality,
-        breaches(cut.quality, instrument.calibration.quality),
+        breaches(
+            cut.quality,
+            instrument.calibration.quality,
+            likely_bit_depth=cut.frame.likely_bit_depth,
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from edge import __version__
 from edge.base import FailedFrame, Frame, SchemaError, read
-from edge.capture import CameraSettings, list_files
+from edge.capture import CameraSettings, list_files, passed_over
 from edge.count import CountedFrame, CountResult, Totals
 from edge.find import Quality
 from edge.report import result_summary
@@ -150,11 +151,27 @@ class Count:
     instrument: Instrument
     session: SessionSink
 
-    @property
+    @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What readers of the results have to know."""
         pixel = pixel_remark(self.config.analysis.pixel_um, self.instrument.bundle.manifest)
-        return tuple(filter(None, (pixel, self.session.remark)))
+        return tuple(filter(None, (pixel, _left_out(self.config), self.session.remark)))
+
+
+def _left_out(config: CountConfig) -> str:
+    """Return a remark on the files that folders hold and nobody reads; empty without any."""
+    sources = config.sources
+    if config.camera:
+        sources = tuple(name.removeprefix("watch:") for name in sources if name.startswith("watch:"))
+    kinds = passed_over(sources, config.root)
+    if not kinds:
+        return ""
+    listed = ", ".join(f"{n} {suffix or 'without a suffix'}" for suffix, n in sorted(kinds.items()))
+    files, were = ("files", "were") if kinds.total() > 1 else ("file", "was")
+    return (
+        f"{kinds.total()} {files} of the folder {were} passed over ({listed}): save images as PNG or TIFF,"
+        " or name a file to have it read whatever its suffix"
+    )
 
 
 def begin(config: CountConfig, instrument: Instrument) -> Count:

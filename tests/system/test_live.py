@@ -308,6 +308,11 @@ def test_a_session_that_cannot_be_resumed_does_not_stop_a_service(tmp_path: Path
         (("--camera", "simulate", "--until-halfwidth", "0.6"), 2, "--until-halfwidth"),
         (("--camera", "simulate", "--size", "big"), 2, "WIDTHxHEIGHT"),
         (("--camera", "simulate", "--size", "20000x20000"), 2, "more than --max-megapixels 100"),
+        (
+            ("--camera", "simulate", "--bit-depth", "12"),
+            2,
+            "--bit-depth is for files; a camera's frames have",
+        ),
         (("absent", "--sample", ""), 2, "'--sample': an empty name"),
         (("absent", "--operator", " "), 2, "'--operator': an empty name"),
         (("absent", "--sample", "S" * 201), 2, "'--sample': 201 characters, more than 200"),

@@ -156,12 +156,9 @@ def test_a_file_is_never_read_in_part(
             np.testing.assert_array_equal(frame.image, expected)
 
 
-def test_a_file_that_is_written_while_it_is_read_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_written_while_it_is_read_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(7))
-    camera, _ = watch(tmp_path)
     writes = [png(200)]
 
     def reading(sources: list[Path], root: Path) -> Iterator[Frame | FailedFrame]:
@@ -170,7 +167,8 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(
                 path.write_bytes(writes.pop())
             yield frame
 
-    monkeypatch.setattr("edge.capture.folder.read_frames", reading)
+    time = Time()
+    camera = FolderCamera(tmp_path, read=reading, clock=time.clock, wait=time.wait)
     assert frame_of(camera).image.mean() > 190
     with pytest.raises(CameraTimeoutError):
         camera.grab(60)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.base.frame import FailedFrame, Frame
-from edge.capture.frames import list_files, read_frames
+from edge.capture.frames import list_files, passed_over, read_frames
 from edge.cli.options import quiet_libraries
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]
@@ -202,6 +202,50 @@ def test_sixteen_bit_samples_are_scaled_by_their_declared_depth_only(tmp_path: P
     assert (third.image == 127).all()
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(
+    ("white", "bit_depth", "likely"),
+    [
+        *((2**bits - 1, 16, bits) for bits in (10, 12, 14)),
+        (255 * 16, 16, 12),
+        (1500, 16, 12),
+        (65535, 16, None),
+        (40000, 16, None),
+        (4095, 12, None),
+        (1023, 12, 10),
+        (255, 16, None),
+        (0, 16, None),
+    ],
+)
+def test_a_camera_that_uses_fewer_bits_than_the_file_is_noticed(
+    tmp_path: Path, suffix: str, white: int, bit_depth: int, likely: int | None
+) -> None:
+    image = np.linspace(0, white, 64 * 64).astype(np.uint16).reshape(64, 64)
+    path = write(tmp_path / f"a{suffix}", image)
+    (frame,) = good(path, bit_depth=bit_depth)
+    assert frame.likely_bit_depth == likely
+
+
+def test_eight_bits_never_use_fewer(tmp_path: Path) -> None:
+    for name in ("a.png", "a.tif", "a.jpg", "a.bmp"):
+        write(tmp_path / name, np.full((8, 8), 15, np.uint8))
+    assert {frame.likely_bit_depth for frame in good(tmp_path)} == {None}
+
+
+@pytest.mark.parametrize("bit_depth", [9, 12, 15])
+def test_a_video_has_no_other_bit_depth(tmp_path: Path, bit_depth: int) -> None:
+    path = tmp_path / "v.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 5, (64, 48), False)
+    writer.write(np.full((48, 64), 90, np.uint8))
+    writer.release()
+    write(tmp_path / "w.png", np.full((8, 8), 900, np.uint16))
+    refused, image = read_frames([tmp_path], bit_depth=bit_depth)
+    assert isinstance(refused, FailedFrame)
+    assert refused.reason == "a video is read at 8 bits: leave out --bit-depth, or save 16-bit images"
+    assert isinstance(image, Frame)
+    assert len(good(path)) == 1
+
+
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "MJPG"), ("a.mkv", "FFV1"), ("a.mp4", "mp4v")])
 def test_videos(tmp_path: Path, name: str, codec: str) -> None:
     path = tmp_path / name
@@ -258,6 +302,41 @@ def test_a_folder_gives_its_images_in_natural_order_and_nothing_else(tmp_path: P
     for name in ("boxes.csv", "README", "notes.txt"):
         (tmp_path / name).write_text("x")
     assert [path.name for path in list_files([tmp_path])] == ["f1.bmp", "f2.PNG", "f10.png"]
+
+
+JPEG = cv2.imencode(".jpg", GREY)[1].tobytes()
+BMP = cv2.imencode(".bmp", GREY)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        *((suffix, JPEG) for suffix in (".jfif", ".jpe", ".jif", ".JFIF")),
+        *((suffix, tiff("<", [grey_page(GREY)], big=True)) for suffix in (".btf", ".tf8")),
+        (".dib", BMP),
+    ],
+)
+def test_a_folder_gives_every_suffix_of_what_is_read(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    (by_folder,) = good(tmp_path)
+    (by_name,) = good(path)
+    assert by_folder.image.shape == by_name.image.shape == GREY.shape
+    assert np.array_equal(by_folder.image, by_name.image)
+    assert not passed_over([tmp_path])
+
+
+def test_what_a_folder_passes_over_is_counted_by_suffix(tmp_path: Path) -> None:
+    write(tmp_path / "a.png")
+    (tmp_path / "sub.webp").mkdir()
+    for name in ("b.webp", "c.WEBP", "d.lsm", "e", ".hidden.webp", "boxes.csv", "Thumbs.db", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    expected = {".webp": 2, ".lsm": 1, "": 1}
+    assert passed_over([tmp_path]) == passed_over([tmp_path, f"{tmp_path}/../{tmp_path.name}"]) == expected
+    assert (
+        passed_over([tmp_path.name], tmp_path.parent) == passed_over([f"{str(tmp_path)[:-1]}?"]) == expected
+    )
+    assert not passed_over([tmp_path / "b.webp", tmp_path / "absent", f"{tmp_path}/*.png"])
 
 
 def test_globs_expand_here_when_the_shell_did_not(tmp_path: Path) -> None:

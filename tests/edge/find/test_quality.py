@@ -230,3 +230,11 @@ def test_the_reduced_frame_gives_the_same_focus() -> None:
         alone = measure_quality(frame, [], pixel_um=pixel_um)
         assert alone == measure_quality(frame, [], pixel_um=pixel_um, small=reduced(image, pixel_um))
         assert alone.focus is not None
+
+
+def test_a_dark_frame_names_the_bit_depth_that_it_probably_needs() -> None:
+    quality = Quality(0.5, 10.0, None, 0.0, 0, 0.0, None, None, 0, 0.0)
+    assert breaches(quality, QualityLimits()) == ("too dark (grey level 10)",)
+    named = "too dark (grey level 10): a 16-bit file that uses 12 bits, pass --bit-depth 12"
+    assert breaches(quality, QualityLimits(), likely_bit_depth=12) == (named,)
+    assert breaches(replace(quality, brightness=99.0), QualityLimits(), likely_bit_depth=12) == ()

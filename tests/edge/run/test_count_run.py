@@ -489,3 +489,39 @@ def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
     run = counted(config_for(frames, stop_rule=rule, session=SessionConfig(keep=True)))
     assert (run.tally.frames_read, run.session, run.ended) == (0, "", "1e-09 s asked for")
     assert list_sessions() == []
+
+
+@pytest.mark.parametrize("camera", [False, True])
+def test_what_a_folder_passes_over_is_a_remark(frames: Path, tmp_path: Path, camera: bool) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(frames, folder)
+    for name in ("a.webp", "b.webp", "c.lsm", "boxes.csv"):
+        (folder / name).write_bytes(b"x")
+    changes: dict[str, Any] = {
+        "sources": (f"watch:{folder}",),
+        "camera": CameraConfig(name=f"watch:{folder}"),
+    }
+    config = config_for(folder, stop_rule=StopRule(until_seconds=8), **(changes if camera else {}))
+    recorder = Recorder()
+    run = counted(config, recorder)
+    (remark,) = run.remarks
+    assert remark.startswith("3 files of the folder were passed over (1 .lsm, 2 .webp): save images as PNG")
+    assert recorder.remarks == result_summary(run)["remarks"] == [remark]
+    assert run.tally.frames_read == 5
+
+
+def test_twelve_bits_of_a_watched_folder_count_as_those_of_files(frames: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    for path in frames.iterdir():
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 16
+        cv2.imwrite(str(folder / path.name), image)
+    watched = {"sources": (f"watch:{folder}",), "camera": CameraConfig(name=f"watch:{folder}")}
+    of_files = counted(config_for(folder, bit_depth=12))
+    of_camera = counted(config_for(folder, bit_depth=12, stop_rule=StopRule(until_seconds=8), **watched))
+    assert of_camera.tally.counts == of_files.tally.counts
+    assert of_camera.tally.frames_read == of_files.tally.frames_read == 5
+    untold = counted(config_for(folder))
+    assert all("pass --bit-depth 12" in breaches[0] for _, breaches in untold.out)
+    assert len(untold.out) == 5
+    assert not any("too dark" in words for _, breaches in of_files.out for words in breaches)
