@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -77,14 +78,14 @@ def run_count(
         def reached() -> str:
             return count.config.stop_rule.reached(totals.tally(), time.monotonic() - began)
 
-        counted = _counted_frames(count, classifier, before, threads, stop)
+        over = _Over(stop, began + (count.config.stop_rule.until_seconds or math.inf))
+        counted = _counted_frames(count, classifier, before, threads, over)
         observer.on_start()
         with ExitStack() as counting:
             prepared = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
             batches = counting.enter_context(closing(prepared))
             counting.callback(stop.set)  # ends the threads, whatever they wait for
             ended = reached()
-            counting.enter_context(_set_after(count.config.stop_rule.until_seconds, began, stop))
             for result, parts in () if ended else chain.from_iterable(batches):
                 for taker, part in zip(takers, parts, strict=True):
                     taker.add(result, part)
@@ -93,8 +94,7 @@ def run_count(
                 ended = reached()
                 if ended or stop.is_set():
                     break
-            if stop.is_set():  # perhaps because the time is over
-                ended = ended or reached()
+            ended = ended or (reached() if over.is_set() else "")  # in time, where no frame came any more
             stopped = not ended and stop.is_set()
         results = count_result(count, totals, ended=ended, stopped=stopped, seconds=time.monotonic() - began)
         for taker in takers:
@@ -102,20 +102,16 @@ def run_count(
         return results
 
 
-@contextmanager
-def _set_after(limit_s: float | None, began: float, stop: threading.Event) -> Iterator[None]:
-    """Set `stop` when a count that began then has lasted for the limit: no frame may come to check it."""
-    if limit_s is None:
-        yield
-        return
-    left_s = limit_s - (time.monotonic() - began)
-    timer = threading.Timer(min(max(0.0, left_s), threading.TIMEOUT_MAX), stop.set)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _Over(threading.Event):
+    """Set when `stop` is, or at a time of `time.monotonic`: no frame may come after which to look at it."""
+
+    def __init__(self, stop: threading.Event, end: float) -> None:
+        super().__init__()
+        self.stop, self._end = stop, end
+
+    def is_set(self) -> bool:
+        """Return whether no further frame is wanted."""
+        return self.stop.is_set() or time.monotonic() >= self._end
 
 
 def end_unfinished(path: Path, why: str) -> None:
@@ -139,7 +135,7 @@ def end_unfinished(path: Path, why: str) -> None:
 
 
 def _counted_frames(
-    count: Count, classifier: Classifier, before: Progress, threads: int, stop: threading.Event
+    count: Count, classifier: Classifier, before: Progress, threads: int, over: _Over
 ) -> Generator[Result, None, None]:
     """Count the frames that remain, where a tracker knows the cells of those before."""
     config, analysis = count.config, count.config.analysis
@@ -150,7 +146,7 @@ def _counted_frames(
         if before.tracker_state:
             tracker.restore(before.tracker_state)
     return count_frames(
-        _camera_frames(config, config.camera, size_px, before, stop)
+        _camera_frames(config, config.camera, size_px, before, over)
         if config.camera
         else _files(config, before),
         classifier,
@@ -160,7 +156,7 @@ def _counted_frames(
         tracker=tracker,
         keep_state=config.session.keep,
         threads=threads,
-        stop=stop,
+        stop=over.stop,
     )
 
 
@@ -187,14 +183,14 @@ def _camera_frames(
     camera: CameraConfig,
     size_px: tuple[int, int] | None,
     before: Progress,
-    stop: threading.Event,
+    over: _Over,
 ) -> Iterator[Frame | FailedFrame]:
     """Yield a camera's frames, with the settings of those that were counted."""
     done = set(before.frames)
     read = partial(read_frames, max_megapixels=config.max_megapixels, bit_depth=config.analysis.bit_depth)
     for frame in live_frames(
         partial(open_camera, camera.name, size=camera.size, done=done, root=config.root, read=read),
-        stop=stop,
+        stop=over,
         settings=LiveSettings(
             lock=before.settings or camera.settings,
             when_behind=camera.when_behind,

@@ -288,7 +288,7 @@ def test_a_session_that_cannot_be_resumed_does_not_stop_a_service(tmp_path: Path
     assert "is not the one that the session began with" in refused.stderr.splitlines()[-1]
     (before,) = list_sessions(tmp_path / "sessions")
     assert before.state == "unfinished"
-    done = leuko(tmp_path, *words, "--resume", "--until-seconds", "1")
+    done = leuko(tmp_path, *words, "--resume", "--until-seconds", "20")
     assert done.returncode == 0, done.stderr
     assert "not resumed" in [json.loads(line)["event"] for line in done.stderr.splitlines()]
     new, old = list_sessions(tmp_path / "sessions")
