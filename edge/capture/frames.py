@@ -81,11 +81,11 @@ def read_encoded(
 ) -> Iterator[Encoded | Frame | FailedFrame]:
     """Read every image of the sources, one at a time, in order; yield failures too.
 
-    PNG, JPEG, BMP and TIFF images (8 or 16 bits per sample; grey, colour, palette, with alpha), TIFF stacks,
-    and AVI, MKV, MP4 and MOV videos are recognised by content. Still images are left to `Encoded.decode`; the
-    frames of a video come decoded, because each depends on those before. Colour becomes grey by ITU-R BT.601.
-    Alpha and orientation marks (EXIF, TIFF, video) are ignored: boxes are in the raster as stored. Videos are
-    read at 8 bits.
+    PNG, JPEG, BMP and TIFF images (8 or 16 bits per sample; grey, colour, palette, with alpha), TIFF stacks
+    (one frame per field of view), and AVI, MKV, MP4 and MOV videos are recognised by content. Still images
+    are left to `Encoded.decode`; the frames of a video come decoded, because each depends on those before.
+    Colour becomes grey by ITU-R BT.601. Alpha and orientation marks (EXIF, TIFF, video) are ignored: boxes
+    are in the raster as stored. Videos are read at 8 bits.
 
     Parameters
     ----------
@@ -96,7 +96,8 @@ def read_encoded(
     bit_depth : int
         Bits in use of a 16-bit sample, 9 to 16. Samples are divided by ``(2**bit_depth - 1) / 255``, rounded
         and saturated. A 12-bit camera that stores its counts unscaled needs 12; this is never guessed from a
-        frame, since then equal samples could become unequal greys.
+        frame, since then equal samples could become unequal greys. TIFF samples packed at fewer bits have
+        their own range.
     root : Path
         Folder that relative sources start from; frames keep their relative names.
 

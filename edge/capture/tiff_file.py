@@ -164,7 +164,9 @@ def _planes_after(tiff: _Tiff, tags: Tags, planes: int) -> list[Tags]:
     places, counts = (tags.get(tag, (0, ()))[1] for tag in (places_tag, counts_tag))
     size = sum(counts)
     ends = [place + count for place, count in zip(places, counts, strict=False)]
-    if first(tags, COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED or size == 0 or ends[:-1] != list(places[1:]):
+    if first(tags, COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED or size == 0 or len(places) != len(counts):
+        return [tags]
+    if ends[:-1] != list(places[1:]):
         return [tags]
     held = max(1, min(planes, (tiff.size - places[0]) // size))
     shifted = (tuple(place + plane * size for place in places) for plane in range(held))
@@ -282,7 +284,5 @@ def _page(tiff: _Tiff, tags: Tags, number: int | None, max_megapixels: float) ->
 
 
 def _blocks(tiff: _Tiff, tags: Tags) -> list[bytes]:
-    places, counts = (tags.get(tag, (0, ()))[1] for tag in block_tags(tags))
-    if len(places) != len(counts):
-        raise ImageFileError("damaged: the TIFF does not say where its pixels are")
+    places, counts = (tags[tag][1] for tag in block_tags(tags))
     return [tiff.read(place, count) for place, count in zip(places, counts, strict=True)]

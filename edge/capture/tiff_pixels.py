@@ -120,8 +120,8 @@ def read_layout(tags: Tags, max_megapixels: float) -> Layout:
         block_width, block_height = width, min(first(tags, _ROWS_PER_STRIP, height) or height, height)
     across, down = -(-width // block_width), -(-height // block_height)
     separate = first(tags, PLANAR, 1) == 2 and samples > 1
-    blocks = len(tags.get(block_tags(tags)[1], (0, ()))[1])
-    if not blocks:
+    blocks, places = (len(tags.get(tag, (0, ()))[1]) for tag in reversed(block_tags(tags)))
+    if not blocks or blocks != places:
         raise ImageFileError("damaged: the TIFF does not say where its pixels are")
     if blocks != across * down * (samples if separate else 1):
         raise ImageFileError("damaged: the TIFF has too few or too many blocks for its size")

@@ -14,6 +14,7 @@ import tifffile
 
 from edge.base import FailedFrame, Frame
 from edge.capture import read_frames
+from edge.cli.options import quiet_libraries
 
 SHAPE = (37, 53)
 FIELDS = [
@@ -220,3 +221,34 @@ def test_other_descriptions_leave_pages_as_they_are(tmp_path: Path, description:
     (frame,) = read(tmp_path / "a.tif")
     assert isinstance(frame, Frame)
     assert frame.name == str(tmp_path / "a.tif")
+
+
+def test_mutated_stacks_never_raise(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    originals = []
+    for axes, kind, names in (("CYX", "ome", ("R", "G", "B")), ("ZYX", "ome", ()), ("TYX", "imagej", ())):
+        write(path, FIELDS[:3], axes, kind, names)
+        originals.append(path.read_bytes())
+    one_directory(path, b"".join(p.tobytes() for p in FOCUS), b"ImageJ=1.54f\nimages=4\nframes=4\n\0")
+    originals.append(path.read_bytes())
+    rng = np.random.default_rng(14)
+    with quiet_libraries():
+        for k in range(400):
+            content = bytearray(originals[k % len(originals)])
+            for _ in range(rng.integers(1, 8)):
+                # headers and directories sit at either end
+                place = int(rng.integers(0, 500)) * int(rng.choice([-1, 1]))
+                content[place] = int(rng.choice([0, 1, 255, rng.integers(256)]))
+            path.write_bytes(content[: rng.integers(8, len(content))] if k % 10 == 0 else content)
+            assert list(read_frames([path], max_megapixels=1.0))
+
+
+@pytest.mark.parametrize("tag", [273, 279])
+def test_a_stack_that_does_not_say_where_its_pixels_are(tmp_path: Path, tag: int) -> None:
+    path = tmp_path / "a.tif"
+    planes = b"".join(field.tobytes() for field in FIELDS[:4])
+    one_directory(path, planes, b"ImageJ=1.54f\nimages=4\nframes=4\n\0")
+    content = path.read_bytes()
+    entry = content.rindex(struct.pack("<HHI", tag, 4, 1))
+    path.write_bytes(content[:entry] + struct.pack("<H", tag + 1000) + content[entry + 2 :])
+    assert all(isinstance(frame, FailedFrame) for frame in read(path))
