@@ -7,7 +7,22 @@ import re
 from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".tif", ".tiff", ".btf", ".tf8", ".bmp", ".dib"}
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jif",
+        ".tif",
+        ".tiff",
+        ".btf",
+        ".tf8",
+        ".lsm",
+        ".stk",
+        ".bmp",
+        ".dib",
+    }
 )
 VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".webm", ".mp4", ".m4v", ".mov"})
 """Suffixes of frames inside a folder. A file given by name is read whatever its suffix."""

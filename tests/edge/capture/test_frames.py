@@ -312,7 +312,7 @@ BMP = cv2.imencode(".bmp", GREY)[1].tobytes()
     ("suffix", "content"),
     [
         *((suffix, JPEG) for suffix in (".jfif", ".jpe", ".jif", ".JFIF")),
-        *((suffix, tiff("<", [grey_page(GREY)], big=True)) for suffix in (".btf", ".tf8")),
+        *((suffix, tiff("<", [grey_page(GREY)], big=True)) for suffix in (".btf", ".tf8", ".lsm", ".stk")),
         (".dib", BMP),
     ],
 )
@@ -329,9 +329,9 @@ def test_a_folder_gives_every_suffix_of_what_is_read(tmp_path: Path, suffix: str
 def test_what_a_folder_passes_over_is_counted_by_suffix(tmp_path: Path) -> None:
     write(tmp_path / "a.png")
     (tmp_path / "sub.webp").mkdir()
-    for name in ("b.webp", "c.WEBP", "d.lsm", "e", ".hidden.webp", "boxes.csv", "Thumbs.db", "notes.txt"):
+    for name in ("b.webp", "c.WEBP", "d.czi", "e", ".hidden.webp", "boxes.csv", "Thumbs.db", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
-    expected = {".webp": 2, ".lsm": 1, "": 1}
+    expected = {".webp": 2, ".czi": 1, "": 1}
     assert passed_over([tmp_path]) == passed_over([tmp_path, f"{tmp_path}/../{tmp_path.name}"]) == expected
     assert (
         passed_over([tmp_path.name], tmp_path.parent) == passed_over([f"{str(tmp_path)[:-1]}?"]) == expected

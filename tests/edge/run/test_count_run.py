@@ -495,7 +495,7 @@ def test_a_count_that_ends_before_its_first_frame_keeps_no_session(
 def test_what_a_folder_passes_over_is_a_remark(frames: Path, tmp_path: Path, camera: bool) -> None:
     folder = tmp_path / "mixed"
     shutil.copytree(frames, folder)
-    for name in ("a.webp", "b.webp", "c.lsm", "boxes.csv"):
+    for name in ("a.webp", "b.webp", "c.czi", "boxes.csv"):
         (folder / name).write_bytes(b"x")
     changes: dict[str, Any] = {
         "sources": (f"watch:{folder}",),
@@ -505,7 +505,7 @@ def test_what_a_folder_passes_over_is_a_remark(frames: Path, tmp_path: Path, cam
     recorder = Recorder()
     run = counted(config, recorder)
     (remark,) = run.remarks
-    assert remark.startswith("3 files of the folder were passed over (1 .lsm, 2 .webp): save images as PNG")
+    assert remark.startswith("3 files of the folder were passed over (1 .czi, 2 .webp): save images as PNG")
     assert recorder.remarks == result_summary(run)["remarks"] == [remark]
     assert run.tally.frames_read == 5
 
