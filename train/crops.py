@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame
 from edge.capture import read_frames
+from edge.classify import REJECTED
 from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
 from train.data import BACKGROUNDS, CELLS_CSV, alike_labels
 from train.images import CROP_PX, require_empty, write_png
@@ -58,9 +59,10 @@ class CropOptions:
 
 @dataclass(frozen=True)
 class Cut:
-    """Crops per class, and boxes left out: outside their frame, repeated, per frame that was not given."""
+    """Crops per class, and boxes left out: rejected, outside their frame, repeated, per frame not given."""
 
     counts: dict[str, int]
+    rejected: int
     outside: int
     repeated: int
     elsewhere: dict[str, int]
@@ -92,9 +94,9 @@ def cut(
         name a folder, pixel sizes differ, or no box lies in the frames.
     """
     require_empty(out)
-    by_frame = _boxes_by_frame(boxes, options)
-    crops: list[LabelledCrop] = []
     left_out: Counter[str] = Counter()
+    by_frame = _boxes_by_frame(boxes, options, left_out)
+    crops: list[LabelledCrop] = []
     # files per stem, which frames of two formats may share
     crop_numbers: Counter[str] = Counter()
     background_numbers: Counter[str] = Counter()
@@ -119,13 +121,14 @@ def cut(
         write_table(folder / CELLS_CSV, LabelledCrop, crops)
     return Cut(
         counts=dict(sorted(Counter(crop.label for crop in crops).items())),
+        rejected=left_out["rejected"],
         outside=left_out["outside"],
         repeated=left_out["repeated"],
         elsewhere={name: len(found) for name, found in by_frame.items() if name not in seen},
     )
 
 
-def _boxes_by_frame(path: Path, options: CropOptions) -> dict[str, list[Box]]:
+def _boxes_by_frame(path: Path, options: CropOptions, left_out: Counter[str]) -> dict[str, list[Box]]:
     """Read the wanted boxes under their class names, by the frame's file name."""
     boxes = read_table(path, Box)
     if options.separate:
@@ -138,6 +141,9 @@ def _boxes_by_frame(path: Path, options: CropOptions) -> dict[str, list[Box]]:
     by_frame: defaultdict[str, list[Box]] = defaultdict(list)
     for line, box in boxes.items():
         label = options.rename.get(box.label, box.label)
+        if label == REJECTED:  # of a count's cells.csv: set aside, and no class
+            left_out["rejected"] += 1
+            continue
         named = label.isprintable() and Path(label.strip()).name == label
         if not named or label in ("", "..", BACKGROUNDS, CELLS_CSV):
             raise ValueError(f"{path}, line {line}: label {label!r} cannot name a folder")

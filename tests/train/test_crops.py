@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,9 @@ def frames(tmp_path: Path) -> Path:
 def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
     counts = cut([frames], tmp_path / "boxes.csv", out, CropOptions(rename={"WBC": "leukocyte"}))
-    assert counts == Cut({"RBC": 1, "leukocyte": 2}, outside=0, repeated=0, elsewhere={"f3.png": 1})
+    assert counts == Cut(
+        {"RBC": 1, "leukocyte": 2}, rejected=0, outside=0, repeated=0, elsewhere={"f3.png": 1}
+    )
     data = read_data(out)
     assert data.labels == ("RBC", "leukocyte")
     assert data.groups == ("f1.png", "f1.png", "f2.png")
@@ -200,7 +203,7 @@ def test_boxes_off_their_frame_and_repeated_ones_are_left_out_and_counted(
         "f2.png,RBC,10,10,90,90\n"
     )
     done = cut([frames], boxes, tmp_path / "data")
-    assert done == Cut({"RBC": 1, "WBC": 1}, outside=2, repeated=1, elsewhere={})
+    assert done == Cut({"RBC": 1, "WBC": 1}, rejected=0, outside=2, repeated=1, elsewhere={})
 
 
 def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Path, tmp_path: Path) -> None:
@@ -244,8 +247,9 @@ def test_crops_reads_what_a_count_a_simulation_and_it_itself_write(tmp_path: Pat
         for box in boxes:
             row = [str(tmp_path / box["frame"]), *(box[name] for name in ("x", "y", "width", "height"))]
             csv.writer(file).writerow([*row, box["label"], "0.9", box["label"], ""])
+        csv.writer(file).writerow([*row, "rejected", "0.4", box["label"], "low_confidence"])
     counted = cut([tmp_path / "frames"], tmp_path / "cells.csv", tmp_path / "c", CropOptions(scale=2.0))
-    assert counted == truth
+    assert counted == replace(truth, rejected=1)  # it is no class
     np.testing.assert_array_equal(read_data(tmp_path / "c").crops, first.crops)
 
 
@@ -262,7 +266,9 @@ def test_boxes_from_other_systems_and_spreadsheets(
     rows += [[f"{folder}{name}", "WBC", "200", "150", "100", "100", decimal] for name in ("f1.png", "f2.png")]
     boxes = tmp_path / "other.csv"
     boxes.write_bytes(mark + "\r\n".join(separator.join(row) for row in rows).encode())
-    assert cut([frames], boxes, tmp_path / "data") == Cut({"WBC": 2}, outside=0, repeated=0, elsewhere={})
+    assert cut([frames], boxes, tmp_path / "data") == Cut(
+        {"WBC": 2}, rejected=0, outside=0, repeated=0, elsewhere={}
+    )
     data = read_data(tmp_path / "data")
     assert (data.groups, data.pixel_um) == (("f1.png", "f2.png"), 0.25)
 

@@ -68,6 +68,7 @@ def crops(frames: tuple[Path, ...], boxes: Path, out: Path, **options: Any) -> N
         click.echo(f"{label}: {n}")
     others = ", ".join(list(done.elsewhere)[:3]) + (" …" if len(done.elsewhere) > 3 else "")
     for n, reason in (
+        (done.rejected, "the count rejected"),
         (done.repeated, "repeat an earlier row"),
         (done.outside, "have their centre outside their frame"),
         (sum(done.elsewhere.values()), f"lie in other frames: {others}"),
