@@ -1,8 +1,12 @@
-"""Settings for every test: tiers by length, groups that share what is costly to build, and a home."""
+"""Settings for every test: tiers by length, a folder that all workers share, and a home."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -40,25 +44,14 @@ SECONDS = (
 )
 """Tests that load Keras, train, or run whole programs; left out of the fast run."""
 
-GROUPS = {
-    "tests/convert": "converted run",
-    "tests/system/test_arm.py": "aarch64",
-    "tests/system/test_firmware_arm.py": "aarch64",
-}
-"""Tests that share what is built once for a whole run, and so go to one worker."""
 
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its length; those of one slow file stay together, for their fixtures."""
+    """Mark each test by its length."""
     for item in items:
         if item.nodeid.startswith(MINUTES):
             item.add_marker("minutes")
         if item.nodeid.startswith(SECONDS):
             item.add_marker("seconds")
-            file = item.nodeid.partition("::")[0]
-            group = next((group for start, group in GROUPS.items() if file.startswith(start)), file)
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,3 +60,16 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEUKO_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@contextmanager
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """Yield a folder of the whole test run, one worker at a time: the first one fills it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / name
+    folder.mkdir(exist_ok=True)
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from convert.settings import Description
+from tests.conftest import shared_folder
 from train.data import Dataset
 from train.fit import fit
 from train.recipe import TrainingJob, recipe_of
@@ -30,9 +31,10 @@ def discs_and_rings(n: int, seed: int) -> Dataset:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
     recipe = recipe_of("best", width=0.06, epochs=4, batch=16, learning_rate=3e-3)
-    fit(TrainingJob(discs_and_rings(96, 1), discs_and_rings(32, 2), recipe, seed=1), out)
+    job = TrainingJob(discs_and_rings(96, 1), discs_and_rings(32, 2), recipe, seed=1)
+    with shared_folder(tmp_path_factory, "run") as out:
+        fit(job, out)  # a finished run is only read
     return out
 
 

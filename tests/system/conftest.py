@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import shared_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL_LIMIT_S = 400
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -49,9 +51,15 @@ def _installed() -> Path | None:
 @pytest.fixture(scope="session")
 def userland(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of an aarch64 userland: the one at $LEUKO_ARM_USERLAND, or one that is built now."""
-    folder = Path(os.environ.get("LEUKO_ARM_USERLAND") or tmp_path_factory.mktemp("arm")).absolute()
-    if (folder / "ready").exists():
-        return folder
+    with shared_folder(tmp_path_factory, "aarch64") as built:
+        folder = Path(os.environ.get("LEUKO_ARM_USERLAND") or built).absolute()
+        if not (folder / "ready").exists():
+            _build_userland(folder)
+    return folder
+
+
+def _build_userland(folder: Path) -> None:
+    """Build an aarch64 userland, or skip."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         # a Debian root is made by root with Debian's tools; CI has both
         pytest.skip("building the aarch64 userland needs root and apt-get")
@@ -73,4 +81,3 @@ def userland(tmp_path_factory: pytest.TempPathFactory) -> Path:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         # no mirror, no package registry, or a container that forbids chroot: the reason is the script's own
         pytest.skip(f"the aarch64 userland cannot be built here: {reason}")
-    return folder
