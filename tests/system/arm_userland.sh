@@ -30,7 +30,7 @@ mv "$dir"/wheels/leuko_edge-*.whl "$dir/leuko" # the checkout itself is tested
 install "$dir/site" --no-index "$dir"/wheels/*.whl
 mv "$dir"/leuko/*.whl "$dir/wheels" # for an instrument that is installed whole
 install "$dir/tests" tflite-runtime==2.14.0 'pytest>=8.3' iniconfig 'pluggy<2' packaging 'hypothesis>=6.100' \
-    'sortedcontainers<3' 'scipy>=1.13'
+    'sortedcontainers<3' 'scipy>=1.13' tifffile==2026.3.3
 absolute=$(cd "$dir" && pwd)
 # as sys.executable the script itself: the emulator cannot start a program of its own kind for a test
 cat > "$dir/python" <<EOF

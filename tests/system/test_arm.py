@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "tests" / "edge"
-FEW = ("test_bundle.py", "test_crop.py", "test_count.py", "test_classify.py")
+FEW = ("model/test_bundle.py", "find/test_crops.py", "count/test_tally.py", "classify/test_classifier.py")
 """Of the runtime's test files those nearest to the arithmetic; a minute."""
 
 
