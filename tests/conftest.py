@@ -31,6 +31,13 @@ MINUTES = (
 
 SECONDS = (
     "tests/convert",
+    "tests/edge/capture/test_frames.py",
+    "tests/edge/count/test_prevalence.py",
+    "tests/edge/find/test_quality.py",
+    "tests/edge/run/test_count_run.py",
+    "tests/edge/run/test_doctor.py",
+    "tests/edge/simulate",
+    "tests/edge/track",
     "tests/system",
     "tests/train/test_backends.py",
     "tests/train/test_cli.py",
@@ -38,6 +45,7 @@ SECONDS = (
     "tests/train/test_fit.py",
     "tests/train/test_folds.py",
     "tests/train/test_kill.py",
+    "tests/train/test_metrics.py",
     "tests/train/test_networks.py",
     "tests/train/test_study.py",
     "tests/firmware_config/test_install.py",
