@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # install.sh checks a profile with a Python that has no numpy
     import numpy as np
     from numpy.typing import NDArray
+
+
+FailureKind = Literal["unreadable", "unseen", "repeat"]
+"""Why a frame is not counted: it cannot be read, shows nothing that could be counted, or repeats another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,8 @@ class Frame:
         never were a still image.
     likely_bit_depth : int or None
         Bits in use of a file's 16-bit samples, if fewer than it was read with.
+    notes : tuple of str
+        What the reader chose, for a remark: "the sharpest of 9 Z planes".
     """
 
     image: NDArray[np.uint8]
@@ -49,12 +55,14 @@ class Frame:
     late_ns: int = 0
     sha256: str = ""
     likely_bit_depth: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FailedFrame:
-    """A file or page that could not be read; name and index as in `Frame`, the reason is one line."""
+    """A file, page or frame that is not counted; name and index as in `Frame`, the reason is one line."""
 
     name: str
     index: int
     reason: str
+    kind: FailureKind = "unreadable"

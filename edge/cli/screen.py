@@ -150,7 +150,7 @@ class Screen:
             raise click.exceptions.Exit(0 if live else INTERRUPTED)
         if not tally.frames_read and tally.failed:
             raise click.ClickException(_unreadable(tally.failed))
-        if (tally.failed or result.other_files) and not live:
+        if (tally.unreadable or result.other_files) and not live:
             raise click.exceptions.Exit(SOME_FAILED)
 
     def _show(self, report: ReportSink) -> None:

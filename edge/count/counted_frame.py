@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ class CountedFrame:
     probabilities : float32 [n, labels]
     breaches : tuple of str
         The quality limits that the frame exceeds, in words.
+    lost : mapping
+        Reason → bodies that were found in the frame and are no cells.
     track_ids : int64 [n] or None
         The same for all detections of one cell; None where cells are not tracked.
     tracker_state : bytes or None
@@ -38,5 +41,6 @@ class CountedFrame:
     decisions: list[Decision]
     quality: Quality | None = None
     breaches: tuple[str, ...] = ()
+    lost: Mapping[str, int] = field(default_factory=dict)
     track_ids: NDArray[np.int64] | None = None
     tracker_state: bytes | None = None

@@ -26,7 +26,7 @@ class Tally:
     rejected_by : mapping
         Reason → cells, for every reason.
     failed : tuple of FailedFrame
-        Files and pages that could not be read.
+        Files, pages and frames that are not counted.
     """
 
     labels: tuple[str, ...]
@@ -36,6 +36,11 @@ class Tally:
     rejected_by: Mapping[str, int]
     frames_read: int
     failed: tuple[FailedFrame, ...]
+
+    @property
+    def unreadable(self) -> tuple[FailedFrame, ...]:
+        """Those of the frames not counted that could not be read: they are missing from the sample."""
+        return tuple(frame for frame in self.failed if frame.kind == "unreadable")
 
     @property
     def rejected(self) -> int:

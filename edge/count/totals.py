@@ -45,6 +45,10 @@ class Totals:
         Cells found in all frames, those seen before included.
     inside : Counter
         Label → cells whose middle lies in their frame.
+    notes : Counter
+        What the reader chose → frames for which it did; see `edge.base.Frame.notes`.
+    lost : Counter
+        Reason → bodies that were found and are no cells.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class Totals:
         self.out: list[tuple[str, tuple[str, ...]]] = []
         self.detections = 0
         self.inside: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
 
     def add(self, result: CountedFrame | FailedFrame) -> None:
         """Add a frame."""
@@ -72,6 +78,8 @@ class Totals:
             self.failed.append(result)
             return
         self.hashes.append(result.sha256)
+        self.notes.update(result.frame.notes)
+        self.lost.update(result.lost)
         self.detections += len(result.cells)
         if self._tracks is not None and result.track_ids is not None:
             border = [cell.border for cell in result.cells]

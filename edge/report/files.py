@@ -27,7 +27,9 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         "rejected_by": dict(tally.rejected_by),
         "frames": {
             "read": tally.frames_read,
-            "failed": [{"name": failed.name, "reason": failed.reason} for failed in tally.failed],
+            "failed": [
+                {"name": failed.name, "kind": failed.kind, "reason": failed.reason} for failed in tally.failed
+            ],
         },
         "cells": tally.cells,
         "detections": result.detections,

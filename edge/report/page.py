@@ -50,7 +50,7 @@ def page(result: CountResult, galleries: Mapping[str, Sequence[Picture]], frames
         "Corrected for misclassification": _corrected(result.corrected, palette),
         "Concentration": _concentration(result),
         "Not leukocytes": _outside(tally, others) if others else "",
-        "Frames that could not be read": _reasons((one.name, one.reason) for one in tally.failed),
+        "Frames that are not counted": _reasons((one.name, one.reason) for one in tally.failed),
         **{
             _named(label, palette): _cells(tally.counts[label], _within(galleries[label], limit))
             for label in (*manifest.counted, *others)
@@ -85,11 +85,10 @@ def _named(label: str, palette: Mapping[str, str]) -> Html:
 
 def _figures(result: CountResult) -> dict[str, str]:
     tally = result.tally
-    failed = f", {len(tally.failed):,} not readable" if tally.failed else ""
     dropped = f", {result.dropped:,} dropped" if result.dropped else ""
     detections = "" if result.detections is None else f" in {result.detections:,} detections"
     return {
-        "Frames": f"{tally.frames_read:,} read{failed}{dropped}",
+        "Frames": f"{words.frames(tally)}{dropped}",
         "Cells found": f"{tally.cells:,}{detections}",
         "Rejected": f"{tally.rejected:,}",
         "Bundle": f"{result.manifest.name} {result.manifest.version}",

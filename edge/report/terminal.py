@@ -120,7 +120,7 @@ def _lines(result: CountResult) -> Iterator[str]:
         yield words.capitalised(result.no_concentration)
     dropped = f", {result.dropped} dropped" if result.dropped else ""
     stopped = ", stopped before the last" if result.stopped else ""
-    yield f"Frames: {tally.frames_read} read, {len(tally.failed)} not readable{dropped}{stopped}"
+    yield f"Frames: {words.frames(tally)}{dropped}{stopped}"
     yield from _first([f"{failed.name}: {failed.reason}" for failed in tally.failed])
     if result.out:
         yield f"Quality: {len(result.out)} of {tally.frames_read} frames beyond a limit"

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 
-from edge.count import Correction, CountResult, Estimate
+from edge.base import FailureKind
+from edge.count import Correction, CountResult, Estimate, Tally
+
+NOT_COUNTED: Mapping[FailureKind, str] = {
+    "unreadable": "not readable",
+    "unseen": "show nothing",
+    "repeat": "repeat another",
+}
+"""Why frames are not counted, in words that follow their number."""
 
 CORRECTED_IF = "if the cells look like the validation cells"
 """The assumption of every correction by a confusion matrix; stands with the corrected numbers."""
@@ -27,6 +37,13 @@ def per_ul(amount: Estimate) -> str:
     decimals = max(0, 1 - math.floor(math.log10(amount.high)))
     value, low, high = (f"{number:,.{decimals}f}" for number in (amount.value, amount.low, amount.high))
     return f"{value} cells/µL, 95 % interval {low}–{high}"
+
+
+def frames(tally: Tally) -> str:
+    """Return how many frames were read, and how many were not counted for which kind of reason."""
+    kinds = Counter(frame.kind for frame in tally.failed)
+    left_out = (f", {kinds[kind]:,} {words}" for kind, words in NOT_COUNTED.items() if kinds[kind])
+    return f"{tally.frames_read:,} read{''.join(left_out)}"
 
 
 def rejected_by(result: CountResult) -> str:

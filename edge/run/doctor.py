@@ -28,7 +28,7 @@ from edge.capture import CameraError, picamera, v4l2
 from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
 from edge.model import BundleError, load_bundle, shipped_bundles
 from edge.run.child import ChildError, ChildTimeoutError, answer, start
-from edge.run.instrument import pixel_remark
+from edge.run.remarks import pixel_remark
 
 TIMEOUT_S = 60.0
 """Longest wait for all checks; each takes a second on an idle processor."""

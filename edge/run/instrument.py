@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.calibration import Calibration, default_calibration_path, read_calibration, read_flat_field_gain
-from edge.model import Bundle, Manifest, load_bundle, shipped_bundles
-
-MAX_PIXEL_FACTOR = 1.4
-"""Ratio of a frame's pixel to the bundle's, or its inverse, from which a remark is made: objectives differ by
-more (40× and 60× at the least), calibrations agree to a few percent."""
+from edge.model import Bundle, load_bundle, shipped_bundles
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +72,3 @@ def camera_calibration(given: str | None) -> str | None:
     """Return the calibration for a camera's frames: the given one, else this device's if it has one."""
     path = default_calibration_path()
     return str(path) if given is None and path.exists() else given
-
-
-def pixel_remark(pixel_um: float, bundle: Manifest) -> str:
-    """Return a remark on frames of another magnification than the bundle's; empty if they have the same."""
-    factor = pixel_um / bundle.pixel_um
-    if 1 / MAX_PIXEL_FACTOR <= factor <= MAX_PIXEL_FACTOR:
-        return ""
-    return (
-        f"a pixel of {pixel_um:.4g} µm is {factor:.2g} times that of bundle {bundle.name} "
-        f"({bundle.pixel_um:.4g} µm): check the calibration, and whether the bundle is for this objective"
-    )

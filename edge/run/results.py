@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from edge.calibration import UnknownVolumeError, field_volume
 from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts, estimate_concentration
 from edge.run.pipeline import identifier
+from edge.run.remarks import closing_remarks
 from edge.run.sessions import Count
 
 
@@ -52,7 +53,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         no_concentration=no_concentration,
         quality=totals.spreads(),
         out=tuple(totals.out),
-        remarks=count.remarks,
+        remarks=(*count.remarks, *closing_remarks(totals)),
         other_files=count.session.remark != "",
     )
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from edge import __version__
 from edge.base import FailedFrame, Frame, SchemaError, read
-from edge.capture import CameraSettings, list_files, passed_over
+from edge.capture import CameraSettings, list_files
 from edge.count import CountedFrame, CountResult, Totals
 from edge.find import Quality
 from edge.report import result_summary
 from edge.run.config import CountConfig
-from edge.run.instrument import Instrument, pixel_remark
+from edge.run.instrument import Instrument
+from edge.run.remarks import opening_remarks
 from edge.run.sinks import Observer, Result, Sink
 from edge.session import (
     FrameRecord,
@@ -153,25 +154,9 @@ class Count:
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What readers of the results have to know."""
-        pixel = pixel_remark(self.config.analysis.pixel_um, self.instrument.bundle.manifest)
-        return tuple(filter(None, (pixel, _left_out(self.config), self.session.remark)))
-
-
-def _left_out(config: CountConfig) -> str:
-    """Return a remark on the files that folders hold and nobody reads; empty without any."""
-    sources = config.sources
-    if config.camera:
-        sources = tuple(name.removeprefix("watch:") for name in sources if name.startswith("watch:"))
-    kinds = passed_over(sources, config.root)
-    if not kinds:
-        return ""
-    listed = ", ".join(f"{n} {suffix or 'without a suffix'}" for suffix, n in sorted(kinds.items()))
-    files, were = ("files", "were") if kinds.total() > 1 else ("file", "was")
-    return (
-        f"{kinds.total()} {files} of the folder {were} passed over ({listed}): save images as PNG or TIFF,"
-        " or name a file to have it read whatever its suffix"
-    )
+        """What readers of the results have to know, before the first frame."""
+        remarks = (*opening_remarks(self.config, self.instrument.bundle.manifest), self.session.remark)
+        return tuple(filter(None, remarks))
 
 
 def begin(config: CountConfig, instrument: Instrument) -> Count:
@@ -248,12 +233,20 @@ def config_of(session: str, header: Header) -> CountConfig:
 def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
     """Return what a record was made of, without the pixels."""
     if record.failed is not None:
-        return FailedFrame(record.name, record.index, record.failed)
+        return FailedFrame(record.name, record.index, record.failed, record.facts.get("kind", "unreadable"))
     no_pixels = np.zeros((0, 0), np.uint8)
     track_ids = [cell.track_id for cell in record.cells]
     probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
     return CountedFrame(
-        Frame(no_pixels, record.name, record.index, record.time_ns, record.settings, record.dropped_before),
+        Frame(
+            no_pixels,
+            record.name,
+            record.index,
+            record.time_ns,
+            record.settings,
+            record.dropped_before,
+            notes=tuple(record.facts.get("notes", ())),
+        ),
         record.sha256 or "",
         [one.cell for one in record.cells],
         no_pixels[None],
@@ -261,6 +254,7 @@ def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
         [one.decision for one in record.cells],
         Quality(**record.quality) if record.quality else None,
         record.breaches,
+        record.facts.get("lost", {}),
         None if None in track_ids else np.array(track_ids, np.int64),
     )
 

@@ -62,7 +62,7 @@ class CellRecord:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """One frame, counted or not readable.
+    """One frame, counted or not.
 
     Attributes
     ----------
@@ -71,13 +71,16 @@ class FrameRecord:
     time_ns : int
         When the frame was taken; 0 if that is not known.
     failed : str or None
-        Why the frame could not be read; its `sha256` is None then.
+        Why the frame is not counted; its `sha256` is None then.
     settings, quality : mapping
         As JSON can hold them; None for what could not be measured.
     breaches : tuple of str
         The quality limits that the frame exceeds, in words.
     dropped_before : int
         Frames dropped between the frame before and this one.
+    facts : mapping
+        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`, ``notes`` of a
+        `Frame`, ``lost`` of a `CountedFrame`; empty ones are left out.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -92,6 +95,7 @@ class FrameRecord:
     quality: Mapping[str, Any] = field(default_factory=dict)
     breaches: tuple[str, ...] = ()
     dropped_before: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
     cells: tuple[CellRecord, ...] = ()
     tracker_state: bytes | None = None
 
@@ -123,9 +127,9 @@ class SessionTotals:
 
 
 def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False) -> FrameRecord:
-    """Return the record of a frame that was counted, or that could not be read."""
+    """Return the record of a frame."""
     if isinstance(result, FailedFrame):
-        return FrameRecord(result.index, result.name, 0, failed=result.reason)
+        return FrameRecord(result.index, result.name, 0, failed=result.reason, facts={"kind": result.kind})
     rows = zip(result.cells, result.decisions, result.probabilities, result.crops, strict=True)
     frame, track_ids = result.frame, result.track_ids
     return FrameRecord(
@@ -137,6 +141,11 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
         quality=asdict(result.quality) if result.quality else {},
         breaches=result.breaches,
         dropped_before=frame.dropped_before,
+        facts={
+            name: value
+            for name, value in (("notes", list(frame.notes)), ("lost", dict(result.lost)))
+            if value
+        },
         cells=tuple(
             CellRecord(
                 cell,

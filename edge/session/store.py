@@ -17,7 +17,6 @@ from edge.count import tally_decisions
 from edge.session.files import SessionError, connect_to_read, disk_errors, is_locked, must_exist
 from edge.session.record import Finish, FrameRecord, SessionTotals
 from edge.session.tables import (
-    FRAME_COLUMNS,
     TABLES,
     VERSIONS,
     Row,
@@ -209,7 +208,7 @@ class StoredSession:
         columns = ", ".join(self._tables.cell_columns)
         columns = columns if crops else columns.replace("crop_png", "NULL")
         for *frame, digest in self._db.execute(
-            f"SELECT {', '.join(FRAME_COLUMNS)}, hash FROM frame ORDER BY frame_index"
+            f"SELECT {', '.join(self._tables.frame_columns)}, hash FROM frame ORDER BY frame_index"
         ):
             cells = self._db.execute(
                 f"SELECT {columns} FROM cell WHERE frame_index = ? ORDER BY cell_index", frame[:1]

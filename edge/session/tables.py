@@ -29,39 +29,43 @@ Row = Sequence[Any]
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one version (SQLite's ``user_version``): that of cells, and its columns that are hashed.
+    """The tables of one version (SQLite's ``user_version``), with the columns that are hashed.
 
     Mappings and lists are JSON text, flags 0 or 1, boxes in full-frame pixels.
     """
 
     version: int
+    frame: str
+    frame_columns: tuple[str, ...]
     cell: str
     cell_columns: tuple[str, ...]
 
     @property
     def statements(self) -> tuple[str, ...]:
         """The statements that create all tables, in order."""
-        return (*_OTHER_TABLES[:2], self.cell, *_OTHER_TABLES[2:])
+        return (_HEADER, self.frame, self.cell, *_OTHER_TABLES)
 
+
+_HEADER = (
+    "CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 0), content TEXT NOT NULL, hash BLOB NOT NULL)"
+    " STRICT"
+)
 
 _OTHER_TABLES = (
-    "CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 0), content TEXT NOT NULL, hash BLOB NOT NULL)"
-    " STRICT",
-    "CREATE TABLE frame (frame_index INTEGER PRIMARY KEY, name TEXT NOT NULL, time_ns INTEGER NOT NULL,"
-    " sha256 TEXT, failed TEXT, settings TEXT NOT NULL, quality TEXT NOT NULL, breaches TEXT NOT NULL,"
-    " dropped_before INTEGER NOT NULL, tracker_sha256 TEXT, hash BLOB NOT NULL) STRICT",
     "CREATE TABLE tracker (id INTEGER PRIMARY KEY CHECK (id = 0), state BLOB NOT NULL) STRICT",
     "CREATE TABLE finish (id INTEGER PRIMARY KEY CHECK (id = 0), content TEXT NOT NULL, hash BLOB NOT NULL)"
     " STRICT",
 )
 
-FRAME_COLUMNS = (
-    *("frame_index", "name", "time_ns", "sha256", "failed", "settings", "quality", "breaches"),
-    *("dropped_before", "tracker_sha256"),
-)
-
 TABLES = Tables(
     2,
+    "CREATE TABLE frame (frame_index INTEGER PRIMARY KEY, name TEXT NOT NULL, time_ns INTEGER NOT NULL,"
+    " sha256 TEXT, failed TEXT, settings TEXT NOT NULL, quality TEXT NOT NULL, breaches TEXT NOT NULL,"
+    " facts TEXT NOT NULL, dropped_before INTEGER NOT NULL, tracker_sha256 TEXT, hash BLOB NOT NULL) STRICT",
+    (
+        *("frame_index", "name", "time_ns", "sha256", "failed", "settings", "quality", "breaches", "facts"),
+        *("dropped_before", "tracker_sha256"),
+    ),
     "CREATE TABLE cell (frame_index INTEGER NOT NULL REFERENCES frame, cell_index INTEGER NOT NULL,"
     " x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,"
     " area_px REAL NOT NULL, likeliest TEXT NOT NULL, rejected_by TEXT NOT NULL, probabilities TEXT NOT NULL,"
@@ -76,6 +80,13 @@ TABLES = Tables(
 
 TABLES_1 = Tables(
     1,
+    "CREATE TABLE frame (frame_index INTEGER PRIMARY KEY, name TEXT NOT NULL, time_ns INTEGER NOT NULL,"
+    " sha256 TEXT, failed TEXT, settings TEXT NOT NULL, quality TEXT NOT NULL, breaches TEXT NOT NULL,"
+    " dropped_before INTEGER NOT NULL, tracker_sha256 TEXT, hash BLOB NOT NULL) STRICT",
+    (
+        *("frame_index", "name", "time_ns", "sha256", "failed", "settings", "quality", "breaches"),
+        *("dropped_before", "tracker_sha256"),
+    ),
     "CREATE TABLE cell (frame_index INTEGER NOT NULL REFERENCES frame, cell_index INTEGER NOT NULL,"
     " x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, area_px REAL,"
     " label TEXT NOT NULL, probabilities TEXT NOT NULL, border INTEGER NOT NULL, touching INTEGER NOT NULL,"
@@ -92,7 +103,7 @@ VERSIONS = {tables.version: tables for tables in (TABLES_1, TABLES)}
 _HEADER_NAMES_1 = {"profile_sha256": "calibration_sha256", "plan": "stop_rule"}
 """Header's fields in tables of version 1 → now."""
 
-INSERT_FRAME = f"INSERT INTO frame VALUES ({'?, ' * len(FRAME_COLUMNS)}?)"
+INSERT_FRAME = f"INSERT INTO frame VALUES ({'?, ' * len(TABLES.frame_columns)}?)"
 INSERT_CELL = f"INSERT INTO cell VALUES ({'?, ' * len(TABLES.cell_columns)}?)"
 
 
@@ -126,6 +137,7 @@ def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
         canonical(dict(record.settings)),
         canonical(dict(record.quality)),
         canonical(record.breaches),
+        canonical(dict(record.facts)),
         int(record.dropped_before),
         None if state is None else sha256_hex(state),
     )
@@ -148,13 +160,14 @@ def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
 
 def to_record(frame: Row, cells: Sequence[Row], tables: Tables, header: Header) -> FrameRecord:
     """Return the record of a frame's row and its cells' rows."""
-    values = dict(zip(FRAME_COLUMNS, frame, strict=True))
+    values = dict(zip(tables.frame_columns, frame, strict=True))
     del values["tracker_sha256"]
     return FrameRecord(
         index=values.pop("frame_index"),
         settings=json.loads(values.pop("settings")),
         quality=json.loads(values.pop("quality")),
         breaches=tuple(json.loads(values.pop("breaches"))),
+        facts=json.loads(values.pop("facts", "{}")),
         cells=tuple(_to_cell(dict(zip(tables.cell_columns, row, strict=True)), header) for row in cells),
         **values,
     )

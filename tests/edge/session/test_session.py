@@ -260,7 +260,7 @@ def test_real_frames_give_the_counts_that_were_counted(tmp_path: Path) -> None:
     assert totals.tally == expected
     assert totals.tally.cells > 8
     assert (totals.tally.frames_read, totals.frames_failed, totals.track_ids) == (2, 1, None)
-    assert stored[1] == FrameRecord(1, "b", 0, failed="gone")
+    assert stored[1] == FrameRecord(1, "b", 0, failed="gone", facts={"kind": "unreadable"})
     rows = np.array([c.probabilities for c in stored[0].cells], np.float32)
     np.testing.assert_array_equal(rows, counted[0].probabilities)
     import cv2
