@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.count import CAMERA_CELLS
-from edge.model import Bundle, BundleError, TrustSettings, load_bundle, shipped_bundles
+from edge.model import Bundle, BundleError, DeviceSettings, load_bundle, shipped_bundles
 from firmware_config.fence import FenceError, outside
 from firmware_config.hardware import RELEASES, SENSORS
 from firmware_config.profile import DeviceProfile
@@ -63,7 +63,7 @@ def check(reading: Reading, folder: Path, root: Path) -> Reading:
 
 
 def _load(file: str, folder: Path) -> Bundle:
-    return load_bundle(file if file in shipped_bundles() else folder / file, TrustSettings())
+    return load_bundle(file if file in shipped_bundles() else folder / file, DeviceSettings())
 
 
 def _unusable(calibration: Path, root: Path) -> str:

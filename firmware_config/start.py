@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edge.model import TrustSettings, load_bundle
+from edge.model import DeviceSettings, load_bundle
 from firmware_config.hardware import SENSORS, Mode
 from firmware_config.profile import Value
 
@@ -23,7 +23,7 @@ def initial_values(board: str, sensor: str, release: str) -> Mapping[str, Value]
     The magnification makes the sensor's pixel that of the bundle's training crops.
     """
     bundle = "phantom3" if sensor == "simulated" else "hemocytometer"
-    loaded = load_bundle(bundle, TrustSettings())
+    loaded = load_bundle(bundle, DeviceSettings())
     known = SENSORS[sensor]
     mode = known.modes[-1] if known.modes else _USB_MODE
     values: dict[str, Value] = {

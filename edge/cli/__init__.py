@@ -137,6 +137,6 @@ def main() -> None:
 def bundle_group() -> None:
     """List, show, sign and upgrade bundles.
 
-    A device's device.toml, in /etc/leuko or $LEUKO_HOME, names the keys that it trusts, and states whether it
-    refuses bundles that none of them signed.
+    A device's device.toml, in /etc/leuko or $LEUKO_HOME, names the bundle of a count without --bundle and the
+    keys that it trusts, and states whether it refuses bundles that none of them signed.
     """

@@ -19,7 +19,7 @@ from edge.model import (
     BundleError,
     load_bundle,
     locate_bundle,
-    read_trust_settings,
+    read_device_settings,
     refusal_reason,
     shipped_bundles,
 )
@@ -102,7 +102,7 @@ def card(bundle_file: str, out: Path) -> None:
 
 def inspect_bundle(name: str) -> tuple[Bundle, int, str | None]:
     """Read a bundle even if this device refuses it; return it, its size in bytes, and why it is refused."""
-    settings = read_trust_settings()
+    settings = read_device_settings()
     found = load_bundle(name, replace(settings, require_signed=False))
     return found, locate_bundle(name).stat().st_size, refusal_reason(found, settings)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.base import FailedFrame, Frame, write_atomically
 from edge.capture import CameraError, LiveSettings, clear_field, live_frames
+from edge.cli.choice import chosen_bundle
 from edge.cli.errors import one_line_errors
 from edge.cli.options import (
     FiniteRange,
@@ -85,7 +86,7 @@ def list_(as_json: bool) -> None:
 def preview(
     name: str,
     out: Path,
-    bundle: str,
+    bundle: str | None,
     calibration: str | None,
     pixel_um: float | None,
     timeout_s: float,
@@ -98,7 +99,7 @@ def preview(
     to 1 and largest where the image is sharpest, is what leuko count compares with the calibration's limit.
     """
     with one_line_errors(ValueError):
-        instrument = Instrument.load(bundle, camera_calibration(calibration))
+        instrument = Instrument.load(chosen_bundle(bundle), camera_calibration(calibration))
     frame = _one_frame(CameraConfig(name=name, **camera_options), timeout_s)
     image = frame.image
     height, width = image.shape

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from edge.base import read
 from edge.calibration import read_calibration
 from edge.capture import list_files
+from edge.cli.choice import chosen_bundle
 from edge.cli.options import (
     NamedPath,
     declared_options,
@@ -97,6 +98,7 @@ def count(
             return
         if camera is not None:
             options["calibration"] = camera_calibration(options["calibration"])
+        options["bundle"] = chosen_bundle(options["bundle"])
         instrument = Instrument.load(options["bundle"], options["calibration"])
         config = _configured(sources or (camera,), options, instrument, screen)
         for path, why in refused.items():

@@ -10,6 +10,7 @@ from edge.model.bundle import (
     split_bundle,
     write_bundle,
 )
+from edge.model.device_settings import DeviceSettings, read_device_settings
 from edge.model.manifest import (
     OCTAVES,
     OUT_OF_DISTRIBUTION,
@@ -26,7 +27,6 @@ from edge.model.manifest import (
     TrainingData,
 )
 from edge.model.signature import Signature, SignatureError, signed_statement
-from edge.model.trusted_keys import TrustSettings, read_trust_settings
 
 __all__ = [
     "OCTAVES",
@@ -37,6 +37,7 @@ __all__ = [
     "UPGRADED_SCHEMA",
     "Bundle",
     "BundleError",
+    "DeviceSettings",
     "Manifest",
     "OutOfDistributionModel",
     "Parity",
@@ -46,10 +47,9 @@ __all__ = [
     "Signature",
     "SignatureError",
     "TrainingData",
-    "TrustSettings",
     "load_bundle",
     "locate_bundle",
-    "read_trust_settings",
+    "read_device_settings",
     "refusal_reason",
     "shipped_bundles",
     "signed_statement",

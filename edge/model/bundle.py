@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from edge.base import write_atomically
 from edge.model import archive, manifest, signature
+from edge.model.device_settings import DeviceSettings, DeviceSettingsError, read_device_settings
 from edge.model.manifest import Manifest
 from edge.model.signature import Signature
-from edge.model.trusted_keys import TrustSettings, TrustSettingsError, read_trust_settings
 
 SHIPPED = Path(__file__).parents[1] / "bundles"
 _MEMBERS = ("manifest.json", "labels.txt", "golden.npz")
@@ -96,13 +96,13 @@ def locate_bundle(name_or_path: str | Path) -> Path:
     )
 
 
-def load_bundle(name_or_path: str | Path, settings: TrustSettings | None = None) -> Bundle:
+def load_bundle(name_or_path: str | Path, settings: DeviceSettings | None = None) -> Bundle:
     """Read and check a bundle; no interpreter sees a byte of it here.
 
     Parameters
     ----------
-    settings : TrustSettings, optional
-        By default this device's own, see `read_trust_settings`.
+    settings : DeviceSettings, optional
+        By default this device's own, see `read_device_settings`.
 
     Raises
     ------
@@ -112,11 +112,11 @@ def load_bundle(name_or_path: str | Path, settings: TrustSettings | None = None)
     """
     path = locate_bundle(name_or_path)
     try:
-        settings = settings or read_trust_settings()
+        settings = settings or read_device_settings()
         if path.stat().st_size > _FILE_LIMIT_BYTES:
             raise BundleError(f"larger than {_FILE_LIMIT_BYTES >> 20} MiB, not a bundle")
         bundle = _parse(path.read_bytes())
-    except TrustSettingsError as error:
+    except DeviceSettingsError as error:
         raise BundleError(str(error)) from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
@@ -129,7 +129,7 @@ def load_bundle(name_or_path: str | Path, settings: TrustSettings | None = None)
     return bundle
 
 
-def refusal_reason(bundle: Bundle, settings: TrustSettings) -> str | None:
+def refusal_reason(bundle: Bundle, settings: DeviceSettings) -> str | None:
     """Return why a device with these settings must not use a valid bundle; None if it may."""
     if settings.require_signed and bundle.signer is None:
         return f"{bundle.signed}; this device takes only bundles that a trusted key signed"

@@ -67,7 +67,9 @@ class CountConfig:
     folder: str = declare("Folder that relative names start from", **_ANY_TEXT)
     files: int | None = declare("Files that the sources name at the beginning; null for a camera", 0)
     camera: CameraConfig | None = declare("A camera instead of files", default=None)
-    bundle: str = declare("Model: a shipped name or a .tflite file", default="phantom3", **_ANY_TEXT)
+    bundle: str = declare(
+        "Model: a shipped name or a .tflite file; by default the one that device.toml names", **_ANY_TEXT
+    )
     calibration: str | None = declare(
         "Calibration of the microscope: pixel size, flat field, volume, quality limits; by default a camera"
         " uses this device's, and files none",

@@ -26,7 +26,7 @@ from edge.base import board, home, write_atomically
 from edge.calibration import CalibrationFileError, read_calibration, read_flat_field_gain
 from edge.capture import CameraError, picamera, v4l2
 from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
-from edge.model import BundleError, load_bundle, shipped_bundles
+from edge.model import BundleError, load_bundle, read_device_settings, shipped_bundles
 from edge.run.child import ChildError, ChildTimeoutError, answer, start
 from edge.run.remarks import pixel_remark
 
@@ -222,13 +222,18 @@ def check_board() -> Finding:
 
 
 def check_bundles() -> Finding:
-    """Check the shipped bundles by a replay of their golden crops."""
-    found = []
-    for name in shipped_bundles():
+    """Check the shipped bundles, and the one that device.toml names, by a replay of their golden crops."""
+    found, shipped = [], shipped_bundles()
+    try:
+        own = read_device_settings().bundle
+    except ValueError as error:
+        return Finding("bundles", "problem", _line(error), "correct device.toml")
+    for name in dict.fromkeys((*shipped, *filter(None, [own]))):
+        remedy = f"{REINSTALL}, then run leuko verify" if name in shipped else "correct device.toml"
         try:
             replay = Classifier(load_bundle(name)).replay
         except (BundleError, RuntimeMissingError) as error:
-            return Finding("bundles", "problem", _line(error), f"{REINSTALL}, then run leuko verify")
+            return Finding("bundles", "problem", _line(error), remedy)
         how = "exactly" if replay.exact else f"within {replay.largest_step} int8 steps"
         found.append(f"{name}: {replay.crops} golden crops match {how}")
     return Finding("bundles", "ok", "; ".join(found))

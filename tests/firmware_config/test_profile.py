@@ -18,7 +18,7 @@ from edge.calibration.file import Calibration, PixelCalibration, write_calibrati
 from edge.cli import main
 from edge.count.stop_rule import CAMERA_CELLS
 from edge.model.bundle import load_bundle, locate_bundle
-from edge.model.trusted_keys import TrustSettings
+from edge.model.device_settings import DeviceSettings
 from edge.simulate.optics import Optics
 from firmware_config.check import check
 from firmware_config.fence import END, fenced
@@ -29,7 +29,7 @@ from firmware_config.start import initial_values
 from firmware_config.write import documentation, new_profile
 
 ROOT = Path(__file__).resolve().parents[2]
-HEMOCYTOMETER = load_bundle("hemocytometer", TrustSettings())
+HEMOCYTOMETER = load_bundle("hemocytometer", DeviceSettings())
 KEYS = [f"{name}.{key.name}" for name, kind in SECTIONS.items() for key in fields(kind)]
 
 

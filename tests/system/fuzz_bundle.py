@@ -29,8 +29,8 @@ import numpy as np
 from convert import signing
 from edge.model import archive, bundle, signature
 from edge.model.bundle import BundleError, load_bundle, write_bundle
+from edge.model.device_settings import DeviceSettings
 from edge.model.signature import Signature
-from edge.model.trusted_keys import TrustSettings
 from tests.edge.model.test_bundle import written
 
 MEMORY_BYTES = 256 << 20
@@ -430,7 +430,7 @@ def mutated(number: int, content: bytes) -> tuple[str, bool, bytes]:
     return mutation.__name__, mutation in FORGERY, changed
 
 
-def attempt(path: Path, settings: TrustSettings) -> str | None:
+def attempt(path: Path, settings: DeviceSettings) -> str | None:
     """Load a file: its SHA-256 if it is accepted, None if it is refused in one printable line."""
     try:
         return load_bundle(path, settings).sha256
@@ -446,7 +446,7 @@ def main(folder: Path, first: int, last: int) -> None:
     os.chdir(folder)
     faulthandler.enable()
     lab = signature.decode(archive.unpack(Path("signed.tflite").read_bytes())[1]["signature.json"])
-    strict, lenient = TrustSettings(True, {"lab": lab.public_key}), TrustSettings()
+    strict, lenient = DeviceSettings(require_signed=True, trusted={"lab": lab.public_key}), DeviceSettings()
     assert load_bundle("signed.tflite", strict).signer == "lab"
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY_BYTES

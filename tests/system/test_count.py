@@ -35,7 +35,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
-    done = leuko("count", sample, "--out", tmp_path / "result", "--json")
+    done = leuko("count", "--bundle", "phantom3", sample, "--out", tmp_path / "result", "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["frames"] == {"read": 2, "failed": []}
@@ -57,17 +57,17 @@ def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
     assert "research use only" in page.lower()
     assert len(list((tmp_path / "result" / "annotated").iterdir())) == 2
 
-    again = leuko("count", sample, "--out", tmp_path / "result")
+    again = leuko("count", "--bundle", "phantom3", sample, "--out", tmp_path / "result")
     assert again.returncode == 1
     assert "already holds a count" in again.stderr
-    forced = leuko("count", sample, "--out", tmp_path / "result", "--force", "--json")
+    forced = leuko("count", "--bundle", "phantom3", sample, "--out", tmp_path / "result", "--force", "--json")
     assert json.loads(forced.stdout)["identifier"] == summary["identifier"]
-    other = leuko("count", sample, "--reject-below", "0.9", "--json")
+    other = leuko("count", "--bundle", "phantom3", sample, "--reject-below", "0.9", "--json")
     assert json.loads(other.stdout)["identifier"] != summary["identifier"]
 
 
 def test_the_table_says_what_it_is(sample: Path) -> None:
-    done = leuko("count", sample)
+    done = leuko("count", "--bundle", "phantom3", sample)
     assert done.returncode == 0, done.stderr
     for words in ("granulocyte", "95 % interval", "demonstration model", "research use only"):
         assert words in done.stdout
@@ -85,8 +85,8 @@ def test_bad_files_are_reported_and_the_rest_is_counted_the_same(sample: Path, t
         "f_flipped.png": whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:],
     }.items():
         (tmp_path / name).write_bytes(content)
-    good = json.loads(leuko("count", sample, "--json").stdout)
-    done = leuko("count", tmp_path, "--json")
+    good = json.loads(leuko("count", "--bundle", "phantom3", sample, "--json").stdout)
+    done = leuko("count", "--bundle", "phantom3", tmp_path, "--json")
     assert done.returncode == 3
     summary = json.loads(done.stdout)
     assert summary["counts"] == good["counts"]
@@ -117,7 +117,7 @@ def test_bad_files_are_reported_and_the_rest_is_counted_the_same(sample: Path, t
     ],
 )
 def test_bad_input_gets_one_line(words: tuple[str | Path, ...], code: int, reason: str) -> None:
-    done = leuko("count", *words)
+    done = leuko("count", "--bundle", "phantom3", *words)
     assert done.returncode == code
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -128,7 +128,7 @@ def test_bad_input_gets_one_line(words: tuple[str | Path, ...], code: int, reaso
 
 def test_reasons_are_in_the_json_even_when_nothing_was_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    done = leuko("count", tmp_path, "--out", tmp_path / "result", "--json")
+    done = leuko("count", "--bundle", "phantom3", tmp_path, "--out", tmp_path / "result", "--json")
     assert done.returncode == 1
     summary = json.loads(done.stdout)
     assert summary["frames"]["read"] == 0
@@ -144,7 +144,18 @@ def test_a_stopped_count_keeps_what_it_counted(sample: Path, tmp_path: Path, sig
     many.mkdir()
     for k in range(200):
         (many / f"{k}.png").write_bytes((sample / "frame_0001.png").read_bytes())
-    words = [sys.executable, "-m", "edge.cli", "count", many, "--out", result, "--json"]
+    words = [
+        sys.executable,
+        "-m",
+        "edge.cli",
+        "count",
+        "--bundle",
+        "phantom3",
+        many,
+        "--out",
+        result,
+        "--json",
+    ]
     with subprocess.Popen(
         list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     ) as run:
@@ -162,14 +173,16 @@ def test_a_stopped_count_keeps_what_it_counted(sample: Path, tmp_path: Path, sig
 
 
 def test_gates_that_exclude_each_other_are_refused(sample: Path) -> None:
-    done = leuko("count", sample, "--min-diameter-um", "50", "--max-diameter-um", "20")
+    done = leuko(
+        "count", "--bundle", "phantom3", sample, "--min-diameter-um", "50", "--max-diameter-um", "20"
+    )
     assert done.returncode == 1
     assert "diameter" in done.stderr.splitlines()[-1]
 
 
 def test_a_place_that_cannot_be_written_is_named(sample: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = leuko("count", sample, "--out", tmp_path / "file" / "result")
+    done = leuko("count", "--bundle", "phantom3", sample, "--out", tmp_path / "file" / "result")
     assert done.returncode == 1
     assert re.search(r"^Error: .*file", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr

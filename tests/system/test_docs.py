@@ -241,7 +241,10 @@ def test_many_samples_loop_counts_each_folder(tmp_path: Path, leuko: Path) -> No
 
 def test_sqlite_reads_a_session_as_documented(tmp_path: Path, leuko: Path) -> None:
     (statement,) = re.findall(r'`sqlite3 ID.db "(.+?)"`', (ROOT / "docs" / "sessions.md").read_text("utf-8"))
-    shell(f'"{leuko}" simulate made --frames 1; "{leuko}" count made/frames --session', tmp_path)
+    shell(
+        f'"{leuko}" simulate made --frames 1; "{leuko}" count made/frames --bundle phantom3 --session',
+        tmp_path,
+    )
     path = max((home() / "sessions").glob("*.db"))
     with closing(sqlite3.connect(path)) as database:
         assert sum(number for _, number in database.execute(statement)) > 0

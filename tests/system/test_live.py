@@ -82,7 +82,18 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_camera_counts_until_its_stop_rule_is_reached(tmp_path: Path) -> None:
-    words = ("count", "--camera", "simulate:5", "--sample", "S 1", "--operator", "Ann", "--keep-crops")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        "simulate:5",
+        "--sample",
+        "S 1",
+        "--operator",
+        "Ann",
+        "--keep-crops",
+    )
     done = leuko(tmp_path, *words, "--until-cells", "20", "--json", "--out", tmp_path / "result")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -110,7 +121,19 @@ def test_a_camera_counts_until_its_stop_rule_is_reached(tmp_path: Path) -> None:
 
 
 def test_a_pixel_far_from_the_bundles_is_one_line_before_the_first_frame(tmp_path: Path) -> None:
-    words = ("count", "--camera", "simulate", "--until-cells", "1", "--pixel-um", "0.4", "--log", "json")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        "simulate",
+        "--until-cells",
+        "1",
+        "--pixel-um",
+        "0.4",
+        "--log",
+        "json",
+    )
     done = leuko(tmp_path, *words)
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert [event["event"] for event in events][:2] == ["remark", "session"]
@@ -119,9 +142,9 @@ def test_a_pixel_far_from_the_bundles_is_one_line_before_the_first_frame(tmp_pat
 
 
 def test_files_make_a_session_only_when_asked(frames: Path, tmp_path: Path) -> None:
-    plain = leuko(tmp_path, "count", frames, "--json")
+    plain = leuko(tmp_path, "count", "--bundle", "phantom3", frames, "--json")
     assert not (tmp_path / "sessions").exists()
-    kept = leuko(tmp_path, "count", frames, "--session", "--json")
+    kept = leuko(tmp_path, "count", "--bundle", "phantom3", frames, "--session", "--json")
     assert counted(kept.stdout) == counted(plain.stdout)
     assert json.loads(plain.stdout)["session"] is None
     (listed,) = list_sessions(tmp_path / "sessions")
@@ -136,7 +159,17 @@ def test_files_killed_and_resumed_count_as_if_nothing_had_happened(
     (tmp_path / "broken").mkdir()
     shutil.copytree(frames, tmp_path / "broken", dirs_exist_ok=True)
     (tmp_path / "broken" / "frame_0002a.png").write_bytes(b"no image")
-    words = ("count", tmp_path / "broken", "--session", "--log", "json", "--threads", "2")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        tmp_path / "broken",
+        "--session",
+        "--log",
+        "json",
+        "--threads",
+        "2",
+    )
     whole = leuko(tmp_path / "whole", *words, "--json")
     with started(tmp_path / "home", *words) as run:
         after_frames(run, at)
@@ -156,15 +189,35 @@ def test_files_killed_and_resumed_count_as_if_nothing_had_happened(
 
 
 def test_a_camera_killed_and_resumed_reaches_the_same_end(tmp_path: Path) -> None:
-    words = ("count", "--camera", "simulate:8", "--until-cells", "40", "--log", "json")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        "simulate:8",
+        "--until-cells",
+        "40",
+        "--log",
+        "json",
+    )
     whole = leuko(tmp_path / "whole", *words, "--json")
     with started(tmp_path / "home", *words) as run:
         after_frames(run, 2)
         run.kill()
-    other = leuko(tmp_path / "home", "count", "--camera", "simulate:9", "--resume", "--until-cells", "3")
+    other = leuko(
+        tmp_path / "home",
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        "simulate:9",
+        "--resume",
+        "--until-cells",
+        "3",
+    )
     assert other.returncode == 0, other.stderr
     result = tmp_path / "result"
-    again = ("count", "--camera", "simulate:8", "--resume", "--json", "--out", result)
+    again = ("count", "--bundle", "phantom3", "--camera", "simulate:8", "--resume", "--json", "--out", result)
     done = leuko(tmp_path / "home", *again)
     assert "no report" in done.stderr
     assert not result.exists()
@@ -175,7 +228,9 @@ def test_a_camera_killed_and_resumed_reaches_the_same_end(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_operator_ends_a_camera_count(tmp_path: Path, number: signal.Signals) -> None:
-    with started(tmp_path, "count", "--camera", "simulate", "--log", "json", "--json") as run:
+    with started(
+        tmp_path, "count", "--bundle", "phantom3", "--camera", "simulate", "--log", "json", "--json"
+    ) as run:
         after_frames(run, 2)
         run.send_signal(number)
         out, _ = run.communicate(timeout=LIMIT_S)
@@ -189,7 +244,15 @@ def test_the_operator_ends_a_camera_count(tmp_path: Path, number: signal.Signals
 def test_a_folder_in_which_nothing_arrives_can_be_left(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with manager() as (listener, name):
-        run = started(tmp_path, "count", "--camera", f"watch:{tmp_path / 'empty'}", NOTIFY_SOCKET=name)
+        run = started(
+            tmp_path,
+            "count",
+            "--bundle",
+            "phantom3",
+            "--camera",
+            f"watch:{tmp_path / 'empty'}",
+            NOTIFY_SOCKET=name,
+        )
         with run:
             assert listener.recv(100) == b"READY=1"
             run.terminate()
@@ -205,7 +268,17 @@ def test_a_time_ends_a_count_in_which_no_frame_arrives(tmp_path: Path, frames: P
     for path in sorted(frames.iterdir())[:files]:
         shutil.copy(path, folder)
     began = time.monotonic()
-    done = leuko(tmp_path, "count", "--camera", f"watch:{folder}", "--until-seconds", "6", "--json")
+    done = leuko(
+        tmp_path,
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        f"watch:{folder}",
+        "--until-seconds",
+        "6",
+        "--json",
+    )
     assert time.monotonic() - began < 40
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -219,7 +292,18 @@ def test_ctrl_c_ends_a_count_in_which_no_frame_arrives_any_more(tmp_path: Path, 
     folder = tmp_path / "watched"
     folder.mkdir()
     shutil.copy(min(frames.iterdir()), folder)
-    words = ("count", "--camera", f"watch:{folder}", "--until-seconds", "600", "--json", "--log", "json")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        f"watch:{folder}",
+        "--until-seconds",
+        "600",
+        "--json",
+        "--log",
+        "json",
+    )
     with started(tmp_path, *words) as run:
         after_frames(run, 1)
         run.send_signal(signal.SIGINT)
@@ -231,7 +315,7 @@ def test_ctrl_c_ends_a_count_in_which_no_frame_arrives_any_more(tmp_path: Path, 
 
 def test_systemd_hears_of_the_beginning_each_frame_and_the_end(tmp_path: Path) -> None:
     with manager() as (listener, name):
-        words = ("count", "--camera", "simulate:2", "--until-cells", "20")
+        words = ("count", "--bundle", "phantom3", "--camera", "simulate:2", "--until-cells", "20")
         with started(tmp_path, *words, NOTIFY_SOCKET=name, WATCHDOG_USEC="2") as run:
             heard = [listener.recv(1000).decode()]
             while heard[-1] != "STOPPING=1":
@@ -248,7 +332,18 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_resumes(
 ) -> None:
     folder, away = tmp_path / "camera", tmp_path / "away"
     shutil.copytree(frames, folder)
-    words = ("count", "--camera", f"watch:{folder}", "--log", "json", "--give-up-s", "1", "--resume")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        f"watch:{folder}",
+        "--log",
+        "json",
+        "--give-up-s",
+        "1",
+        "--resume",
+    )
     with started(tmp_path, *words) as run:
         after_frames(run, 8)
         folder.rename(away)
@@ -322,7 +417,7 @@ def test_a_session_that_cannot_be_resumed_does_not_stop_a_service(tmp_path: Path
     ],
 )
 def test_invalid_options_are_one_line(words: tuple[str, ...], code: int, reason: str, tmp_path: Path) -> None:
-    done = leuko(tmp_path, "count", *words)
+    done = leuko(tmp_path, "count", "--bundle", "phantom3", *words)
     assert done.returncode == code
     assert done.stdout == ""
     assert reason in done.stderr.splitlines()[-1]
@@ -341,7 +436,7 @@ def test_invalid_options_are_one_line(words: tuple[str, ...], code: int, reason:
 def test_a_camera_that_gives_no_frame_is_one_line_and_leaves_no_session(
     words: tuple[str, ...], reason: str, tmp_path: Path
 ) -> None:
-    done = leuko(tmp_path, "count", "--camera", *words)
+    done = leuko(tmp_path, "count", "--bundle", "phantom3", "--camera", *words)
     assert done.returncode == 1
     assert done.stdout == ""
     assert reason in done.stderr.splitlines()[-1]
@@ -381,7 +476,18 @@ def test_a_session_that_began_with_other_options_ends_with_its_results(
     tmp_path: Path, other: tuple[str, ...], before: str
 ) -> None:
     """As of a service whose options were changed while the power was off."""
-    words = ("count", "--camera", "simulate:8", "--resume", "--until-cells", "25", "--sample", "Z")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        "simulate:8",
+        "--resume",
+        "--until-cells",
+        "25",
+        "--sample",
+        "Z",
+    )
     with started(tmp_path, *words, "--log", "json") as run:
         after_frames(run, 2)
         run.kill()
@@ -405,7 +511,7 @@ def test_a_session_that_began_with_other_options_ends_with_its_results(
 
 
 def test_what_a_new_session_lacks_ends_no_old_one(tmp_path: Path) -> None:
-    words = ("count", "--camera", "simulate:8", "--resume", "--until-cells", "25")
+    words = ("count", "--bundle", "phantom3", "--camera", "simulate:8", "--resume", "--until-cells", "25")
     with started(tmp_path, *words, "--log", "json") as run:
         after_frames(run, 1)
         run.kill()
@@ -416,7 +522,7 @@ def test_what_a_new_session_lacks_ends_no_old_one(tmp_path: Path) -> None:
 
 
 def test_a_session_without_a_frame_is_not_resumed(tmp_path: Path, frames: Path) -> None:
-    with started(tmp_path, "count", frames, "--session", "--log", "json") as run:
+    with started(tmp_path, "count", "--bundle", "phantom3", frames, "--session", "--log", "json") as run:
         after_frames(run, 2)
         run.kill()
     (path,) = unfinished_sessions(tmp_path / "sessions")
@@ -429,7 +535,9 @@ def test_a_session_without_a_frame_is_not_resumed(tmp_path: Path, frames: Path) 
 
 def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) -> None:
     shutil.copytree(frames, tmp_path / "frames")
-    with started(tmp_path, "count", tmp_path / "frames", "--session", "--log", "json") as run:
+    with started(
+        tmp_path, "count", "--bundle", "phantom3", tmp_path / "frames", "--session", "--log", "json"
+    ) as run:
         after_frames(run, 3)
         run.kill()
     changed = tmp_path / "frames" / "frame_0002.png"
@@ -448,7 +556,17 @@ def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) 
 @pytest.mark.parametrize("change", ["fewer", "more"])
 def test_a_changed_number_of_files_is_a_remark(frames: Path, tmp_path: Path, change: str) -> None:
     shutil.copytree(frames, tmp_path / "frames")
-    words = ("count", tmp_path / "frames", "--session", "--log", "json", "--threads", "1")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        tmp_path / "frames",
+        "--session",
+        "--log",
+        "json",
+        "--threads",
+        "1",
+    )
     with started(tmp_path, *words) as run:
         after_frames(run, 3)
         run.kill()
@@ -490,7 +608,16 @@ def remount(place: Path, options: str) -> None:
 
 
 def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(small_disk: Path) -> None:
-    words = ("count", "--camera", "simulate:4", "--keep-crops", "--until-cells", "150")
+    words = (
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        "simulate:4",
+        "--keep-crops",
+        "--until-cells",
+        "150",
+    )
     done = leuko(small_disk, *words)
     assert done.returncode == 1
     *_, hint, error = done.stderr.splitlines()
@@ -511,20 +638,24 @@ def test_a_full_disk_ends_the_count_in_one_line_and_keeps_what_was_counted(small
 def test_a_disk_that_is_full_of_the_report_costs_no_result(
     frames: Path, tmp_path: Path, small_disk: Path
 ) -> None:
-    done = leuko(tmp_path, "count", frames, "--out", small_disk / "result", "--json")
+    done = leuko(tmp_path, "count", "--bundle", "phantom3", frames, "--out", small_disk / "result", "--json")
     assert done.returncode == 1
     error = f"Error: no report in {small_disk / 'result'}: No space left on device; what was counted is above"
     assert done.stderr.splitlines()[-1] == error
-    assert counted(done.stdout) == counted(leuko(tmp_path, "count", frames, "--json").stdout)
+    assert counted(done.stdout) == counted(
+        leuko(tmp_path, "count", "--bundle", "phantom3", frames, "--json").stdout
+    )
     assert list((small_disk / "result").iterdir()) == []
 
 
 def test_a_disk_that_is_read_only_is_one_line(small_disk: Path) -> None:
-    with started(small_disk, "count", "--camera", "simulate:4", "--log", "json") as run:
+    with started(
+        small_disk, "count", "--bundle", "phantom3", "--camera", "simulate:4", "--log", "json"
+    ) as run:
         after_frames(run, 1)
         run.kill()
     remount(small_disk, "ro")
-    for words in (("count", "--camera", "simulate:4"), ("sessions", "resume")):
+    for words in (("count", "--bundle", "phantom3", "--camera", "simulate:4"), ("sessions", "resume")):
         done = leuko(small_disk, *words)
         assert done.returncode == 1
         assert "read-only" in done.stderr.splitlines()[-1]

@@ -68,7 +68,9 @@ def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) ->
     assert Path(where).is_relative_to(target)
     assert "phantom3" in run(*leuko, "verify", "phantom3", cwd=tmp_path)
     run(*leuko, "simulate", "sample", "--frames", "1", "--seed", "3", cwd=tmp_path)
-    out = run(*leuko, "count", "sample/frames", "--out", "result", "--json", cwd=tmp_path)
+    out = run(
+        *leuko, "count", "--bundle", "phantom3", "sample/frames", "--out", "result", "--json", cwd=tmp_path
+    )
     assert '"counts"' in out
     assert (tmp_path / "result" / "report.html").stat().st_size > 10_000
 

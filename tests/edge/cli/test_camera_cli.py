@@ -26,6 +26,7 @@ from edge.simulate.camera import SimulatedCamera
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = ("--size", "160x120")
+PHANTOM3 = ("--bundle", "phantom3")
 
 
 def leuko(*words: str | Path) -> Result:
@@ -50,7 +51,7 @@ def test_the_list_names_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
     out = tmp_path / "p.png"
-    result = run("preview", "simulate:6", "--out", out, *SIZE, "--json")
+    result = run("preview", "simulate:6", *PHANTOM3, "--out", out, *SIZE, "--json")
     assert result.exit_code == 0, result.stderr
     printed = json.loads(result.stdout)
     image = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
@@ -65,7 +66,7 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
 
     assert (printed["focus"], printed["min_focus"]) == (None, 0.25)
 
-    line = run("preview", "simulate:6", "--out", out, *SIZE)
+    line = run("preview", "simulate:6", *PHANTOM3, "--out", out, *SIZE)
     assert line.stdout == (
         f"160 x 120 px, brightness {printed['brightness']:.1f}, saturated {printed['saturated']:.2%}, "
         "focus not known: the frame shows no fine detail to judge it by\n"
@@ -74,7 +75,7 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
 
 
 def test_exposure_and_gain_can_be_given(tmp_path: Path) -> None:
-    words = ("preview", "simulate", "--out", tmp_path / "p.png", *SIZE, "--json")
+    words = ("preview", "simulate", *PHANTOM3, "--out", tmp_path / "p.png", *SIZE, "--json")
     dark, bright = (
         json.loads(run(*words, "--exposure-us", "2000", "--gain", gain).stdout) for gain in ("1", "3")
     )
@@ -91,11 +92,11 @@ def test_the_focus_is_the_one_that_counting_measures(tmp_path: Path) -> None:
         image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         assert image is not None
         for um, pixel in ((("--pixel-um", "0.1"), 0.1), ((), 0.125)):
-            words = ("preview", f"video:{file}", "--out", tmp_path / "p.png", *um)
+            words = ("preview", f"video:{file}", *PHANTOM3, "--out", tmp_path / "p.png", *um)
             printed = json.loads(run(*words, "--json").stdout)
             assert printed["focus"] == focus(np.asarray(image, np.uint8), pixel)
             assert run(*words).stdout.endswith(f", focus {printed['focus']:.3f}, at least 0.25\n")
-            counted = leuko("count", file, *um, "--json")
+            counted = leuko("count", "--bundle", "phantom3", file, *um, "--json")
             assert json.loads(counted.stdout)["quality"]["measures"]["focus"]["median"] == printed["focus"]
 
 
@@ -110,19 +111,25 @@ def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
     calibrated = PixelCalibration(0.2, 0.001, 640, 480, "simulated", now)
     write_calibration(calibration, Calibration(calibrated, section, quality=QualityLimits(min_focus=0.4)))
     out = ("--out", tmp_path / "p.png", "--calibration", calibration, "--json")
-    printed = json.loads(run("preview", "simulate:3", *out, "--size", "640x480").stdout)
+    printed = json.loads(run("preview", "simulate:3", *PHANTOM3, *out, "--size", "640x480").stdout)
     image = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_UNCHANGED)
     assert image is not None
     corrected = divide_flat_field(np.asarray(image, np.uint8), read_flat_field_gain(tmp_path, section))
     assert (printed["focus"], printed["min_focus"]) == (focus(corrected, 0.2), 0.4)
-    other = run("preview", "simulate:3", *out[:-1], "--size", "800x600")
+    other = run("preview", "simulate:3", *PHANTOM3, *out[:-1], "--size", "800x600")
     assert other.stdout.endswith(", focus not known: the calibration is for frames of 640 x 480 px\n")
     write_calibration(calibration, Calibration(replace(calibrated, width_px=800, height_px=600), section))
-    odd = run("preview", "simulate:3", *out, "--size", "800x600")
+    odd = run("preview", "simulate:3", *PHANTOM3, *out, "--size", "800x600")
     assert (odd.exit_code, odd.stderr.count("\n")) == (1, 1)
     assert "the frame has 800×600 px, the flat field 640×480: calibrate it again" in odd.stderr
     broken = run(
-        "preview", "simulate:3", "--out", tmp_path / "q.png", "--calibration", tmp_path / "absent.toml"
+        "preview",
+        "simulate:3",
+        *PHANTOM3,
+        "--out",
+        tmp_path / "q.png",
+        "--calibration",
+        tmp_path / "absent.toml",
     )
     assert broken.stderr.startswith(f"Error: {tmp_path / 'absent.toml'}: no such calibration")
     assert not (tmp_path / "q.png").exists()
@@ -132,7 +139,7 @@ def test_an_empty_folder_is_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.cli.camera.FRAME_S", 0.01)
-    result = run("preview", f"watch:{tmp_path}", "--out", tmp_path / "p.png", "--timeout", "0.01")
+    result = run("preview", f"watch:{tmp_path}", *PHANTOM3, "--out", tmp_path / "p.png", "--timeout", "0.01")
     assert (result.exit_code, result.stderr) == (1, f"Error: watch:{tmp_path}: gave no frame\n")
 
 
@@ -151,7 +158,7 @@ def test_files_have_nothing_to_settle(tmp_path: Path) -> None:
     assert "nothing to settle" in result.stderr
 
 
-@pytest.mark.parametrize("words", [("settle", "NAME"), ("preview", "NAME", "--out", "p.png")])
+@pytest.mark.parametrize("words", [("settle", "NAME"), ("preview", "NAME", *PHANTOM3, "--out", "p.png")])
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -177,12 +184,12 @@ def test_a_camera_that_cannot_be_used_is_one_line(
 @pytest.mark.parametrize(
     "words",
     [
-        ("preview", "simulate"),
-        ("preview", "simulate", "--out", ""),
-        ("preview", "simulate", "--out", "p.png", "--size", "160"),
-        ("preview", "simulate", "--out", "p.png", "--size", "axb"),
-        ("preview", "simulate", "--out", "p.png", "--exposure-us", "0"),
-        ("preview", "simulate", "--out", "p.png", "--gain", "nan"),
+        ("preview", "simulate", *PHANTOM3),
+        ("preview", "simulate", *PHANTOM3, "--out", ""),
+        ("preview", "simulate", *PHANTOM3, "--out", "p.png", "--size", "160"),
+        ("preview", "simulate", *PHANTOM3, "--out", "p.png", "--size", "axb"),
+        ("preview", "simulate", *PHANTOM3, "--out", "p.png", "--exposure-us", "0"),
+        ("preview", "simulate", *PHANTOM3, "--out", "p.png", "--gain", "nan"),
         ("settle", "simulate", "--timeout", "0"),
         ("settle",),
     ],
@@ -193,7 +200,7 @@ def test_usage_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tu
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    result = run("preview", "simulate", *SIZE, "--out", tmp_path / "no" / "p.png")
+    result = run("preview", "simulate", *PHANTOM3, *SIZE, "--out", tmp_path / "no" / "p.png")
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
 
@@ -220,7 +227,7 @@ BUSY = """
 
 
 def test_a_program_whose_camera_does_not_come_back_ends_as_it_should(tmp_path: Path) -> None:
-    words = ("camera", "preview", "simulate", "--out", str(tmp_path / "p.png"), *SIZE)
+    words = ("camera", "preview", "simulate", *PHANTOM3, "--out", str(tmp_path / "p.png"), *SIZE)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(BUSY), *words],
         capture_output=True,

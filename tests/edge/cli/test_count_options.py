@@ -43,7 +43,7 @@ GIVEN: dict[str, tuple[tuple[str, ...], Any]] = {
     "keep": (("--session",), True),
     "keep_crops": (("--keep-crops",), True),
 }
-REQUIRED = ("--camera", "simulate", "--pixel-um", "0.1", "--reject-below", "0.5")
+REQUIRED = ("--camera", "simulate", "--bundle", "b", "--pixel-um", "0.1", "--reject-below", "0.5")
 
 
 def configured(*words: str) -> CountConfig:

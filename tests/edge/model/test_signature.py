@@ -19,11 +19,11 @@ from click.testing import CliRunner, Result
 from convert import signing
 from edge.base import home as state_folder
 from edge.cli import main
+from edge.model import device_settings as settings
 from edge.model import signature
-from edge.model import trusted_keys as settings
 from edge.model.bundle import BundleError, load_bundle, write_bundle
+from edge.model.device_settings import DeviceSettings, DeviceSettingsError, read_device_settings
 from edge.model.signature import Signature, SignatureError
-from edge.model.trusted_keys import TrustSettings, TrustSettingsError, read_trust_settings
 from tests.edge.model.test_bundle import written
 
 LAB, OTHER_KEY = "ab" * 32, "cd" * 32
@@ -54,7 +54,7 @@ def leuko(*words: str | Path, code: int = 0, typed: str = "") -> Result:
 
 
 def trust(home: Path, bundle: Path, *, require: bool) -> None:
-    key = load_bundle(bundle, TrustSettings()).signature
+    key = load_bundle(bundle, DeviceSettings()).signature
     assert key is not None
     (home / "device.toml").write_text(
         f'require_signed = {str(require).lower()}\n[trusted]\n"the lab" = "{key.public_key}"\n'
@@ -183,7 +183,7 @@ def test_files_that_are_not_keys_are_refused(tmp_path: Path) -> None:
         ("require_signed = 1", "true or false"),
         (
             "require_singed = true",
-            "require_singed is not a known key; expected one of require_signed, trusted",
+            "require_singed is not a known key; expected one of bundle, require_signed, trusted",
         ),
         ("require_signed =", "not TOML"),
         (f'[trusted]\nlab = "{LAB[:-2]}"', "64 hexadecimal"),
@@ -193,23 +193,23 @@ def test_files_that_are_not_keys_are_refused(tmp_path: Path) -> None:
 )
 def test_invalid_settings_are_refused(home: Path, text: str, reason: str) -> None:
     (home / "device.toml").write_text(text)
-    with pytest.raises(TrustSettingsError, match=reason):
-        read_trust_settings()
+    with pytest.raises(DeviceSettingsError, match=reason):
+        read_device_settings()
     with pytest.raises(BundleError, match=reason):
         load_bundle("phantom3")
     (home / "device.toml").write_bytes(b"\xff")
-    with pytest.raises(TrustSettingsError, match="not TOML"):
-        read_trust_settings()
+    with pytest.raises(DeviceSettingsError, match="not TOML"):
+        read_device_settings()
 
 
 def test_the_devices_settings_come_first(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_trust_settings() == TrustSettings()
+    assert read_device_settings() == DeviceSettings()
     (home / "device.toml").write_text(f'[trusted]\nme = "{OTHER_KEY}"\n')
-    assert read_trust_settings() == TrustSettings(False, {"me": OTHER_KEY})
+    assert read_device_settings() == DeviceSettings(trusted={"me": OTHER_KEY})
     monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "device.toml")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "device.toml").write_text(f'require_signed = true\n[trusted]\nlab = "{LAB}"\n')
-    assert read_trust_settings() == TrustSettings(True, {"lab": LAB})
+    assert read_device_settings() == DeviceSettings(require_signed=True, trusted={"lab": LAB})
 
 
 def test_state_is_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -293,10 +293,10 @@ def test_a_passphrase_needs_a_terminal_or_a_variable(tmp_path: Path) -> None:
 
 def test_settings_that_are_not_a_file_are_refused(home: Path) -> None:
     os.mkfifo(home / "device.toml")
-    with pytest.raises(TrustSettingsError, match=r"device.toml: cannot be read \(not a file\)"):
-        read_trust_settings()
+    with pytest.raises(DeviceSettingsError, match=r"device.toml: cannot be read \(not a file\)"):
+        read_device_settings()
 
 
 def test_settings_with_a_byte_order_mark_are_read(home: Path) -> None:
     (home / "device.toml").write_bytes(b"\xef\xbb\xbfrequire_signed = true\n")
-    assert read_trust_settings().require_signed
+    assert read_device_settings().require_signed

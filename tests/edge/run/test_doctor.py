@@ -281,6 +281,19 @@ def test_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SHA-256" in found.found
 
 
+def test_the_devices_own_bundle_is_checked(home: Path) -> None:
+    home.mkdir()
+    shutil.copy(SHIPPED / "phantom3.tflite", home / "own.tflite")
+    (home / "device.toml").write_text('bundle = "own.tflite"\n')
+    assert f"{home / 'own.tflite'}: 12 golden crops match" in doctor.check_bundles().found
+    (home / "device.toml").write_text('bundle = "absent"\n')
+    found = doctor.check_bundles()
+    assert (found.status, found.remedy) == ("problem", "correct device.toml")
+    assert "no bundle absent" in found.found
+    (home / "device.toml").write_text("bundle = 7\n")
+    assert "bundle" in doctor.check_bundles().found
+
+
 def test_calibrations(home: Path) -> None:
     path = calibrated(home)
     assert doctor.check_calibration(path, NOW + timedelta(days=3)).status == "ok"

@@ -193,7 +193,17 @@ def test_a_service_starts_beside_it_without_a_word(tmp_path: Path, monkeypatch: 
     (tmp_path / "sessions").mkdir()
     old = write_old(tmp_path / "sessions", HEADER | {"sources": ["simulate:8"]})
     before = old.read_bytes()
-    words = ["count", "--camera", "simulate:8", "--resume", "--until-cells", "1", "--json"]
+    words = [
+        "count",
+        "--bundle",
+        "phantom3",
+        "--camera",
+        "simulate:8",
+        "--resume",
+        "--until-cells",
+        "1",
+        "--json",
+    ]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.stderr
     assert ID not in result.stderr

@@ -1,11 +1,11 @@
-"""The device's own settings, `device.toml`: which keys it trusts, and whether bundles must be signed."""
+"""The device's own settings, `device.toml`: its bundle, the keys it trusts, and which bundles it refuses."""
 
 from __future__ import annotations
 
 import errno
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.base import SchemaError, declare, home, read
@@ -14,14 +14,18 @@ SYSTEM = Path("/etc/leuko/device.toml")
 """Where it exists, it alone holds, for every user; otherwise the file in the folder of leuko's state."""
 
 
-class TrustSettingsError(ValueError):
+class DeviceSettingsError(ValueError):
     """Settings that cannot be used; the message is one line."""
 
 
 @dataclass(frozen=True)
-class TrustSettings:
+class DeviceSettings:
     """A device's settings."""
 
+    bundle: str = declare(
+        "bundle of a count that names none: a shipped name or a .tflite file, from this file's folder",
+        default="",
+    )
     require_signed: bool = declare("refuse bundles that no trusted key signed", default=False)
     trusted: Mapping[str, str] = declare(
         "name of a key on this device, and the public key",
@@ -35,12 +39,12 @@ class TrustSettings:
         return next((name for name, key in self.trusted.items() if key == public_key), None)
 
 
-def read_trust_settings() -> TrustSettings:
+def read_device_settings() -> DeviceSettings:
     """Read this device's settings; without a file they are the defaults.
 
     Raises
     ------
-    TrustSettingsError
+    DeviceSettingsError
         With one line, if the file cannot be read or states anything that is not a setting: a misspelt one
         must not leave a device open.
     """
@@ -48,12 +52,14 @@ def read_trust_settings() -> TrustSettings:
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise OSError(errno.EINVAL, "not a file")
-        return read(TrustSettings, tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        settings = read(DeviceSettings, tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        is_file = settings.bundle.endswith(".tflite")
+        return replace(settings, bundle=str(path.parent / settings.bundle)) if is_file else settings
     except FileNotFoundError:
-        return TrustSettings()
+        return DeviceSettings()
     except OSError as error:
-        raise TrustSettingsError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DeviceSettingsError(f"{path}: cannot be read ({error.strerror})") from error
     except SchemaError as error:
-        raise TrustSettingsError(f"{path}: {error}") from error
+        raise DeviceSettingsError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise TrustSettingsError(f"{path}: not TOML ({error})") from error
+        raise DeviceSettingsError(f"{path}: not TOML ({error})") from error
