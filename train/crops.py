@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame
-from edge.capture import read_frames
+from edge.capture import PlaneChoice, read_frames
 from edge.classify import REJECTED
 from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
 from train.data import BACKGROUNDS, CELLS_CSV, alike_labels
@@ -47,6 +47,10 @@ class CropOptions:
         Consecutive frames that form one group.
     backgrounds : int
         Empty places kept per frame: those with most structure of `CANDIDATES` times as many.
+    bit_depth : int
+        Bits in use of a 16-bit sample.
+    planes : PlaneChoice
+        Channel and focal plane of files with several.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +59,8 @@ class CropOptions:
     separate: bool = False
     group_frames: int = 1
     backgrounds: int = 0
+    bit_depth: int = 16
+    planes: PlaneChoice = PlaneChoice()
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def cut(
     background_numbers: Counter[str] = Counter()
     seen: list[str] = []
     with _appearing(out) as folder:
-        for name, image in _named_frames(frames):
+        for name, image in _named_frames(frames, options):
             index = len(seen)
             seen.append(name)
             group = seen[index - index % options.group_frames]
@@ -163,10 +169,12 @@ def _why_empty(by_frame: Mapping[str, Sequence[Box]], names: Sequence[str]) -> s
     return f"none of its frame names is among the frames: {named} is in the table, {names[0]} is a frame"
 
 
-def _named_frames(frames: Sequence[str | Path]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _named_frames(
+    frames: Sequence[str | Path], options: CropOptions
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield file name and image of each frame; the names differ."""
     names: set[str] = set()
-    for frame in read_frames(frames):
+    for frame in read_frames(frames, bit_depth=options.bit_depth, planes=options.planes):
         if isinstance(frame, FailedFrame):
             raise ValueError(f"{frame.name}: {frame.reason}")
         name = file_name(frame.name)

@@ -10,6 +10,7 @@ from edge.capture.image_file import read_pages
 from edge.capture.live import live_frames
 from edge.capture.page import ImageFileError
 from edge.capture.picamera import PiCamera
+from edge.capture.planes import PlaneChoice
 from edge.capture.recorded import VideoCamera
 from edge.capture.v4l2 import V4l2Camera
 
@@ -25,6 +26,7 @@ __all__ = [
     "ImageFileError",
     "LiveSettings",
     "PiCamera",
+    "PlaneChoice",
     "V4l2Camera",
     "VideoCamera",
     "clear_field",

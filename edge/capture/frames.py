@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edge.base import FailedFrame, Frame, frame_name, is_frame_file, natural_order
 from edge.capture.image_file import read_pages
 from edge.capture.page import BadPage, ImageFileError, Page
+from edge.capture.planes import PlaneChoice
 from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
 from edge.capture.tiff_file import decode_tiff
 from edge.capture.tiff_pixels import decode_image
@@ -57,7 +58,15 @@ class Encoded:
         except ImageFileError as error:
             return FailedFrame(self.name, self.index, str(error))
         likely = _likely_bit_depth(int(image.max()), self.bit_depth) if self.page.bits == 16 else None
-        return Frame(image, self.name, self.index, self.time_ns, sha256=self.sha256, likely_bit_depth=likely)
+        return Frame(
+            image,
+            self.name,
+            self.index,
+            self.time_ns,
+            sha256=self.sha256,
+            likely_bit_depth=likely,
+            notes=self.page.notes,
+        )
 
 
 def read_frames(
@@ -65,10 +74,13 @@ def read_frames(
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
     bit_depth: int = 16,
+    planes: PlaneChoice = PlaneChoice(),
     root: Path = Path(),
 ) -> Iterator[Frame | FailedFrame]:
     """Read and decode every image of the sources, one at a time; see `read_encoded`."""
-    encoded = read_encoded(sources, max_megapixels=max_megapixels, bit_depth=bit_depth, root=root)
+    encoded = read_encoded(
+        sources, max_megapixels=max_megapixels, bit_depth=bit_depth, planes=planes, root=root
+    )
     return (item.decode() if isinstance(item, Encoded) else item for item in encoded)
 
 
@@ -77,6 +89,7 @@ def read_encoded(
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
     bit_depth: int = 16,
+    planes: PlaneChoice = PlaneChoice(),
     root: Path = Path(),
 ) -> Iterator[Encoded | Frame | FailedFrame]:
     """Read every image of the sources, one at a time, in order; yield failures too.
@@ -98,6 +111,8 @@ def read_encoded(
         and saturated. A 12-bit camera that stores its counts unscaled needs 12; this is never guessed from a
         frame, since then equal samples could become unequal greys. TIFF samples packed at fewer bits have
         their own range.
+    planes : PlaneChoice
+        Channel and focal plane of files with several.
     root : Path
         Folder that relative sources start from; frames keep their relative names.
 
@@ -110,7 +125,7 @@ def read_encoded(
         raise ValueError(f"bit depth {bit_depth}: must be 9 to 16")
     if not max_megapixels > 0:
         raise ValueError(f"limit of {max_megapixels} megapixels: must be above 0")
-    items = _read_sources(sources, max_megapixels, bit_depth, root)
+    items = _read_sources(sources, max_megapixels, bit_depth, planes, root)
     return (replace(item, index=index) for index, item in enumerate(items))
 
 
@@ -165,13 +180,13 @@ def _expand_folder(path: Path, root: Path) -> list[Path]:
 
 
 def _read_sources(
-    sources: Sequence[str | Path], max_megapixels: float, bit_depth: int, root: Path
+    sources: Sequence[str | Path], max_megapixels: float, bit_depth: int, planes: PlaneChoice, root: Path
 ) -> Iterator[Encoded | Frame | FailedFrame]:
     """Yield every image of the sources with index 0."""
     for path in list_files(sources, root):
         name = frame_name(path)
         try:
-            yield from _read_file(root / path, name, max_megapixels, bit_depth)
+            yield from _read_file(root / path, name, max_megapixels, bit_depth, planes)
         except OSError as error:
             yield FailedFrame(name, 0, (error.strerror or str(error)).lower())
         except ImageFileError as error:
@@ -179,7 +194,7 @@ def _read_sources(
 
 
 def _read_file(
-    path: Path, name: str, max_megapixels: float, bit_depth: int
+    path: Path, name: str, max_megapixels: float, bit_depth: int, planes: PlaneChoice
 ) -> Iterator[Encoded | Frame | FailedFrame]:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
@@ -195,7 +210,7 @@ def _read_file(
                 )
             yield from read_video(path, name, status.st_mtime_ns, max_megapixels)
             return
-        for page in read_pages(file, max_megapixels=max_megapixels, bit_depth=bit_depth):
+        for page in read_pages(file, max_megapixels=max_megapixels, bit_depth=bit_depth, planes=planes):
             page_name = name if page.number is None else f"{name}#{page.number}"
             if isinstance(page, BadPage):
                 yield FailedFrame(page_name, 0, page.reason)

@@ -16,20 +16,23 @@ from typing import BinaryIO
 
 from edge.capture.jpeg_file import jpeg_size
 from edge.capture.page import BadPage, ImageFileError, Page, byte_limit, check_size
+from edge.capture.planes import PlaneChoice
+from edge.capture.tiff_fields import tiff_pages
 from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
-from edge.capture.tiff_file import tiff_pages
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 BMP_SIGNATURE = b"BM"
 
 
-def read_pages(file: BinaryIO, *, max_megapixels: float, bit_depth: int = 16) -> Iterator[Page | BadPage]:
+def read_pages(
+    file: BinaryIO, *, max_megapixels: float, bit_depth: int = 16, planes: PlaneChoice = PlaneChoice()
+) -> Iterator[Page | BadPage]:
     """Yield each image of a PNG, JPEG, BMP or TIFF file, recognised by content and checked.
 
     One page is held at a time, whatever the length of a TIFF stack. Reduced-resolution copies in a TIFF
     (previews, pyramid levels) are skipped. Where its metadata say that pages are channels or focal planes of
-    one field, the bright-field channel and the sharpest plane stand for the field.
+    one field, one page stands for the field: by default the sharpest of the bright-field channel.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def read_pages(file: BinaryIO, *, max_megapixels: float, bit_depth: int = 16) ->
     size = file.seek(0, 2)
     file.seek(0)
     if signature.startswith(TIFF_SIGNATURES):
-        yield from tiff_pages(file, size, max_megapixels, bit_depth)
+        yield from tiff_pages(file, size, max_megapixels, bit_depth, planes)
         return
     if not signature:
         raise ImageFileError("the file is empty")

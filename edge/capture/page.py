@@ -19,7 +19,7 @@ class Page:
     """One still image as a complete file of its own, checked and ready to decode.
 
     `number` is its position among the images of its file, from 0; None if it is the only one. `bits` is the
-    size of a sample, exact only where it is 16.
+    size of a sample, exact only where it is 16. For `notes` see `edge.base.Frame`.
     """
 
     number: int | None
@@ -27,6 +27,7 @@ class Page:
     height: int
     data: bytes
     bits: int = 8
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

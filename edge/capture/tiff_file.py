@@ -9,17 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.capture.page import BadPage, ImageFileError, Page, byte_limit
-from edge.capture.tiff_axes import Plane, Stack, read_stack
+from edge.capture.page import ImageFileError, Page, byte_limit
+from edge.capture.tiff_axes import Metadata, decode_text, read_labels
 from edge.capture.tiff_pixels import (
     COMPRESSION,
-    PHOTOMETRIC,
     PLANAR,
-    RGB,
     SAMPLES,
     UNCOMPRESSED,
     Tags,
@@ -39,10 +36,11 @@ _PIXEL_TAGS = frozenset(
     | {339, 347, 529, 530, 531, 532}
 )
 _NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH = 254, 255, 32997
-_DESCRIPTION, _METAMORPH, _LSM = 270, 33629, 34412
+_DESCRIPTION, _METAMORPH, _LSM, _IMAGEJ_COUNTS, _IMAGEJ = 270, 33629, 34412, 50838, 50839
 _OTHER_TAGS = frozenset({_NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH})
 _REDUCED, _MASK = 1, 4  # bits of the new subfile type
 _MAX_TEXT = 1 << 24
+_MAX_NAMES = 1 << 16
 _MAX_VALUES = 1 << 20  # in one tag: more than a 100-megapixel image in strips of one row or 16 px tiles
 # Field type -> (classic type to write it as, numbers per value, layout of a number); text is numbers too.
 _LONG = 4
@@ -60,7 +58,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class _Tiff:
+class Tiff:
     """An open TIFF, its byte order, and the layout of an offset: 4 bytes, or the 8 of BigTIFF."""
 
     file: BinaryIO
@@ -80,22 +78,7 @@ class _Tiff:
         return self.file.read(count)
 
 
-def tiff_pages(file: BinaryIO, size: int, max_megapixels: float, bit_depth: int) -> Iterator[Page | BadPage]:
-    """Yield one page per field of view, in either byte order; see `image_file.read_pages`."""
-    tiff, directory = _open(file, size)
-    stack = _stack(tiff, directory) if directory else Stack()
-    pages = _pages(tiff, directory)
-    if len(stack.planes) > 1 or len(stack.channels) > 1:
-        yield from _fields(tiff, [tags for tags, _ in pages], stack, max_megapixels, bit_depth)
-        return
-    number = -1
-    for number, (tags, last) in enumerate(pages):
-        yield _checked_page(tiff, tags, None if number == 0 and last else number, max_megapixels)
-    if number < 0:
-        raise ImageFileError("damaged: the TIFF holds no image")
-
-
-def _pages(tiff: _Tiff, directory: int) -> Iterator[tuple[Tags, bool]]:
+def picture_tags(tiff: Tiff, directory: int) -> Iterator[tuple[Tags, bool]]:
     """Yield the tags of each picture along the chain of directories, and whether the chain ends there."""
     seen: set[int] = set()
     while directory:
@@ -108,57 +91,7 @@ def _pages(tiff: _Tiff, directory: int) -> Iterator[tuple[Tags, bool]]:
             yield tags, directory == 0
 
 
-def _checked_page(tiff: _Tiff, tags: Tags, number: int | None, max_megapixels: float) -> Page | BadPage:
-    try:
-        return _page(tiff, tags, number, max_megapixels)
-    except ImageFileError as error:
-        return BadPage(number, str(error))
-
-
-def _fields(
-    tiff: _Tiff, pages: list[Tags], stack: Stack, max_megapixels: float, bit_depth: int
-) -> Iterator[Page | BadPage]:
-    """Yield one page per field: of its channels the bright-field one, of its focal planes the sharpest."""
-    channels = stack.select_channels()
-    declared = 1 + max(plane.page for plane in stack.planes)
-    if len(pages) == 1:
-        pages = _planes_after(tiff, pages[0], declared)
-    fields: dict[tuple[int, int], dict[int, dict[int, Plane]]] = {}
-    for plane in stack.planes:
-        if plane.page < len(pages) and plane.channel in channels:
-            fields.setdefault(plane.field, {}).setdefault(plane.focus, {})[plane.channel] = plane
-    for planes in fields.values():
-        best, sharpest = None, -1.0
-        for colours in planes.values():
-            if len(colours) < len(channels):
-                continue  # reported as missing below
-            number = min(plane.page for plane in colours.values())
-            try:
-                tags = _merge_colours([pages[colours[channel].page] for channel in channels])
-                page = _page(tiff, tags, number, max_megapixels)
-                sharpness = _sharpness(page, bit_depth) if len(planes) > 1 else 0.0
-            except ImageFileError as error:
-                yield BadPage(number, str(error))
-                continue
-            if sharpness > sharpest:
-                best, sharpest = page, sharpness
-        if best:
-            yield best
-    if not fields:
-        names = ", ".join(sorted({stack.channels[plane.channel] for plane in stack.planes}))
-        yield BadPage(None, f"holds the channels {names} of a field, not the bright-field one")
-    described = {plane.page for plane in stack.planes}
-    for number in sorted(set(range(len(pages))) - described):
-        yield BadPage(number, "a page that the metadata of the TIFF do not describe")
-    if declared > len(pages):
-        yield BadPage(
-            None,
-            f"{declared - len(pages)} of its {declared} planes were not read: the file is truncated, or they "
-            "are stored in a way that is not supported; save it as a TIFF with one page per plane",
-        )
-
-
-def _planes_after(tiff: _Tiff, tags: Tags, planes: int) -> list[Tags]:
+def planes_after(tiff: Tiff, tags: Tags, planes: int) -> list[Tags]:
     """Return the pages of a stack with one directory, whose planes follow each other without a gap."""
     places_tag, counts_tag = block_tags(tags)
     places, counts = (tags.get(tag, (0, ()))[1] for tag in (places_tag, counts_tag))
@@ -173,37 +106,19 @@ def _planes_after(tiff: _Tiff, tags: Tags, planes: int) -> list[Tags]:
     return [tags | {places_tag: (_LONG, there)} for there in shifted]
 
 
-def _merge_colours(pages: list[Tags]) -> Tags:
-    """Return the tags of one page with a separate plane per colour; those of a single page as they are."""
-    if len(pages) == 1:
-        return pages[0]
-    layouts = {read_layout(tags, np.inf) for tags in pages}
-    if len(layouts) > 1 or layouts.pop().samples > 1:
-        raise ImageFileError("its red, green and blue pages are stored in different ways: save them as RGB")
-    merged = pages[0] | {SAMPLES: (_LONG, (3,)), PHOTOMETRIC: (_LONG, (RGB,)), PLANAR: (_LONG, (2,))}
-    for tag in block_tags(pages[0]):
-        merged[tag] = (_LONG, tuple(number for tags in pages for number in tags[tag][1]))
-    return merged
-
-
-def _sharpness(page: Page, bit_depth: int) -> float:
-    """Return the variance of the Laplacian."""
-    return float(cv2.Laplacian(decode_tiff(page.data, bit_depth), cv2.CV_16S).var())
-
-
 def decode_tiff(data: bytes, bit_depth: int) -> NDArray[np.uint8]:
     """Return the pixels of a page that `tiff_pages` gave, as grey [h, w]."""
-    tiff, directory = _open(io.BytesIO(data), len(data))
+    tiff, directory = open_tiff(io.BytesIO(data), len(data))
     tags, _ = _directory(tiff, directory)
     # the page's size was checked before
     return decode_samples(read_layout(tags, np.inf), tags, tiff.order, _blocks(tiff, tags), bit_depth)
 
 
-def _open(file: BinaryIO, size: int) -> tuple[_Tiff, int]:
+def open_tiff(file: BinaryIO, size: int) -> tuple[Tiff, int]:
     """Return the TIFF and the place of its first directory."""
     head = file.read(4)
     big = b"+" in head
-    tiff = _Tiff(file, size, "<" if head.startswith(b"I") else ">", "Q" if big else "I")
+    tiff = Tiff(file, size, "<" if head.startswith(b"I") else ">", "Q" if big else "I")
     (directory,) = tiff.numbers(tiff.offset, 8 if big else 4)
     return tiff, directory
 
@@ -217,21 +132,22 @@ class _Entry:
     place: int
 
 
-def _entries(tiff: _Tiff, at: int) -> tuple[dict[int, _Entry], int]:
+def _entries(tiff: Tiff, at: int) -> tuple[dict[int, _Entry], int]:
     """Return the entries of one image file directory, and the place of the next one (0: none)."""
     count_layout, entry_bytes, inline = ("Q", 20, 8) if tiff.offset == "Q" else ("H", 12, 4)
     (count,) = tiff.numbers(count_layout, at)
     start = at + struct.calcsize(tiff.order + count_layout)
     end = start + count * entry_bytes
     (following,) = tiff.numbers(tiff.offset, end)
-    entries = {}
+    entries: dict[int, _Entry] = {}
     for place in range(start, end, entry_bytes):
         tag, kind, values = tiff.numbers("HH" + tiff.offset, place)
-        entries[tag] = _Entry(kind, values, place + entry_bytes - inline)
+        # the first of a repeated tag, as libtiff and tifffile have it: Micro-Manager repeats the description
+        entries.setdefault(tag, _Entry(kind, values, place + entry_bytes - inline))
     return entries, following
 
 
-def _directory(tiff: _Tiff, at: int) -> tuple[Tags, int]:
+def _directory(tiff: Tiff, at: int) -> tuple[Tags, int]:
     """Return the pixel tags of one image file directory, and the place of the next one (0: none)."""
     entries, following = _entries(tiff, at)
     tags: Tags = {}
@@ -247,30 +163,59 @@ def _directory(tiff: _Tiff, at: int) -> tuple[Tags, int]:
     return tags, following
 
 
-def _value_at(tiff: _Tiff, entry: _Entry, layout: str) -> int:
+def _value_at(tiff: Tiff, entry: _Entry, layout: str) -> int:
     """Return the place of a value: in the entry itself if it fits, or where that points to."""
     if struct.calcsize(tiff.order + layout) <= struct.calcsize(tiff.order + tiff.offset):
         return entry.place
     return tiff.numbers(tiff.offset, entry.place)[0]
 
 
-def _stack(tiff: _Tiff, directory: int) -> Stack:
-    """Return what the metadata in the first directory say of the file's pages."""
+def read_metadata(tiff: Tiff, directory: int) -> Metadata:
+    """Return what the first directory says of the file's pages."""
+    if not directory:
+        return Metadata()
     entries, _ = _entries(tiff, directory)
+    tags, _ = _directory(tiff, directory)
 
-    def value(tag: int, bytes_each: int) -> bytes:
+    def value(tag: int, bytes_each: int = 1) -> bytes:
         entry = entries.get(tag, _Entry(0, 0, 0))
         size = min(entry.values, _MAX_TEXT) * bytes_each
         place = _value_at(tiff, entry, f"{size}s") if size else 0
         return tiff.read(place, min(size, max(tiff.size - place, 0)))
 
-    metamorph = value(_METAMORPH, 24)
-    distances = struct.unpack(f"{tiff.order}{len(metamorph) // 4}I", metamorph[: len(metamorph) // 4 * 4])
+    metamorph, lsm = value(_METAMORPH, 24), value(_LSM)
+    sixes = struct.iter_unpack(f"{tiff.order}6I", metamorph[: len(metamorph) // 24 * 24])
     planes = entries[_METAMORPH].values if _METAMORPH in entries else 0
-    return read_stack(value(_DESCRIPTION, 1), distances, planes, value(_LSM, 1))
+    return Metadata(
+        description=decode_text(value(_DESCRIPTION)),
+        labels=read_labels(tiff.order, value(_IMAGEJ_COUNTS, 4), value(_IMAGEJ)),
+        metamorph=planes,
+        distances=tuple(numbers[:2] for numbers in sixes),
+        lsm=lsm,
+        lsm_channels=_lsm_channels(tiff, lsm),
+        samples=first(tags, SAMPLES, 1),
+        separate=first(tags, PLANAR, 1) == 2,
+    )
 
 
-def _page(tiff: _Tiff, tags: Tags, number: int | None, max_megapixels: float) -> Page:
+def _lsm_channels(tiff: Tiff, lsm: bytes) -> tuple[str, ...]:
+    """Return the names of the channels of a Zeiss LSM file."""
+    if len(lsm) < 112:
+        return ()
+    (at,) = struct.unpack_from("<I", lsm, 108)
+    if not at:
+        return ()
+    size, _, count, _, names_at, _ = struct.unpack("<6I", tiff.read(at, 24))
+    text = tiff.read(at + names_at, min(size - names_at, _MAX_NAMES)) if 24 <= names_at < size else b""
+    names: list[str] = []
+    while len(text) > 4 and len(names) < count:
+        (length,) = struct.unpack_from("<I", text)
+        names.append(decode_text(text[4 : 4 + length]))
+        text = text[4 + length :]
+    return tuple(names)
+
+
+def page_of(tiff: Tiff, tags: Tags, number: int | None, max_megapixels: float) -> Page:
     """Return one page as a classic TIFF of its own: pixel data unchanged, pixel tags only."""
     layout = read_layout(tags, max_megapixels)
     places_tag, counts_tag = block_tags(tags)
@@ -283,6 +228,6 @@ def _page(tiff: _Tiff, tags: Tags, number: int | None, max_megapixels: float) ->
     return Page(number, layout.width, layout.height, write_tiff(tiff.order, blocks, kept), layout.bits)
 
 
-def _blocks(tiff: _Tiff, tags: Tags) -> list[bytes]:
+def _blocks(tiff: Tiff, tags: Tags) -> list[bytes]:
     places, counts = (tags[tag][1] for tag in block_tags(tags))
     return [tiff.read(place, count) for place, count in zip(places, counts, strict=True)]

@@ -26,13 +26,13 @@ Tags = dict[int, tuple[int, tuple[int, ...]]]
 """Tag -> (TIFF type to write it as, its numbers)."""
 
 WIDTH, HEIGHT, STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS = 256, 257, 273, 279, 324, 325
-_BITS, COMPRESSION, PHOTOMETRIC, _FILL_ORDER, SAMPLES, _ROWS_PER_STRIP = 258, 259, 262, 266, 277, 278
+BITS, COMPRESSION, PHOTOMETRIC, _FILL_ORDER, SAMPLES, _ROWS_PER_STRIP = 258, 259, 262, 266, 277, 278
 PLANAR, _PREDICTOR, _COLOUR_MAP, _TILE_WIDTH, _TILE_HEIGHT = 284, 317, 320, 322, 323
-_EXTRA_SAMPLES, _SAMPLE_FORMAT, _JPEG_TABLES, _IMAGE_DEPTH = 338, 339, 347, 32997
+EXTRA_SAMPLES, _SAMPLE_FORMAT, _JPEG_TABLES, _IMAGE_DEPTH = 338, 339, 347, 32997
 
 UNCOMPRESSED, _LZW, _JPEG, _DEFLATE, _PACKBITS = 1, 5, 7, (8, 32946), 32773
 _COMPRESSIONS = {UNCOMPRESSED, _LZW, _JPEG, *_DEFLATE, _PACKBITS}
-_MIN_IS_WHITE, _MIN_IS_BLACK, RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_MIN_IS_WHITE, MIN_IS_BLACK, RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _PACKED_BITS = (1, 2, 4, 10, 12, 14)
 _ALPHA = (1, 2)
 
@@ -98,16 +98,16 @@ def read_layout(tags: Tags, max_megapixels: float) -> Layout:
     width, height = first(tags, WIDTH, 0), first(tags, HEIGHT, 0)
     check_size(width, height, max_megapixels)
     compression, samples = first(tags, COMPRESSION, UNCOMPRESSED), first(tags, SAMPLES, 1)
-    photometric = first(tags, PHOTOMETRIC, _MIN_IS_BLACK if samples < 3 else RGB)
-    bits, predictor = first(tags, _BITS, 1), first(tags, _PREDICTOR, 1)
+    photometric = first(tags, PHOTOMETRIC, MIN_IS_BLACK if samples < 3 else RGB)
+    bits, predictor = first(tags, BITS, 1), first(tags, _PREDICTOR, 1)
     if compression not in _COMPRESSIONS:
         raise _refused(f"{_COMPRESSION_NAMES.get(compression, 'unknown')} compression ({compression})")
     sample_formats = set(tags.get(_SAMPLE_FORMAT, (0, (1,)))[1]) - {1, 4}  # unsigned, undefined
     if sample_formats:
         kind = min(sample_formats)
         raise _refused(f"{bits}-bit {_FORMAT_NAMES.get(kind, 'unknown')} samples (sample format {kind})")
-    if len(set(tags.get(_BITS, (0, (1,)))[1])) > 1 or bits not in (8, 16, *_PACKED_BITS):
-        raise _refused(f"{'/'.join(map(str, tags[_BITS][1][:4]))} bits per sample")
+    if len(set(tags.get(BITS, (0, (1,)))[1])) > 1 or bits not in (8, 16, *_PACKED_BITS):
+        raise _refused(f"{'/'.join(map(str, tags[BITS][1][:4]))} bits per sample")
     if first(tags, _IMAGE_DEPTH, 1) != 1:
         raise _refused("a volume in one page (image depth tag)")
     _check_samples(tags, photometric, samples, compression, bits)
@@ -146,14 +146,14 @@ def _check_samples(tags: Tags, photometric: int, samples: int, compression: int,
     name = (
         f"{_PHOTOMETRIC_NAMES.get(photometric, 'unknown')} pixels (photometric interpretation {photometric})"
     )
-    colours = {_MIN_IS_WHITE: 1, _MIN_IS_BLACK: 1, RGB: 3, _PALETTE: 1, _YCBCR: 3}.get(photometric)
+    colours = {_MIN_IS_WHITE: 1, MIN_IS_BLACK: 1, RGB: 3, _PALETTE: 1, _YCBCR: 3}.get(photometric)
     if colours is None or (photometric == _YCBCR and compression != _JPEG):
         raise _refused(name)
     if compression == _JPEG and (bits != 8 or samples != colours or photometric == _PALETTE):
         raise _refused(f"JPEG-compressed {name} of {samples} samples, {bits} bits")
     if photometric == _PALETTE and (bits > 8 or len(tags.get(_COLOUR_MAP, (0, ()))[1]) != 3 * 2**bits):
         raise _refused(f"{name} of {bits} bits, or with an incomplete palette")
-    extra = tags.get(_EXTRA_SAMPLES, (0, ()))[1]
+    extra = tags.get(EXTRA_SAMPLES, (0, ()))[1]
     alpha_only = samples - colours == 1 and (photometric == RGB or (len(extra) == 1 and extra[0] in _ALPHA))
     if samples != colours and not alpha_only:
         raise ImageFileError(
@@ -251,7 +251,7 @@ def _decode_lzw(block: bytes, rows: int, row_bytes: int) -> bytes:
 
 
 def _lzw_picture(block: bytes, width: int, height: int, bits: int) -> bytes:
-    values = {WIDTH: width, HEIGHT: height, _BITS: bits, COMPRESSION: _LZW, PHOTOMETRIC: _MIN_IS_BLACK}
+    values = {WIDTH: width, HEIGHT: height, BITS: bits, COMPRESSION: _LZW, PHOTOMETRIC: MIN_IS_BLACK}
     values |= {STRIP_OFFSETS: 8, SAMPLES: 1, _ROWS_PER_STRIP: height, STRIP_COUNTS: len(block)}
     tags: Tags = {tag: (4, (value,)) for tag, value in values.items()}
     image = decode_image(write_tiff("<", [block], tags))

@@ -29,7 +29,7 @@ from edge.calibration import (
     write_calibration,
     write_flat_field,
 )
-from edge.capture import list_files, read_frames
+from edge.capture import PlaneChoice, list_files, read_frames
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, declared_options, json_option, quiet_libraries
 from edge.cli.tables import progress
@@ -42,7 +42,7 @@ calibration_option = click.option(
     type=NamedPath(dir_okay=False, path_type=Path),
     help="Calibration file to write; by default calibration.toml in the folder of leuko's state.",
 )
-bit_depth_option = declared_options(CountConfig, only=("bit_depth",))
+reading_options = declared_options(CountConfig, only=("bit_depth", "channel", "z"))
 
 
 @click.group()
@@ -53,16 +53,23 @@ def calibrate() -> None:
 @calibrate.command()
 @frames_argument
 @calibration_option
-@bit_depth_option
+@reading_options
 @json_option
-def flatfield(frames: tuple[str, ...], calibration_path: Path | None, bit_depth: int, as_json: bool) -> None:
+def flatfield(
+    frames: tuple[str, ...],
+    calibration_path: Path | None,
+    bit_depth: int,
+    channel: str | None,
+    z: str | None,
+    as_json: bool,
+) -> None:
     """Measure the illumination on blank FRAMES.
 
     Take five or more frames of a clean field and move it between frames. A few cells or specks in a frame do
     no harm. Frames that are saturated, dark or not blank are left out.
     """
     with _calibration(calibration_path) as (path, calibration, date):
-        estimate = estimate_illumination(_read(frames, bit_depth))
+        estimate = estimate_illumination(_read(frames, bit_depth, PlaneChoice(channel=channel, z=z)))
         refused = _refused(estimate.refused)
         section = write_flat_field(path.parent, estimate, date)
         _write(path, replace(calibration, flat_field=section))
@@ -91,7 +98,7 @@ def flatfield(frames: tuple[str, ...], calibration_path: Path | None, bit_depth:
     help="Standard uncertainty of the pitch, µm, from the maker's certificate.",
 )
 @click.option("--micrometer", is_flag=True, help="The frames show a stage micrometer, not a grid.")
-@bit_depth_option
+@reading_options
 @json_option
 def pixel(
     frames: tuple[str, ...],
@@ -100,6 +107,8 @@ def pixel(
     pitch_uncertainty_um: float,
     micrometer: bool,
     bit_depth: int,
+    channel: str | None,
+    z: str | None,
     as_json: bool,
 ) -> None:
     """Measure the pixel size on FRAMES of lines of known pitch.
@@ -108,7 +117,9 @@ def pixel(
     frame. Frames that show fewer, or the chamber's wider squares, are left out.
     """
     with _calibration(calibration_path) as (path, calibration, date):
-        measured = measure_spacings(_read(frames, bit_depth), micrometer=micrometer)
+        measured = measure_spacings(
+            _read(frames, bit_depth, PlaneChoice(channel=channel, z=z)), micrometer=micrometer
+        )
         spacings, refused = [spacing for _, spacing in measured.spacings], _refused(measured.refused)
         if not spacings:
             raise CalibrationError("no frame could be measured: {frame}: {reason}".format(**refused[0]))
@@ -205,9 +216,9 @@ def _write(path: Path, calibration: Calibration) -> None:
     click.echo(f"calibration: {path}", err=True)
 
 
-def _read(sources: tuple[str, ...], bit_depth: int) -> Iterator[Frame | FailedFrame]:
+def _read(sources: tuple[str, ...], bit_depth: int, planes: PlaneChoice) -> Iterator[Frame | FailedFrame]:
     """Read frames; a terminal shows a progress bar."""
-    frames = read_frames(sources, bit_depth=bit_depth)
+    frames = read_frames(sources, bit_depth=bit_depth, planes=planes)
     with progress() as bar:
         yield from bar.track(frames, len(list_files(sources)), description="measuring")
 

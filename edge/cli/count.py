@@ -128,8 +128,9 @@ def _check_usage(
     alone = [option for name, option in _given().items() if name in of_cameras]
     if camera is None and alone:
         raise click.UsageError(f"No --camera for {', '.join(alone)}.")
-    if camera and not camera.startswith(("watch:", "video:")) and "bit_depth" in _given():
-        raise click.UsageError("--bit-depth is for files; a camera's frames have 8 bits.")
+    of_files = [option for name, option in _given().items() if name in ("bit_depth", "channel", "z")]
+    if camera and not camera.startswith(("watch:", "video:")) and of_files:
+        raise click.UsageError(f"{of_files[0]} is for files; a camera's frames have 8 bits and one plane.")
     size, most = options["size"], options["max_megapixels"]
     if size is not None and size[0] * size[1] > most * 1e6:
         raise click.UsageError(f"--size {size[0]}x{size[1]} is more than --max-megapixels {most:g}.")

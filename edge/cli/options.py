@@ -214,7 +214,7 @@ def _click_kind(key: Key) -> dict[str, Any]:
     if key.type is float:
         return {"type": FiniteRange(**ends, min_open=key.low_open, max_open=key.high_open)}
     metavar = key.form or key.name.rpartition("_")[2].upper()
-    return {"metavar": metavar, "callback": partial(_text, key.max_length)}
+    return {"metavar": metavar, "callback": partial(_text, key)}
 
 
 def parse_pair(
@@ -230,12 +230,12 @@ def parse_pair(
     return pair
 
 
-def _text(
-    max_length: int, context: click.Context, parameter: click.Parameter, text: str | None
-) -> str | None:
-    """Refuse a blank text, as of an unset shell variable."""
+def _text(key: Key, context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """Refuse a text that the key may not hold, and a blank one, as of an unset shell variable."""
     if text is not None and not text.strip():
         raise click.BadParameter("an empty name", context, parameter)
-    if text is not None and len(text) > max_length:
-        raise click.BadParameter(f"{len(text)} characters, more than {max_length}", context, parameter)
+    if text is not None and len(text) > key.max_length:
+        raise click.BadParameter(f"{len(text)} characters, more than {key.max_length}", context, parameter)
+    if text is not None and key.pattern and not re.fullmatch(key.pattern, text):
+        raise click.BadParameter(f"{text!r} is not {key.form}", context, parameter)
     return text

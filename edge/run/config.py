@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.base import ANY_CHARACTER, PIXELS_UM, LiveOptions, SessionConfig, declare
-from edge.capture import MAX_MEGAPIXELS, CameraSettings
+from edge.capture import MAX_MEGAPIXELS, CameraSettings, PlaneChoice
 from edge.count import StopRule
 from edge.find import Gates
 
@@ -56,6 +56,7 @@ class Analysis:
         "Count a cell that several frames show once: frames of a scan that overlap, or cells that flow by",
         default=None,
     )
+    planes: PlaneChoice = declare("Which pages of an image file stand for a field", default=PlaneChoice())
     gates: Gates = declare("Which bodies are cells", default=Gates())
 
 

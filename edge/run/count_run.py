@@ -166,6 +166,7 @@ def _files(config: CountConfig, before: Progress) -> Iterator[Encoded | Frame | 
         config.sources,
         max_megapixels=config.max_megapixels,
         bit_depth=config.analysis.bit_depth,
+        planes=config.analysis.planes,
         root=config.root,
     )
     for name, sha256 in before.frames.items():
@@ -187,7 +188,12 @@ def _camera_frames(
 ) -> Iterator[Frame | FailedFrame]:
     """Yield a camera's frames, with the settings of those that were counted."""
     done = set(before.frames)
-    read = partial(read_frames, max_megapixels=config.max_megapixels, bit_depth=config.analysis.bit_depth)
+    read = partial(
+        read_frames,
+        max_megapixels=config.max_megapixels,
+        bit_depth=config.analysis.bit_depth,
+        planes=config.analysis.planes,
+    )
     for frame in live_frames(
         partial(open_camera, camera.name, size=camera.size, done=done, root=config.root, read=read),
         stop=over,

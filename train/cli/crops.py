@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from edge.base import PIXELS_UM
+from edge.capture import PlaneChoice
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, quiet_libraries
+from edge.cli.options import FiniteRange, declared_options, quiet_libraries
 from edge.cli.tables import progress
+from edge.run import CountConfig
 from train.cli.options import EXISTING, FOLDER
 from train.crops import CropOptions, cut
 
@@ -54,7 +56,10 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
     show_default=True,
     help="Crops without a cell per frame, over which `leuko train` lays cells.",
 )
-def crops(frames: tuple[Path, ...], boxes: Path, out: Path, **options: Any) -> None:
+@declared_options(CountConfig, only=("bit_depth", "channel", "z"))
+def crops(
+    frames: tuple[Path, ...], boxes: Path, out: Path, channel: str | None, z: str | None, **options: Any
+) -> None:
     """Cut a 200×200 crop around each box of BOXES that lies in FRAMES (files or folders).
 
     BOXES is a CSV with the columns frame,label and x,y,width,height or xmin,ymin,xmax,ymax: the cells.csv of
@@ -63,7 +68,13 @@ def crops(frames: tuple[Path, ...], boxes: Path, out: Path, **options: Any) -> N
     """
     with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
         task = bar.add_task("frames", total=None)
-        done = cut(frames, boxes, out, CropOptions(**options), on_frame=lambda: bar.advance(task))
+        done = cut(
+            frames,
+            boxes,
+            out,
+            CropOptions(planes=PlaneChoice(channel=channel, z=z), **options),
+            on_frame=lambda: bar.advance(task),
+        )
     for label, n in done.counts.items():
         click.echo(f"{label}: {n}")
     others = ", ".join(list(done.elsewhere)[:3]) + (" …" if len(done.elsewhere) > 3 else "")

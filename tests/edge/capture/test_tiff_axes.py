@@ -13,7 +13,9 @@ import pytest
 import tifffile
 
 from edge.base import FailedFrame, Frame
-from edge.capture import read_frames
+from edge.capture import PlaneChoice, read_frames
+from edge.capture.planes import Channel
+from edge.capture.tiff_fields import SMALLER_COPIES
 from edge.cli.options import quiet_libraries
 
 SHAPE = (37, 53)
@@ -25,20 +27,20 @@ FIELDS = [
 FOCUS = [cv2.GaussianBlur(FIELDS[0], (0, 0), sigma) if sigma else FIELDS[0] for sigma in (3, 1.5, 0, 1.5)]
 
 
-def read(path: Path) -> list[Frame | FailedFrame]:
-    return list(read_frames([path]))
+def read(path: Path, **choice: str) -> list[Frame | FailedFrame]:
+    return list(read_frames([path], planes=PlaneChoice(**choice)))
 
 
-def assert_fields(path: Path, pages: Sequence[int], images: Sequence[Any]) -> None:
-    frames = read(path)
+def assert_fields(path: Path, pages: Sequence[int], images: Sequence[Any], **choice: str) -> None:
+    frames = read(path, **choice)
     assert [frame.name for frame in frames] == [f"{path}#{page}" for page in pages]
     for frame, image in zip(frames, images, strict=True):
         assert isinstance(frame, Frame), frame
         np.testing.assert_array_equal(frame.image, image)
 
 
-def assert_refused(path: Path, *words: str) -> None:
-    (failed,) = read(path)
+def assert_refused(path: Path, *words: str, **choice: str) -> None:
+    (failed,) = read(path, **choice)
     assert isinstance(failed, FailedFrame), failed
     assert all(word in failed.reason for word in words), failed.reason
     assert "\n" not in failed.reason
@@ -81,7 +83,7 @@ def test_slices_of_a_plain_imagej_stack_are_refused(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for field in FIELDS[:3]:
             file.write(field, description=described, metadata=None)
-    assert_refused(tmp_path / "a.tif", "3 slices", "enter the fields as frames")
+    assert_refused(tmp_path / "a.tif", "3 slices", "enter them as frames", "--z sharpest")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,11 @@ def test_the_channel_named_as_bright_field_stands_for_the_field(
 @pytest.mark.parametrize(
     ("kind", "names", "words"),
     [
-        ("ome", ("DAPI", "FITC"), ("2 channels", "DAPI, FITC", "save the bright-field channel alone")),
+        (
+            "ome",
+            ("DAPI", "FITC"),
+            ("2 channels", "DAPI, FITC", "--channel", "save the bright-field channel alone"),
+        ),
         ("ome", ("BF 1", "BF 2"), ("2 channels", "BF 1, BF 2")),
         ("imagej", (), ("2 channels", "channel 1, channel 2")),
         ("shaped", (), ("2 channels",)),
@@ -110,6 +116,190 @@ def test_channels_without_a_bright_field_one_are_refused(
 ) -> None:
     write(tmp_path / "a.tif", FIELDS[:2], "CYX", kind, names)
     assert_refused(tmp_path / "a.tif", *words)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("BF", "bf", "Brightfield", "Bright Field", "bright_field", "TL", "Trans", "Transmitted Light"),
+        *("T-PMT", "T PMT-T1", "transmission", "DIA", "TD", "ESID", "White Light", "Bright", "40x BF"),
+    ],
+)
+def test_names_of_bright_field_channels(name: str) -> None:
+    assert Channel(name).is_bright_field()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "DAPI", "Phase", "TL Phase", "TL-DIC", "Ph1", "Trans DIC", "BFP", "tdTomato", "TLR4"),
+        *("Darkfield", "Brilliant Violet", "Diamidino", "Cy5", "Transferrin", "red"),
+    ],
+)
+def test_names_of_other_channels(name: str) -> None:
+    assert not Channel(name).is_bright_field()
+
+
+@pytest.mark.parametrize("said", ['ContrastMethod="Brightfield"', 'IlluminationType="Transmitted"'])
+def test_a_channel_that_the_file_calls_bright_field_needs_no_name(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "a.ome.tif"
+    channels = f'<Channel Name="1" ContrastMethod="Fluorescence"/><Channel Name="2" {said}/>'
+    ome = f'<OME><Image><Pixels SizeC="2" SizeZ="1" SizeT="1">{channels}<TiffData/></Pixels></Image></OME>'
+    with tifffile.TiffWriter(path) as file:
+        for k in range(2):
+            file.write(FIELDS[k], description=ome if k == 0 else None, metadata=None)
+    assert_fields(path, [1], [FIELDS[1]])
+
+
+@pytest.mark.parametrize("asked", ["FITC", " fitc", "3"])
+def test_a_channel_can_be_asked_for(tmp_path: Path, asked: str) -> None:
+    path = tmp_path / "a.ome.tif"
+    write(path, FIELDS[:3], "CYX", "ome", ("BF", "DAPI", "FITC"))
+    assert_fields(path, [2], [FIELDS[2]], channel=asked)
+    assert_refused(path, "--channel GFP", "BF, DAPI, FITC", channel="GFP")
+    assert_refused(path, "--channel 4", "BF, DAPI, FITC", channel="4")
+
+
+def test_a_channel_asked_for_in_files_with_one(tmp_path: Path) -> None:
+    write(tmp_path / "named.ome.tif", FIELDS[:1], "CYX", "ome", ("DAPI",))
+    assert_refused(tmp_path / "named.ome.tif", "--channel BF", "DAPI", channel="BF")
+    assert isinstance(read(tmp_path / "named.ome.tif", channel="dapi")[0], Frame)
+    tifffile.imwrite(tmp_path / "plain.tif", FIELDS[0])
+    assert isinstance(read(tmp_path / "plain.tif", channel="BF")[0], Frame)
+
+
+def test_what_was_chosen_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    write(path, [[FIELDS[5], plane] for plane in FOCUS], "ZCYX", "ome", ("DAPI", "BF"))
+    for choice, page, which in (
+        ({}, 5, "the sharpest"),
+        ({"z": "middle"}, 3, "the middle"),
+        ({"z": "4"}, 7, "number 4"),
+    ):
+        (frame,) = read(path, **choice)
+        assert isinstance(frame, Frame)
+        assert frame.name.endswith(f"#{page}")
+        np.testing.assert_array_equal(frame.image, FOCUS[page // 2])
+        assert frame.notes == (
+            "of 2 channels of each field (DAPI, BF) only BF is counted; --channel chooses another",
+            f"{which} of 4 focal planes (Z) of each field is counted; --z chooses another",
+        )
+    assert_refused(path, "4 focal planes", "--z asks for number 5", z="5")
+
+
+def test_a_plain_page_has_no_notes(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", FIELDS[0])
+    (frame,) = read(tmp_path / "a.tif", z="3")
+    assert isinstance(frame, Frame)
+    assert frame.notes == ()
+
+
+def test_slices_of_a_plain_imagej_stack_are_planes_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for k, plane in enumerate(FOCUS):
+            file.write(
+                plane, description="ImageJ=1.54f\nimages=4\nslices=4\n" if k == 0 else None, metadata=None
+            )
+    assert_refused(path, "--z sharpest")
+    assert_fields(path, [2], [FOCUS[2]], z="sharpest")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_does_not_choose_the_plane(tmp_path: Path, seed: int) -> None:
+    """Noise is as sharp in every plane; the planes differ by what the optics let through."""
+    rng = np.random.default_rng(seed)
+    sharp = np.full((200, 200), 128.0)
+    for x, y in rng.integers(20, 180, (12, 2)):
+        cv2.circle(sharp, (int(x), int(y)), 9, (90.0,), 2, cv2.LINE_AA)
+    planes = [cv2.GaussianBlur(sharp, (0, 0), sigma) if sigma else sharp for sigma in (4, 2, 0, 2, 4)]
+    noisy = [np.clip(plane + rng.normal(0, 6, plane.shape), 0, 255).astype(np.uint8) for plane in planes]
+    write(tmp_path / "a.tif", noisy, "ZYX", "ome")
+    assert_fields(tmp_path / "a.tif", [2], [noisy[2]])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_labels_of_imagej_slices_name_its_channels(tmp_path: Path, order: Any) -> None:
+    path = tmp_path / "a.tif"
+    for labels, chosen in ((["DAPI", "BF"], FIELDS[1]), (["Blue", "Green", "Red"], None)):
+        images = np.array(FIELDS[: len(labels)])
+        tifffile.imwrite(
+            path, images, imagej=True, byteorder=order, metadata={"axes": "CYX", "Labels": labels}
+        )
+        (frame,) = read(path)
+        assert isinstance(frame, Frame), frame
+        colour = cv2.cvtColor(np.dstack(FIELDS[2::-1]), cv2.COLOR_RGB2GRAY)
+        np.testing.assert_array_equal(frame.image, colour if chosen is None else chosen)
+
+
+def test_channels_that_are_samples_of_one_page(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    axes = {"axes": "CYX"}
+    tifffile.imwrite(
+        path, np.array(FIELDS[:2]), photometric="minisblack", planarconfig="separate", metadata=axes
+    )
+    assert_refused(path, "2 channels", "--channel")
+    assert_fields(path, [0], [FIELDS[1]], channel="2")
+
+
+def test_channels_of_an_lsm_file(tmp_path: Path) -> None:
+    """Zeiss stores channels as separate samples, and their names behind an offset in its own tag."""
+    path, names = (
+        tmp_path / "a.lsm",
+        b"".join(struct.pack("<I", 6) + name for name in (b"ChS1\0\0", b"T-PMT\0")),
+    )
+    planes = b"".join(field.tobytes() for field in FIELDS[:2])
+    size = SHAPE[0] * SHAPE[1]
+    colours = struct.pack("<6I", 24 + 8 + len(names), 2, 2, 24, 32, 0) + bytes(8) + names
+    info = struct.pack("<7i", 0x4494C, 112, SHAPE[1], SHAPE[0], 1, 2, 1).ljust(108, b"\0")
+    info += struct.pack("<I", 8 + len(planes))
+    offsets = struct.pack("<2I", 8, 8 + size)
+    more = [(34412, 1, len(info), info), (273, 4, 2, offsets), (279, 4, 2, struct.pack("<2I", size, size))]
+    one_directory(path, planes + colours, b"\0", more, samples=2)
+    assert_fields(path, [0], [FIELDS[1]])
+    assert_fields(path, [0], [FIELDS[0]], channel="ChS1")
+
+
+def test_images_of_a_file_have_channels_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as file:
+        file.write(np.array(FIELDS[:2]), metadata={"axes": "CYX", "Channel": {"Name": ["BF", "DAPI"]}})
+        file.write(np.array(FIELDS[2:4]), metadata={"axes": "CYX", "Channel": {"Name": ["GFP", "TL"]}})
+        file.write(np.array(FIELDS[4:6]), metadata={"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI"]}})
+    first, second, third = read(path)
+    assert isinstance(third, FailedFrame)
+    for frame, field in ((first, FIELDS[0]), (second, FIELDS[3])):
+        assert isinstance(frame, Frame)
+        np.testing.assert_array_equal(frame.image, field)
+    assert third.name == f"{path}#4"
+    assert "GFP, DAPI" in third.reason
+
+
+def test_the_first_of_two_descriptions_holds(tmp_path: Path) -> None:
+    """Micro-Manager writes OME-XML, and then what ImageJ reads, which has no names for channels."""
+    path = tmp_path / "a.tif"
+    channels = '<Channel Name="DAPI"/><Channel Name="BF"/>'
+    ome = f'<OME><Image><Pixels SizeC="2">{channels}<TiffData/></Pixels></Image></OME>'
+    imagej = "ImageJ=1.42e\nimages=2\nchannels=2\nhyperstack=true\n"
+    with tifffile.TiffWriter(path) as file:
+        file.write(FIELDS[0], description=ome, extratags=[(270, "s", 0, imagej, True)], metadata=None)
+        file.write(FIELDS[1], metadata=None)
+    assert_fields(path, [1], [FIELDS[1]])
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+def test_previews_and_levels_of_a_pyramid_are_no_fields(tmp_path: Path, flagged: bool) -> None:
+    """Writers of pyramids (Aperio, Hamamatsu) do not always flag the smaller copies."""
+    path, sizes = tmp_path / "a.tif", [(53, 37), (27, 19), (26, 18), (13, 9)]
+    with tifffile.TiffWriter(path) as file:
+        for k, size in enumerate(sizes):
+            file.write(cv2.resize(FIELDS[0], size), subfiletype=1 if flagged and k else 0, metadata=None)
+        file.write(FIELDS[1], metadata=None)
+    frames = read(path)
+    assert [frame.image.shape for frame in frames if isinstance(frame, Frame)] == [SHAPE, SHAPE]
+    assert [frame.notes for frame in frames if isinstance(frame, Frame)] == (
+        [(), ()] if flagged else [(SMALLER_COPIES,), ()]
+    )
 
 
 def test_colours_on_pages_of_their_own_are_one_colour_picture(tmp_path: Path) -> None:
@@ -134,14 +324,20 @@ def test_a_channel_in_a_file_of_its_own_is_not_a_field(tmp_path: Path) -> None:
 
 
 def one_directory(
-    path: Path, planes: bytes, description: bytes, more: Sequence[tuple[int, int, int, bytes]] = ()
+    path: Path,
+    planes: bytes,
+    description: bytes,
+    more: Sequence[tuple[int, int, int, bytes]] = (),
+    samples: int = 1,
 ) -> None:
     """Write planes after each other, and a directory of the first one: (tag, type, number, value) over it."""
     height, width = SHAPE
     long_values, at = b"", 8 + len(planes)
     fields = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
-    fields += [(273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, height * width)]
+    fields += [(273, 4, 1, 8), (277, 3, 1, samples), (278, 4, 1, height), (279, 4, 1, height * width)]
+    fields += [(284, 3, 1, 2)] if samples > 1 else []
     for tag, kind, number, value in [(270, 2, len(description), description), *more]:
+        fields = [field for field in fields if field[0] != tag]
         fields.append((tag, kind, number, at + len(long_values)))
         long_values += value
     directory = b"".join(struct.pack("<HHII", *field) for field in sorted(fields))

@@ -1,0 +1,86 @@
+"""OME-XML in a TIFF's description: images, channels, and which page is which plane."""
+
+from __future__ import annotations
+
+import math
+from xml.etree import ElementTree
+
+from edge.capture.page import ImageFileError
+from edge.capture.planes import MAX_PLANES, Channel, Plane, Stack, check_sizes
+
+
+def is_ome(text: str) -> bool:
+    """Return whether a description is OME-XML."""
+    return "<OME" in text[:4096] or ":OME" in text[:4096]
+
+
+def read_ome(text: str, samples: int = 1) -> Stack:
+    """Return the planes of a file by its OME-XML.
+
+    Parameters
+    ----------
+    samples : int
+        Samples of a pixel of the first page; as many channels without a description are its colours.
+    """
+    planes: list[Plane] = []
+    channels: list[tuple[Channel, ...]] = []
+    try:
+        root = ElementTree.fromstring(text)
+        for number, pixels in enumerate(_images(root)):
+            channels.append(_channels(pixels, samples))
+            planes += _planes(root, pixels, number, len(channels[-1]))
+    except ImageFileError:
+        raise
+    except (ElementTree.ParseError, ValueError):
+        raise ImageFileError("damaged: the OME-XML of the TIFF cannot be read") from None
+    if not planes:
+        raise ImageFileError("its OME-XML describes none of its pages: save it with its own metadata")
+    if len(planes) > MAX_PLANES:
+        raise ImageFileError("damaged: the OME-XML of the TIFF declares too many planes")
+    return Stack(tuple(sorted(planes)), tuple(channels))
+
+
+def _images(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
+
+
+def _channels(pixels: ElementTree.Element, samples: int) -> tuple[Channel, ...]:
+    found = tuple(map(_channel, pixels.findall("{*}Channel")))
+    if found:
+        return found
+    count = int(pixels.get("SizeC", "1"))
+    check_sizes({"C": count})
+    return (Channel(),) * (1 if count == samples else count)
+
+
+def _channel(element: ElementTree.Element) -> Channel:
+    contrast, light = element.get("ContrastMethod", ""), element.get("IlluminationType", "")
+    transmitted = light == "Transmitted" and contrast in ("", "Other")
+    return Channel(element.get("Name", ""), contrast == "Brightfield" or transmitted)
+
+
+def _planes(root: ElementTree.Element, pixels: ElementTree.Element, image: int, channels: int) -> list[Plane]:
+    """Return the planes of one OME image that lie in this file."""
+    sizes = {"C": channels, "Z": int(pixels.get("SizeZ", "1")), "T": int(pixels.get("SizeT", "1"))}
+    total = math.prod(sizes.values())
+    check_sizes(sizes)
+    order = pixels.get("DimensionOrder", "XYCZT")[2:]
+    if sorted(order) != ["C", "T", "Z"]:
+        raise ValueError(order)
+    steps = {axis: math.prod(sizes[before] for before in order[: order.index(axis)]) for axis in order}
+    planes = []
+    for data in pixels.findall("{*}TiffData"):
+        file = data.find("{*}UUID")
+        if file is not None and root.get("UUID") not in (None, file.text):
+            if sizes["Z"] > 1:
+                raise ImageFileError("its focal planes lie in several files: save them in one file")
+            continue  # a plane in another file of the same set
+        page = int(data.get("IFD", "0"))
+        count = int(data.get("PlaneCount", "1" if "IFD" in data.attrib else str(total)))
+        start = sum(int(data.get(f"First{axis}", "0")) * step for axis, step in steps.items())
+        if page < 0 or start < 0 or not 0 <= count <= total - start:
+            raise ValueError(count)
+        for k in range(count):
+            place = {axis: (start + k) // step % sizes[axis] for axis, step in steps.items()}
+            planes.append(Plane(page + k, image, place["T"], place["C"], place["Z"]))
+    return planes
