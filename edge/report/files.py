@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,7 +14,8 @@ from edge.classify import Decision
 from edge.count import CountedFrame, CountResult
 
 CELL_COLUMNS = (*("frame", "x", "y", "width", "height", "label", "probability", "likeliest", "rejected_by"),)
-"""Of every ``cells.csv``; a column ``track_id`` follows where each cell is counted once."""
+"""Of every ``cells.csv``; those of `probability_columns` follow, then, of a report that counts each cell once,
+``track_id``."""
 
 
 def result_summary(result: CountResult) -> dict[str, Any]:
@@ -67,10 +69,9 @@ def write_summary(path: Path, result: CountResult) -> None:
     write_atomically(path, (json.dumps(result_summary(result), indent=2) + "\n").encode())
 
 
-def write_cells_header(file: TextIO, *, each_once: bool = False) -> None:
+def write_cells_header(file: TextIO, labels: Sequence[str], *, each_once: bool = False) -> None:
     """Begin a ``cells.csv``."""
-    columns = (*CELL_COLUMNS, "track_id") if each_once else CELL_COLUMNS
-    csv_writer(file)(columns)
+    csv_writer(file)((*CELL_COLUMNS, *probability_columns(labels), *(("track_id",) if each_once else ())))
     file.flush()
 
 
@@ -79,17 +80,25 @@ def write_cells(file: TextIO, counted: CountedFrame) -> None:
     write = csv_writer(file)
     track_ids = [()] * len(counted.cells) if counted.track_ids is None else counted.track_ids[:, None]
     for cell, decision, row, track_id in zip(
-        counted.cells, counted.decisions, counted.probabilities, track_ids, strict=True
+        counted.cells, counted.decisions, counted.probabilities.tolist(), track_ids, strict=True
     ):
-        write((*cell_values(counted.frame.name, cell, decision, row.max()), *track_id))
+        write((*cell_values(counted.frame.name, cell, decision, row), *track_id))
     file.flush()
 
 
-def cell_values(frame: str, cell: Cell, decision: Decision, probability: float) -> tuple[object, ...]:
-    """Return the values of `CELL_COLUMNS`.
+def probability_columns(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns with the probability of each label, in the bundle's order."""
+    return tuple(f"p_{label}" for label in labels)
+
+
+def cell_values(
+    frame: str, cell: Cell, decision: Decision, probabilities: Sequence[float]
+) -> tuple[object, ...]:
+    """Return the values of `CELL_COLUMNS` and `probability_columns`.
 
     The box is in full-frame pixels. ``label`` is ``rejected`` for a rejected cell, and ``rejected_by`` then
     states why; ``likeliest`` and ``probability`` are those of the most probable label.
     """
     box = (cell.x, cell.y, cell.width, cell.height)
-    return (frame, *box, decision.label, f"{probability:.4f}", decision.likeliest, decision.rejected_by)
+    named = (decision.label, f"{max(probabilities):.4f}", decision.likeliest, decision.rejected_by)
+    return (frame, *box, *named, *(f"{p:.6f}" for p in probabilities))

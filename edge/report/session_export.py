@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TextIO
 
 from edge.base import RESEARCH_USE, csv_writer, replaced_atomically
 from edge.classify import REASONS, REJECTED
-from edge.report.files import CELL_COLUMNS, cell_values
+from edge.report.files import CELL_COLUMNS, cell_values, probability_columns
 from edge.session import FrameRecord, StoredSession
 
 EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -27,7 +27,7 @@ EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
 """Format → the files that it makes."""
 
 SESSION_CELL_COLUMNS = ("frame_index", "area_px", "border", "touching", "track_id")
-"""Of ``cells.csv`` after a report's columns; one column ``p_LABEL`` per label follows."""
+"""Of ``cells.csv`` after a report's columns."""
 
 FRAME_COLUMNS = (
     *("frame_index", "frame", "time_ns", "sha256", "failed", "cells", "dropped_before", "breaches"),
@@ -89,16 +89,15 @@ def described(session: StoredSession) -> dict[str, Any]:
 
 
 def _write_cells_csv(session: StoredSession, file: BinaryIO) -> None:
-    labels = session.header.labels
-    with _csv(file, *CELL_COLUMNS, *SESSION_CELL_COLUMNS, *(f"p_{label}" for label in labels)) as write:
+    probabilities = probability_columns(session.header.labels)
+    with _csv(file, *CELL_COLUMNS, *probabilities, *SESSION_CELL_COLUMNS) as write:
         for frame in session.frames():
             for one in frame.cells:
                 cell = one.cell
                 write(
                     (
-                        *cell_values(frame.name, cell, one.decision, max(one.probabilities)),
+                        *cell_values(frame.name, cell, one.decision, one.probabilities),
                         *(frame.index, cell.area_px, int(cell.border), int(cell.touching), one.track_id),
-                        *(f"{p:.6f}" for p in one.probabilities),
                     )
                 )
 
@@ -153,7 +152,8 @@ def _write_fcs(session: StoredSession, file: BinaryIO) -> None:
     labels = session.header.labels
     channels = [
         *("frame", "x", "y", "width", "height", "area_px", "label"),
-        *(f"p_{label}".replace(",", ";") for label in labels),  # a comma may not be in a channel's name
+        # a comma may not be in a channel's name
+        *(name.replace(",", ";") for name in probability_columns(labels)),
         *("border", "touching", "track_id", "likeliest", "rejected_by"),
     ]
     events = array("f")

@@ -84,7 +84,7 @@ class ReportWriter:
         self._frames = _Sample(PAGE_FRAMES)
         self._cells = 0
         self._written = False
-        write_cells_header(self._csv, each_once=each_once)
+        write_cells_header(self._csv, manifest.labels, each_once=each_once)
 
     def __enter__(self) -> ReportWriter:
         return self

@@ -49,7 +49,7 @@ def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
     assert len(rows) == summary["cells"]
     assert list(rows[0]) == [
         *("frame", "x", "y", "width", "height", "label", "probability"),
-        *("likeliest", "rejected_by"),
+        *("likeliest", "rejected_by", *(f"p_{label}" for label in summary["counts"])),
     ]
     assert json.loads((tmp_path / "result" / "summary.json").read_text())["counts"] == summary["counts"]
     page = (tmp_path / "result" / "report.html").read_text()

@@ -243,11 +243,11 @@ def test_crops_reads_what_a_count_a_simulation_and_it_itself_write(tmp_path: Pat
     with (tmp_path / "truth.csv").open(newline="") as file:
         boxes = list(csv.DictReader(file))
     with (tmp_path / "cells.csv").open("w", newline="", encoding="utf-8") as file:
-        write_cells_header(file)
+        write_cells_header(file, ["x", "y"])
         for box in boxes:
             row = [str(tmp_path / box["frame"]), *(box[name] for name in ("x", "y", "width", "height"))]
-            csv.writer(file).writerow([*row, box["label"], "0.9", box["label"], ""])
-        csv.writer(file).writerow([*row, "rejected", "0.4", box["label"], "low_confidence"])
+            csv.writer(file).writerow([*row, box["label"], "0.9", box["label"], "", "0.9", "0.1"])
+        csv.writer(file).writerow([*row, "rejected", "0.4", box["label"], "low_confidence", "0.4", "0.4"])
     counted = cut([tmp_path / "frames"], tmp_path / "cells.csv", tmp_path / "c", CropOptions(scale=2.0))
     assert counted == replace(truth, rejected=1)  # it is no class
     np.testing.assert_array_equal(read_data(tmp_path / "c").crops, first.crops)

@@ -32,7 +32,7 @@ from edge.count.totals import Spread
 from edge.find.crops import Normalisation
 from edge.model.manifest import Manifest, Quantisation, TrainingData
 from edge.report.annotated import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
-from edge.report.files import CELL_COLUMNS, result_summary
+from edge.report.files import CELL_COLUMNS, probability_columns, result_summary
 from edge.report.page import FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES
 from edge.report.terminal import print_result
 from edge.report.words import CORRECTED_IF, per_ul
@@ -321,7 +321,7 @@ def test_cells_csv_holds_every_cell_and_is_complete_after_each_frame(tmp_path: P
             with (tmp_path / "cells.csv").open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             assert len(rows) == sum(len(frame.cells) for frame in frames[:done])
-    assert tuple(rows[0]) == CELL_COLUMNS
+    assert tuple(rows[0]) == (*CELL_COLUMNS, *probability_columns(LABELS))
     cells = [(frame, k) for frame in frames for k in range(len(frame.cells))]
     for row, (counted, k) in zip(rows, cells, strict=True):
         cell = counted.cells[k]
@@ -337,6 +337,8 @@ def test_cells_csv_holds_every_cell_and_is_complete_after_each_frame(tmp_path: P
             *(decision.label, decision.likeliest, decision.rejected_by),
         )
         assert float(row["probability"]) == pytest.approx(counted.probabilities[k].max(), abs=1e-4)
+        written = [float(row[f"p_{label}"]) for label in LABELS]
+        assert written == pytest.approx(counted.probabilities[k].tolist(), abs=1e-6)
 
 
 def test_summary_is_the_json_object(tmp_path: Path) -> None:

@@ -60,20 +60,21 @@ def test_cells_csv_begins_as_a_reports_does(tmp_path: Path) -> None:
     with create_session(header(), tmp_path) as session:
         session.add(frame_record(counted))
     report = io.StringIO()
-    write_cells_header(report, each_once=False)
+    write_cells_header(report, LABELS)
     write_cells(report, replace(counted, track_ids=None))
     expected = list(csv.reader(io.StringIO(report.getvalue())))
     with (exported(session.path, tmp_path / "out", "csv") / "cells.csv").open(newline="") as file:
         written = list(csv.reader(file))
     assert [row[: len(expected[0])] for row in written] == expected
-    assert written[0][9:] == ["frame_index", "area_px", "border", "touching", "track_id"] + [
-        f"p_{label}" for label in LABELS
+    assert written[0][9:] == [
+        *(f"p_{label}" for label in LABELS),
+        *("frame_index", "area_px", "border", "touching", "track_id"),
     ]
     assert [row[5:9] for row in written[1:]] == [
         ["granulocyte", "0.7000", "granulocyte", ""],
         ["rejected", "0.4000", "granulocyte", "low_confidence"],
     ]
-    assert written[1][9:] == ["4", "700.5", "1", "0", "3", "0.700000", "0.200000", "0.100000"]
+    assert written[1][9:] == ["0.700000", "0.200000", "0.100000", "4", "700.5", "1", "0", "3"]
 
 
 def test_frames_csv_has_what_any_frame_has(tmp_path: Path, finished: Path) -> None:
