@@ -12,14 +12,16 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn
 
 from edge.base import FailedFrame
 from edge.capture import CameraError
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import quiet_libraries, stop_requests
-from edge.count import CountedFrame, CountResult, Totals
+from edge.cli.standing import Course
+from edge.cli.tables import plain
+from edge.count import CountedFrame, CountResult, StopRule, Totals
 from edge.model import BundleError
 from edge.report import print_result, result_summary
 from edge.run import Count, Log, Notifier, ReportSink, run_count
@@ -27,6 +29,9 @@ from edge.session import SessionError
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 SOME_FAILED = 3
+
+BAR_COLUMNS = 20
+"""Of the progress bar, where the terminal has twice as many left for words."""
 
 
 @contextmanager
@@ -41,7 +46,7 @@ def follow(
     screen: Screen, count: Count, reports: Sequence[ReportSink] = (), *, threads: int | None, as_json: bool
 ) -> None:
     """Run a count on the screen, see `edge.run.run_count`; leave with the exit code that it earns."""
-    screen.expected = count.config.files
+    screen.files, screen.stop_rule = count.config.files, count.config.stop_rule
     with stop_requests() as stop:
         result = run_count(count, stop=stop, observer=screen, sinks=reports, threads=threads)
     screen.end(result, reports, live=count.config.camera is not None, as_json=as_json)
@@ -54,18 +59,24 @@ class Screen:
 
     Attributes
     ----------
-    expected : int or None
-        Least number of frames, if known.
+    files : int or None
+        Files that will be counted; None for a camera.
+    stop_rule : StopRule
+        What ends the count.
     """
 
     def __init__(self, as_json: bool) -> None:
-        self.expected: int | None = None
+        self.files: int | None = None
+        self.stop_rule = StopRule()
         self._as_json = as_json
         self._session = ""
         self._notifier, self._log, self._relay = Notifier(), Log(sys.stderr), _Relay(self)
         self._words = Console(stderr=True, highlight=False, markup=False)
         hidden = as_json or not self._words.is_terminal
-        self._progress = Progress(console=self._words, transient=True, disable=hidden)
+        self._bar_columns = BAR_COLUMNS if self._words.width >= 3 * BAR_COLUMNS else 0
+        bar = (BarColumn(self._bar_columns - 1),) if self._bar_columns else ()
+        text = TextColumn("{task.description}", markup=False)
+        self._progress = Progress(*bar, text, console=self._words, transient=True, disable=hidden)
 
     def __enter__(self) -> Screen:
         self._progress.start()
@@ -91,9 +102,10 @@ class Screen:
         else:
             self._words.print(words, soft_wrap=True)
 
-    def on_start(self) -> None:
+    def on_start(self, seconds: float) -> None:
         """Show the progress bar, and tell systemd that the service is ready."""
-        self._bar = self._progress.add_task("counting", total=self.expected)
+        self._course = Course(self.stop_rule, self.files, seconds)
+        self._bar = self._progress.add_task("counting", total=None)
         self._notifier.ready()
         self._notifier.alive()
 
@@ -109,21 +121,21 @@ class Screen:
     def on_frame(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Show a counted frame, and tell systemd that the service is alive."""
         self._notifier.alive()
-        tally = totals.tally()
-        frames = tally.frames_read + len(tally.failed)
-        cells = f"{tally.cells} cells"
-        self._notifier.status(f"{cells} in {frames} frames")
-        breaches = result.breaches if isinstance(result, CountedFrame) else (result.reason,)
-        total = None if self.expected is None else max(self.expected, frames)
-        description = ", ".join((cells, *breaches))
-        self._progress.update(self._bar, completed=frames, total=total, description=description)
+        standing = self._course.standing(result, totals.tally())
+        self._notifier.status(standing.line())
+        words = plain(standing.line(self._words.width - self._bar_columns - 1)).plain
+        total = None if standing.share is None else 1.0
+        self._progress.update(self._bar, completed=standing.share or 0, total=total, description=words)
         if not self._as_json:
             return
+        facts = standing.facts()
         if isinstance(result, CountedFrame):
-            facts = {"cells": len(result.cells), "leukocytes": tally.leukocytes, "breaches": breaches}
-            self._log.write("frame", "warning" if breaches else "info", name=result.frame.name, **facts)
+            facts |= {"cells": len(result.cells), "breaches": result.breaches}
+            self._log.write(
+                "frame", "warning" if result.breaches else "info", name=result.frame.name, **facts
+            )
         else:
-            self._log.write("frame failed", "warning", name=result.name, reason=result.reason)
+            self._log.write("frame failed", "warning", name=result.name, reason=result.reason, **facts)
 
     def end(self, result: CountResult, reports: Sequence[ReportSink], *, live: bool, as_json: bool) -> None:
         """Print the results, as a table or as one JSON object, and leave with the exit code that they earn.

@@ -7,7 +7,7 @@ from edge.count.intervals import LEVEL, Estimate, estimate_proportion
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
-from edge.count.stop_rule import CAMERA_CELLS, StopRule
+from edge.count.stop_rule import CAMERA_CELLS, StopRule, halfwidth
 from edge.count.tally import Tally, tally_decisions
 from edge.count.totals import Totals
 
@@ -31,5 +31,6 @@ __all__ = [
     "estimate_concentration",
     "estimate_prevalence",
     "estimate_proportion",
+    "halfwidth",
     "tally_decisions",
 ]

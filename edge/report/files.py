@@ -14,7 +14,7 @@ from edge.classify import Decision
 from edge.count import CountedFrame, CountResult
 
 CELL_COLUMNS = (*("frame", "x", "y", "width", "height", "label", "probability", "likeliest", "rejected_by"),)
-"""Of every ``cells.csv``; those of `probability_columns` follow, then, of a report that counts each cell once,
+"""Of every ``cells.csv``; those of `probability_columns` follow, and where a report counts each cell once
 ``track_id``."""
 
 

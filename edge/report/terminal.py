@@ -19,6 +19,9 @@ FAILED_SHOWN = 10
 NARROW_COLUMNS = 70
 """A terminal narrower than this gets the numbers without the bars."""
 
+NO_EDGE = 10_000
+"""Columns in which every line has room."""
+
 ALL = "all leukocytes"
 
 _BAR_CELLS = 20
@@ -30,7 +33,7 @@ def print_result(result: CountResult, console: Console) -> None:
     File names and labels are printed as plain text: neither markup nor control characters in them act.
     """
     printer = _Printer(result, console)
-    console.print(printer.counts())
+    printer.show(printer.counts())
     if result.tally.rejected:
         console.print(printer.plain(f"Rejected: {words.rejected_by(result)}"))
     console.print()
@@ -39,7 +42,7 @@ def print_result(result: CountResult, console: Console) -> None:
         console.print(printer.plain(f"Not corrected for misclassification: {why}"))
     else:
         console.print(printer.plain(f"Corrected for misclassification, {words.CORRECTED_IF}:"))
-        console.print(printer.corrected(result.corrected.leukocytes))
+        printer.show(printer.corrected(result.corrected.leukocytes))
     console.print()
     for line in _lines(result):
         console.print(printer.plain(line), soft_wrap=True)
@@ -54,7 +57,7 @@ class _Printer:
     """The two tables of a result, with the same columns of the same width."""
 
     def __init__(self, result: CountResult, console: Console) -> None:
-        self._result = result
+        self._result, self._console = result, console
         self._encoding, self._ascii = console.encoding, console.options.ascii_only
         self._bars = console.width >= NARROW_COLUMNS
         self._differential = len(result.manifest.counted) > 1
@@ -63,6 +66,12 @@ class _Printer:
         """Return printable text that the terminal's encoding has."""
         printable = "".join(c if c.isprintable() else "?" for c in text)
         return Text(printable.encode(self._encoding, "replace").decode(self._encoding))
+
+    def show(self, table: Table) -> None:
+        """Print a table; a terminal that is too narrow for it wraps the lines, and cuts no number short."""
+        console = self._console
+        needed = console.measure(table, options=console.options.update(max_width=NO_EDGE)).maximum
+        console.print(table, width=max(needed, console.width), crop=False)
 
     def counts(self) -> Table:
         """Return the table of counts."""

@@ -80,7 +80,7 @@ def run_count(
 
         over = _Over(stop, began + (count.config.stop_rule.until_seconds or math.inf))
         counted = _counted_frames(count, classifier, before, threads, over)
-        observer.on_start()
+        observer.on_start(time.monotonic() - began)
         with ExitStack() as counting:
             prepared = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
             batches = counting.enter_context(closing(prepared))

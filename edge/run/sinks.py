@@ -24,8 +24,8 @@ class Observer(Protocol):
     def on_session(self, session: str) -> None:
         """Take the id of the session that keeps the frames, once it has begun or is resumed."""
 
-    def on_start(self) -> None:
-        """Take note that everything is ready for the first frame."""
+    def on_start(self, seconds: float) -> None:
+        """Take note that everything is ready for the first frame, `seconds` after the count began."""
 
     def on_frame(self, result: Result, totals: Totals) -> None:
         """Take a frame that every sink has taken, and the totals with it."""

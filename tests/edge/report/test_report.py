@@ -283,6 +283,23 @@ def test_corrected_shares_stand_beside_the_raw_ones_with_what_they_assume(tmp_pa
         assert CORRECTED_IF in text
 
 
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_a_narrow_terminal_cuts_no_number_short(width: int) -> None:
+    run = run_of([counted_frame(k) for k in range(12)], manifest=VALIDATED)
+    output = io.StringIO()
+    print_result(run, Console(file=output, width=width))
+    rows = {" ".join(line.split()) for line in output.getvalue().splitlines()}
+    total = run.corrected.leukocytes
+    assert total is not None
+    assert f"all leukocytes {total.value:.0f} {total.low:.0f}–{total.high:.0f}" in rows
+    for label, share in run.corrected.fractions.items():
+        assert share.value is not None
+        interval = f"{100 * share.low:.1f}–{100 * share.high:.1f} %"
+        count = run.corrected.counts[label].value
+        wanted = f"{label} {count:.0f} {100 * share.value:.1f} % {interval}"
+        assert any(row.startswith(wanted) for row in rows)
+
+
 def test_of_a_single_label_the_corrected_count_is_shown(tmp_path: Path) -> None:
     frames = [counted_frame(k) for k in range(12)]
     run = run_of(frames, manifest=replace(VALIDATED, counted=("monocyte",)))

@@ -64,8 +64,9 @@ class Recorder:
         self.remarks: list[str] = []
         self._then = then
 
-    def on_start(self) -> None:
+    def on_start(self, seconds: float) -> None:
         assert not self.results
+        assert seconds >= 0
 
     def on_warning(self, words: str) -> None:
         assert not self.results
