@@ -1,12 +1,13 @@
 """The CSV tables that training reads and writes: each kind of row is a dataclass, its fields are the columns.
 
-A table is UTF-8. It is written with commas, and read with commas, semicolons or tabs, with or without a byte
-order mark. A column whose field has no default must be there; an empty field takes the default. Columns that
-the kind does not name are kept as text in `Row.others` and written after its own.
+A table is written in UTF-8 with commas, and read with commas, semicolons or tabs, in UTF-8 or, with its byte
+order mark, in UTF-16. A column whose field has no default must be there; an empty field takes the default.
+Columns that the kind does not name are kept as text in `Row.others` and written after its own.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -147,10 +148,14 @@ class Box(Row):
         if scale and crop_um:
             frame_um = _parsed("pixel_um", crop_um, "float") / _parsed("crop_scale", scale, "float")
             record["pixel_um"] = f"{frame_um:.9g}"
+        corners = {name: record.pop(name) for name in CORNERS if name in record}
         if "x" not in record:
-            left, top, right, bottom = (_parsed(name, record.pop(name), "int") for name in CORNERS)
-            box = {"x": left, "y": top, "width": right - left, "height": bottom - top}
-            record |= {name: str(value) for name, value in box.items()}
+            record |= _from_corners(corners)
+        elif all(corners.get(name) for name in CORNERS):
+            for name, text in _from_corners(corners).items():
+                # either may be rounded
+                if abs(_parsed(name, record[name], "int") - int(text)) > 1:
+                    raise ValueError(f"{name} is {record[name]}, but {text} by {', '.join(CORNERS)}")
         return super().parse(record)
 
     @property
@@ -228,8 +233,8 @@ def scan_table(
     problems: dict[int, str] = {}
     for line, record in _records(path, kind):
         try:
-            if whole and None in record:
-                raise ValueError("more fields than the header")
+            if any(record.get(None) or ()) or (whole and None in record):
+                raise ValueError("more fields than the header: put a text or number with a comma into quotes")
             if whole and None in record.values():
                 raise ValueError("fewer fields than the header")
             rows[line] = kind.parse({name: text or "" for name, text in record.items() if name is not None})
@@ -266,19 +271,31 @@ def file_name(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
 
 
+def _from_corners(corners: Mapping[str, str]) -> dict[str, str]:
+    """Return x, y, width and height of a box from its `CORNERS`."""
+    left, top, right, bottom = (_parsed(name, corners[name], "int") for name in CORNERS)
+    return {"x": str(left), "y": str(top), "width": str(right - left), "height": str(bottom - top)}
+
+
 def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str | None, str | None]]]:
     """Yield line and fields of each row that is not empty."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: not a regular file")
+    with path.open("rb") as begins:
+        encoding = "utf-16" if begins.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding=encoding) as file:
             reader = _reader(file, kind)
-            if missing := kind.missing(reader.fieldnames or ()):
-                raise ValueError(f"{path}: column {', '.join(missing)} is missing")
+            found = reader.fieldnames or ()
+            if missing := kind.missing(found):
+                there = f"it has {', '.join(found)}" if any(found) else "it is empty"
+                raise ValueError(f"{path}: column {', '.join(missing)} is missing; {there}")
+            if twice := [name for name in kind.columns() if found.count(name) > 1]:
+                raise ValueError(f"{path}: column {', '.join(twice)} comes twice")
             for record in reader:
                 if any(record.values()):
                     yield reader.line_num, {name: _plain(text, reader) for name, text in record.items()}
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise ValueError(f"{path} is not a CSV file in UTF-8: save it as UTF-8") from error
     except csv.Error as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
@@ -300,7 +317,7 @@ def _plain(text: str | Any, reader: csv.DictReader[str]) -> str | Any:
     """Return a field as it was before a table was made of it; other values as they are."""
     if not isinstance(text, str):
         return text
-    if reader.reader.dialect.delimiter == ";" and re.fullmatch(r"[+-]?\d+,\d+", text):
+    if reader.reader.dialect.delimiter != "," and re.fullmatch(r"[+-]?\d+,\d+", text):
         return text.replace(",", ".")
     return unquoted(text)
 

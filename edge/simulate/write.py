@@ -23,9 +23,13 @@ from edge.simulate.motion import Flow, Scan, motion_frames
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Phantom, Scene, SimulatedFrame
 
-COLUMNS = ("frame", "label", "x", "y", "width", "height", "touching", "border", "pixel_um")
-"""Header of ``truth.csv``: boxes in full-frame px as in ``cells.csv``, flags 0 or 1, and the pixel size. A
-scan or flow adds a column ``particle``: the same number in every frame that shows the particle."""
+COLUMNS = (
+    *("frame", "label", "x", "y", "width", "height", "touching", "border", "pixel_um"),
+    *("xmin", "ymin", "xmax", "ymax"),
+)
+"""Header of ``truth.csv``: boxes in full-frame px as in ``cells.csv``, flags 0 or 1, the pixel size, and the
+boxes as annotation tools write them, max exclusive. A scan or flow adds a column ``particle``: the same
+number in every frame that shows the particle."""
 
 PARAMETERS = "simulation.json"
 """The file that tells a simulation's folder from any other."""
@@ -137,9 +141,11 @@ def _parameters(phantom: Phantom, frames: int, motion: Scan | Flow | None) -> di
 def _rows(name: str, frame: SimulatedFrame, pixel_um: float) -> Iterator[tuple[str | int | float, ...]]:
     """Yield one row of ``truth.csv`` per particle of a frame."""
     for t in frame.truth:
-        box = (t.cell.x, t.cell.y, t.cell.width, t.cell.height)
+        x, y, width, height = t.cell.x, t.cell.y, t.cell.width, t.cell.height
+        flags = (int(t.cell.touching), int(t.cell.border))
+        corners = (x, y, x + width, y + height)
         particle = () if t.particle is None else (t.particle,)
-        yield (name, t.label, *box, int(t.cell.touching), int(t.cell.border), pixel_um, *particle)
+        yield (name, t.label, x, y, width, height, *flags, pixel_um, *corners, *particle)
 
 
 def _write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

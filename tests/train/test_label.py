@@ -440,12 +440,17 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     one_line(run("--apply", tmp_path / "short.csv", "--data", labelled, *out), "line 4: fewer fields")
 
 
-def test_semicolons_of_a_spreadsheet_are_read_like_commas(labelled: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("separator", "encoding"), [(";", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16"), (",", "utf-16")]
+)
+def test_what_a_spreadsheet_saves_is_read_alike(
+    labelled: Path, tmp_path: Path, separator: str, encoding: str
+) -> None:
     text = (labelled / "labels.csv").read_text(encoding="utf-8")
     counts = []
-    for name, saved in (("commas", text), ("semicolons", text.replace(",", ";"))):
+    for name, saved, form in (("plain", text, "utf-8"), ("saved", text.replace(",", separator), encoding)):
         table = tmp_path / f"{name}.csv"
-        table.write_text(saved, encoding="utf-8")
+        table.write_text(saved, encoding=form)
         out = tmp_path / name
         assert run("--apply", table, "--data", labelled, "--out", out, "--accept-suggestions").exit_code == 0
         counts.append(read_data(out).counts())
@@ -453,20 +458,11 @@ def test_semicolons_of_a_spreadsheet_are_read_like_commas(labelled: Path, tmp_pa
     assert sum(counts[0].values()) > 0
 
 
-@pytest.mark.parametrize(
-    ("encoding", "old", "new", "reason"),
-    [
-        ("utf-16", "", "", "save it as UTF-8"),
-        ("latin-1", "no nucleus", "10 µm", "save it as UTF-8"),
-    ],
-)
-def test_what_a_spreadsheet_may_save_is_named(
-    labelled: Path, tmp_path: Path, encoding: str, old: str, new: str, reason: str
-) -> None:
+def test_another_encoding_of_labels_is_named(labelled: Path, tmp_path: Path) -> None:
     text = (labelled / "labels.csv").read_text(encoding="utf-8")
     table = tmp_path / "saved.csv"
-    table.write_text(text.replace(old, new) if old else text, encoding=encoding)
-    one_line(run("--apply", table, "--data", labelled, "--out", tmp_path / "x"), reason)
+    table.write_text(text.replace("no nucleus", "10 µm"), encoding="latin-1")
+    one_line(run("--apply", table, "--data", labelled, "--out", tmp_path / "x"), "save it as UTF-8")
 
 
 def test_a_disk_that_takes_no_more_names_the_file_written(labelled: Path, tmp_path: Path) -> None:

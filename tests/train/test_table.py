@@ -1,12 +1,30 @@
 from __future__ import annotations
 
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.table import Box, LabelledCrop, Row, SuggestedLabel, Verdict, read_table, scan_table, write_table
+from train.table import (
+    Box,
+    FoldCrop,
+    LabelledCrop,
+    Row,
+    SplitCrop,
+    SuggestedLabel,
+    Verdict,
+    read_table,
+    scan_table,
+    write_table,
+)
 
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1).filter(lambda s: s == s.strip())
 PIXEL_UM = st.none() | st.floats(0.005, 10).map(lambda value: float(f"{value:.9g}"))
@@ -60,6 +78,12 @@ def test_a_box_is_the_same_in_either_convention(
     (folder / "boxes.csv").write_text(corners)
     assert read_table(folder / "cells.csv", Box) == {2: box}
     assert read_table(folder / "boxes.csv", Box) == {2: box}
+    both = f"{x},{y},{width},{height},{x},{y},{x + width},{y + height}"
+    (folder / "both.csv").write_text(
+        "frame,label,x,y,width,height,xmin,ymin,xmax,ymax,pixel_um,touching\n"
+        f"f.png,a,{both},{cells['pixel_um']},{cells['touching']}\n"
+    )
+    assert read_table(folder / "both.csv", Box) == {2: box}
     assert (box.cell.x, box.cell.y, box.cell.width, box.cell.height) == (x, y, width, height)
 
 
@@ -79,7 +103,12 @@ HEADER = "path,label,suggestion,group,pixel_um,touching,border,out_of_focus"
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        (LabelledCrop, "file,label\n", r"cells\.csv: column path is missing"),
+        (LabelledCrop, "file,label\n", r"cells\.csv: column path is missing; it has file, label"),
+        (LabelledCrop, "", r"cells\.csv: column path, label is missing; it is empty"),
+        (LabelledCrop, "path,label,label\n1.png,a,b\n", "column label comes twice"),
+        (LabelledCrop, "path,label,pixel_um\n1.png,a,0,125\n", "line 2: more fields than the header: put"),
+        (LabelledCrop, 'path,label,pixel_um\n1.png,a,"0,125"\n', "pixel_um is '0,125': it must be a number"),
+        (LabelledCrop, "path,label,pixel_um\n1.png,a,0.125 µm\n", "pixel_um is '0.125 µm': it must be"),
         (LabelledCrop, "path;labels\n1.png;a\n", "column path, label is missing"),
         (LabelledCrop, "path,label\n\n,\n1.png,\n", r"cells\.csv, line 4: label is empty"),
         (LabelledCrop, "path,label\n1.png, a\n", "line 2: ' a' has control characters, or spaces at an end"),
@@ -97,6 +126,13 @@ HEADER = "path,label,suggestion,group,pixel_um,touching,border,out_of_focus"
         (Box, "frame,label,box\n", "column x, y, width, height is missing"),
         (Box, "frame,label,x,y,width,height\nf,a,1,1,0,5\n", "line 2: not a box: x 1 to 1, y 1 to 6"),
         (Box, "frame,label,xmin,ymin,xmax,ymax\nf,a,1,1,1e9,5\n", "line 2: not a box"),
+        (Box, "frame,label,x,y,width,height\nf,a,1,5,2,30,30\n", "line 2: more fields than the header"),
+        (
+            Box,
+            "frame,label,x,y,width,height,xmin,ymin,xmax,ymax\nf,a,1,2,5,5,1,2,6,9\n",
+            "line 2: height is 5, but 7 by xmin, ymin, xmax, ymax",
+        ),
+        (Box, "frame,label,xmin,ymin,xmax,ymax\nf,a,1,,5,5\n", "line 2: ymin is '': it must be a number"),
         (Box, "frame,label,x,y,width,height\nf,a,1,,5,5\n", "line 2: y is '': it must be a number"),
         (SuggestedLabel, f"{HEADER}\n1.png,,unsure,f,0.1,yes,0,0\n", "touching is 'yes': it must be 0 or 1"),
         (SuggestedLabel, f"{HEADER}\n1.png,,unsure,f,,0,0,0\n", "pixel_um is '': it must be a number"),
@@ -129,6 +165,82 @@ def test_a_table_cut_short_is_refused_where_it_must_be_whole(tmp_path: Path) -> 
     path.write_text("path,verdict\n1.png,wrong,\n")
     with pytest.raises(ValueError, match="line 2: more fields than the header"):
         read_table(path, Verdict, whole=True)
+
+
+ROWS: dict[type[Row], Row] = {
+    LabelledCrop: LabelledCrop(
+        path="=a/1,2.png", label="-b", group="Ä; 1", pixel_um=0.125, others={"note": "one\nline more"}
+    ),
+    Box: Box(frame="@1.png", label="+a", x=-3, y=4, width=50, height=60, pixel_um=0.0725, touching=True),
+    SuggestedLabel: SuggestedLabel(
+        path="crops/f_0001.png", label="", suggestion="unsure", group="f", pixel_um=0.5,
+        touching=False, border=True, out_of_focus=False,
+    ),
+    Verdict: Verdict(rank=1, path="a/1.png", label="a", label_probability=0.25, verdict="wrong"),
+    SplitCrop: SplitCrop(path="a/1.png", label="a", group="g, h", part="validation"),
+    FoldCrop: FoldCrop(path="a/1.png", label="a", fold="1", others={"a": "0.25", "b": "0.75"}),
+}  # fmt: skip
+
+
+def dialect(text: str, *, separator: str = ",", ends: str = "\n", quoting: Any = csv.QUOTE_MINIMAL) -> str:
+    """Return a CSV as another program would save it; its decimal separator is a comma beside semicolons."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=separator, lineterminator=ends, quoting=quoting)
+    for row in csv.reader(io.StringIO(text, newline="")):
+        writer.writerow(
+            re.sub(r"^(-?\d+)\.(\d+)$", r"\1,\2", field) if separator != "," else field for field in row
+        )
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+        lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+        lambda text: dialect(text, ends="\r\n").encode(),
+        lambda text: dialect(text, ends="\r", quoting=csv.QUOTE_ALL).encode(),
+        lambda text: dialect(text, separator=";").encode("utf-8-sig"),
+        lambda text: dialect(text, separator=";", ends="\r\n", quoting=csv.QUOTE_ALL).encode(),
+        lambda text: dialect(text, separator="\t", ends="\r\n").encode("utf-16"),
+        lambda text: dialect(text, quoting=csv.QUOTE_ALL).encode(),
+        lambda text: text.replace("\n", "\n\n\n").encode() if "more" not in text else text.encode(),
+        lambda text: (text + "," * text.splitlines()[0].count(",") + "\n").encode(),
+        lambda text: text.rstrip("\n").encode(),
+        # a spreadsheet keeps an apostrophe, or shows the text as it was
+        lambda text: text.replace("'", "").encode(),
+    ],
+    ids=[
+        *("mark", "utf-16", "utf-16-be", "crlf", "cr", "semicolons", "semicolons, quoted", "excel's text"),
+        *("quoted", "empty lines", "empty row", "no last end", "no apostrophes"),
+    ],
+)
+def test_every_table_is_read_as_another_program_saves_it(
+    tmp_path: Path, kind: type[Row], saved: Callable[[str], bytes]
+) -> None:
+    write_table(tmp_path / "made.csv", kind, [ROWS[kind]])
+    (tmp_path / "saved.csv").write_bytes(saved((tmp_path / "made.csv").read_bytes().decode()))
+    (row,) = read_table(tmp_path / "saved.csv", kind).values()
+    plain = {name: text.replace(",", ".") for name, text in row.others.items() if kind is FoldCrop}
+    assert replace(row, others=plain or row.others) == ROWS[kind]
+
+
+def test_a_frame_by_its_windows_path_is_the_frame(tmp_path: Path) -> None:
+    for number, path in enumerate((r"C:\data\f.png", r"..\f.png", "/home/me/f.png", r"\\server\x\f.png")):
+        table = tmp_path / f"{number}.csv"
+        table.write_text(f"frame,label,x,y,width,height\n{path},a,1,2,3,4\n")
+        assert [box.frame for box in read_table(table, Box).values()] == ["f.png"]
+
+
+def test_columns_of_an_image_size_are_not_those_of_a_box(tmp_path: Path) -> None:
+    """As annotation tools export them."""
+    (tmp_path / "boxes.csv").write_text(
+        "frame,width,height,label,xmin,ymin,xmax,ymax\nf.png,4000,3000,a,10,20,40,60\n"
+    )
+    (box,) = read_table(tmp_path / "boxes.csv", Box).values()
+    assert (box.x, box.y, box.width, box.height) == (10, 20, 30, 40)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", "path,label\n1.png,ä\n".encode("latin-1")])

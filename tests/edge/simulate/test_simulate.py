@@ -304,8 +304,12 @@ def test_a_written_sample_is_complete_and_repeatable(tmp_path: Path) -> None:
     assert not (tmp_path / "longer" / "fluorescence").exists()
 
     with (tmp_path / "longer" / "truth.csv").open(newline="") as file:
-        assert file.readline() == "frame,label,x,y,width,height,touching,border,pixel_um\n"
+        header = "frame,label,x,y,width,height,touching,border,pixel_um,xmin,ymin,xmax,ymax\n"
+        assert file.readline() == header
         rows = list(csv.reader(file))
+    for row in rows:
+        x, y, width, height = map(int, row[2:6])
+        assert list(map(int, row[9:])) == [x, y, x + width, y + height]
     for path in longer:
         shown = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         mask = cv2.imread(str(path.parent.parent / "masks" / path.name), cv2.IMREAD_UNCHANGED)
