@@ -20,6 +20,7 @@ from train.data import Dataset
 from train.metrics import Scores, score
 from train.networks import build_network
 from train.recipe import Recipe, TrainingJob
+from train.report.curves import write_curves
 from train.run import (
     Epoch,
     finished,
@@ -140,6 +141,7 @@ def _train(job: TrainingJob, out: Path, observer: FitObserver) -> keras.Model:
         history.append(row)
         # the history first: a checkpoint then never lacks its epochs, and resuming cuts a surplus row
         write_history(out, history)
+        write_curves(out, history, job.recipe.epochs)
         save_network(out / CHECKPOINT, model)
         observer.on_epoch(row)
     return model
@@ -176,6 +178,7 @@ def _finish(job: TrainingJob, out: Path, trained: keras.Model) -> None:
         scores = score(validation.truth, answers, validation.labels)
         write_json(out / "metrics.json", scores)
     save_crops(out, job)
+    write_curves(out, read_history(out), job.recipe.epochs, finished=True)
     # written last: its presence means that the run is finished
     save_network(out / "model.keras", plain)
 

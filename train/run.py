@@ -1,9 +1,10 @@
 """The folder of a training run, which a kill or a power cut leaves usable.
 
 ``config.json`` holds recipe, seed, labels, data hashes and versions, ``split.csv`` the part of each crop,
-``history.csv`` one row per epoch, ``checkpoint.keras`` model and optimizer after the last whole epoch. A
-finished run adds ``metrics.json`` (scores on the validation set), ``crops.npz`` (what a converter needs to
-quantise and calibrate without the data) and, written last, ``model.keras``.
+``history.csv`` one row per epoch, ``curves.html`` these rows as curves, ``checkpoint.keras`` model and
+optimizer after the last whole epoch. A finished run adds ``metrics.json`` (scores on the validation set),
+``crops.npz`` (what a converter needs to quantise and calibrate without the data) and, written last,
+``model.keras``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from train.data import Dataset
 from train.fit import FitObserver, fit, probabilities
 from train.metrics import Scores
 from train.recipe import RECIPES, Recipe, TrainingJob, recipe_of
+from train.report.curves import CURVES
 from train.run import Epoch, finished, load_run, read_config
 
 TINY = {name: replace(recipe, width=0.05, epochs=3, batch=8) for name, recipe in RECIPES.items()}
@@ -90,12 +91,26 @@ def test_a_killed_run_resumes_to_the_same_weights(runs: tuple[Path, Path, Scores
     rows: list[Epoch] = []
     assert fit(job(), killed, FitObserver(on_epoch=rows.append)) == scores
     assert [row.epoch for row in rows] == [2, 3]
+    assert "Trained for 3 epochs" in (killed / CURVES).read_text()
     assert not list(killed.glob(".*"))
     for one, other in zip(history(killed), history(unbroken), strict=True):
         assert [one[key] for key in ("epoch", "loss")] == [other[key] for key in ("epoch", "loss")]
     weights, expected = (load_run(run)[0].get_weights() for run in (killed, unbroken))
     for resumed, whole in zip(weights, expected, strict=True):
         np.testing.assert_allclose(resumed, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_curves_are_drawn_while_a_run_trains(tmp_path: Path, runs: tuple[Path, Path, Scores | None]) -> None:
+    run = tmp_path / "run"
+    pages: list[str] = []
+    fit(job(), run, FitObserver(on_epoch=lambda _: pages.append((run / CURVES).read_text())))
+    assert ["Training: 1 of 3 epochs" in pages[0], "Training: 2 of 3 epochs" in pages[1]] == [True, True]
+    assert "will be kept" in pages[2]
+    for folder in (run, runs[0]):
+        page = (folder / CURVES).read_text()
+        assert "Trained for 3 epochs" in page
+        assert "The network of epoch 3, the last one, is kept" in page
+        assert all(f"<td>{float(row['validation_loss']):.4f}</td>" in page for row in history(folder))
 
 
 def test_a_run_killed_before_its_last_files_is_only_finished(
@@ -105,9 +120,10 @@ def test_a_run_killed_before_its_last_files_is_only_finished(
     shutil.copytree(runs[0], run)
     (run / "model.keras").unlink()
     (run / "metrics.json").unlink()
+    (run / CURVES).unlink()
     rows: list[Epoch] = []
     assert fit(job(), run, FitObserver(on_epoch=rows.append)) == runs[2]
-    assert (rows, finished(run)) == ([], True)
+    assert (rows, finished(run), (run / CURVES).is_file()) == ([], True, True)
 
 
 def test_other_settings_and_foreign_folders_are_refused(
