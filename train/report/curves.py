@@ -57,7 +57,8 @@ def advice(history: Sequence[Epoch]) -> str:
     lowest = medians.index(min(medians)) + 1 + SMOOTHED // 2  # the middle of its epochs, from 1
     rise = medians[-1] / min(medians) - 1
     return (
-        f"The validation loss was lowest around epoch {lowest} and has risen by {100 * rise:.0f} % since: the network learns the training crops by heart. "
+        f"The validation loss was lowest around epoch {lowest} and has risen by {100 * rise:.0f} % since: "
+        "the network learns the training crops by heart. "
         f"Add labelled crops, or train again with --epochs {lowest}."
     )
 
