@@ -93,8 +93,8 @@ def _lines(axes: Axes, name: str, training: Sequence[float], validation: Sequenc
     epochs = range(1, len(training) + 1)
     marker = "o" if len(training) == 1 else ""  # one epoch has no line
     axes.plot(epochs, training, marker=marker, label="training")
-    if None not in validation:
-        axes.plot(epochs, validation, marker=marker, label="validation")
+    if found := [value for value in validation if value is not None]:
+        axes.plot(epochs[-len(found) :], found, marker=marker, label="validation")
     axes.set(xlabel="epoch", ylabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
