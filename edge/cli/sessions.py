@@ -74,12 +74,18 @@ def show(session: str, as_json: bool) -> None:
             return
         totals = stored.totals()
         facts = _facts(stored, totals)
+        result = (stored.finished and stored.finished.result) or {}
     table = new_table("Session", plain(stored.id))
     for name, value in facts.items():
         table.add_row(name, plain(value))
     print_table(table)
     click.echo()
-    _print_counts(totals)
+    if result.get("unusable"):
+        click.echo(plain(f"{result['unusable']}: no leukocytes are stated").plain)
+    else:
+        _print_counts(totals)
+    for remark in result.get("remarks", ()):
+        click.echo(plain(f"Remark: {remark}").plain)
     if note:
         click.echo(f"\n{note}", err=True)
 

@@ -53,6 +53,9 @@ class CountResult:
         Id of the session that keeps every frame's record; empty without one.
     remarks : tuple of str
         Sentences that readers of the results have to know.
+    unusable : str
+        Why the numbers cannot be meant, for the headline; a remark says what to do. Reports then state no
+        leukocytes, fractions, corrected numbers or concentrations. Empty if the numbers can be meant.
     other_files : bool
         The count was resumed, and there were more or fewer files than when it began.
     """
@@ -79,4 +82,5 @@ class CountResult:
     out: tuple[tuple[str, tuple[str, ...]], ...] = ()
     session: str = ""
     remarks: tuple[str, ...] = ()
+    unusable: str = ""
     other_files: bool = False

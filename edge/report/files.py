@@ -19,12 +19,20 @@ CELL_COLUMNS = (*("frame", "x", "y", "width", "height", "label", "probability", 
 
 
 def result_summary(result: CountResult) -> dict[str, Any]:
-    """Return a finished count as one JSON object; the value of a share without cells is null."""
+    """Return a finished count as one JSON object; the value of a share without cells is null.
+
+    Of an unusable count ``fractions``, ``corrected`` and ``cells_per_ul`` are null, and ``counts`` only say
+    what the network called the bodies.
+    """
     tally, manifest, corrected = result.tally, result.manifest, result.corrected
+    fractions = {label: asdict(fraction) for label, fraction in tally.fractions.items()}
+    per_ul = {label: asdict(value) for label, value in result.concentrations.items()}
+    usable = not result.unusable
     return {
+        "unusable": result.unusable or None,
         "counts": dict(tally.counts),
-        "fractions": {label: asdict(fraction) for label, fraction in tally.fractions.items()},
-        "corrected": asdict(corrected) | {"unvalidated": list(corrected.unvalidated)},
+        "fractions": fractions if usable else None,
+        "corrected": asdict(corrected) | {"unvalidated": list(corrected.unvalidated)} if usable else None,
         "rejected": tally.rejected,
         "rejected_by": dict(tally.rejected_by),
         "frames": {
@@ -35,8 +43,8 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         },
         "cells": tally.cells,
         "detections": result.detections,
-        "cells_per_ul": {label: asdict(value) for label, value in result.concentrations.items()} or None,
-        "no_cells_per_ul": result.no_concentration or None,
+        "cells_per_ul": per_ul if usable and per_ul else None,
+        "no_cells_per_ul": result.unusable or result.no_concentration or None,
         "quality": {
             "dropped": result.dropped,
             "measures": {name: asdict(spread) for name, spread in result.quality.items()},

@@ -45,16 +45,12 @@ def page(result: CountResult, galleries: Mapping[str, Sequence[Picture]], frames
     limit = _GALLERIES_BYTES // len(galleries)
     others = [label for label in manifest.labels if label not in manifest.counted]
     bodies: dict[str, str] = {
-        # a single label has all of itself
-        "Differential": _differential(tally, palette) if len(tally.counted) > 1 else "",
-        "Corrected for misclassification": _corrected(result.corrected, palette),
-        "Concentration": _concentration(result),
-        "Not leukocytes": _outside(tally, others) if others else "",
+        **(_numbers(result, palette, others) if not result.unusable else {}),
         "Frames that are not counted": _reasons((one.name, one.reason) for one in tally.failed),
         **{
             _named(label, palette): _cells(tally.counts[label], _within(galleries[label], limit))
             for label in (*manifest.counted, *others)
-            if tally.counts[label]
+            if tally.counts[label] and not result.unusable
         },
         "Rejected": _rejected(result, _within(galleries[REJECTED], limit)),
         "Annotated frames": _frames(tally, _within(frames, _FRAMES_BYTES)) if frames else "",
@@ -66,11 +62,23 @@ def page(result: CountResult, galleries: Mapping[str, Sequence[Picture]], frames
         f"Leukocyte count {result.identifier}",
         _sources(result.sources),
         (section(heading, body) for heading, body in bodies.items() if body),
-        heading=f"{tally.leukocytes:,} leukocytes",
+        heading=words.capitalised(result.unusable) or f"{tally.leukocytes:,} leukocytes",
         notices=("Stopped before the last frame" if result.stopped else "", *result.remarks, manifest.notice),
         figures=_figures(result),
         ending=f"{result.finished:%Y-%m-%d %H:%M %Z}".strip(),
     )
+
+
+def _numbers(result: CountResult, palette: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
+    """Return the sections that state leukocytes."""
+    tally = result.tally
+    return {
+        # a single label has all of itself
+        "Differential": _differential(tally, palette) if len(tally.counted) > 1 else "",
+        "Corrected for misclassification": _corrected(result.corrected, palette),
+        "Concentration": _concentration(result),
+        "Not leukocytes": _outside(tally, others) if others else "",
+    }
 
 
 def _sources(sources: Sequence[str]) -> str:
@@ -149,9 +157,7 @@ def _concentration(result: CountResult) -> str:
         return paragraph(f"{words.capitalised(result.no_concentration)}.")
     if not result.concentrations:
         return ""
-    return definitions(
-        {label: words.per_ul(amount) for label, amount in result.concentrations.items()}
-    ) + paragraph(
+    return definitions(words.concentrations(result)) + paragraph(
         "Cells whose middle lies in a frame, per µL of the undiluted sample. The intervals cover the "
         f"uncertainty from the number of cells and from the volume: {CONCENTRATION_METHOD}.",
         small=True,
@@ -252,7 +258,7 @@ def _provenance(result: CountResult) -> str:
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in (*result.parameters.items(), *result.stop_rule.items())
     }
-    facts |= {"Ended": result.ended} if result.ended else {}
+    facts |= {"Ended": result.ended} if result.ended and not result.unusable else {}
     facts |= {"Session": result.session} if result.session else {}
     facts |= {"Software": f"leuko-edge {__version__}", "Time taken": f"{result.seconds:.1f} s"}
     note = "The identifier is the same for the same frames, bundle and parameters."

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from edge.base import RESEARCH_USE
 from edge.classify import REJECTED
-from edge.count import CountResult, Estimate
+from edge.count import Correction, CountResult, Estimate
 from edge.report import words
 
 FAILED_SHOWN = 10
@@ -33,17 +33,16 @@ def print_result(result: CountResult, console: Console) -> None:
     File names and labels are printed as plain text: neither markup nor control characters in them act.
     """
     printer = _Printer(result, console)
-    printer.show(printer.counts())
+    if result.unusable:
+        console.print(printer.plain(words.capitalised(result.unusable)), style="bold red", soft_wrap=True)
+        console.print(printer.plain(words.found(result.tally)), soft_wrap=True)
+    else:
+        printer.show(printer.counts())
     if result.tally.rejected:
         console.print(printer.plain(f"Rejected: {words.rejected_by(result)}"))
     console.print()
-    if result.corrected.leukocytes is None:
-        why = words.not_corrected(result.corrected)
-        console.print(printer.plain(f"Not corrected for misclassification: {why}"))
-    else:
-        console.print(printer.plain(f"Corrected for misclassification, {words.CORRECTED_IF}:"))
-        printer.show(printer.corrected(result.corrected.leukocytes))
-    console.print()
+    if not result.unusable:
+        _print_corrected(printer, console, result.corrected)
     for line in _lines(result):
         console.print(printer.plain(line), soft_wrap=True)
     for remark in result.remarks:
@@ -51,6 +50,16 @@ def print_result(result: CountResult, console: Console) -> None:
     if result.manifest.notice:
         console.print(printer.plain(result.manifest.notice), style="bold yellow")
     console.print(RESEARCH_USE, style="bold", highlight=False)
+
+
+def _print_corrected(printer: _Printer, console: Console, correction: Correction) -> None:
+    if correction.leukocytes is None:
+        why = words.not_corrected(correction)
+        console.print(printer.plain(f"Not corrected for misclassification: {why}"))
+    else:
+        console.print(printer.plain(f"Corrected for misclassification, {words.CORRECTED_IF}:"))
+        printer.show(printer.corrected(correction.leukocytes))
+    console.print()
 
 
 class _Printer:
@@ -123,10 +132,9 @@ def _lines(result: CountResult) -> Iterator[str]:
     tally, manifest = result.tally, result.manifest
     if result.detections is not None:
         yield f"Each cell once: {tally.cells} cells in {result.detections} detections"
-    for label, amount in result.concentrations.items():
-        yield f"{label}: {words.per_ul(amount)}"
-    if result.no_concentration:
-        yield words.capitalised(result.no_concentration)
+    if not result.unusable:
+        yield from (f"{label}: {amount}" for label, amount in words.concentrations(result).items())
+        yield from filter(None, [words.capitalised(result.no_concentration)])
     dropped = f", {result.dropped} dropped" if result.dropped else ""
     stopped = ", stopped before the last" if result.stopped else ""
     yield f"Frames: {words.frames(tally)}{dropped}{stopped}"
@@ -134,7 +142,7 @@ def _lines(result: CountResult) -> Iterator[str]:
     if result.out:
         yield f"Quality: {len(result.out)} of {tally.frames_read} frames beyond a limit"
     yield from _first([f"{name}: {', '.join(breaches)}" for name, breaches in result.out])
-    if result.ended:
+    if result.ended and not result.unusable:  # it may state leukocytes
         yield f"Ended: {result.ended}"
     yield f"Bundle: {manifest.name} {manifest.version}, SHA-256 {result.bundle_sha256[:12]}, {result.signed}"
     yield f"Count: {result.identifier}"

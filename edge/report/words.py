@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from edge.base import FailureKind
-from edge.count import Correction, CountResult, Estimate, Tally
+from edge.count import LEUKOCYTES, Correction, CountResult, Estimate, Tally
 
 NOT_COUNTED: Mapping[FailureKind, str] = {
     "unreadable": "not readable",
@@ -51,6 +51,22 @@ def rejected_by(result: CountResult) -> str:
     low, out = result.tally.rejected_by["low_confidence"], result.tally.rejected_by["out_of_distribution"]
     below = f"best probability below {result.reject_below:g}"
     return f"{low:,} low confidence ({below}), {out:,} out of distribution"
+
+
+def found(tally: Tally) -> str:
+    """Return what was found, where no number of leukocytes can be meant."""
+    bodies = "body" if tally.cells == 1 else "bodies"
+    return f"{tally.cells:,} {bodies} found, {tally.rejected:,} rejected; no leukocytes are stated"
+
+
+def concentrations(result: CountResult) -> dict[str, str]:
+    """Return the cells per µL in words; of a single label the line of all leukocytes would say it twice."""
+    single = len(result.tally.counted) == 1
+    return {
+        label: per_ul(amount)
+        for label, amount in result.concentrations.items()
+        if not (single and label == LEUKOCYTES)
+    }
 
 
 def not_corrected(correction: Correction) -> str:

@@ -10,6 +10,7 @@ from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts
 from edge.run.pipeline import identifier
 from edge.run.remarks import closing_remarks
 from edge.run.sessions import Count
+from edge.run.usable import why_unusable
 
 
 def new_totals(count: Count) -> Totals:
@@ -54,6 +55,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         quality=totals.spreads(),
         out=tuple(totals.out),
         remarks=(*count.remarks, *closing_remarks(totals)),
+        unusable=why_unusable(tally),
         other_files=count.session.remark != "",
     )
 

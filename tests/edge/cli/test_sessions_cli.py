@@ -43,6 +43,21 @@ def two(home: Path) -> list[str]:
     return [session.id, other.id]
 
 
+def test_show_says_why_numbers_cannot_be_meant_instead_of_them(home: Path) -> None:
+    result = {"cells": 2, "unusable": "this bundle does not know these cells", "remarks": ["train\x1b one"]}
+    with create_session(header()) as session:
+        session.add(record(0))
+        session.finish("enough", result)
+    out = leuko("show").stdout
+    assert "this bundle does not know these cells: no leukocytes are stated" in out
+    assert "Remark: train? one" in out
+    assert "not a leukocyte" not in out
+    with create_session(header(started=STARTED + timedelta(days=1))) as session:
+        session.add(record(0))
+        session.finish("enough", result | {"unusable": None})
+    assert "not a leukocyte" in leuko("show").stdout
+
+
 def test_list(two: list[str], home: Path) -> None:
     out = leuko("list").stdout
     lines = out.splitlines()

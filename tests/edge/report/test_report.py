@@ -26,7 +26,7 @@ from edge.count.concentration import FieldVolume, estimate_concentration
 from edge.count.correction import correct_counts
 from edge.count.counted_frame import CountedFrame
 from edge.count.intervals import Estimate
-from edge.count.result import CountResult
+from edge.count.result import LEUKOCYTES, CountResult
 from edge.count.tally import tally_decisions
 from edge.count.totals import Spread
 from edge.find.crops import Normalisation
@@ -540,6 +540,46 @@ def test_a_missing_concentration_is_explained(tmp_path: Path) -> None:
     assert "No cells/µL: nobody knows" in file.getvalue()
     assert "No cells/µL: nobody knows." in Page(write_report(tmp_path, [counted_frame(0)], run)).text
     assert result_summary(run)["no_cells_per_ul"] == "no cells/µL: nobody knows"
+
+
+def test_of_an_unusable_count_the_reason_stands_in_the_numbers_place(
+    full_run: CountResult, tmp_path: Path
+) -> None:
+    """Neither leukocytes nor what follows from them: a reader would take them for results."""
+    run = replace(full_run, unusable="this bundle does not know these cells (82 % rejected)")
+    rejected = f"{run.tally.rejected} rejected"
+    file = io.StringIO()
+    print_result(run, Console(file=file, width=200))
+    table = file.getvalue()
+    assert table.splitlines()[0] == "This bundle does not know these cells (82 % rejected)"
+    html = write_report(tmp_path, [counted_frame(0)], run)
+    page = Page(html).text
+    assert "<h1>This bundle does not know these cells (82 % rejected)</h1>" in html
+    for text in (page, table):
+        assert "cells/µL" not in text
+        assert "interval" not in text
+        assert "orrected" not in text
+        assert "granulocyte" not in text.replace("granulocyte?", "").partition("Validation")[0]
+        assert "7 leukocytes of 5" not in text
+        assert "a pixel of <2> µm" in text
+    assert f"{run.tally.cells} bodies found, {rejected}; no leukocytes are stated" in table
+    summary = result_summary(run)
+    assert summary["unusable"] == summary["no_cells_per_ul"] == run.unusable
+    assert [summary[name] for name in ("fractions", "corrected", "cells_per_ul")] == [None] * 3
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert result_summary(full_run)["unusable"] is None
+
+
+def test_of_a_single_label_the_concentration_stands_once(full_run: CountResult, tmp_path: Path) -> None:
+    manifest = replace(VALIDATED, counted=("monocyte",))
+    amounts = {"monocyte": Estimate(52.0, 48.0, 56.0), LEUKOCYTES: Estimate(52.0, 48.0, 56.0)}
+    run = replace(run_of([counted_frame(0)], manifest=manifest), concentrations=amounts)
+    file = io.StringIO()
+    print_result(run, Console(file=file, width=200))
+    page = Page(write_report(tmp_path, [counted_frame(0)], run)).text
+    for text in (page, file.getvalue()):
+        assert text.count("52 cells/µL") == 1
+    assert result_summary(run)["cells_per_ul"].keys() == amounts.keys()
 
 
 def test_track_ids_are_in_cells_csv(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def config_for(folder: Path, **changes: Any) -> CountConfig:
         sources=(str(folder),),
         folder=str(Path.cwd()),
         files=None if "camera" in changes else len(list_files([folder])),
+        bundle="phantom3",
         calibrated_pixel=False,
         analysis=analysis,
     )
