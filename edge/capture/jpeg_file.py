@@ -37,7 +37,12 @@ def jpeg_size(data: bytes, max_megapixels: float) -> tuple[int, int]:
             raise ImageFileError("damaged: a JPEG marker is missing")
         (length,) = struct.unpack_from(">H", data, position)
         if marker in _JPEG_SOF:
-            height, width = struct.unpack_from(">HH", data, position + 3)
+            bits, height, width, components = struct.unpack_from(">BHHB", data, position + 2)
+            if bits != 8 or components not in (1, 3):
+                raise ImageFileError(
+                    f"a JPEG of {bits} bits and {components} components is not supported: save it as 8-bit grey"
+                    " or RGB"
+                )
             check_size(width, height, max_megapixels)
         position += length
         if marker == _JPEG_SOS:
