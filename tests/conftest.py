@@ -23,6 +23,7 @@ MINUTES = (
     "tests/system/test_arm.py",
     "tests/system/test_firmware_arm.py",
     "tests/system/test_firmware_service.py",
+    "tests/system/test_image_formats.py::test_files_of_programs",
     "tests/system/test_virtual_camera.py",
     "tests/system/test_packaging.py::test_wheel",
     "tests/train/test_kill.py::test_killed",

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from edge.capture.foreign import HEAD_BYTES, format_name
 from edge.capture.jpeg_file import jpeg_size
 from edge.capture.page import BadPage, ImageFileError, Page, byte_limit, check_size
 from edge.capture.planes import PlaneChoice
@@ -41,7 +42,7 @@ def read_pages(
     OSError
         If the file cannot be read.
     """
-    signature = file.read(8)
+    signature = file.read(HEAD_BYTES)
     size = file.seek(0, 2)
     file.seek(0)
     if signature.startswith(TIFF_SIGNATURES):
@@ -56,7 +57,11 @@ def read_pages(
     elif signature.startswith(BMP_SIGNATURE):
         check = _check_bmp
     else:
-        raise ImageFileError("not a PNG, JPEG, TIFF or BMP image, nor an AVI, MKV or MP4 video")
+        raise ImageFileError(
+            f"{name} is not supported: save its images as PNG or TIFF"
+            if (name := format_name(signature))
+            else "not a PNG, JPEG, TIFF or BMP image, nor an AVI, MKV or MP4 video: save it as one of these"
+        )
     if size > byte_limit(max_megapixels):
         raise ImageFileError(f"too many bytes ({size}) for an image of at most {max_megapixels:g} megapixels")
     try:

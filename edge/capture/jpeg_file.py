@@ -10,6 +10,7 @@ from edge.capture.page import ImageFileError, check_size
 # ITU-T T.81, table B.1: the frame headers (SOF), and what else may follow a scan of a progressive file.
 _JPEG_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SOS, _JPEG_EOI = 0xDA, 0xD9
+_JPEG_LOSSLESS, _JPEG_LS = 0xC3, 0xF7
 _JPEG_AFTER_SCAN = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xD9, 0xFE, *range(0xE0, 0xF0)})
 # Inside a scan 0xFF is followed by 0 (a stuffed byte), by more 0xFF, or by a restart marker.
 _JPEG_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -36,13 +37,13 @@ def jpeg_size(data: bytes, max_megapixels: float) -> tuple[int, int]:
         if marker < 0xC0:
             raise ImageFileError("damaged: a JPEG marker is missing")
         (length,) = struct.unpack_from(">H", data, position)
+        if marker in (_JPEG_LOSSLESS, _JPEG_LS):
+            raise ImageFileError("a lossless JPEG is not supported: save it as PNG or TIFF")
         if marker in _JPEG_SOF:
             bits, height, width, components = struct.unpack_from(">BHHB", data, position + 2)
             if bits != 8 or components not in (1, 3):
-                raise ImageFileError(
-                    f"a JPEG of {bits} bits and {components} components is not supported: save it as 8-bit grey"
-                    " or RGB"
-                )
+                what = f"a JPEG of {bits} bits and {components} components"
+                raise ImageFileError(f"{what} is not supported: save it as 8-bit grey or RGB")
             check_size(width, height, max_megapixels)
         position += length
         if marker == _JPEG_SOS:

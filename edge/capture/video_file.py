@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Frame
+from edge.capture.foreign import format_name
 from edge.capture.page import ImageFileError, check_size
 
 
@@ -23,7 +24,7 @@ def is_video(file: BinaryIO) -> bool:
     return (
         (head[:4] == b"RIFF" and head[8:] == b"AVI ")
         or head[:4] == b"\x1a\x45\xdf\xa3"
-        or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
+        or (head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") and not format_name(head))  # not AVIF
     )
 
 

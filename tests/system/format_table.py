@@ -49,7 +49,7 @@ def wrong_pixels(
     for file, frame in zip(files, frames, strict=True):
         if isinstance(frame, FailedFrame):
             continue
-        where = f"{file.name}: {file.format}, {file.kind} ({file.how})"
+        where = f"{file.name}: {file.container}, {file.kind} ({file.how})"
         if not file.grey:
             lines.append(f"{where}: read, and it must be refused")
             continue
@@ -69,18 +69,20 @@ def outcomes(files: Iterable[ImageFile], frames: Iterable[Frame | FailedFrame]) 
     """Return what becomes of each format and kind of pixels; two outcomes say that the layout matters."""
     found = defaultdict(set)
     for file, frame in zip(files, frames, strict=True):
-        found[file.format, file.kind].add(REFUSED if isinstance(frame, FailedFrame) else READ)
+        found[file.container, file.kind].add(REFUSED if isinstance(frame, FailedFrame) else READ)
     return found
 
 
 def page(found: Outcome) -> str:
     """Return docs/formats.md."""
     kinds = list(dict.fromkeys(kind for _, kind in found))
-    formats = list(dict.fromkeys(format for format, _ in found))
-    tiffs = [format for format in formats if format.startswith("TIFF")]
-    others = [format for format in formats if format not in tiffs]
-    some = [format for format in others if any(READ in found.get((format, kind), ()) for kind in kinds)]
-    none = [format for format in others if format not in some]
+    formats = list(dict.fromkeys(container for container, _ in found))
+    tiffs = [container for container in formats if container.startswith("TIFF")]
+    others = [container for container in formats if container not in tiffs]
+    some = [
+        container for container in others if any(READ in found.get((container, kind), ()) for kind in kinds)
+    ]
+    none = [container for container in others if container not in some]
     return _TEXT.format(
         tiffs=_table(found, kinds, tiffs), others=_table(found, kinds, some), refused=", ".join(sorted(none))
     )
@@ -96,7 +98,9 @@ def cells(table: str) -> dict[tuple[str, str], str]:
             columns = words[1:]
         elif words and not set(words[0]) <= set("-"):
             found |= {
-                (column, words[0]): word for column, word in zip(columns, words[1:], strict=True) if word != "–"
+                (column, words[0]): word
+                for column, word in zip(columns, words[1:], strict=True)
+                if word != "–"
             }
     return found
 
@@ -104,7 +108,7 @@ def cells(table: str) -> dict[tuple[str, str], str]:
 def _table(found: Outcome, kinds: Sequence[str], formats: Sequence[str]) -> str:
     rows = [["pixels", *formats], ["---"] * (len(formats) + 1)]
     for kind in kinds:
-        row = [" and ".join(sorted(found.get((format, kind), ()))) or "–" for format in formats]
+        row = [" and ".join(sorted(found.get((container, kind), ()))) or "–" for container in formats]
         if set(row) != {"–"}:
             rows.append([kind, *row])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -113,10 +117,11 @@ def _table(found: Outcome, kinds: Sequence[str], formats: Sequence[str]) -> str:
 _TEXT = """\
 # Image formats
 
-Each image is recognised by its content, and checked before it is decoded: it is read exactly, or refused by name
-with what to save it as. These tables are written by `python -m tests.system.format_table` from files that tifffile,
-Pillow, imagecodecs, ImageMagick and ffmpeg wrote in every layout that they have: strips and tiles, both byte orders,
-BigTIFF, planar and interleaved, with and without a predictor, progressive and interlaced. `–`: no program wrote it.
+Each image is recognised by its content and checked before it is decoded: it is read exactly, or refused by
+name, with what to save it as. `python -m tests.system.format_table` writes these tables from files that
+tifffile, Pillow, imagecodecs, ImageMagick and ffmpeg wrote in every layout that they have: strips and tiles,
+both byte orders, BigTIFF, planar and interleaved samples, with and without a predictor, progressive and
+interlaced. `–`: no program wrote such a file.
 
 ## TIFF
 

@@ -1,7 +1,7 @@
-"""Image files in the variants that other programs write, each with the grey levels that it must be read as.
+"""Image files in the variants that other programs write, each with its right grey levels.
 
-``python -m tests.system.image_files FOLDER`` writes them. tifffile and Pillow always do; imagecodecs, ImageMagick
-(``convert``) and ``ffmpeg`` where they are installed. Nothing of leuko is imported here.
+``python -m tests.system.image_files FOLDER`` writes them with tifffile and Pillow, and with imagecodecs,
+ImageMagick (``convert``) and ``ffmpeg`` where they are installed. Nothing of leuko is imported here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -42,13 +42,13 @@ class ImageFile:
     how : str
         Writer and layout, which must not matter.
     grey : str
-        Name of a file with the grey levels, float64 [HEIGHT, WIDTH], 0 to 255; empty where it must be refused.
+        Name of a file with float64 grey levels [HEIGHT, WIDTH], 0 to 255; empty if it must be refused.
     tolerance : float
         Difference that a grey level may have.
     """
 
     name: str
-    format: str
+    container: str
     kind: str
     how: str
     grey: str
@@ -66,14 +66,16 @@ class Folder:
         """Return the path of the next file."""
         return self.path / f"{len(self.files):04}{suffix}"
 
-    def add(self, path: Path, format: str, kind: str, how: str, grey: Array | None, *, lossy: bool) -> None:
-        """List a file that was written; a TIFF by its own tags, for writers do not always do as they are told."""
-        if format.startswith("TIFF") and not how.startswith("tifffile"):
-            format, kind = tiff_kind(path)
+    def add(
+        self, path: Path, container: str, kind: str, how: str, grey: Array | None, *, lossy: bool
+    ) -> None:
+        """List a file; a TIFF by its own tags, since some programs write another kind than asked for."""
+        if container.startswith("TIFF") and not how.startswith("tifffile"):
+            container, kind = tiff_kind(path)
         levels = "" if grey is None else f"{path.name}.npy"
         if grey is not None:
             np.save(self.path / levels, grey.astype(np.float64))
-        self.files.append(ImageFile(path.name, format, kind, how, levels, LOSSY if lossy else LOSSLESS))
+        self.files.append(ImageFile(path.name, container, kind, how, levels, LOSSY if lossy else LOSSLESS))
 
 
 def tiff_kind(path: Path) -> tuple[str, str]:
@@ -103,7 +105,7 @@ PALETTE = np.stack([np.arange(256) * (2 * k + 3) % 256 for k in range(3)], -1).a
 
 
 def grey_of(samples: Array, top: float) -> Array:
-    """Return samples [h, w] or [h, w, n] as grey levels, 0 to 255: BT.601 of three or four; alpha is ignored."""
+    """Return samples [h, w] or [h, w, n] as grey levels, 0 to 255: BT.601 of colours, alpha ignored."""
     if samples.ndim == 3:
         samples = samples[..., :3] @ np.array(BT601) if samples.shape[2] > 2 else samples[..., 0]
     return samples * (255.0 / top)
@@ -191,7 +193,7 @@ def _tiffs(folder: Folder) -> None:
             _write_tiff(folder, f"TIFF, {compression}", kind, how, settings)
 
 
-def _write_tiff(folder: Folder, format: str, kind: str, how: str, settings: dict[str, Any]) -> None:
+def _write_tiff(folder: Folder, container: str, kind: str, how: str, settings: dict[str, Any]) -> None:
     dtype, samples, photometric, extra = TIFF_KINDS[kind]
     image, top = _samples(dtype, samples)
     if photometric == "ycbcr":  # of colours that exist
@@ -204,7 +206,7 @@ def _write_tiff(folder: Folder, format: str, kind: str, how: str, settings: dict
     planes = np.moveaxis(image, -1, 0) if settings["planarconfig"] == "separate" else image
     try:
         tifffile.imwrite(path, planes, photometric=photometric, metadata=None, **settings)
-    except Exception:  # noqa: BLE001 (a writer that has no such variant raises anything)
+    except Exception:
         path.unlink(missing_ok=True)
         return
     lossy = settings["compression"] in ("jpeg", "jpeg2000", "jpegxl", "jpegxr", "webp")
@@ -215,9 +217,11 @@ def _write_tiff(folder: Folder, format: str, kind: str, how: str, settings: dict
         grey = grey_of(PALETTE[image], 255)
     elif photometric == "miniswhite":
         grey = 255 - grey_of(image, top)
-    elif kind in _REFUSED_KINDS or (photometric == "ycbcr" and not lossy) or dtype.startswith(("int", "float")):
+    elif (
+        kind in _REFUSED_KINDS or (photometric == "ycbcr" and not lossy) or dtype.startswith(("int", "float"))
+    ):
         grey = None
-    folder.add(path, format, kind, how, grey, lossy=lossy)
+    folder.add(path, container, kind, how, grey, lossy=lossy)
 
 
 def _samples(dtype: str, samples: int) -> tuple[Array, float]:
@@ -265,11 +269,14 @@ _PILLOW_OTHERS: dict[str, tuple[str, bool, tuple[dict[str, Any], ...]]] = {
     "JPEG": (
         "JPEG",
         True,
-        tuple(
-            {"quality": quality, "progressive": progressive, "subsampling": subsampling}
-            for quality, progressive, subsampling in product((60, 95), (False, True), (0, 1, 2))
-        )
-        + ({"restart_marker_rows": 1}, {"optimize": True}),
+        (
+            {"restart_marker_rows": 1},
+            {"optimize": True},
+            *(
+                {"quality": quality, "progressive": progressive, "subsampling": subsampling}
+                for quality, progressive, subsampling in product((60, 95), (False, True), (0, 1, 2))
+            ),
+        ),
     ),
     "BMP": ("BMP", False, ({},)),
     "GIF": ("GIF", True, ({},)),
@@ -293,13 +300,13 @@ def _pillows(folder: Folder) -> None:
     for mode, (compression, name) in product(_PILLOW_KINDS, _PILLOW_TIFF.items()):
         options = {"compression": name}
         _save(folder, f"TIFF, {compression}", mode, "TIFF", options, lossy=name in ("jpeg", "webp"))
-    for mode, (format, (name, lossy, variants)) in product(_PILLOW_KINDS, _PILLOW_OTHERS.items()):
+    for mode, (container, (name, lossy, variants)) in product(_PILLOW_KINDS, _PILLOW_OTHERS.items()):
         for options in variants:
-            _save(folder, format, mode, name, options, lossy=lossy)
+            _save(folder, container, mode, name, options, lossy=lossy)
 
 
 def _save(
-    folder: Folder, format: str, mode: str, pillow: str, options: dict[str, Any], *, lossy: bool
+    folder: Folder, container: str, mode: str, pillow: str, options: dict[str, Any], *, lossy: bool
 ) -> None:
     path = folder.next_path("." + pillow.lower())
     image, grey = _pillow_image(mode)
@@ -314,14 +321,14 @@ def _save(
             same = again.size == image.size
             if lossy and grey is not None:
                 grey = grey_of(np.asarray(again.convert("RGB")).astype(float), 255)
-    except Exception:  # noqa: BLE001 (a writer that has no such variant raises anything)
+    except Exception:
         same = pillow in ("PDF", "EPS") and path.exists()
     if not same:
         path.unlink(missing_ok=True)
         return
     details = ", ".join(f"{key} {value}" for key, value in options.items() if key != "compression")
     how = f"Pillow, {details}" if details else "Pillow"
-    folder.add(path, format, _PILLOW_KINDS[mode], how, grey, lossy=lossy)
+    folder.add(path, container, _PILLOW_KINDS[mode], how, grey, lossy=lossy)
 
 
 def _pillow_image(mode: str) -> tuple[Image.Image, Array | None]:
@@ -399,14 +406,14 @@ def _magicks(folder: Folder) -> None:
         options = ("-compress", name, *layout)
         lossy = name in ("JPEG", "WebP")
         _magick(folder, f"TIFF, {compression}", kind, "tif", options, lossy=lossy)
-    for kind, (format, (suffixes, lossy)) in product(_MAGICK_KINDS, _MAGICK_OTHERS.items()):
+    for kind, (container, (suffixes, lossy)) in product(_MAGICK_KINDS, _MAGICK_OTHERS.items()):
         for suffix, options in product(suffixes, ((), ("-interlace", "plane"))):
-            if not options or format in ("PNG", "JPEG", "GIF"):
-                _magick(folder, format, kind, suffix, options, lossy=lossy)
+            if not options or container in ("PNG", "JPEG", "GIF"):
+                _magick(folder, container, kind, suffix, options, lossy=lossy)
 
 
 def _magick(
-    folder: Folder, format: str, kind: str, suffix: str, options: tuple[str, ...], *, lossy: bool
+    folder: Folder, container: str, kind: str, suffix: str, options: tuple[str, ...], *, lossy: bool
 ) -> None:
     dtype, count, type_options = _MAGICK_KINDS[kind]
     image, top = _samples(dtype, count)
@@ -434,7 +441,7 @@ def _magick(
         grey = grey_of(np.frombuffer(again, "<u2").reshape(HEIGHT, WIDTH, 3), 65535)
     if "CMYK" in stored:
         grey = None
-    folder.add(path, format, stored, " ".join(("ImageMagick", suffix, *options)), grey, lossy=lossy)
+    folder.add(path, container, stored, " ".join(("ImageMagick", suffix, *options)), grey, lossy=lossy)
 
 
 def _magick_kind(path: Path, suffix: str, asked: str) -> str:
@@ -500,7 +507,7 @@ def _ffmpegs(folder: Folder) -> None:
     """Write every format and pixel layout of ffmpeg."""
     if shutil.which("ffmpeg") is None:
         return
-    for (layout, (kind, dtype, count)), (format, suffix, codec, lossy, options) in product(
+    for (layout, (kind, dtype, count)), (container, suffix, codec, lossy, options) in product(
         _FFMPEG_KINDS.items(), _FFMPEG_FORMATS
     ):
         if dtype:
@@ -523,17 +530,21 @@ def _ffmpegs(folder: Folder) -> None:
             path.unlink(missing_ok=True)
             continue
         how = " ".join(("ffmpeg", layout, *options))
-        folder.add(path, format, kind, how, None if lossy else grey, lossy=lossy)
+        folder.add(path, container, kind, how, None if lossy else grey, lossy=lossy)
 
 
 def _output(*command: str) -> bytes:
     return subprocess.run(command, capture_output=True, check=False).stdout
 
 
-def write_image_files(path: Path) -> list[ImageFile]:
-    """Write all files that the installed programs can write, and their list."""
+LIBRARIES = (_tiffs, _pillows)
+PROGRAMS = (_magicks, _ffmpegs)
+
+
+def write_image_files(path: Path, writers: Iterable[Callable[[Folder], None]]) -> list[ImageFile]:
+    """Write all files of some writers, and their list."""
     folder = Folder(path)
-    for write in (_tiffs, _pillows, _magicks, _ffmpegs):
+    for write in writers:
         write(folder)
     (path / LIST).write_text(json.dumps([asdict(file) for file in folder.files]))
     return folder.files
@@ -547,4 +558,4 @@ def read_list(path: Path) -> Iterator[ImageFile]:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     place.mkdir(parents=True)
-    print(f"{len(write_image_files(place))} files")
+    print(f"{len(write_image_files(place, (*LIBRARIES, *PROGRAMS)))} files")
