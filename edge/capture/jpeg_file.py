@@ -41,10 +41,10 @@ def jpeg_size(data: bytes, max_megapixels: float) -> tuple[int, int]:
             raise ImageFileError("a lossless JPEG is not supported: save it as PNG or TIFF")
         if marker in _JPEG_SOF:
             bits, height, width, components = struct.unpack_from(">BHHB", data, position + 2)
+            check_size(width, height, max_megapixels)
             if bits != 8 or components not in (1, 3):
                 what = f"a JPEG of {bits} bits and {components} components"
                 raise ImageFileError(f"{what} is not supported: save it as 8-bit grey or RGB")
-            check_size(width, height, max_megapixels)
         position += length
         if marker == _JPEG_SOS:
             scanned = True

@@ -98,7 +98,8 @@ def picture(samples: int) -> Array:
     """Return a smooth picture with noise, float64 [HEIGHT, WIDTH, samples], 0 to 1."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     waves = np.stack([np.sin(x / (5 + k) + k) * np.cos(y / (7 - k)) for k in range(samples)], -1)
-    return np.clip(waves * 0.4 + 0.5 + np.random.default_rng(0).normal(0, 0.02, waves.shape), 0, 1)
+    clipped: Array = np.clip(waves * 0.4 + 0.5 + np.random.default_rng(0).normal(0, 0.02, waves.shape), 0, 1)
+    return clipped
 
 
 PALETTE = np.stack([np.arange(256) * (2 * k + 3) % 256 for k in range(3)], -1).astype(np.uint8)
