@@ -31,6 +31,8 @@ class CountResult:
         The same for the same frames, bundle and parameters.
     parameters : mapping
         Every setting that the count depends on, as JSON can hold it.
+    sample_id, operator : str
+        As the operator named them; empty if not given.
     seconds : float
         Wall time, interruptions included.
     stopped : bool
@@ -81,6 +83,8 @@ class CountResult:
     quality: Mapping[str, Spread] = field(default_factory=dict)
     out: tuple[tuple[str, tuple[str, ...]], ...] = ()
     session: str = ""
+    sample_id: str = ""
+    operator: str = ""
     remarks: tuple[str, ...] = ()
     unusable: str = ""
     other_files: bool = False

@@ -65,6 +65,8 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         "identifier": result.identifier,
         "parameters": dict(result.parameters),
         "sources": list(result.sources),
+        "sample_id": result.sample_id or None,
+        "operator": result.operator or None,
         "notice": manifest.notice,
         "use": RESEARCH_USE,
         "software": f"leuko-edge {__version__}",

@@ -28,6 +28,9 @@ from edge.report.shell import (
 GALLERY_CELLS = 24
 """Cells shown per label."""
 
+LEAST_SURE_CELLS = 12
+"""Of these, the least sure ones; the others are drawn at random."""
+
 PAGE_FRAMES = 8
 """Annotated frames shown."""
 
@@ -59,7 +62,7 @@ def page(result: CountResult, galleries: Mapping[str, Sequence[Picture]], frames
         "This count": _provenance(result),
     }
     return page_shell(
-        f"Leukocyte count {result.identifier}",
+        f"Leukocyte count {result.sample_id or result.identifier}",
         _sources(result.sources),
         (section(heading, body) for heading, body in bodies.items() if body),
         heading=words.capitalised(result.unusable) or f"{tally.leukocytes:,} leukocytes",
@@ -95,7 +98,8 @@ def _figures(result: CountResult) -> dict[str, str]:
     tally = result.tally
     dropped = f", {result.dropped:,} dropped" if result.dropped else ""
     detections = "" if result.detections is None else f" in {result.detections:,} detections"
-    return {
+    named = {"Sample": result.sample_id, "Operator": result.operator}
+    return {name: text for name, text in named.items() if text} | {
         "Frames": f"{words.frames(tally)}{dropped}",
         "Cells found": f"{tally.cells:,}{detections}",
         "Rejected": f"{tally.rejected:,}",
@@ -174,16 +178,23 @@ def _rejected(result: CountResult, pictures: Sequence[Picture]) -> str:
     rejected = result.tally.rejected
     if not rejected:
         return paragraph("No cell was rejected.")
+    cells = "1 cell is" if rejected == 1 else f"{rejected:,} cells are"
     return paragraph(
-        f"{rejected:,} cells are counted under no label: {words.rejected_by(result)}. Each is shown with its "
-        "most probable label and the reason."
+        f"{cells} counted under no label: {words.rejected_by(result)}. Each shows its most probable labels "
+        "and the reason."
     ) + _cells(rejected, pictures)
 
 
 def _cells(found: int, pictures: Sequence[Picture]) -> str:
-    shown = f"{len(pictures)} of {found:,}" if len(pictures) < found else f"All {found:,}"
-    note = paragraph(f"{shown}, with the probability of the label.", small=True)
-    return note + gallery(pictures, alt="cell, probability {}")
+    """Return a gallery, and how its cells were chosen."""
+    shown, least = len(pictures), min(len(pictures), LEAST_SURE_CELLS)
+    if shown == found:
+        which = "The only one" if found == 1 else f"All {found:,}, the least sure first"
+    else:
+        others = f", then {shown - least} drawn at random" if shown > least else ""
+        which = f"{shown} of {found:,}: the {least} least sure ones{others}"
+    note = f"{which}; with the probability of the label, and the next label with its own."
+    return paragraph(note, small=True) + gallery(pictures, alt="cell: {}")
 
 
 def _frames(tally: Tally, pictures: Sequence[Picture]) -> str:

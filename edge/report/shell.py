@@ -28,7 +28,10 @@ class Html(str):
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG for a page; `origin` shows when the pointer is over it, `file` is a larger picture, if any."""
+    """A JPEG for a page, with a caption of one or more lines.
+
+    `origin` shows when the pointer is over it, `file` is a larger picture, if any.
+    """
 
     jpeg: bytes
     caption: str
@@ -130,7 +133,8 @@ def gallery(pictures: Iterable[Picture], *, alt: str = "{}", kind: str = "galler
 
 def _figure(picture: Picture, alt: str) -> str:
     caption = escape(picture.caption)
-    image = f'<img alt="{alt.format(caption)}" src="{data_uri(picture.jpeg)}" loading=lazy>'
+    words = alt.format(", ".join(caption.splitlines()))
+    image = f'<img alt="{words}" src="{data_uri(picture.jpeg)}" loading=lazy>'
     if picture.file:
         image = f'<a href="{escape(picture.file)}">{image}</a>'
     title = f' title="{escape(picture.origin)}"' if picture.origin else ""

@@ -146,6 +146,10 @@ def _lines(result: CountResult) -> Iterator[str]:
         yield f"Ended: {result.ended}"
     yield f"Bundle: {manifest.name} {manifest.version}, SHA-256 {result.bundle_sha256[:12]}, {result.signed}"
     yield f"Count: {result.identifier}"
+    if result.sample_id:
+        yield f"Sample: {result.sample_id}"
+    if result.operator:
+        yield f"Operator: {result.operator}"
     if result.session:
         yield f"Session: {result.session}"
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+import numpy as np
 
 from edge.base import write_atomically
 from edge.classify import REJECTED
@@ -16,31 +20,60 @@ from edge.count import CountedFrame, CountResult
 from edge.model import Manifest
 from edge.report.annotated import annotate
 from edge.report.files import write_cells, write_cells_header, write_summary
-from edge.report.page import GALLERY_CELLS, PAGE_FRAMES, page
+from edge.report.page import GALLERY_CELLS, LEAST_SURE_CELLS, PAGE_FRAMES, page
 from edge.report.shell import Picture, encode_jpeg
 
 THUMBNAIL_PX = 800
 """Longest side of an annotated frame on the page."""
 
+SHOWN_PROBABILITY = 0.005
+"""Least probability of a second label that stands under a cell: smaller ones are 0.00 there."""
+
 _ANNOTATED_NAME = re.compile(r"\d{5,}-[\w.-]*\.jpg", re.ASCII)
 
 
 class _Sample:
-    """The pictures with the smallest keys (bottom-k sampling); no others are made."""
+    """The pictures with the smallest keys (bottom-k sampling); no others are made.
+
+    Attributes
+    ----------
+    kept : list of (key, int, Picture)
+        The smallest key first; the number is the position in the count.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: list[tuple[str, int, Picture]] = []  # key, position in the count, by key
+        self.kept: list[tuple[Any, int, Picture]] = []
 
-    def offer(self, key: str, position: int, make: Callable[[], Picture]) -> None:
+    def offer(self, key: Any, position: int, make: Callable[[], Picture]) -> None:
         """Take a picture if its key is among the smallest."""
-        if len(self._kept) < self._size or (key, position) < self._kept[-1][:2]:
-            insort(self._kept, (key, position, make()), key=lambda item: item[:2])
-            del self._kept[self._size :]
+        if len(self.kept) < self._size or (key, position) < self.kept[-1][:2]:
+            insort(self.kept, (key, position, make()), key=lambda item: item[:2])
+            del self.kept[self._size :]
 
-    def in_order(self) -> list[Picture]:
-        """Return the pictures in the order of the count."""
-        return [picture for _, _, picture in sorted(self._kept, key=lambda item: item[1])]
+
+class _Gallery:
+    """Cells of one label: those whose label is least sure, and some of the others at random."""
+
+    def __init__(self) -> None:
+        self._least_sure, self._random = _Sample(LEAST_SURE_CELLS), _Sample(GALLERY_CELLS)
+
+    def offer(self, counted: CountedFrame, k: int, labels: Sequence[str], position: int) -> None:
+        """Take a cell of a frame, if it is among the least sure ones or happens to be drawn."""
+        cell, probability = counted.cells[k], float(counted.probabilities[k].max())
+        box = f"{cell.x} {cell.y} {cell.width} {cell.height}"
+        key = hashlib.sha256(f"{counted.sha256} {box}".encode()).hexdigest()
+        self._least_sure.offer(probability, position, lambda: _cell(counted, k, labels))
+        self._random.offer((key, probability), position, lambda: _cell(counted, k, labels))
+
+    def pictures(self) -> list[Picture]:
+        """Return the pictures, the least sure first."""
+        chosen = {position: (sure, picture) for sure, position, picture in self._least_sure.kept}
+        for (_, sure), position, picture in self._random.kept:
+            if len(chosen) < GALLERY_CELLS:
+                chosen.setdefault(position, (sure, picture))
+        order = sorted(chosen, key=lambda position: (chosen[position][0], position))
+        return [chosen[position][1] for position in order]
 
 
 class ReportWriter:
@@ -51,8 +84,9 @@ class ReportWriter:
     looks finished. A context manager: however it ends, the cells up to then are in ``cells.csv``, unless the
     disk refused: then nothing remains in the way of the next attempt, and nothing more is taken.
 
-    The page shows a fixed number of cells per label and of frames: those whose content has the smallest
-    hashes, a random sample that is the same on every machine and in any order.
+    The page shows a fixed number of cells per label and of frames: half of the cells are the least sure ones,
+    the others and the frames those whose content has the smallest hashes, a random sample that is the same on
+    every machine and in any order.
 
     With `each_once`, cells have track ids.
 
@@ -80,7 +114,7 @@ class ReportWriter:
                 f"{directory} already holds a count: choose another --out, or pass --force to replace it"
             ) from None
         self._clear()
-        self._galleries = {label: _Sample(GALLERY_CELLS) for label in (*manifest.labels, REJECTED)}
+        self._galleries = {label: _Gallery() for label in (*manifest.labels, REJECTED)}
         self._frames = _Sample(PAGE_FRAMES)
         self._cells = 0
         self._written = False
@@ -128,20 +162,18 @@ class ReportWriter:
             file = f"{frame.index:05d}-{stem}.jpg"
             (self._annotated / file).write_bytes(drawn)
             self._frames.offer(counted.sha256, frame.index, lambda: self._thumbnail(counted, file))
-            for k, (cell, decision) in enumerate(zip(counted.cells, counted.decisions, strict=True)):
-                box = f"{cell.x} {cell.y} {cell.width} {cell.height}"
-                key = hashlib.sha256(f"{counted.sha256} {box}".encode()).hexdigest()
-                sample = self._galleries[decision.label]
-                sample.offer(key, self._cells + k, lambda k=k: _cell(counted, k))  # type: ignore[misc]
+            for k, decision in enumerate(counted.decisions):
+                self._galleries[decision.label].offer(counted, k, self._labels, self._cells + k)
             self._cells += len(counted.cells)
 
     def finish(self, result: CountResult) -> Path:
         """Write the page and, last, the summary; return the page's path."""
         with self._disk():
             self._csv.close()
-            galleries = {label: sample.in_order() for label, sample in self._galleries.items()}
+            galleries = {label: gallery.pictures() for label, gallery in self._galleries.items()}
+            frames = [picture for *_, picture in sorted(self._frames.kept, key=itemgetter(1))]
             path = self._directory / "report.html"
-            html = page(result, galleries, self._frames.in_order())
+            html = page(result, galleries, frames)
             write_atomically(path, html.encode("utf-8", "backslashreplace"))
             write_summary(self._directory / "summary.json", result)
             return path
@@ -163,10 +195,12 @@ class ReportWriter:
         )
 
 
-def _cell(counted: CountedFrame, k: int) -> Picture:
-    cell, decision = counted.cells[k], counted.decisions[k]
-    caption = f"{counted.probabilities[k].max():.2f}"
-    if decision.rejected_by:
-        caption = f"{decision.likeliest}? {caption}, {decision.rejected_by.replace('_', ' ')}"
+def _cell(counted: CountedFrame, k: int, labels: Sequence[str]) -> Picture:
+    """Return a cell's picture; its caption says how sure the label is, what else it may be, why rejected."""
+    cell, decision, row = counted.cells[k], counted.decisions[k], counted.probabilities[k]
+    likeliest, *others = np.argsort(-row, kind="stable")[:2]
+    why = decision.rejected_by.replace("_", " ")
+    lines = [f"{labels[likeliest]}? {row[likeliest]:.2f}" if why else f"{row[likeliest]:.2f}"]
+    lines += [f"{labels[other]} {row[other]:.2f}" for other in others if row[other] >= SHOWN_PROBABILITY]
     origin = f"{counted.frame.name}, x {cell.x}, y {cell.y}"
-    return Picture(encode_jpeg(counted.crops[k], quality=80), caption, origin)
+    return Picture(encode_jpeg(counted.crops[k], quality=80), "\n".join(filter(None, (*lines, why))), origin)

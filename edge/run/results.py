@@ -47,6 +47,8 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         stopped=stopped,
         ended=ended,
         session=count.session.id,
+        sample_id=config.sample_id,
+        operator=config.operator,
         stop_rule=config.stop_rule.stated(),
         dropped=totals.dropped,
         detections=totals.detections if config.analysis.each_once else None,

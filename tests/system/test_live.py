@@ -118,6 +118,8 @@ def test_a_camera_counts_until_its_stop_rule_is_reached(tmp_path: Path) -> None:
     page = (tmp_path / "result" / "report.html").read_text()
     assert summary["ended"] in page
     assert summary["session"] in page
+    assert (summary["sample_id"], summary["operator"]) == ("S 1", "Ann")
+    assert ">S 1<" in page
 
 
 def test_a_pixel_far_from_the_bundles_is_one_line_before_the_first_frame(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from edge.find.crops import Normalisation
 from edge.model.manifest import Manifest, Quantisation, TrainingData
 from edge.report.annotated import OKABE_ITO, SIDE_PX, abbreviations, annotate, colours
 from edge.report.files import CELL_COLUMNS, probability_columns, result_summary
-from edge.report.page import FAILED_SHOWN, GALLERY_CELLS, PAGE_FRAMES
+from edge.report.page import FAILED_SHOWN, GALLERY_CELLS, LEAST_SURE_CELLS, PAGE_FRAMES
 from edge.report.terminal import print_result
 from edge.report.words import CORRECTED_IF, per_ul
 from edge.report.writer import ReportWriter
@@ -238,17 +238,60 @@ def test_galleries_are_bounded_and_the_same_for_the_same_cells(tmp_path: Path) -
     }
 
 
-def test_each_rejected_cell_shows_its_most_probable_label_and_the_reason(tmp_path: Path) -> None:
+def test_each_cell_says_how_sure_its_label_is_and_why_it_is_rejected(tmp_path: Path) -> None:
     frames = [counted_frame(k) for k in range(4)]
     text = Page(write_report(tmp_path, frames, run_of(frames))).text
     reasons = set()
     for counted in frames:
         for decision, row in zip(counted.decisions, counted.probabilities, strict=True):
-            if decision.rejected_by:
-                reasons.add(decision.rejected_by)
-                why = decision.rejected_by.replace("_", " ")
-                assert f"{decision.likeliest}? {row.max():.2f}, {why}" in text
-    assert reasons == {"low_confidence", "out_of_distribution"}
+            best, second = sorted(row, reverse=True)[:2]
+            first = f"{decision.likeliest}? {best:.2f}" if decision.rejected_by else f"{best:.2f}"
+            other = f" {LABELS[list(row).index(second)]} {second:.2f}" if second >= 0.005 else ""
+            reasons.add(decision.rejected_by)
+            why = f" {decision.rejected_by.replace('_', ' ')}" if decision.rejected_by else ""
+            assert f"{first}{other}{why}" in text
+    assert reasons == {"", "low_confidence", "out_of_distribution"}
+
+
+def test_the_least_sure_cells_come_first_and_none_is_left_out(tmp_path: Path) -> None:
+    grey = np.full((60, 200, 200), 128, np.uint8)
+    frames = [replace(counted_frame(k, cells=60), crops=grey) for k in range(9)]
+    page = write_report(tmp_path, frames, run_of(frames))
+    for label in LABELS[:3]:
+        section = page[page.index(f"</span>{label}</h2>") :]
+        section = section[: section.index("</section>")]
+        shown = [float(number) for number in re.findall(r'alt="cell: ([\d.]+)', section)]
+        found = [
+            float(row.max())
+            for counted in frames
+            for decision, row in zip(counted.decisions, counted.probabilities, strict=True)
+            if decision.label == label
+        ]
+        assert len(shown) == GALLERY_CELLS < len(found)
+        assert shown == sorted(shown)
+        least = [float(f"{p:.2f}") for p in sorted(found)[:LEAST_SURE_CELLS]]
+        assert shown[:LEAST_SURE_CELLS] == least
+        assert shown[-1] > least[-1], "some of the others are shown too"
+        assert f"24 of {len(found)}: the 12 least sure ones, then 12 drawn at random" in section
+
+
+def test_sample_and_operator_stand_wherever_the_number_does(tmp_path: Path) -> None:
+    run = replace(run_of([counted_frame(0)]), sample_id="<S> 17", operator="Ann Ω\x1b[31m")
+    page = Page(write_report(tmp_path, [counted_frame(0)], run))
+    assert "Sample <S> 17 Operator Ann Ω" in page.text
+    assert "Leukocyte count <S> 17" in page.text
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert (written["sample_id"], written["operator"]) == ("<S> 17", "Ann Ω\x1b[31m")
+    output = io.StringIO()
+    print_result(run, Console(file=output, width=80))
+    assert "Sample: <S> 17\nOperator: Ann Ω?[31m\n" in output.getvalue()
+
+
+def test_a_count_without_a_sample_says_nothing_of_one(tmp_path: Path) -> None:
+    page = Page(write_report(tmp_path, [counted_frame(0)], run_of([counted_frame(0)])))
+    assert "Operator" not in page.text
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert (written["sample_id"], written["operator"]) == (None, None)
 
 
 def test_nothing_counted_is_a_report_too(tmp_path: Path) -> None:
