@@ -37,6 +37,7 @@ SECONDS = (
     "tests/edge/find/test_quality.py",
     "tests/edge/run/test_count_run.py",
     "tests/edge/run/test_doctor.py",
+    "tests/edge/run/test_file_facts.py",
     "tests/edge/simulate",
     "tests/edge/track",
     "tests/system",

@@ -7,7 +7,7 @@ from edge.base.cell import Cell
 from edge.base.constants import PIXELS_UM, RESEARCH_USE
 from edge.base.count_options import LiveOptions, Policy, SessionConfig, StopLimits
 from edge.base.csv_text import csv_writer, unquoted
-from edge.base.frame import FailedFrame, FailureKind, Frame
+from edge.base.frame import FailedFrame, FailureKind, Frame, StatedPixel
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
 from edge.base.paths import home
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
@@ -26,6 +26,7 @@ __all__ = [
     "Policy",
     "SchemaError",
     "SessionConfig",
+    "StatedPixel",
     "StopLimits",
     "board",
     "collect",

@@ -15,6 +15,33 @@ FailureKind = Literal["unreadable", "unseen", "repeat"]
 """Why a frame is not counted: it cannot be read, shows nothing that could be counted, or repeats another."""
 
 
+SQUARE = 0.01
+"""Relative difference of a pixel's sides up to which it is square."""
+
+
+@dataclass(frozen=True)
+class StatedPixel:
+    """A pixel in the specimen, as a file states it: its sides, and where that stands ("OME-XML")."""
+
+    across_um: float
+    down_um: float
+    source: str
+
+    @property
+    def square(self) -> bool:
+        """Whether both sides are the same."""
+        return abs(self.across_um - self.down_um) <= SQUARE * self.um
+
+    @property
+    def um(self) -> float:
+        """The mean side."""
+        return (self.across_um + self.down_um) / 2
+
+    def __str__(self) -> str:
+        sides = f"{self.um:.4g}" if self.square else f"{self.across_um:.4g} × {self.down_um:.4g}"
+        return f"{sides} µm ({self.source})"
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One bright-field image as every later stage sees it.
@@ -44,6 +71,8 @@ class Frame:
         Bits in use of a file's 16-bit samples, if fewer than it was read with.
     notes : tuple of str
         What the reader chose, for a remark: "the sharpest of 9 Z planes".
+    pixel : StatedPixel or None
+        What the file states.
     """
 
     image: NDArray[np.uint8]
@@ -56,6 +85,7 @@ class Frame:
     sha256: str = ""
     likely_bit_depth: int | None = None
     notes: tuple[str, ...] = ()
+    pixel: StatedPixel | None = None
 
 
 @dataclass(frozen=True)

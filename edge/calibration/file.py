@@ -78,6 +78,17 @@ class Calibration:
         values = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, default=_utc)
         return hashlib.sha256(values.encode()).hexdigest()
 
+    def different_sizes(self) -> str:
+        """Return that pixel and flat field are for frames of different sizes; empty if they are not."""
+        pixel, flat = self.pixel, self.flat_field
+        if not (pixel and flat) or (pixel.width_px, pixel.height_px) == (flat.width_px, flat.height_px):
+            return ""
+        return (
+            f"the calibration's pixel is for frames of {pixel.width_px} x {pixel.height_px} px, and its flat "
+            f"field for {flat.width_px} x {flat.height_px}: measure both on frames of one size (leuko "
+            "calibrate pixel, leuko calibrate flatfield)"
+        )
+
 
 def _utc(date: datetime) -> str:
     return date.astimezone(UTC).isoformat()

@@ -4,7 +4,15 @@ from edge.capture import picamera, v4l2
 from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings
 from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
 from edge.capture.folder import FolderCamera
-from edge.capture.frames import MAX_MEGAPIXELS, Encoded, list_files, passed_over, read_encoded, read_frames
+from edge.capture.frames import (
+    MAX_MEGAPIXELS,
+    Encoded,
+    files_pixels,
+    list_files,
+    passed_over,
+    read_encoded,
+    read_frames,
+)
 from edge.capture.grabber import LiveSettings
 from edge.capture.image_file import read_pages
 from edge.capture.live import live_frames
@@ -12,6 +20,7 @@ from edge.capture.page import ImageFileError
 from edge.capture.picamera import PiCamera
 from edge.capture.planes import PlaneChoice
 from edge.capture.recorded import VideoCamera
+from edge.capture.stated_pixel import agreed_pixel, contradiction
 from edge.capture.v4l2 import V4l2Camera
 
 __all__ = [
@@ -29,8 +38,11 @@ __all__ = [
     "PlaneChoice",
     "V4l2Camera",
     "VideoCamera",
+    "agreed_pixel",
     "clear_field",
+    "contradiction",
     "converge",
+    "files_pixels",
     "list_files",
     "live_frames",
     "passed_over",

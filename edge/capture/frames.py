@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 import stat
+import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import FailedFrame, Frame, frame_name, is_frame_file, natural_order
-from edge.capture.image_file import read_pages
+from edge.base import FailedFrame, Frame, StatedPixel, frame_name, is_frame_file, natural_order
+from edge.capture.image_file import read_pages, stated_pixels
 from edge.capture.page import BadPage, ImageFileError, Page
 from edge.capture.planes import PlaneChoice
 from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
@@ -66,6 +67,7 @@ class Encoded:
             sha256=self.sha256,
             likely_bit_depth=likely,
             notes=self.page.notes,
+            pixel=self.page.pixel,
         )
 
 
@@ -158,6 +160,21 @@ def passed_over(sources: Sequence[str | Path], root: Path = Path()) -> Counter[s
                 if entry.is_file() and not entry.name.startswith(".") and not is_frame_file(Path(entry.name))
             )
     return Counter({suffix: n for suffix, n in left.items() if suffix not in NOTES})
+
+
+def files_pixels(sources: Sequence[str | Path], root: Path = Path()) -> Counter[StatedPixel | None]:
+    """Return what the files of the sources state of a pixel → their number, by their headers alone.
+
+    None stands for images that state nothing, and videos. Files that cannot be read are left out.
+    """
+    stated: Counter[StatedPixel | None] = Counter()
+    for path in list_files(sources, root):
+        with suppress(OSError, ImageFileError, struct.error):
+            if not stat.S_ISREG((root / path).stat().st_mode):
+                continue  # opening a pipe would wait
+            with (root / path).open("rb") as file:
+                stated.update((None,) if is_video(file) else set(stated_pixels(file)))
+    return stated
 
 
 def _expand_glob(source: str | Path, root: Path) -> list[Path]:

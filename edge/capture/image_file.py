@@ -12,13 +12,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
+from edge.base import StatedPixel
 from edge.capture.foreign import HEAD_BYTES, format_name
 from edge.capture.jpeg_file import jpeg_size
 from edge.capture.page import BadPage, ImageFileError, Page, byte_limit, check_size
 from edge.capture.planes import PlaneChoice
-from edge.capture.tiff_fields import tiff_pages
+from edge.capture.stated_pixel import bmp_pixel, jpeg_pixel, png_pixel
+from edge.capture.tiff_fields import tiff_pages, tiff_pixels_stated
 from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -65,9 +68,32 @@ def read_pages(
     if size > byte_limit(max_megapixels):
         raise ImageFileError(f"too many bytes ({size}) for an image of at most {max_megapixels:g} megapixels")
     try:
-        yield check(file.read(), max_megapixels)
+        page = check(file.read(), max_megapixels)
     except (struct.error, IndexError):
         raise ImageFileError("truncated: the file ends inside its header") from None
+    (pixel,) = stated_pixels(file)
+    yield replace(page, pixel=pixel)
+
+
+def stated_pixels(file: BinaryIO) -> tuple[StatedPixel | None, ...]:
+    """Return the pixel of each image of a file, by its header alone; empty if it is no image.
+
+    Raises
+    ------
+    ImageFileError, struct.error, OSError
+        If the file is damaged, or cannot be read.
+    """
+    file.seek(0)
+    signature = file.read(8)
+    if signature.startswith(TIFF_SIGNATURES):
+        size = file.seek(0, 2)
+        file.seek(0)
+        return tiff_pixels_stated(file, size)
+    if signature.startswith(PNG_SIGNATURE):
+        return (png_pixel(file),)
+    if signature.startswith(JPEG_SIGNATURE):
+        return (jpeg_pixel(file),)
+    return (bmp_pixel(file),) if signature.startswith(BMP_SIGNATURE) else ()
 
 
 def _check_png(data: bytes, max_megapixels: float) -> Page:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from xml.etree import ElementTree
 
+from edge.base import StatedPixel
 from edge.capture.page import ImageFileError
 from edge.capture.planes import MAX_PLANES, Channel, Plane, Stack, check_sizes
+from edge.capture.stated_pixel import size_um, stated_pixel
 
 
 def is_ome(text: str) -> bool:
@@ -24,9 +26,11 @@ def read_ome(text: str, samples: int = 1) -> Stack:
     """
     planes: list[Plane] = []
     channels: list[tuple[Channel, ...]] = []
+    sizes: list[StatedPixel | None] = []
     try:
         root = ElementTree.fromstring(text)
         for number, pixels in enumerate(_images(root)):
+            sizes.append(_pixel(pixels))
             channels.append(_channels(pixels, samples))
             planes += _planes(root, pixels, number, len(channels[-1]))
     except ImageFileError:
@@ -37,7 +41,7 @@ def read_ome(text: str, samples: int = 1) -> Stack:
         raise ImageFileError("its OME-XML describes none of its pages: save it with its own metadata")
     if len(planes) > MAX_PLANES:
         raise ImageFileError("damaged: the OME-XML of the TIFF declares too many planes")
-    return Stack(tuple(sorted(planes)), tuple(channels))
+    return Stack(tuple(sorted(planes)), tuple(channels), pixels=tuple(sizes))
 
 
 def _images(root: ElementTree.Element) -> list[ElementTree.Element]:
@@ -51,6 +55,14 @@ def _channels(pixels: ElementTree.Element, samples: int) -> tuple[Channel, ...]:
     count = int(pixels.get("SizeC", "1"))
     check_sizes({"C": count})
     return (Channel(),) * (1 if count == samples else count)
+
+
+def _pixel(pixels: ElementTree.Element) -> StatedPixel | None:
+    across, down = (
+        size_um(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        for axis in "XY"
+    )
+    return stated_pixel(across, down, "OME-XML")
 
 
 def _channel(element: ElementTree.Element) -> Channel:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.base import StatedPixel
+
 # No pixel of a supported file takes more bytes than this, however badly compressed (16-bit RGBA), and
 # nothing around the pixels (profiles, previews) more than the allowance.
 _BYTES_PER_PIXEL = 8
@@ -19,7 +21,7 @@ class Page:
     """One still image as a complete file of its own, checked and ready to decode.
 
     `number` is its position among the images of its file, from 0; None if it is the only one. `bits` is the
-    size of a sample, exact only where it is 16. For `notes` see `edge.base.Frame`.
+    size of a sample, exact only where it is 16. For `notes` and `pixel` see `edge.base.Frame`.
     """
 
     number: int | None
@@ -28,6 +30,7 @@ class Page:
     data: bytes
     bits: int = 8
     notes: tuple[str, ...] = ()
+    pixel: StatedPixel | None = None
 
 
 @dataclass(frozen=True)

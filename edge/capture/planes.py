@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.base import ANY_CHARACTER, declare
+from edge.base import ANY_CHARACTER, StatedPixel, declare
 from edge.capture.page import ImageFileError
 
 MAX_PLANES = 1 << 20
@@ -83,15 +83,22 @@ class Stack:
         Of each image.
     in_samples : bool
         The channels of a plane are the samples of one page.
+    pixels : tuple of StatedPixel or None
+        Of each image; empty if they are stated elsewhere.
     """
 
     planes: tuple[Plane, ...] = ()
     channels: tuple[tuple[Channel, ...], ...] = ((Channel(),),)
     in_samples: bool = False
+    pixels: tuple[StatedPixel | None, ...] = ()
 
     def several(self) -> bool:
         """Return whether pages are to be chosen among."""
         return len(self.planes) > 1 or any(len(channels) > 1 for channels in self.channels)
+
+    def pixel(self, image: int) -> StatedPixel | None:
+        """Return what is stated of an image's pixel."""
+        return self.pixels[image] if self.pixels else None
 
 
 def select_channels(channels: tuple[Channel, ...], asked: str | None) -> tuple[int, ...]:

@@ -10,45 +10,11 @@ import json
 import math
 import re
 import struct
-from dataclasses import dataclass
 
 from edge.capture.ome_xml import is_ome, read_ome
 from edge.capture.page import ImageFileError
 from edge.capture.planes import Stack, regular_stack
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What the first directory of a TIFF says of its pages.
-
-    Attributes
-    ----------
-    description : str
-        The tag ImageDescription.
-    labels : tuple of str
-        ImageJ's name of each slice; empty if they have none.
-    metamorph : int
-        Planes that the tag UIC2 of MetaMorph declares; 0 without it.
-    distances : tuple of tuple of int
-        Their focal distances, as far as the file holds them.
-    lsm : bytes
-        The tag CZ_LSMINFO.
-    lsm_channels : tuple of str
-        Names of its channels.
-    samples : int
-        Samples of a pixel.
-    separate : bool
-        They are stored one after the other.
-    """
-
-    description: str = ""
-    labels: tuple[str, ...] = ()
-    metamorph: int = 0
-    distances: tuple[tuple[int, ...], ...] = ()
-    lsm: bytes = b""
-    lsm_channels: tuple[str, ...] = ()
-    samples: int = 1
-    separate: bool = False
+from edge.capture.tiff_metadata import Metadata
 
 
 def read_stack(metadata: Metadata, *, slices_are_planes: bool = False) -> Stack:
@@ -74,33 +40,6 @@ def read_stack(metadata: Metadata, *, slices_are_planes: bool = False) -> Stack:
     if text.startswith('{"shape"'):
         return _read_tifffile(text, metadata.samples if metadata.separate else 1)
     return read_ome(text, metadata.samples) if is_ome(text) else Stack()
-
-
-def decode_text(text: bytes) -> str:
-    """Return a text of a TIFF up to its end; UTF-8, or Latin-1 as older programs write it."""
-    text = text.partition(b"\0")[0]
-    try:
-        return text.decode().strip()
-    except UnicodeDecodeError:
-        return text.decode("latin-1").strip()
-
-
-def read_labels(order: str, counts: bytes, metadata: bytes) -> tuple[str, ...]:
-    """Return the labels of the slices in ImageJ's own tags, 50838 (byte counts) and 50839 (metadata)."""
-    sizes = [size for (size,) in struct.iter_unpack(f"{order}I", counts[: len(counts) // 4 * 4])]
-    magic, label, encoding = (
-        (b"IJIJ", b"labl", "utf-16-be") if order == ">" else (b"JIJI", b"lbal", "utf-16-le")
-    )
-    if not sizes or metadata[:4] != magic:
-        return ()
-    at, place, labels = sizes[0], 1, []
-    header = metadata[4 : sizes[0]]
-    for kind, number in struct.iter_unpack(f"{order}4sI", header[: len(header) // 8 * 8]):
-        for size in sizes[place : place + number]:
-            if kind == label:
-                labels.append(metadata[at : at + size].decode(encoding, "replace").partition("\n")[0])
-            at, place = at + size, place + 1
-    return tuple(labels)
 
 
 def _read_imagej(text: str, labels: tuple[str, ...], slices_are_planes: bool) -> Stack:

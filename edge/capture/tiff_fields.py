@@ -9,6 +9,8 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from edge.base import StatedPixel
+from edge.capture.ome_xml import is_ome, read_ome
 from edge.capture.page import BadPage, ImageFileError, Page
 from edge.capture.planes import (
     Channel,
@@ -27,8 +29,8 @@ from edge.capture.tiff_file import (
     page_of,
     picture_tags,
     planes_after,
-    read_metadata,
 )
+from edge.capture.tiff_metadata import read_metadata
 from edge.capture.tiff_pixels import (
     BITS,
     EXTRA_SAMPLES,
@@ -44,6 +46,7 @@ from edge.capture.tiff_pixels import (
     first,
     read_layout,
 )
+from edge.capture.tiff_scale import tiff_pixel
 
 SMOOTHING_PX = 1.5
 """Standard deviation of the Gaussian before the sharpness is measured: noise is as sharp in every plane."""
@@ -62,12 +65,22 @@ def tiff_pages(
     tiff, directory = open_tiff(file, size)
     metadata = read_metadata(tiff, directory)
     stack = read_stack(metadata, slices_are_planes=choice.z is not None)
-    pages = picture_tags(tiff, directory)
+    pages, pixel = picture_tags(tiff, directory), tiff_pixel(metadata)
     if stack.several():
-        yield from _Fields(tiff, [tags for tags, _ in pages], stack, max_megapixels, bit_depth, choice).read()
+        planes = [tags for tags, _ in pages]
+        yield from _Fields(tiff, planes, stack, pixel, max_megapixels, bit_depth, choice).read()
         return
     select_channels(stack.channels[0], choice.channel)  # refuses one that the file does not hold
-    yield from _single_pages(tiff, pages, max_megapixels)
+    for page in _single_pages(tiff, pages, max_megapixels):
+        yield replace(page, pixel=stack.pixel(0) or pixel) if isinstance(page, Page) else page
+
+
+def tiff_pixels_stated(file: BinaryIO, size: int) -> tuple[StatedPixel | None, ...]:
+    """Return the pixel of each image that a file's metadata describe, of any other file that of its pages."""
+    tiff, directory = open_tiff(file, size)
+    metadata = read_metadata(tiff, directory)
+    pixels = read_ome(metadata.description).pixels if is_ome(metadata.description) else ()
+    return tuple(pixel or tiff_pixel(metadata) for pixel in pixels or (None,))
 
 
 def _single_pages(
@@ -122,6 +135,7 @@ class _Fields:
     tiff: Tiff
     pages: list[Tags]
     stack: Stack
+    pixel: StatedPixel | None
     max_megapixels: float
     bit_depth: int
     choice: PlaneChoice
@@ -171,7 +185,8 @@ class _Fields:
                 yield BadPage(min(plane.page for plane in planes), str(error))
                 continue
             if page:
-                yield replace(page, notes=tuple(filter(None, notes)))
+                pixel = self.stack.pixel(planes[0].image) or self.pixel
+                yield replace(page, notes=tuple(filter(None, notes)), pixel=pixel)
 
     def _wanted(self, places: Places, depth: int) -> Places:
         """Return the focal planes of a field among which the sharpest is looked for."""

@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.capture.page import ImageFileError, Page, byte_limit
-from edge.capture.tiff_axes import Metadata, decode_text, read_labels
 from edge.capture.tiff_pixels import (
     COMPRESSION,
-    PLANAR,
-    SAMPLES,
     UNCOMPRESSED,
     Tags,
     block_tags,
@@ -36,11 +33,8 @@ _PIXEL_TAGS = frozenset(
     | {339, 347, 529, 530, 531, 532}
 )
 _NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH = 254, 255, 32997
-_DESCRIPTION, _METAMORPH, _LSM, _IMAGEJ_COUNTS, _IMAGEJ = 270, 33629, 34412, 50838, 50839
 _OTHER_TAGS = frozenset({_NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH})
 _REDUCED, _MASK = 1, 4  # bits of the new subfile type
-_MAX_TEXT = 1 << 24
-_MAX_NAMES = 1 << 16
 _MAX_VALUES = 1 << 20  # in one tag: more than a 100-megapixel image in strips of one row or 16 px tiles
 # Field type -> (classic type to write it as, numbers per value, layout of a number); text is numbers too.
 _LONG = 4
@@ -85,7 +79,7 @@ def picture_tags(tiff: Tiff, directory: int) -> Iterator[tuple[Tags, bool]]:
         if directory in seen:
             raise ImageFileError("damaged: the TIFF's pages run in a circle")
         seen.add(directory)
-        tags, directory = _directory(tiff, directory)
+        tags, directory = directory_at(tiff, directory)
         # not a preview, a pyramid level or a mask of another page
         if not first(tags, _NEW_SUBFILE, 0) & (_REDUCED | _MASK) and first(tags, _OLD_SUBFILE, 1) != 2:
             yield tags, directory == 0
@@ -109,7 +103,7 @@ def planes_after(tiff: Tiff, tags: Tags, planes: int) -> list[Tags]:
 def decode_tiff(data: bytes, bit_depth: int) -> NDArray[np.uint8]:
     """Return the pixels of a page that `tiff_pages` gave, as grey [h, w]."""
     tiff, directory = open_tiff(io.BytesIO(data), len(data))
-    tags, _ = _directory(tiff, directory)
+    tags, _ = directory_at(tiff, directory)
     # the page's size was checked before
     return decode_samples(read_layout(tags, np.inf), tags, tiff.order, _blocks(tiff, tags), bit_depth)
 
@@ -124,7 +118,7 @@ def open_tiff(file: BinaryIO, size: int) -> tuple[Tiff, int]:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """A tag of a directory: type, number of values, and where a short value stands."""
 
     kind: int
@@ -132,24 +126,24 @@ class _Entry:
     place: int
 
 
-def _entries(tiff: Tiff, at: int) -> tuple[dict[int, _Entry], int]:
+def entries_at(tiff: Tiff, at: int) -> tuple[dict[int, Entry], int]:
     """Return the entries of one image file directory, and the place of the next one (0: none)."""
     count_layout, entry_bytes, inline = ("Q", 20, 8) if tiff.offset == "Q" else ("H", 12, 4)
     (count,) = tiff.numbers(count_layout, at)
     start = at + struct.calcsize(tiff.order + count_layout)
     end = start + count * entry_bytes
     (following,) = tiff.numbers(tiff.offset, end)
-    entries: dict[int, _Entry] = {}
+    entries: dict[int, Entry] = {}
     for place in range(start, end, entry_bytes):
         tag, kind, values = tiff.numbers("HH" + tiff.offset, place)
         # the first of a repeated tag, as libtiff and tifffile have it: Micro-Manager repeats the description
-        entries.setdefault(tag, _Entry(kind, values, place + entry_bytes - inline))
+        entries.setdefault(tag, Entry(kind, values, place + entry_bytes - inline))
     return entries, following
 
 
-def _directory(tiff: Tiff, at: int) -> tuple[Tags, int]:
+def directory_at(tiff: Tiff, at: int) -> tuple[Tags, int]:
     """Return the pixel tags of one image file directory, and the place of the next one (0: none)."""
-    entries, following = _entries(tiff, at)
+    entries, following = entries_at(tiff, at)
     tags: Tags = {}
     for tag in _PIXEL_TAGS | _OTHER_TAGS:
         if tag not in entries:
@@ -159,60 +153,15 @@ def _directory(tiff: Tiff, at: int) -> tuple[Tags, int]:
             raise ImageFileError(f"damaged: tag {tag} of the TIFF cannot be read")
         written_as, each, number = _TYPES[entry.kind]
         layout = f"{each * entry.values}{number}"
-        tags[tag] = (written_as, tiff.numbers(layout, _value_at(tiff, entry, layout)))
+        tags[tag] = (written_as, tiff.numbers(layout, value_at(tiff, entry, layout)))
     return tags, following
 
 
-def _value_at(tiff: Tiff, entry: _Entry, layout: str) -> int:
+def value_at(tiff: Tiff, entry: Entry, layout: str) -> int:
     """Return the place of a value: in the entry itself if it fits, or where that points to."""
     if struct.calcsize(tiff.order + layout) <= struct.calcsize(tiff.order + tiff.offset):
         return entry.place
     return tiff.numbers(tiff.offset, entry.place)[0]
-
-
-def read_metadata(tiff: Tiff, directory: int) -> Metadata:
-    """Return what the first directory says of the file's pages."""
-    if not directory:
-        return Metadata()
-    entries, _ = _entries(tiff, directory)
-    tags, _ = _directory(tiff, directory)
-
-    def value(tag: int, bytes_each: int = 1) -> bytes:
-        entry = entries.get(tag, _Entry(0, 0, 0))
-        size = min(entry.values, _MAX_TEXT) * bytes_each
-        place = _value_at(tiff, entry, f"{size}s") if size else 0
-        return tiff.read(place, min(size, max(tiff.size - place, 0)))
-
-    metamorph, lsm = value(_METAMORPH, 24), value(_LSM)
-    sixes = struct.iter_unpack(f"{tiff.order}6I", metamorph[: len(metamorph) // 24 * 24])
-    planes = entries[_METAMORPH].values if _METAMORPH in entries else 0
-    return Metadata(
-        description=decode_text(value(_DESCRIPTION)),
-        labels=read_labels(tiff.order, value(_IMAGEJ_COUNTS, 4), value(_IMAGEJ)),
-        metamorph=planes,
-        distances=tuple(numbers[:2] for numbers in sixes),
-        lsm=lsm,
-        lsm_channels=_lsm_channels(tiff, lsm),
-        samples=first(tags, SAMPLES, 1),
-        separate=first(tags, PLANAR, 1) == 2,
-    )
-
-
-def _lsm_channels(tiff: Tiff, lsm: bytes) -> tuple[str, ...]:
-    """Return the names of the channels of a Zeiss LSM file."""
-    if len(lsm) < 112:
-        return ()
-    (at,) = struct.unpack_from("<I", lsm, 108)
-    if not at:
-        return ()
-    size, _, count, _, names_at, _ = struct.unpack("<6I", tiff.read(at, 24))
-    text = tiff.read(at + names_at, min(size - names_at, _MAX_NAMES)) if 24 <= names_at < size else b""
-    names: list[str] = []
-    while len(text) > 4 and len(names) < count:
-        (length,) = struct.unpack_from("<I", text)
-        names.append(decode_text(text[4 : 4 + length]))
-        text = text[4 + length :]
-    return tuple(names)
 
 
 def page_of(tiff: Tiff, tags: Tags, number: int | None, max_megapixels: float) -> Page:

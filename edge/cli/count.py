@@ -29,6 +29,7 @@ from edge.cli.screen import Screen, counting, follow
 from edge.count import CAMERA_CELLS
 from edge.model import load_bundle
 from edge.run import (
+    FROM_BUNDLE,
     CameraConfig,
     Count,
     CountConfig,
@@ -36,12 +37,13 @@ from edge.run import (
     ReportSink,
     begin,
     camera_calibration,
+    choose_pixel,
     end_unfinished,
 )
 from edge.run import resume as resume_session
 from edge.session import SessionError, unfinished_sessions
 
-NOT_OPTIONS = ("sources", "folder", "files", "calibrated_pixel")
+NOT_OPTIONS = ("sources", "folder", "files", "pixel_from")
 """Keys of the configuration that follow from the arguments and the calibration."""
 
 SOURCE_OPTIONS = ("name", "size")
@@ -145,24 +147,24 @@ def _configured(
         raise ValueError(
             f"bundle {manifest.name} counts one label, whose fraction is always 1: no --until-halfwidth"
         )
-    calibrated_pixel = options["pixel_um"] is None and instrument.calibrated
-    if options["pixel_um"] is None and not calibrated_pixel:
-        pixel = f"pixel size taken from the bundle, {instrument.pixel_um:.4g} µm"
-        screen.say("pixel size", f"{pixel}; pass --pixel-um if yours differs")
     live = options["camera"] is not None
+    pixel_um, pixel_from = choose_pixel(options["pixel_um"], instrument, sources)
+    if options["pixel_um"] is None:
+        differs = "; pass --pixel-um if yours differs" if pixel_from == FROM_BUNDLE else ""
+        screen.say("pixel size", f"pixel {pixel_um:.4g} µm, {pixel_from}{differs}")
     if not live:
         values["camera"] = None
     elif "stop_rule" not in values:
         values["stop_rule"] = {"until_cells": CAMERA_CELLS}
     values["analysis"] = {
-        "pixel_um": instrument.pixel_um,
+        "pixel_um": pixel_um,
         "reject_below": manifest.reject_below,
     } | values["analysis"]
     session = values["session"]
     session["keep"] = live or any(options[name] for name in ("session", "sample", "operator", "keep_crops"))
     files = None if live else len(list_files(sources))
     own = {"sources": sources, "folder": str(Path.cwd()), "files": files}
-    return read(CountConfig, values | own | {"calibrated_pixel": calibrated_pixel})
+    return read(CountConfig, values | own | {"pixel_from": pixel_from})
 
 
 def _resume_as_asked(path: Path) -> Count:

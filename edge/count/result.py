@@ -45,6 +45,8 @@ class CountResult:
         Frames that a camera gave and nobody could count in time.
     detections : int or None
         Cells found in all frames, where each is counted once; None where frames are separate.
+    pixel_from : str
+        Where the pixel size among the parameters is from, in words.
     concentrations : mapping
         Counted label, and `LEUKOCYTES` → cells per µL of the sample; empty if not known.
     no_concentration : str
@@ -85,6 +87,7 @@ class CountResult:
     session: str = ""
     sample_id: str = ""
     operator: str = ""
+    pixel_from: str = ""
     remarks: tuple[str, ...] = ()
     unusable: str = ""
     other_files: bool = False

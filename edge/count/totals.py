@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from edge.base import FailedFrame
+from edge.base import FailedFrame, StatedPixel
 from edge.classify import Decision
 from edge.count.concentration import in_field
 from edge.count.counted_frame import CountedFrame
@@ -47,6 +47,8 @@ class Totals:
         Label → cells whose middle lies in their frame.
     notes : Counter
         What the reader chose → frames for which it did; see `edge.base.Frame.notes`.
+    pixels : Counter
+        What the file of a frame states of a pixel, None for nothing → frames.
     lost : Counter
         Reason → bodies that were found and are no cells.
     """
@@ -70,6 +72,7 @@ class Totals:
         self.detections = 0
         self.inside: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
+        self.pixels: Counter[StatedPixel | None] = Counter()
         self.lost: Counter[str] = Counter()
 
     def add(self, result: CountedFrame | FailedFrame) -> None:
@@ -79,6 +82,7 @@ class Totals:
             return
         self.hashes.append(result.sha256)
         self.notes.update(result.frame.notes)
+        self.pixels[result.frame.pixel] += 1
         self.lost.update(result.lost)
         self.detections += len(result.cells)
         if self._tracks is not None and result.track_ids is not None:

@@ -63,6 +63,7 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         },
         "seconds": round(result.seconds, 3),
         "identifier": result.identifier,
+        "pixel": {"um": result.parameters["pixel_um"], "from": result.pixel_from},
         "parameters": dict(result.parameters),
         "sources": list(result.sources),
         "sample_id": result.sample_id or None,

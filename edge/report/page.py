@@ -265,6 +265,7 @@ def validation(manifest: Manifest) -> str:
 
 def _provenance(result: CountResult) -> str:
     facts = {"Identifier": result.identifier, "Sources": ", ".join(result.sources)}
+    facts |= {"Pixel": words.pixel(result)}
     facts |= {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in (*result.parameters.items(), *result.stop_rule.items())

@@ -142,6 +142,7 @@ def _lines(result: CountResult) -> Iterator[str]:
     if result.out:
         yield f"Quality: {len(result.out)} of {tally.frames_read} frames beyond a limit"
     yield from _first([f"{name}: {', '.join(breaches)}" for name, breaches in result.out])
+    yield f"Pixel: {words.pixel(result)}"
     if result.ended and not result.unusable:  # it may state leukocytes
         yield f"Ended: {result.ended}"
     yield f"Bundle: {manifest.name} {manifest.version}, SHA-256 {result.bundle_sha256[:12]}, {result.signed}"

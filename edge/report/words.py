@@ -39,6 +39,11 @@ def per_ul(amount: Estimate) -> str:
     return f"{value} cells/µL, 95 % interval {low}–{high}"
 
 
+def pixel(result: CountResult) -> str:
+    """Return the pixel size and where it is from."""
+    return f"{result.parameters['pixel_um']:.4g} µm, {result.pixel_from}"
+
+
 def frames(tally: Tally) -> str:
     """Return how many frames were read, and how many were not counted for which kind of reason."""
     kinds = Counter(frame.kind for frame in tally.failed)

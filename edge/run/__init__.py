@@ -8,11 +8,13 @@ from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
 from edge.run.instrument import Instrument, camera_calibration
 from edge.run.pipeline import count_frames
+from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
 from edge.run.sessions import Count, begin, resume
 from edge.run.sinks import ReportSink
 from edge.run.systemd import Log, Notifier
 
 __all__ = [
+    "FROM_BUNDLE",
     "INVOKE",
     "Analysis",
     "CameraConfig",
@@ -27,6 +29,7 @@ __all__ = [
     "ask_runtime",
     "begin",
     "camera_calibration",
+    "choose_pixel",
     "count_frames",
     "describe_machine",
     "end_unfinished",

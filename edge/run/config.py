@@ -16,6 +16,9 @@ from edge.capture import MAX_MEGAPIXELS, CameraSettings, PlaneChoice
 from edge.count import StopRule
 from edge.find import Gates
 
+FROM_CALIBRATION = "from the calibration"
+"""The value of `CountConfig.pixel_from` for a calibrated pixel size, which is for frames of one size."""
+
 _ANY_TEXT: dict[str, Any] = {"characters": ANY_CHARACTER, "max_length": 100_000}  # as in file names
 _SHORT_TEXT = _ANY_TEXT | {"max_length": 200}
 
@@ -45,7 +48,8 @@ class Analysis:
     """What the results depend on, apart from the frames, the bundle and the calibration."""
 
     pixel_um: float = declare(
-        "Side of a frame's pixel in the specimen, µm; by default the calibration's, else the bundle's",
+        "Side of a frame's pixel in the specimen, µm; by default the calibration's, else the files', else"
+        " the bundle's",
         *PIXELS_UM,
     )
     reject_below: float = declare(
@@ -78,7 +82,7 @@ class CountConfig:
         form="FILE",
         **_ANY_TEXT,
     )
-    calibrated_pixel: bool = declare("The pixel size is the calibration's, which is for frames of one size")
+    pixel_from: str = declare("Where the pixel size is from, in words")
     analysis: Analysis = declare("What the results depend on")
     max_megapixels: float = declare(
         "Megapixels above which an image is not decoded", 0, low_open=True, default=MAX_MEGAPIXELS
@@ -89,6 +93,11 @@ class CountConfig:
     )
     operator: str = declare("Name of the operator, kept in the session", default="", **_SHORT_TEXT)
     session: SessionConfig = declare("What is kept", default=SessionConfig())
+
+    @property
+    def calibrated_pixel(self) -> bool:
+        """Whether the pixel size is the calibration's."""
+        return self.pixel_from == FROM_CALIBRATION
 
     @property
     def root(self) -> Path:

@@ -63,8 +63,16 @@ class Instrument:
         """Return the width and height that a frame must have; None if any will do.
 
         A calibrated pixel size is for frames of one size, and so is a flat field.
+
+        Raises
+        ------
+        ValueError
+            If these differ.
         """
-        sized = self.calibration.pixel if calibrated_pixel else self.calibration.flat_field
+        pixel, flat_field = self.calibration.pixel if calibrated_pixel else None, self.calibration.flat_field
+        if pixel and flat_field and (different := self.calibration.different_sizes()):
+            raise ValueError(different)
+        sized = pixel or flat_field
         return None if sized is None else (sized.width_px, sized.height_px)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.capture import passed_over
+from edge.capture import contradiction, passed_over
 from edge.count import Totals
 from edge.model import Manifest
 from edge.run.config import CountConfig
@@ -17,9 +17,11 @@ def opening_remarks(config: CountConfig, bundle: Manifest) -> tuple[str, ...]:
     return tuple(filter(None, (pixel_remark(config.analysis.pixel_um, bundle), _passed_over(config))))
 
 
-def closing_remarks(totals: Totals) -> tuple[str, ...]:
+def closing_remarks(config: CountConfig, totals: Totals) -> tuple[str, ...]:
     """Return the remarks on what was counted, the same for a count and for one that is resumed."""
-    return tuple(_chosen(note, frames, totals) for note, frames in totals.notes.items())
+    chosen = (_chosen(note, frames, totals) for note, frames in totals.notes.items())
+    pixel = contradiction(totals.pixels, config.analysis.pixel_um, config.pixel_from)
+    return tuple(filter(None, (pixel, *chosen)))
 
 
 def pixel_remark(pixel_um: float, bundle: Manifest) -> str:
@@ -29,7 +31,7 @@ def pixel_remark(pixel_um: float, bundle: Manifest) -> str:
         return ""
     return (
         f"a pixel of {pixel_um:.4g} µm is {factor:.2g} times that of bundle {bundle.name} "
-        f"({bundle.pixel_um:.4g} µm): check the calibration, and whether the bundle is for this objective"
+        f"({bundle.pixel_um:.4g} µm): check the pixel size, and whether the bundle is for this objective"
     )
 
 

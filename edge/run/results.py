@@ -49,6 +49,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         session=count.session.id,
         sample_id=config.sample_id,
         operator=config.operator,
+        pixel_from=config.pixel_from,
         stop_rule=config.stop_rule.stated(),
         dropped=totals.dropped,
         detections=totals.detections if config.analysis.each_once else None,
@@ -56,7 +57,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         no_concentration=no_concentration,
         quality=totals.spreads(),
         out=tuple(totals.out),
-        remarks=(*count.remarks, *closing_remarks(totals)),
+        remarks=(*count.remarks, *closing_remarks(config, totals)),
         unusable=why_unusable(tally),
         other_files=count.session.remark != "",
     )

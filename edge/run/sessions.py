@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge import __version__
-from edge.base import FailedFrame, Frame, SchemaError, read
+from edge.base import FailedFrame, Frame, SchemaError, StatedPixel, read
 from edge.capture import CameraSettings, list_files
 from edge.count import CountedFrame, CountResult, Totals
 from edge.find import Quality
@@ -246,6 +246,7 @@ def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
             record.settings,
             record.dropped_before,
             notes=tuple(record.facts.get("notes", ())),
+            pixel=StatedPixel(**record.facts["pixel"]) if "pixel" in record.facts else None,
         ),
         record.sha256 or "",
         [one.cell for one in record.cells],

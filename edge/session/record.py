@@ -79,8 +79,8 @@ class FrameRecord:
     dropped_before : int
         Frames dropped between the frame before and this one.
     facts : mapping
-        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`, ``notes`` of a
-        `Frame`, ``lost`` of a `CountedFrame`; empty ones are left out.
+        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`, ``notes`` and
+        ``pixel`` of a `Frame`, ``lost`` of a `CountedFrame`; empty ones are left out.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -143,7 +143,11 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
         dropped_before=frame.dropped_before,
         facts={
             name: value
-            for name, value in (("notes", list(frame.notes)), ("lost", dict(result.lost)))
+            for name, value in (
+                ("notes", list(frame.notes)),
+                ("lost", dict(result.lost)),
+                ("pixel", frame.pixel and asdict(frame.pixel)),
+            )
             if value
         },
         cells=tuple(

@@ -50,7 +50,7 @@ REQUIRED = ("--camera", "simulate", "--bundle", "b", "--pixel-um", "0.1", "--rej
 
 def configured(*words: str) -> CountConfig:
     options = count.make_context("count", list(words)).params
-    own = {"sources": ("simulate",), "folder": "/", "files": None, "calibrated_pixel": False}
+    own = {"sources": ("simulate",), "folder": "/", "files": None, "pixel_from": "from --pixel-um"}
     return read(CountConfig, grouped(CountConfig, options) | own)
 
 

@@ -35,7 +35,7 @@ from edge.find.quality import QualityLimits
 from edge.find.segmentation import Gates
 from edge.model.bundle import load_bundle, locate_bundle
 from edge.report.files import result_summary
-from edge.run.config import Analysis, CameraConfig, CountConfig
+from edge.run.config import FROM_CALIBRATION, Analysis, CameraConfig, CountConfig
 from edge.run.count_run import run_count
 from edge.run.instrument import Instrument
 from edge.run.sessions import Count, ResumedSession, SessionSink, begin, config_of, header_of, resume
@@ -92,7 +92,7 @@ def config_for(folder: Path, **changes: Any) -> CountConfig:
         folder=str(Path.cwd()),
         files=None if "camera" in changes else len(list_files([folder])),
         bundle="phantom3",
-        calibrated_pixel=False,
+        pixel_from="from --pixel-um",
         analysis=analysis,
     )
     return replace(config, **changes)
@@ -149,7 +149,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, CALIBRATION)
-    config = config_for(frames, calibration=str(path), calibrated_pixel=True)
+    config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION)
     recorder = Recorder()
     run = counted(config, recorder)
     inside = [
@@ -171,13 +171,13 @@ def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_p
 def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, replace(CALIBRATION, volume=None))
-    run = counted(config_for(frames, calibration=str(path), calibrated_pixel=True))
+    run = counted(config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION))
     assert (run.concentrations, run.no_concentration) == (
         {},
         "no cells/µL: the chamber's depth is not known (leuko calibrate volume)",
     )
     write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800)))
-    run = counted(config_for(scan[0], calibration=str(path), calibrated_pixel=True, each_once="scan"))
+    run = counted(config_for(scan[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan"))
     assert run.no_concentration == "no cells/µL: frames that overlap show an unknown volume"
     assert "calibration" in counted(config_for(frames)).no_concentration
 
@@ -185,7 +185,7 @@ def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_
 def test_a_frame_of_another_size_than_the_calibrations_is_not_counted(frames: Path, tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=640)))
-    run = counted(config_for(frames, calibration=str(path), calibrated_pixel=True))
+    run = counted(config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION))
     assert run.tally.frames_read == 0
     assert {failed.reason for failed in run.tally.failed} == {
         "820 x 616 px, and the calibration is for frames of 640 x 616"
@@ -197,7 +197,11 @@ def test_a_frame_of_another_size_than_the_calibrations_is_not_counted(frames: Pa
     ):
         counted(
             config_for(
-                frames, sources=("simulate",), camera=camera, calibration=str(path), calibrated_pixel=True
+                frames,
+                sources=("simulate",),
+                camera=camera,
+                calibration=str(path),
+                pixel_from=FROM_CALIBRATION,
             )
         )
 
@@ -209,7 +213,7 @@ def test_a_pixel_far_from_the_bundles_gets_a_remark(
     bundle_um = load_bundle("phantom3").manifest.pixel_um
     path = tmp_path / "calibration.toml"
     write_calibration(path, Calibration(replace(PIXEL, pixel_um=factor * bundle_um)))
-    for changes in ({"calibration": str(path), "calibrated_pixel": True}, {}):
+    for changes in ({"calibration": str(path), "pixel_from": FROM_CALIBRATION}, {}):
         config = config_for(frames, pixel_um=factor * bundle_um, stop_rule=StopRule(until_cells=1), **changes)
         recorder = Recorder()
         run = counted(config, recorder)
@@ -238,7 +242,7 @@ def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, t
         image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
         cv2.imwrite(str(shaded / file.name), np.rint(image * light).astype(np.uint8))
     recorder = Recorder()
-    corrected = counted(config_for(shaded, calibration=str(path), calibrated_pixel=True), recorder)
+    corrected = counted(config_for(shaded, calibration=str(path), pixel_from=FROM_CALIBRATION), recorder)
     gain = read_flat_field_gain(tmp_path, section)
     assert gain.shape == (616, 820)
     plain = counted(config_for(frames))
