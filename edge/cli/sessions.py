@@ -14,7 +14,7 @@ from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, log_option, threads_option
 from edge.cli.screen import counting, follow
 from edge.cli.tables import new_table, plain, print_table
-from edge.report import EXPORT_FORMATS, described, export_session
+from edge.report import EXPORT_FORMATS, TABLE_FORMATS, described, export_session
 from edge.run import resume as resume_session
 from edge.session import (
     SessionError,
@@ -146,14 +146,19 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
     "formats",
     multiple=True,
     type=click.Choice(list(EXPORT_FORMATS)),
-    help="Format to write; may be given several times. By default all.",
+    help="Format to write; may be given several times. By default csv, json and fcs.",
 )
 @click.option("--force", is_flag=True, help="Replace files of an earlier export.")
 @json_option
 def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_json: bool) -> None:
-    """Write SESSION as cells.csv, frames.csv, session.json and cells.fcs (FCS 3.1, one event per cell)."""
+    """Write SESSION as cells.csv, frames.csv, session.json and cells.fcs (FCS 3.1, one event per cell).
+
+    Of a count with --keep-crops, also as PNG files. The format crops is one PNG per cell in the folder crops,
+    with crops.csv and rejected.csv; class-folders is the folder classes, with one folder per label, which
+    leuko train reads.
+    """
     with one_line_errors(SessionError), read_session(find_session(session)) as stored:
-        written = export_session(stored, out, list(dict.fromkeys(formats or EXPORT_FORMATS)), replace=force)
+        written = export_session(stored, out, list(dict.fromkeys(formats or TABLE_FORMATS)), replace=force)
     if as_json:
         click.echo(json.dumps({"id": stored.id, "files": [str(path) for path in written]}))
         return

@@ -2,7 +2,7 @@
 
 from edge.report.files import result_summary
 from edge.report.model_card import model_card, model_facts, validation_accuracy
-from edge.report.session_export import EXPORT_FORMATS, described, export_session
+from edge.report.session_export import EXPORT_FORMATS, TABLE_FORMATS, described, export_session
 from edge.report.shell import (
     Picture,
     confusion_table,
@@ -18,6 +18,7 @@ from edge.report.writer import ReportWriter
 
 __all__ = [
     "EXPORT_FORMATS",
+    "TABLE_FORMATS",
     "Picture",
     "ReportWriter",
     "confusion_table",

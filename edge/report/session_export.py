@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, TextIO
 
 from edge.base import RESEARCH_USE, csv_writer, replaced_atomically
 from edge.classify import REASONS, REJECTED
+from edge.report.crop_export import CLASSES, CROPS, check_crops, write_crops
 from edge.report.files import CELL_COLUMNS, cell_values, probability_columns
 from edge.session import FrameRecord, StoredSession
 
@@ -23,8 +24,13 @@ EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
     "csv": ("cells.csv", "frames.csv"),
     "json": ("session.json",),
     "fcs": ("cells.fcs",),
+    "crops": (CROPS,),
+    "class-folders": (CLASSES,),
 }
-"""Format → the files that it makes."""
+"""Format → the files, or the folder, that it makes."""
+
+TABLE_FORMATS = ("csv", "json", "fcs")
+"""Those that every session has."""
 
 SESSION_CELL_COLUMNS = ("frame_index", "area_px", "border", "touching", "track_id")
 """Of ``cells.csv`` after a report's columns."""
@@ -43,8 +49,8 @@ def export_session(
 ) -> list[Path]:
     """Write a session in several formats, and return the paths of the files, each complete or not there.
 
-    No name in the session becomes a file's name. A session may be written meanwhile: all files then show the
-    same moment.
+    Of a folder of crops, those of its tables are returned. No name in the session becomes a file's name, but
+    for labels, which are checked. A session may be written meanwhile: all files then show the same moment.
 
     Raises
     ------
@@ -55,12 +61,20 @@ def export_session(
     for path in paths:
         if not replace and path.exists():
             raise FileExistsError(errno.EEXIST, "exists; --force replaces it", str(path))
-    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
     with session.snapshot():
         for path in paths:
+            if path.name in (CROPS, CLASSES):
+                check_crops(session, by_class=path.name == CLASSES)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.name in (CROPS, CLASSES):
+                written += write_crops(session, path, by_class=path.name == CLASSES)
+                continue
             with replaced_atomically(path) as file:
                 _WRITERS[path.name](session, file)
-    return paths
+            written.append(path)
+    return written
 
 
 def described(session: StoredSession) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from edge import __version__
 from edge.base import FailedFrame, Frame, SchemaError, StatedPixel, read
 from edge.capture import CameraSettings, list_files
 from edge.count import CountedFrame, CountResult, Totals
-from edge.find import Quality
+from edge.find import Quality, crop_scale
 from edge.report import result_summary
 from edge.run.config import CountConfig
 from edge.run.instrument import Instrument
@@ -195,7 +195,7 @@ def resume(path: Path) -> Count:
 
 def header_of(config: CountConfig, instrument: Instrument) -> Header:
     """Return the header of a session that is about to begin."""
-    manifest = instrument.bundle.manifest
+    manifest, pixel_um = instrument.bundle.manifest, config.analysis.pixel_um
     return Header(
         sample_id=config.sample_id,
         operator=config.operator,
@@ -209,6 +209,7 @@ def header_of(config: CountConfig, instrument: Instrument) -> Header:
         sources=config.sources,
         software=f"leuko-edge {__version__}",
         started=datetime.now(UTC),
+        crop_pixel_um=pixel_um * crop_scale(pixel_um, manifest.pixel_um),
     )
 
 

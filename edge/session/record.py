@@ -33,6 +33,8 @@ class Header:
         Every setting that the count depends on, as JSON can hold it.
     sources : tuple of str
         What the operator named.
+    crop_pixel_um : float or None
+        Side of a crop's pixel in the specimen; None if not recorded, as by release 0.1.
     """
 
     sample_id: str
@@ -47,6 +49,7 @@ class Header:
     sources: tuple[str, ...]
     software: str
     started: datetime
+    crop_pixel_um: float | None = None
 
 
 @dataclass(frozen=True)

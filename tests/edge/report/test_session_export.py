@@ -20,7 +20,7 @@ from edge.base.frame import Frame
 from edge.classify.decision import Decision
 from edge.count.counted_frame import CountedFrame
 from edge.report.files import write_cells, write_cells_header
-from edge.report.session_export import EXPORT_FORMATS, UNKNOWN, export_session
+from edge.report.session_export import TABLE_FORMATS, UNKNOWN, export_session
 from edge.session.files import SessionError
 from edge.session.record import FrameRecord, frame_record
 from edge.session.store import read_session
@@ -175,7 +175,7 @@ def test_a_frames_name_is_no_formula_in_any_table(tmp_path: Path, name: str) -> 
 def test_a_session_without_cells_is_exported_too(tmp_path: Path) -> None:
     with create_session(header(sample_id=""), tmp_path) as session:
         pass
-    out = exported(session.path, tmp_path / "out", *EXPORT_FORMATS)
+    out = exported(session.path, tmp_path / "out", *TABLE_FORMATS)
     text, events = fcs(out / "cells.fcs")
     assert (text["tot"], list(events.values())) == ("0", [[]] * 15)
     assert "smno" not in text
@@ -190,7 +190,7 @@ def test_all_files_show_one_moment(tmp_path: Path) -> None:
         with read_session(session.path) as stored, stored.snapshot():
             assert stored.count_frames() == 1
             session.add(record(1))
-            export_session(stored, tmp_path / "out", list(EXPORT_FORMATS))
+            export_session(stored, tmp_path / "out", list(TABLE_FORMATS))
         assert session.count_frames() == 2
     assert len(rows(tmp_path / "out" / "frames.csv")) == 1
     assert len(rows(tmp_path / "out" / "cells.csv")) == 2
@@ -204,10 +204,10 @@ def test_earlier_files_stay_without_force(tmp_path: Path, finished: Path) -> Non
     (out / "session.json").write_text("mine")
     with read_session(finished) as session:
         with pytest.raises(FileExistsError, match="--force replaces it"):
-            export_session(session, out, list(EXPORT_FORMATS))
+            export_session(session, out, list(TABLE_FORMATS))
         assert files(out) == ["session.json"], "nothing else was written"
         assert (out / "session.json").read_text() == "mine"
-        paths = export_session(session, out, list(EXPORT_FORMATS), replace=True)
+        paths = export_session(session, out, list(TABLE_FORMATS), replace=True)
     assert files(out) == EVERYTHING == sorted(path.name for path in paths)
     assert json.loads((out / "session.json").read_text())["id"] == "2026-07-28T142530Z"
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from edge.base.cell import Cell
 from edge.classify.decision import Decision
 from edge.cli import main
-from edge.report.session_export import EXPORT_FORMATS, export_session
+from edge.report.session_export import TABLE_FORMATS, export_session
 from edge.session.files import SessionError
 from edge.session.names import list_sessions, unfinished_sessions
 from edge.session.record import CellRecord, FrameRecord
@@ -160,7 +160,7 @@ def test_a_change_shows(old: Path, change: str) -> None:
 
 def test_it_is_exported(old: Path, tmp_path: Path) -> None:
     with read_session(old) as session:
-        export_session(session, tmp_path / "out", list(EXPORT_FORMATS))
+        export_session(session, tmp_path / "out", list(TABLE_FORMATS))
     with (tmp_path / "out" / "cells.csv").open(newline="") as file:
         rows = [(row["label"], row["likeliest"], row["rejected_by"]) for row in csv.DictReader(file)]
     assert rows == [
