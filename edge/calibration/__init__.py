@@ -10,6 +10,7 @@ from edge.calibration.file import (
     write_calibration,
 )
 from edge.calibration.flat_field import (
+    FlatFieldError,
     estimate_illumination,
     read_flat_field_gain,
     write_flat_field,
@@ -22,6 +23,7 @@ __all__ = [
     "Calibration",
     "CalibrationError",
     "CalibrationFileError",
+    "FlatFieldError",
     "PixelCalibration",
     "UnknownVolumeError",
     "VolumeCalibration",

@@ -38,6 +38,7 @@ class PixelCalibration:
     height_px: int = declare("frame height", 1, 100_000, unit="px")
     method: str = declare("how it was measured")
     date: datetime = declare("when it was measured")
+    camera: str = declare("camera that took the frames; a count of another one remarks it", default="")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class FlatFieldCalibration:
     width_px: int = declare("width of those frames", 1, 100_000, unit="px")
     height_px: int = declare("height of those frames", 1, 100_000, unit="px")
     date: datetime = declare("when it was measured")
+    camera: str = declare("camera that took the blank frames", default="")
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,15 @@ class Calibration:
     @property
     def sha256(self) -> str:
         """SHA-256 of the values; comments, order and spelling of numbers do not matter."""
-        values = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, default=_utc)
+        stated = asdict(self, dict_factory=_stated)
+        values = json.dumps({"version": VERSION, **stated}, sort_keys=True, default=_utc)
         return hashlib.sha256(values.encode()).hexdigest()
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras that it was made with, as far as they were given."""
+        sections = (self.pixel, self.flat_field)
+        return tuple(dict.fromkeys(section.camera for section in sections if section and section.camera))
 
     def different_sizes(self) -> str:
         """Return that pixel and flat field are for frames of different sizes; empty if they are not."""
@@ -88,6 +97,11 @@ class Calibration:
             f"field for {flat.width_px} x {flat.height_px}: measure both on frames of one size (leuko "
             "calibrate pixel, leuko calibrate flatfield)"
         )
+
+
+def _stated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the keys that are not blank: an absent camera does not change the hash."""
+    return {name: value for name, value in pairs if value != ""}
 
 
 def _utc(date: datetime) -> str:
@@ -165,6 +179,8 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 def _table(section: Any) -> Table:
     table = tomlkit.table()
     for key in keys(type(section)):
+        if getattr(section, key.name) == "":
+            continue
         value = tomlkit.item(getattr(section, key.name))
         if key.description:
             value.comment(key.description)

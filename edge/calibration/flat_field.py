@@ -7,7 +7,7 @@ speck, which other frames do not have at that place.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,7 +58,11 @@ LEAST_LIGHT = 0.1
 
 
 class FlatFieldError(ValueError):
-    """Frames that give no flat field; the message is one line for the operator."""
+    """Frames that give no flat field, in one line for the operator; `refused` are those left out."""
+
+    def __init__(self, message: str, refused: Sequence[FailedFrame] = ()) -> None:
+        super().__init__(message)
+        self.refused = tuple(refused)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +88,8 @@ class Illumination:
 def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination:
     """Estimate the illumination from blank frames: the median of the frames relative to their own levels.
 
-    Frames that are tiny, saturated, dark, of another size or brightness, or not blank are left out. A few
-    cells and specks do no harm if most other frames have none at the same place.
+    Copies, and frames that are tiny, saturated, dark, of another size or brightness, or not blank, are left
+    out. A few cells and specks do no harm if most other frames have none at the same place.
 
     Parameters
     ----------
@@ -100,6 +104,7 @@ def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination
         moved), or a part of the field is almost dark.
     """
     refused: list[FailedFrame] = []
+    digests: dict[bytes, str] = {}
     kept: list[tuple[str, int]] = []
     maps: list[Map] = []
     shape: tuple[int, ...] = ()
@@ -108,7 +113,9 @@ def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination
             refused.append(frame)
             continue
         shape = shape or frame.image.shape
-        if reason := _frame_fault(frame.image, shape):
+        first = digests.setdefault(hashlib.sha256(frame.image.tobytes()).digest(), frame.name)
+        same = f"the same image as {first}: move the field between frames" if first != frame.name else ""
+        if reason := same or _frame_fault(frame.image, shape):
             refused.append(FailedFrame(frame.name, frame.index, reason))
             continue
         maps.append(_reduced(frame.image))
@@ -127,7 +134,9 @@ def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination
     return Illumination(light, float(np.median(levels)), len(blank), width, height, tuple(refused))
 
 
-def write_flat_field(folder: Path, estimate: Illumination, date: datetime) -> FlatFieldCalibration:
+def write_flat_field(
+    folder: Path, estimate: Illumination, date: datetime, camera: str = ""
+) -> FlatFieldCalibration:
     """Write the illumination beside a calibration, as a PNG of 16 bits; return the calibration's section.
 
     The file's name contains its hash, so that an existing calibration keeps the file that it names.
@@ -145,6 +154,7 @@ def write_flat_field(folder: Path, estimate: Illumination, date: datetime) -> Fl
         estimate.width_px,
         estimate.height_px,
         date,
+        camera,
     )
 
 
@@ -225,9 +235,10 @@ def _median(maps: NDArray[np.float32]) -> Map:
 def _require(frames: int, refused: list[FailedFrame]) -> None:
     """Raise if too few frames are left."""
     if frames < MIN_FRAMES:
-        first = f"; {refused[0].name}: {refused[0].reason}" if refused else ""
         raise FlatFieldError(
-            f"{frames} blank frames, and a flat field takes {MIN_FRAMES} ({len(refused)} refused{first})"
+            f"blank frames: {frames} of {frames + len(refused)}, and a flat field takes {MIN_FRAMES}: give "
+            "more frames of a clean field, moved between frames",
+            refused,
         )
 
 

@@ -120,7 +120,9 @@ def agreed_pixel(stated: Mapping[StatedPixel | None, int]) -> StatedPixel | None
     return max(stated, key=lambda pixel: stated[pixel])
 
 
-def contradiction(stated: Mapping[StatedPixel | None, int], pixel_um: float, pixel_from: str) -> str:
+def contradiction(
+    stated: Mapping[StatedPixel | None, int], pixel_um: float, pixel_from: str, remedy: str = ""
+) -> str:
     """Return what files state that contradicts the pixel size that is used, with both; empty if nothing does.
 
     Parameters
@@ -129,6 +131,8 @@ def contradiction(stated: Mapping[StatedPixel | None, int], pixel_um: float, pix
         What files state → their number.
     pixel_from : str
         Where the pixel size that is used is from.
+    remedy : str
+        What to do; by default to choose the pixel size of a count.
     """
     others = {pixel: n for pixel, n in stated.items() if pixel and _contradicts(pixel, pixel_um)}
     if not others:
@@ -136,7 +140,7 @@ def contradiction(stated: Mapping[StatedPixel | None, int], pixel_um: float, pix
     total, ranked = sum(stated.values()), sorted(others, key=lambda pixel: -others[pixel])
     listed = "; ".join(f"{pixel} in {others[pixel]:,} of {total:,}" for pixel in ranked[:3])
     more = "; and others" if len(ranked) > 3 else ""
-    remedy = (
+    remedy = remedy or (
         "an image with pixels that are not square must be rescaled first"
         if not ranked[0].square
         else f"if the files are right, pass --pixel-um {ranked[0].um:g}"

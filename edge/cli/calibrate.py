@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -18,6 +19,7 @@ from edge.calibration import (
     Calibration,
     CalibrationError,
     CalibrationFileError,
+    FlatFieldError,
     PixelCalibration,
     VolumeCalibration,
     default_calibration_path,
@@ -29,7 +31,7 @@ from edge.calibration import (
     write_calibration,
     write_flat_field,
 )
-from edge.capture import PlaneChoice, list_files, read_frames
+from edge.capture import PlaneChoice, contradiction, files_pixels, list_files, read_frames
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, declared_options, json_option, quiet_libraries
 from edge.cli.tables import progress
@@ -43,6 +45,11 @@ calibration_option = click.option(
     help="Calibration file to write; by default calibration.toml in the folder of leuko's state.",
 )
 reading_options = declared_options(CountConfig, only=("bit_depth", "channel", "z"))
+camera_option = click.option(
+    "--camera",
+    default="",
+    help="Camera that took FRAMES, as leuko count names it; a count of another camera then remarks it.",
+)
 
 
 @click.group()
@@ -53,11 +60,13 @@ def calibrate() -> None:
 @calibrate.command()
 @frames_argument
 @calibration_option
+@camera_option
 @reading_options
 @json_option
 def flatfield(
     frames: tuple[str, ...],
     calibration_path: Path | None,
+    camera: str,
     bit_depth: int,
     channel: str | None,
     z: str | None,
@@ -69,9 +78,13 @@ def flatfield(
     no harm. Frames that are saturated, dark or not blank are left out.
     """
     with _calibration(calibration_path) as (path, calibration, date):
-        estimate = estimate_illumination(_read(frames, bit_depth, PlaneChoice(channel=channel, z=z)))
+        try:
+            estimate = estimate_illumination(_read(frames, bit_depth, PlaneChoice(channel=channel, z=z)))
+        except FlatFieldError as error:
+            _refused(error.refused)
+            raise
         refused = _refused(estimate.refused)
-        section = write_flat_field(path.parent, estimate, date)
+        section = write_flat_field(path.parent, estimate, date, camera)
         _write(path, replace(calibration, flat_field=section))
     low, high = float(estimate.light.min()), float(estimate.light.max())
     words = (
@@ -98,6 +111,7 @@ def flatfield(
     help="Standard uncertainty of the pitch, µm, from the maker's certificate.",
 )
 @click.option("--micrometer", is_flag=True, help="The frames show a stage micrometer, not a grid.")
+@camera_option
 @reading_options
 @json_option
 def pixel(
@@ -106,6 +120,7 @@ def pixel(
     pitch_um: float,
     pitch_uncertainty_um: float,
     micrometer: bool,
+    camera: str,
     bit_depth: int,
     channel: str | None,
     z: str | None,
@@ -122,7 +137,11 @@ def pixel(
         )
         spacings, refused = [spacing for _, spacing in measured.spacings], _refused(measured.refused)
         if not spacings:
-            raise CalibrationError("no frame could be measured: {frame}: {reason}".format(**refused[0]))
+            why = "{frame}: {reason}".format(**refused[0])
+            raise CalibrationError(
+                f"no frame could be measured ({why}): give sharp frames that three or more lines of the "
+                "grid cross from edge to edge, or pass --micrometer for a stage micrometer"
+            )
         size = estimate_pixel_size(spacings, pitch_um, pitch_uncertainty_um)
         target = "stage micrometer" if micrometer else "counting-chamber grid"
         section = PixelCalibration(
@@ -132,8 +151,11 @@ def pixel(
             measured.height_px,
             f"{target}, pitch {pitch_um:g} µm, {len(spacings)} spacings",
             date,
+            camera,
         )
         _write(path, replace(calibration, pixel=section))
+        if other := contradiction(files_pixels(frames), size.pixel_um, "as measured", "check --pitch-um"):
+            click.echo(other, err=True)
     directions = {"across": size.across_um, "down": size.down_um}
     # the uncertainty's first digit is the last one shown
     digits = min(7, -math.floor(math.log10(size.uncertainty_um)))
@@ -214,10 +236,15 @@ def _calibration(path: Path | None) -> Iterator[tuple[Path, Calibration, datetim
 def _write(path: Path, calibration: Calibration) -> None:
     write_calibration(path, calibration)
     click.echo(f"calibration: {path}", err=True)
+    if different := calibration.different_sizes():
+        click.echo(f"it cannot be used yet: {different}", err=True)
 
 
 def _read(sources: tuple[str, ...], bit_depth: int, planes: PlaneChoice) -> Iterator[Frame | FailedFrame]:
-    """Read frames; a terminal shows a progress bar."""
+    """Read frames, each file once; a terminal shows a progress bar."""
+    named = [os.path.realpath(source) for source in sources if Path(source).is_file()]
+    if again := len(named) - len(set(named)):
+        click.echo(f"given more than once, and read once: {again} of {len(named)} files", err=True)
     frames = read_frames(sources, bit_depth=bit_depth, planes=planes)
     with progress() as bar:
         yield from bar.track(frames, len(list_files(sources)), description="measuring")

@@ -99,7 +99,7 @@ def preview(
     to 1 and largest where the image is sharpest, is what leuko count compares with the calibration's limit.
     """
     with one_line_errors(ValueError):
-        instrument = Instrument.load(chosen_bundle(bundle), camera_calibration(calibration))
+        instrument = Instrument.load(chosen_bundle(bundle), camera_calibration(calibration, name))
     frame = _one_frame(CameraConfig(name=name, **camera_options), timeout_s)
     image = frame.image
     height, width = image.shape

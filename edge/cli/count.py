@@ -99,7 +99,7 @@ def count(
             follow(screen, resumed, threads=threads, as_json=as_json)
             return
         if camera is not None:
-            options["calibration"] = camera_calibration(options["calibration"])
+            options["calibration"] = camera_calibration(options["calibration"], camera)
         options["bundle"] = chosen_bundle(options["bundle"])
         instrument = Instrument.load(options["bundle"], options["calibration"])
         config = _configured(sources or (camera,), options, instrument, screen)

@@ -47,6 +47,8 @@ class Totals:
         Label → cells whose middle lies in their frame.
     notes : Counter
         What the reader chose → frames for which it did; see `edge.base.Frame.notes`.
+    sizes : Counter
+        Width and height of a frame, px → frames.
     pixels : Counter
         What the file of a frame states of a pixel, None for nothing → frames.
     lost : Counter
@@ -72,6 +74,7 @@ class Totals:
         self.detections = 0
         self.inside: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
+        self.sizes: Counter[tuple[int, int]] = Counter()
         self.pixels: Counter[StatedPixel | None] = Counter()
         self.lost: Counter[str] = Counter()
 
@@ -82,6 +85,9 @@ class Totals:
             return
         self.hashes.append(result.sha256)
         self.notes.update(result.frame.notes)
+        height, width = result.frame.image.shape
+        if width and height:  # a record may lack it
+            self.sizes[width, height] += 1
         self.pixels[result.frame.pixel] += 1
         self.lost.update(result.lost)
         self.detections += len(result.cells)

@@ -209,6 +209,9 @@ def _camera_frames(
         if isinstance(frame, Frame) and size_px not in (None, frame.image.shape[::-1]):
             # of files some may be another camera's; of a camera every frame would be refused
             height, width = frame.image.shape
-            refused = f"calibration {config.calibration} is for another size: calibrate again"
-            raise CameraError(f"{frame.name}: {width} x {height} px, and {refused}")
+            sized = " x ".join(map(str, size_px or ()))
+            raise CameraError(
+                f"{frame.name}: {width} x {height} px, and calibration {config.calibration} is for frames of "
+                f"{sized} px: choose that --size, calibrate again at this one, or name another --calibration"
+            )
         yield frame

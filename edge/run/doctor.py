@@ -260,7 +260,7 @@ def check_calibration(path: Path, now: datetime | None = None) -> Finding:
     tomorrow = now + timedelta(days=1)
     faults += [f"{name} is dated in the future" for name, date in dates.items() if date > tomorrow]
     pixel = calibration.pixel
-    if pixel and flat and (pixel.width_px, pixel.height_px) != (flat.width_px, flat.height_px):
+    if calibration.different_sizes():
         faults.append("pixel and flat_field were measured on frames of different size")
     if pixel and all(pixel_remark(pixel.pixel_um, load_bundle(name).manifest) for name in shipped_bundles()):
         faults.append(f"no bundle that comes with leuko is for a pixel of {pixel.pixel_um:.4g} µm")

@@ -76,7 +76,16 @@ class Instrument:
         return None if sized is None else (sized.width_px, sized.height_px)
 
 
-def camera_calibration(given: str | None) -> str | None:
-    """Return the calibration for a camera's frames: the given one, else this device's if it has one."""
+def camera_calibration(given: str | None, camera: str) -> str | None:
+    """Return the calibration for a camera's frames: the given one, else this device's if it has one.
+
+    A simulated camera is no device's.
+    """
     path = default_calibration_path()
-    return str(path) if given is None and path.exists() else given
+    own = given is None and path.exists() and kind_of(camera) != "simulate"
+    return str(path) if own else given
+
+
+def kind_of(camera: str) -> str:
+    """Return the kind of a camera by its name: ``v4l2`` of ``v4l2:0``."""
+    return camera.partition(":")[0]

@@ -111,7 +111,10 @@ def _cut(
     height, width = frame.image.shape
     if size_px not in (None, (width, height)):
         calibrated = " x ".join(map(str, size_px or ()))
-        reason = f"{width} x {height} px, and the calibration is for frames of {calibrated}"
+        reason = (
+            f"{width} x {height} px, and the calibration is for frames of {calibrated} px: calibrate frames "
+            "of this size, or name another --calibration"
+        )
         return FailedFrame(frame.name, frame.index, reason)
     sha256, recorded, pixel_um = sha256_of(frame), None, analysis.pixel_um
     if instrument.flat_field_gain is not None:

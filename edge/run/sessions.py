@@ -155,7 +155,7 @@ class Count:
     @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What readers of the results have to know, before the first frame."""
-        remarks = (*opening_remarks(self.config, self.instrument.bundle.manifest), self.session.remark)
+        remarks = (*opening_remarks(self.config, self.instrument), self.session.remark)
         return tuple(filter(None, remarks))
 
 
@@ -235,7 +235,8 @@ def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
     """Return what a record was made of, without the pixels."""
     if record.failed is not None:
         return FailedFrame(record.name, record.index, record.failed, record.facts.get("kind", "unreadable"))
-    no_pixels = np.zeros((0, 0), np.uint8)
+    width, height = record.facts.get("size_px", (0, 0))
+    no_pixels = np.broadcast_to(np.uint8(0), (height, width))  # of the frame's size, in one byte
     track_ids = [cell.track_id for cell in record.cells]
     probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
     return CountedFrame(

@@ -82,8 +82,9 @@ class FrameRecord:
     dropped_before : int
         Frames dropped between the frame before and this one.
     facts : mapping
-        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`, ``notes`` and
-        ``pixel`` of a `Frame`, ``lost`` of a `CountedFrame`; empty ones are left out.
+        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`; ``notes``,
+        ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost`` of a `CountedFrame`. Empty ones are
+        left out.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -150,6 +151,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
                 ("notes", list(frame.notes)),
                 ("lost", dict(result.lost)),
                 ("pixel", frame.pixel and asdict(frame.pixel)),
+                ("size_px", list(frame.image.shape[::-1])),
             )
             if value
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -122,24 +123,37 @@ def test_each_unfit_frame_is_named() -> None:
 
 
 def test_too_few_frames_are_refused_with_the_reason() -> None:
-    with pytest.raises(FlatFieldError, match=r"4 blank frames, and a flat field takes 5 \(0 refused\)"):
+    with pytest.raises(FlatFieldError, match="blank frames: 4 of 4, and a flat field takes 5: give more"):
         estimate_illumination(frames(*(blank(k) for k in range(4))))
-    with pytest.raises(FlatFieldError, match=r"4 blank .*\(3 refused; frame 4: saturated"):
+    with pytest.raises(FlatFieldError, match="blank frames: 4 of 7") as refusal:
         estimate_illumination(frames(*(blank(k) for k in range(4)), *(blank(k, level=255) for k in range(3))))
-    with pytest.raises(FlatFieldError, match="0 blank"):
+    named = [(frame.name, frame.reason[:9]) for frame in refusal.value.refused]
+    assert named == [(f"frame {k}", "saturated") for k in (4, 5, 6)]
+    with pytest.raises(FlatFieldError, match="0 of 0"):
         estimate_illumination([])
 
 
+def test_copies_of_a_frame_are_refused() -> None:
+    """Five copies would keep whatever one frame shows."""
+    images = [blank(0, cells=3), *(blank(k) for k in range(1, 6)), blank(0, cells=3), blank(2)]
+    estimate = estimate_illumination(frames(*images))
+    assert estimate.frames == 6
+    assert [(frame.name, frame.reason) for frame in estimate.refused] == [
+        ("frame 6", "the same image as frame 0: move the field between frames"),
+        ("frame 7", "the same image as frame 2: move the field between frames"),
+    ]
+
+
 def test_tiny_frames_are_refused() -> None:
-    reason = r"^0 blank frames, .*\(6 refused; frame 0: 3×2 px, too small: each side takes at least 64 px\)$"
-    with pytest.raises(FlatFieldError, match=reason):
+    with pytest.raises(FlatFieldError, match="blank frames: 0 of 6") as refusal:
         estimate_illumination(frames(*(blank(k)[:2, :3] for k in range(6))))
+    assert refusal.value.refused[0].reason == "3×2 px, too small: each side takes at least 64 px"
     assert estimate_illumination(frames(*(blank(k)[:64, :64] for k in range(6)))).frames == 6
 
 
 def test_structure_in_all_frames_is_refused() -> None:
     with pytest.raises(FlatFieldError, match="not blank: all frames show the same on"):
-        estimate_illumination(frames(*[blank(3, cells=60)] * 6))
+        estimate_illumination(frames(*(blank(3, cells=60) + np.uint8(k) for k in range(6))))
     grid = LAMP.copy()
     grid[:, ::60] *= 1.5
     grid[:, 1::60] *= 1.5
@@ -205,19 +219,25 @@ def test_the_command_keeps_the_map_beside_the_calibration(tmp_path: Path) -> Non
     assert result["file"] != section.file
     assert (tmp_path / section.file).exists()
     assert result["frames"] == 5
-    refused = CliRunner().invoke(
-        main, ["calibrate", "flatfield", str(folder / "0.png"), "--calibration", str(calibration)]
-    )
+    cv2.imwrite(str(folder / "7.png"), blank(1, level=255))
+    cv2.imwrite(str(folder / "8.png"), blank(1, level=2))
+    files = [str(folder / f"{k}.png") for k in (0, 7, 8, 0)]
+    refused = CliRunner().invoke(main, ["calibrate", "flatfield", *files, "--calibration", str(calibration)])
     assert refused.exit_code == 1
-    assert refused.stderr == "Error: 1 blank frames, and a flat field takes 5 (0 refused)\n"
+    twice, bright, dark, error = refused.stderr.splitlines()
+    assert twice == "given more than once, and read once: 1 of 4 files"
+    assert bright.startswith(f"{files[1]}: saturated")
+    assert dark.startswith(f"{files[2]}: too dark")
+    assert error.startswith("Error: blank frames: 1 of 3, and a flat field takes 5")
 
 
 @pytest.mark.skipif(not HSC.exists(), reason="real frames (../shared/data) are not here")
 def test_a_real_half_shadow_is_found_behind_its_cells() -> None:
     """There are no blank frames of that microscope: cells of a sample that is moved stand in for specks."""
     images = [frame.image for frame in read_frames([HSC]) if isinstance(frame, Frame)]
-    with pytest.raises(FlatFieldError, match=r"0 blank frames.*not blank: [56]% of it shows objects"):
+    with pytest.raises(FlatFieldError, match="blank frames: 0 of 13") as refusal:
         estimate_illumination(frames(*images))
+    assert all(re.match("not blank: .*% of it shows objects", one.reason) for one in refusal.value.refused)
     rng = np.random.default_rng(0)
     # what is left of one frame without its cells, and each time a few of them
     light = cv2.medianBlur(images[0], 151).astype(np.float64)

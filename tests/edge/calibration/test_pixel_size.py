@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner, Result
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.calibration.file import VolumeCalibration, read_calibration
+from edge.calibration.file import (
+    FlatFieldCalibration,
+    VolumeCalibration,
+    read_calibration,
+    write_calibration,
+)
 from edge.calibration.lines import CalibrationError, Spacing, line_spacings
 from edge.calibration.pixel_size import estimate_pixel_size
 from edge.cli import main
@@ -228,6 +235,39 @@ def test_the_commands_fill_one_calibration(frames: Path, tmp_path: Path) -> None
     assert measured["dilution"] == 10
 
 
+def test_what_does_not_fit_the_measurement_is_said(frames: Path, tmp_path: Path) -> None:
+    """A flat field of another frame size, and files that state another pixel than the pitch gives."""
+    calibration = tmp_path / "calibration.toml"
+    stated = tmp_path / "stated"
+    stated.mkdir()
+    for path in frames.iterdir():
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        tifffile.imwrite(stated / f"{path.stem}.tif", image, resolution=(20_000, 20_000), resolutionunit=3)
+    words = (
+        "calibrate",
+        "pixel",
+        "--calibration",
+        calibration,
+        "--camera",
+        "picamera2",
+        stated,
+        "--pitch-um",
+    )
+    assert "state another pixel" not in leuko(*words, 50).stderr
+    done = leuko(*words, 25)
+    assert "than the 0.25 µm that is used (as measured): 0.5 µm (resolution tags) in 3 of 3" in done.stderr
+    assert "check --pitch-um" in done.stderr
+    kept = read_calibration(calibration)
+    assert kept.cameras == ("picamera2",)
+    flat = FlatFieldCalibration("flatfield-0.png", "0" * 64, 150, 5, 640, 480, datetime.now(UTC))
+    write_calibration(calibration, replace(kept, flat_field=flat))
+    for done in (
+        leuko(*words, 50),
+        leuko("calibrate", "volume", "--calibration", calibration, "--depth-um", 100),
+    ):
+        assert f"is for frames of {WIDTH} x {HEIGHT} px, and its flat field for 640 x 480" in done.stderr
+
+
 def test_a_micrometer_in_one_direction_gives_a_warning(tmp_path: Path) -> None:
     for k, tilt in enumerate((0, 2)):
         cv2.imwrite(str(tmp_path / f"{k}.png"), expose(micrometer(20, tilt, 30)))
@@ -246,7 +286,7 @@ def test_commands_refuse_invalid_input_in_one_line(frames: Path, tmp_path: Path)
     blank = tmp_path / "blank.png"
     cv2.imwrite(str(blank), expose(np.ones((HEIGHT, WIDTH))))
     done = leuko("calibrate", "pixel", blank, "--calibration", calibration, "--pitch-um", 50, code=1)
-    assert f"Error: no frame could be measured: {blank}: no 3 lines at even distances\n" in done.stderr
+    assert f"Error: no frame could be measured ({blank}: no 3 lines at even distances): give " in done.stderr
     assert not calibration.exists()
     calibration.write_text("version = 1\n[quality]\nmin_fokus = 1\n")
     done = leuko("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50, code=1)

@@ -104,9 +104,12 @@ def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     shade = np.linspace(0.5, 1, 640, dtype=np.float32)[None].repeat(480, axis=0)
     blank = np.rint(200 * shade).astype(np.uint8)
-    section = write_flat_field(
-        tmp_path, estimate_illumination(Frame(blank, str(k), k, 0) for k in range(5)), now
-    )
+    blanks = [Frame(blank, "0", 0, 0)]
+    for k in range(1, 5):  # no two frames are the same
+        image = blank.copy()
+        image[k, k] += 1
+        blanks.append(Frame(image, str(k), k, 0))
+    section = write_flat_field(tmp_path, estimate_illumination(blanks), now)
     calibration = tmp_path / "calibration.toml"
     calibrated = PixelCalibration(0.2, 0.001, 640, 480, "simulated", now)
     write_calibration(calibration, Calibration(calibrated, section, quality=QualityLimits(min_focus=0.4)))
@@ -121,7 +124,7 @@ def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
     write_calibration(calibration, Calibration(replace(calibrated, width_px=800, height_px=600), section))
     odd = run("preview", "simulate:3", *PHANTOM3, *out, "--size", "800x600")
     assert (odd.exit_code, odd.stderr.count("\n")) == (1, 1)
-    assert "the frame has 800×600 px, the flat field 640×480: calibrate it again" in odd.stderr
+    assert "frames of 800 x 600 px, and its flat field for 640 x 480: measure both" in odd.stderr
     broken = run(
         "preview",
         "simulate:3",

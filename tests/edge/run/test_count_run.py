@@ -188,12 +188,13 @@ def test_a_frame_of_another_size_than_the_calibrations_is_not_counted(frames: Pa
     run = counted(config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION))
     assert run.tally.frames_read == 0
     assert {failed.reason for failed in run.tally.failed} == {
-        "820 x 616 px, and the calibration is for frames of 640 x 616"
+        "820 x 616 px, and the calibration is for frames of 640 x 616 px: calibrate frames of this size, or "
+        "name another --calibration"
     }
     assert run.no_concentration == "no cells/µL: no frame was read"
     camera = CameraConfig(name="simulate")
     with pytest.raises(
-        CameraError, match=r"simulate#0: 820 x 616 px, and calibration .* is for another size"
+        CameraError, match=r"#0: 820 x 616 px, and calibration .* is for frames of 640 x 616 px: choose"
     ):
         counted(
             config_for(
@@ -232,7 +233,8 @@ def test_a_refused_folder_follows_no_remark(frames: Path, tmp_path: Path) -> Non
 
 def test_the_flat_field_is_applied_before_anything_is_looked_for(frames: Path, tmp_path: Path) -> None:
     light = np.linspace(0.6, 1.0, 820, dtype=np.float32)[None].repeat(616, axis=0)
-    blank = [Frame(np.rint(160 * light).astype(np.uint8), str(k), k, 0) for k in range(5)]
+    levels = (160.0, 160.4, 160.8, 161.2, 161.6)  # no two frames are the same
+    blank = [Frame(np.rint(level * light).astype(np.uint8), str(k), k, 0) for k, level in enumerate(levels)]
     section = write_flat_field(tmp_path, estimate_illumination(blank), NOW)
     path = tmp_path / "calibration.toml"
     write_calibration(path, replace(CALIBRATION, flat_field=section))

@@ -17,17 +17,21 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from edge.base.frame import Frame
 from edge.calibration.file import write_calibration
+from edge.calibration.flat_field import estimate_illumination, write_flat_field
 from edge.count.result import CountResult
 from edge.run.config import FROM_CALIBRATION, CameraConfig
 from edge.run.count_run import run_count
-from edge.run.instrument import Instrument
+from edge.run.instrument import Instrument, camera_calibration
 from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
+from edge.run.remarks import opening_remarks
 from edge.run.sessions import ResumedSession, header_of, resume
 from edge.session.writer import create_session
 from edge.simulate.frame import simulate_frame
 from tests.edge.run.test_count_run import (
     CALIBRATION,
+    NOW,
     PIXEL,
     PIXEL_UM,
     SCENE,
@@ -181,3 +185,78 @@ def test_a_stack_counts_once_and_says_what_was_left_out(
         other = leuko(stacks, *option)
         assert other["counts"] != run.tally.counts
         assert other["identifier"] != run.identifier
+
+
+def test_frames_of_another_size_are_remarked_with_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for k in range(3):
+        image = simulate_frame(3, k, scene=SCENE).image
+        cv2.imwrite(str(tmp_path / f"{k}.png"), image[:400, :500] if k == 1 else image)
+    run = counted(config_for(tmp_path))
+    (remark,) = [remark for remark in run.remarks if "size" in remark]
+    assert remark.startswith("frames differ in size: 2 of 820 x 616 px, 1 of 500 x 400; ")
+    assert comparable(interrupted(tmp_path, tmp_path / "sessions", monkeypatch, {})) == comparable(run)
+
+
+@pytest.mark.parametrize(
+    ("side", "pixel_um", "tiny"), [(8, 0.125, True), (400, 0.125, False), (400, 0.02, True)]
+)
+def test_frames_without_room_for_a_cell_are_remarked(
+    tmp_path: Path, side: int, pixel_um: float, tiny: bool
+) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), simulate_frame(3, 0, scene=SCENE).image[:side, :side])
+    found = [
+        remark for remark in counted(config_for(tmp_path, pixel_um=pixel_um)).remarks if "too small" in remark
+    ]
+    assert bool(found) == tiny
+    if tiny:
+        assert f"{side} x {side} px are {side * pixel_um:.3g} x {side * pixel_um:.3g} µm" in found[0]
+
+
+def test_the_simulated_camera_never_takes_the_devices_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path))
+    own = tmp_path / "calibration.toml"
+    write_calibration(own, CALIBRATION)
+    assert camera_calibration(None, "picamera2") == camera_calibration(None, "v4l2:0") == str(own)
+    assert camera_calibration(None, "simulate") is camera_calibration(None, "simulate:7") is None
+    assert camera_calibration("other.toml", "simulate") == "other.toml"
+
+
+@pytest.mark.parametrize(
+    ("made_with", "camera", "remarked"),
+    [
+        ("picamera2", "v4l2:0", True),
+        ("picamera2", "picamera2:0", False),
+        ("picamera2", "watch:frames", False),
+        ("picamera2", None, False),
+        ("", "v4l2:0", False),
+    ],
+)
+def test_a_calibration_of_another_camera_is_remarked(
+    tmp_path: Path, made_with: str, camera: str | None, remarked: bool
+) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, camera=made_with)))
+    config = config_for(tmp_path, calibration=str(path))
+    config = replace(config, camera=CameraConfig(name=camera) if camera else None)
+    found = opening_remarks(config, Instrument.load("phantom3", str(path)))
+    assert [remark for remark in found if "made with" in remark] == (
+        [
+            f"calibration {path} was made with camera picamera2, and this count's is v4l2: calibrate it "
+            "(leuko calibrate), or name its own --calibration"
+        ]
+        if remarked
+        else []
+    )
+
+
+def test_pixel_and_flat_field_of_different_frames_are_refused(stating: Path, tmp_path: Path) -> None:
+    levels = [Frame(np.full((480, 640), 150 + k, np.uint8), str(k), k, 0) for k in range(5)]
+    section = write_flat_field(tmp_path, estimate_illumination(levels), NOW)
+    write_calibration(tmp_path / "c.toml", replace(CALIBRATION, flat_field=section))
+    config = config_for(stating, calibration=str(tmp_path / "c.toml"), pixel_from=FROM_CALIBRATION)
+    with pytest.raises(ValueError, match="is for frames of 820 x 616 px, and its flat field for 640 x 480"):
+        counted(config)
