@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from edge.base import cores
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, quiet_libraries
+from edge.cli.tables import new_table, print_table
 from edge.model import BundleError, load_bundle
 from edge.run import (
     ChildError,
@@ -92,11 +91,10 @@ def _print(about: dict[str, Any], timings: list[Timing]) -> None:
     click.echo(f"{board}{about['processor']}, {about['cores']} cores{governor}, load {about['load']:.2f}")
     for runtime, version in dict.fromkeys((t.runtime, t.version) for t in timings if t.runtime):
         click.echo(f"{runtime} {version}")
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    for heading in ("Runtime", "Work"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("Batch", "Threads", "ms", "Quartiles", "CPU ms", "Ratio"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("Runtime", "Work", "Batch", "Threads", "ms", "Quartiles", "CPU ms", "Ratio")
+    table = new_table(*headings, whole=headings)
+    for column in table.columns[2:]:
+        column.justify = "right"
     for timing, ratio in zip(timings, ratios(timings), strict=True):
         table.add_row(
             timing.runtime,
@@ -108,7 +106,7 @@ def _print(about: dict[str, Any], timings: list[Timing]) -> None:
             f"{timing.processor_ms:.2f}",
             "" if ratio is None else f"{ratio:.2f}",
         )
-    Console(highlight=False).print(table)
+    print_table(table)
     click.echo("ms: per crop (segment: per frame), median of the rounds. CPU ms: summed over all threads.")
     click.echo("Ratio: to int8 on litert, same batch and threads; of CPU ms for 1 thread, else of ms.")
     for warning in warnings(about):

@@ -33,7 +33,8 @@ from edge.report import model_facts, validation_accuracy
 def list_(folders: tuple[str, ...], as_json: bool) -> None:
     """List the shipped bundles and those in each FOLDER, without its subfolders."""
     rows: list[dict[str, Any]] = []
-    table = new_table("Bundle", "Version", "Counts", "Validation accuracy", "MB", "Signature")
+    headings = ("Bundle", "Version", "Counts", "Validation accuracy", "MB", "Signature")
+    table = new_table(*headings, whole=("Bundle", "Version", "MB"))
     names = [
         *shipped_bundles(),
         *(str(path) for folder in folders for path in sorted(Path(folder).glob("*.tflite"))),
@@ -60,7 +61,7 @@ def list_(folders: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
     else:
-        print_table(table)
+        print_table(table, droppable=("MB", "Signature", "Version", "Validation accuracy"))
 
 
 @click.command()

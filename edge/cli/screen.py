@@ -20,7 +20,7 @@ from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import quiet_libraries, stop_requests
 from edge.cli.standing import Course
-from edge.cli.tables import plain
+from edge.cli.tables import plain, stdout_console
 from edge.count import CountedFrame, CountResult, StopRule, Totals
 from edge.model import BundleError
 from edge.report import print_result, result_summary
@@ -148,7 +148,7 @@ class Screen:
         if as_json:
             click.echo(json.dumps(result_summary(result)))
         elif tally.frames_read:
-            print_result(result, Console(highlight=False))
+            print_result(result, stdout_console())
         elif not tally.failed:
             why = result.ended or ("stopped" if result.stopped else "the frames ended")
             self.say("nothing counted", f"nothing was counted: {why} before the first frame")

@@ -30,6 +30,8 @@ from edge.session import (
 NAME_SHOWN = 24
 """Letters of a sample's or an operator's name in the list; all are in ``--json`` and in ``show``."""
 
+LIST_COLUMNS = ("Session", "Sample", "Operator", "State", "Frames", "Cells", "Bundle", "Reason")
+
 session_argument = click.argument("session", default="latest", type=NamedPath(path_type=str))
 
 
@@ -52,14 +54,14 @@ def list_(as_json: bool) -> None:
         values = [asdict(one) | {"path": str(one.path)} for one in listed]
         click.echo(json.dumps(values, default=lambda started: started.isoformat()))
         return
-    table = new_table("Session", "Sample", "Operator", "State", "Frames", "Cells", "Bundle", "Reason")
+    table = new_table(*LIST_COLUMNS, whole=("Session", "State", "Frames", "Cells"))
     for one in listed:
         names = (one.header.sample_id, one.header.operator) if one.header else ("", "")
         bundle = one.header.bundle if one.header else ""
         counts = str(one.frames), str(one.cells)
         columns = (one.id, *map(_short, names), one.state, *counts, bundle, one.reason)
         table.add_row(*map(plain, columns), style="red" if one.state == "unreadable" else "")
-    print_table(table)
+    print_table(table, droppable=("Bundle", "Operator", "Reason", "Sample", "Cells", "Frames", "State"))
 
 
 @sessions.command()

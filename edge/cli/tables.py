@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
@@ -16,11 +18,15 @@ NO_EDGE = 10_000
 """Columns of a pipe or a file, where no line is wrapped."""
 
 
-def new_table(*headings: Any) -> Table:
-    """Return a table without lines."""
+FOLDED = 20
+"""Columns that a text keeps where a narrow terminal folds it."""
+
+
+def new_table(*headings: Any, whole: Sequence[str] = ()) -> Table:
+    """Return a table without lines; a narrow terminal folds its texts, but for the columns in `whole`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in whole)
     return table
 
 
@@ -29,14 +35,65 @@ def plain(text: str) -> Text:
     return Text("".join(letter if letter.isprintable() else "?" for letter in text))
 
 
-def print_table(table: Table) -> None:
-    """Print a table on stdout, as wide as the terminal."""
-    stdout_console().print(table)
+def print_table(table: Table, *, droppable: Sequence[str] = ()) -> None:
+    """Print a table on stdout.
+
+    Where the terminal is too narrow for it, columns are left out in the order of `droppable`, which a line on
+    stderr says. If that does not help, the terminal wraps the lines: no value is cut.
+    """
+    console = stdout_console()
+    left_out: list[str] = []
+    while len(left_out) < len(droppable) and _needed(table, console) > console.width:
+        left_out.append(droppable[len(left_out)])
+        table = _without(table, left_out[-1])
+    if (needed := _needed(table, console)) > console.width:
+        table.width = needed
+    console.print(table, crop=False)
+    if left_out:
+        names = ", ".join(left_out)
+        click.echo(f"the terminal is too narrow for {names}: widen it, or pass --json", err=True)
 
 
 def stdout_console() -> Console:
-    """Return a console on stdout, as wide as the terminal; numbers in its lines get no colour."""
-    return Console(width=None if sys.stdout and sys.stdout.isatty() else NO_EDGE, highlight=False)
+    """Return a console on stdout, as wide as the terminal; numbers in its lines get no colour.
+
+    In a pipe or a file no line is wrapped, and none ends with spaces.
+    """
+    if sys.stdout and sys.stdout.isatty():
+        return Console(highlight=False)
+    return _PipeConsole(width=NO_EDGE, highlight=False)
+
+
+class _PipeConsole(Console):
+    """Prints lines without the spaces that fill up the last column of a table."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with self.capture() as captured:
+            super().print(*objects, **options)
+        self.file.write(re.sub(" +$", "", captured.get(), flags=re.MULTILINE))
+
+
+def _needed(table: Table, console: Console) -> int:
+    """Return the width of a table whose texts are folded as far as they may be."""
+    wide = console.options.update(max_width=NO_EDGE)
+    widths = []
+    for column in table.columns:
+        widest = max(console.measure(cell, options=wide).maximum for cell in (column.header, *column.cells))
+        widths.append(widest if column.no_wrap else min(widest, FOLDED))
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _without(table: Table, heading: str) -> Table:
+    """Return a table without one of its columns."""
+    kept = [column for column in table.columns if column.header != heading]
+    fewer = new_table()
+    for column in kept:
+        fewer.add_column(
+            column.header, overflow=column.overflow, no_wrap=column.no_wrap, justify=column.justify
+        )
+    for row, cells in zip(table.rows, zip(*(column.cells for column in kept), strict=True), strict=True):
+        fewer.add_row(*cells, style=row.style)
+    return fewer
 
 
 @contextmanager

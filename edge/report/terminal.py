@@ -80,7 +80,9 @@ class _Printer:
         """Print a table; a terminal that is too narrow for it wraps the lines, and cuts no number short."""
         console = self._console
         needed = console.measure(table, options=console.options.update(max_width=NO_EDGE)).maximum
-        console.print(table, width=max(needed, console.width), crop=False)
+        if needed > console.width:
+            table.width = needed
+        console.print(table, crop=False)
 
     def counts(self) -> Table:
         """Return the table of counts."""
