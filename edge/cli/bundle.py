@@ -97,7 +97,9 @@ def card(bundle_file: str, out: Path) -> None:
     """Write the model card of BUNDLE, a path or a shipped name, as one self-contained page."""
     with one_line_errors(ValueError):
         described, size_bytes, _ = inspect_bundle(bundle_file)
-        write_atomically(out, page(described, size_bytes, locate_bundle(bundle_file).name).encode())
+        name = bundle_file if bundle_file in shipped_bundles() else ""
+        text = page(described, size_bytes, locate_bundle(bundle_file).name, name=name)
+        write_atomically(out, text.encode())
     click.echo(f"card: {out}", err=True)
 
 

@@ -13,7 +13,6 @@ from click.core import ParameterSource
 
 from edge.base import read
 from edge.calibration import read_calibration
-from edge.capture import list_files
 from edge.cli.choice import chosen_bundle
 from edge.cli.options import (
     NamedPath,
@@ -39,11 +38,12 @@ from edge.run import (
     camera_calibration,
     choose_pixel,
     end_unfinished,
+    file_names,
 )
 from edge.run import resume as resume_session
 from edge.session import SessionError, unfinished_sessions
 
-NOT_OPTIONS = ("sources", "folder", "files", "pixel_from")
+NOT_OPTIONS = ("sources", "folder", "files", "report", "pixel_from")
 """Keys of the configuration that follow from the arguments and the calibration."""
 
 SOURCE_OPTIONS = ("name", "size")
@@ -95,14 +95,16 @@ def count(
                 refused[path] = " ".join(str(error).split())
                 continue
             if out is not None:
-                screen.say("no report", "no report: the frames before the interruption were not kept")
+                screen.say(
+                    "no report", f"no report in {out}: the frames before the interruption were not kept"
+                )
             follow(screen, resumed, threads=threads, as_json=as_json)
             return
         if camera is not None:
             options["calibration"] = camera_calibration(options["calibration"], camera)
         options["bundle"] = chosen_bundle(options["bundle"])
         instrument = Instrument.load(options["bundle"], options["calibration"])
-        config = _configured(sources or (camera,), options, instrument, screen)
+        config = _configured(sources or (camera,), options, out, instrument, screen)
         for path, why in refused.items():
             _end(path, why, screen)
         each_once = config.analysis.each_once is not None
@@ -126,7 +128,9 @@ def _check_usage(
 ) -> None:
     if bool(sources) == (camera is not None):
         raise click.UsageError("Give either SOURCE or --camera.")
-    of_cameras = ["resume", *(parameter_name(key) for _, key in leaves(CameraConfig))]
+    if camera is None and resume:
+        raise click.UsageError("--resume is for --camera; leuko sessions resume resumes a count of files.")
+    of_cameras = [parameter_name(key) for _, key in leaves(CameraConfig)]
     alone = [option for name, option in _given().items() if name in of_cameras]
     if camera is None and alone:
         raise click.UsageError(f"No --camera for {', '.join(alone)}.")
@@ -139,7 +143,11 @@ def _check_usage(
 
 
 def _configured(
-    sources: tuple[str, ...], options: Mapping[str, Any], instrument: Instrument, screen: Screen
+    sources: tuple[str, ...],
+    options: Mapping[str, Any],
+    out: Path | None,
+    instrument: Instrument,
+    screen: Screen,
 ) -> CountConfig:
     """Return what the command line asks for, its gaps filled from the instrument."""
     manifest, values = instrument.bundle.manifest, grouped(CountConfig, options)
@@ -162,8 +170,12 @@ def _configured(
     } | values["analysis"]
     session = values["session"]
     session["keep"] = live or any(options[name] for name in ("session", "sample", "operator", "keep_crops"))
-    files = None if live else len(list_files(sources))
-    own = {"sources": sources, "folder": str(Path.cwd()), "files": files}
+    own = {
+        "sources": sources,
+        "folder": str(Path.cwd()),
+        "files": None if live else file_names(sources),
+        "report": None if out is None else str(out.absolute()),
+    }
     return read(CountConfig, values | own | {"pixel_from": pixel_from})
 
 

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -46,7 +47,13 @@ def follow(
     screen: Screen, count: Count, reports: Sequence[ReportSink] = (), *, threads: int | None, as_json: bool
 ) -> None:
     """Run a count on the screen, see `edge.run.run_count`; leave with the exit code that it earns."""
-    screen.files, screen.stop_rule = count.config.files, count.config.stop_rule
+    files, screen.stop_rule = count.config.files, count.config.stop_rule
+    screen.files = None if files is None else len(files)
+    # a session has its id before the first frame if it is resumed
+    partial, resumed = count.config.report, count.session.id
+    if resumed and partial and Path(partial, "cells.csv").exists():
+        remedy = f"leuko sessions export {resumed} --out FOLDER writes all cells"
+        screen.say("no report", f"the report in {partial} ends at the interruption; {remedy}", path=partial)
     with stop_requests() as stop:
         result = run_count(count, stop=stop, observer=screen, sinks=reports, threads=threads)
     screen.end(result, reports, live=count.config.camera is not None, as_json=as_json)

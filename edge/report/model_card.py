@@ -118,12 +118,12 @@ def _rejection(manifest: Manifest) -> dict[str, str]:
     )
 
 
-def model_card(bundle: Bundle, size_bytes: int, file_name: str) -> str:
-    """Return the page; `size_bytes` and `file_name` are those of the bundle's file."""
+def model_card(bundle: Bundle, size_bytes: int, file_name: str, *, name: str = "") -> str:
+    """Return the page; size and `file_name` are those of the file, `name` that of a shipped bundle."""
     manifest = bundle.manifest
     bodies = {heading: definitions(pairs) for heading, pairs in model_facts(bundle, size_bytes).items()}
     bodies["Validation"] += validation(manifest)
-    bodies["File"] += _verify(bundle, file_name)
+    bodies["File"] += _verify(bundle, file_name, name or file_name)
     for heading, words in EXPLAINED.items():
         bodies[heading] = paragraph(words) + bodies[heading]
     bodies["Golden crops"] = _golden(bundle)
@@ -142,7 +142,7 @@ def model_card(bundle: Bundle, size_bytes: int, file_name: str) -> str:
     )
 
 
-def _verify(bundle: Bundle, file_name: str) -> str:
+def _verify(bundle: Bundle, file_name: str, name: str) -> str:
     signed = (
         ""
         if bundle.signature is None
@@ -158,7 +158,7 @@ def _verify(bundle: Bundle, file_name: str) -> str:
         + paragraph(
             "To check that a file is this one, and that a device computes what the converter computed:"
         )
-        + f"<pre>sha256sum {escape(file_name)}\nleuko verify {escape(file_name)}</pre>"
+        + f"<pre>sha256sum {escape(file_name)}\nleuko verify {escape(name)}</pre>"
     )
 
 

@@ -9,6 +9,7 @@ from edge.run.doctor import examine_device
 from edge.run.instrument import Instrument, camera_calibration
 from edge.run.pipeline import count_frames
 from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
+from edge.run.same_files import file_names
 from edge.run.sessions import Count, begin, resume
 from edge.run.sinks import ReportSink
 from edge.run.systemd import Log, Notifier
@@ -34,6 +35,7 @@ __all__ = [
     "describe_machine",
     "end_unfinished",
     "examine_device",
+    "file_names",
     "list_cameras",
     "open_camera",
     "ratios",

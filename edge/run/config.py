@@ -70,7 +70,10 @@ class CountConfig:
 
     sources: tuple[str, ...] = declare("Files, folders and globs; of a camera its name", **_ANY_TEXT)
     folder: str = declare("Folder that relative names start from", **_ANY_TEXT)
-    files: int | None = declare("Files that the sources name at the beginning; null for a camera", 0)
+    files: tuple[str, ...] | None = declare(
+        "Files that the sources name at the beginning; null for a camera", **_ANY_TEXT
+    )
+    report: str | None = declare("Folder of the report, if there is one", default=None, **_ANY_TEXT)
     camera: CameraConfig | None = declare("A camera instead of files", default=None)
     bundle: str = declare(
         "Model: a shipped name or a .tflite file; by default the one that device.toml names", **_ANY_TEXT

@@ -23,6 +23,7 @@ from edge.run.config import CameraConfig, CountConfig
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
 from edge.run.results import count_result, new_totals
+from edge.run.same_files import why_other
 from edge.run.sessions import Count, Progress, resume
 from edge.run.sinks import Observer, Result, Sink
 from edge.session import SessionError, open_session
@@ -171,11 +172,9 @@ def _files(config: CountConfig, before: Progress) -> Iterator[Encoded | Frame | 
     )
     for name, sha256 in before.frames.items():
         frame = next(frames, None)
-        if frame is None or frame.name != name:
-            now = "nothing" if frame is None else frame.name
-            raise SessionError(f"{name} was counted here, and now there is {now}")
-        if sha256 is not None and (isinstance(frame, FailedFrame) or sha256_of(frame) != sha256):
-            raise SessionError(f"{name} has changed since it was counted")
+        now = "" if frame is None or isinstance(frame, FailedFrame) else sha256_of(frame)
+        if why := why_other(name, sha256, frame, now, config):
+            raise SessionError(why)
     yield from frames
 
 

@@ -14,13 +14,14 @@ import numpy as np
 
 from edge import __version__
 from edge.base import FailedFrame, Frame, SchemaError, StatedPixel, read
-from edge.capture import CameraSettings, list_files
+from edge.capture import CameraSettings
 from edge.count import CountedFrame, CountResult, Totals
 from edge.find import Quality, crop_scale
 from edge.report import result_summary
 from edge.run.config import CountConfig
 from edge.run.instrument import Instrument
 from edge.run.remarks import opening_remarks
+from edge.run.same_files import files_remark
 from edge.run.sinks import Observer, Result, Sink
 from edge.session import (
     FrameRecord,
@@ -121,12 +122,7 @@ class ResumedSession(NewSession):
         super().__init__(session.header, keep_crops=config.session.keep_crops)
         self._session = self._resumed = session
         self.id = session.id
-        now = None if config.camera else len(list_files(config.sources, config.root))
-        if config.files != now:
-            self.remark = (
-                f"when the session began there were {config.files} files, and now there are {now}: "
-                "not the results of a count without an interruption"
-            )
+        self.remark = files_remark(config)
 
     def open(self, observer: Observer) -> None:
         """Name the session."""

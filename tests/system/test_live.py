@@ -399,7 +399,7 @@ def test_a_session_that_cannot_be_resumed_does_not_stop_a_service(tmp_path: Path
     ("words", "code", "reason"),
     [
         (("absent", "--camera", "simulate"), 2, "either SOURCE or --camera"),
-        (("absent", "--resume"), 2, "No --camera for --resume"),
+        (("absent", "--resume"), 2, "leuko sessions resume resumes a count of files"),
         (("absent", "--size", "10x10"), 2, "No --camera for --size"),
         (("--camera", "simulate", "--until-cells", "0"), 2, "--until-cells"),
         (("--camera", "simulate", "--until-halfwidth", "0.6"), 2, "--until-halfwidth"),
@@ -546,51 +546,54 @@ def test_a_file_that_changed_since_is_not_resumed(frames: Path, tmp_path: Path) 
     shutil.copy(frames / "frame_0003.png", changed)
     done = leuko(tmp_path, "sessions", "resume")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"Error: {changed} has changed since it was counted"
+    why = f"Error: {changed} has changed since it was counted: put it back as it was and resume, or begin a"
+    assert done.stderr.splitlines()[-1] == f"{why} new count"
     changed.unlink()
     done = leuko(tmp_path, "sessions", "resume")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"Error: {changed} was counted here, and now there is ")
+    why = f"Error: {changed} was counted and is gone: put it back and resume, or begin a new count"
+    assert done.stderr.splitlines()[-1] == why
     shutil.copy(frames / "frame_0002.png", changed)
     assert leuko(tmp_path, "sessions", "resume").returncode == 0
 
 
-@pytest.mark.parametrize("change", ["fewer", "more"])
-def test_a_changed_number_of_files_is_a_remark(frames: Path, tmp_path: Path, change: str) -> None:
+@pytest.mark.parametrize("change", ["fewer", "more", "renamed"])
+def test_other_files_are_a_remark(frames: Path, tmp_path: Path, change: str) -> None:
     shutil.copytree(frames, tmp_path / "frames")
-    words = (
-        "count",
-        "--bundle",
-        "phantom3",
-        tmp_path / "frames",
-        "--session",
-        "--log",
-        "json",
-        "--threads",
-        "1",
-    )
+    old, new = (tmp_path / "frames" / f"frame_000{k}.png" for k in (8, 9))
+    if change == "more":
+        old.rename(tmp_path / new.name)
+    words = ("count", "--bundle", "phantom3", tmp_path / "frames", "--session", "--log", "json")
+    words += ("--threads", "1", "--out", tmp_path / "report")
     with started(tmp_path, *words) as run:
         after_frames(run, 3)
         run.kill()
     with read_session(unfinished_sessions(tmp_path / "sessions")[0]) as session:
         before = [record.name for record in session.frames()]
-    if change == "fewer":
-        (tmp_path / "frames" / "frame_0008.png").unlink()
+    if change == "more":
+        (tmp_path / new.name).rename(new)
+    elif change == "renamed":
+        old.rename(new)
     else:
-        shutil.copy(frames / "frame_0008.png", tmp_path / "frames" / "frame_0009.png")
-    now = 7 if change == "fewer" else 9
+        old.unlink()
     done = leuko(tmp_path, "sessions", "resume", "--json")
     assert done.returncode == 3
+    said = [] if change == "fewer" else [f"1 file was added ({new})"]
+    said += [] if change == "more" else [f"1 file was removed ({old})"]
     remark = (
-        f"when the session began there were 8 files, and now there are {now}: "
-        "not the results of a count without an interruption"
+        f"since the session began {' and '.join(said)}: not the results of a count without an interruption"
     )
-    assert done.stderr.splitlines()[0] == remark
+    (session,) = list_sessions(tmp_path / "sessions")
+    partial = (
+        f"the report in {tmp_path / 'report'} ends at the interruption; leuko sessions export {session.id}"
+    )
+    assert partial in done.stderr
+    assert remark in done.stderr.splitlines()
     summary = json.loads(done.stdout)
     assert summary["remarks"] == [remark]
-    assert summary["frames"] == {"read": now, "failed": []}
+    assert summary["frames"] == {"read": 7 if change == "fewer" else 8, "failed": []}
     (listed,) = list_sessions(tmp_path / "sessions")
-    assert (listed.state, listed.frames) == ("finished", now)
+    assert (listed.state, listed.frames) == ("finished", summary["frames"]["read"])
     with read_session(listed.path) as session:
         assert session.finished is not None
         assert session.finished.result == summary

@@ -134,4 +134,6 @@ def test_a_card_does_not_replace_a_bundle(path: Path) -> None:
 @pytest.mark.parametrize("name", shipped_bundles())
 def test_shipped_bundles_have_cards(name: str, tmp_path: Path) -> None:
     leuko("card", name, "--out", tmp_path / "card.html")
-    assert load_bundle(name).manifest.training.sha256 in (tmp_path / "card.html").read_text()
+    page = (tmp_path / "card.html").read_text()
+    assert load_bundle(name).manifest.training.sha256 in page
+    assert f"leuko verify {name}</pre>" in page

@@ -24,7 +24,6 @@ from edge.calibration.file import Calibration, PixelCalibration, VolumeCalibrati
 from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
 from edge.calibration.volume import field_volume
 from edge.capture.camera import CameraError
-from edge.capture.frames import list_files
 from edge.cli.screen import Screen
 from edge.count.concentration import estimate_concentration, in_field
 from edge.count.counted_frame import CountedFrame
@@ -38,6 +37,7 @@ from edge.report.files import result_summary
 from edge.run.config import FROM_CALIBRATION, Analysis, CameraConfig, CountConfig
 from edge.run.count_run import run_count
 from edge.run.instrument import Instrument
+from edge.run.same_files import file_names
 from edge.run.sessions import Count, ResumedSession, SessionSink, begin, config_of, header_of, resume
 from edge.run.sinks import ReportSink
 from edge.session.files import SessionError
@@ -90,7 +90,7 @@ def config_for(folder: Path, **changes: Any) -> CountConfig:
     config = CountConfig(
         sources=(str(folder),),
         folder=str(Path.cwd()),
-        files=None if "camera" in changes else len(list_files([folder])),
+        files=None if "camera" in changes else file_names((str(folder),)),
         bundle="phantom3",
         pixel_from="from --pixel-um",
         analysis=analysis,
