@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -23,12 +24,14 @@ _LOCK_PAUSE_S = 0.01
 _REASONS = {
     sqlite3.SQLITE_IOERR_SHMSIZE: "the disk is full; what was counted before is kept",
     sqlite3.SQLITE_FULL: "the disk is full; what was counted before is kept",
-    sqlite3.SQLITE_READONLY: "the disk, or the file, is read-only",
+    sqlite3.SQLITE_READONLY: "the disk, or the file, is read-only: copy the file elsewhere",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: is its folder writable?",
     sqlite3.SQLITE_BUSY: "another process is using it",
     sqlite3.SQLITE_NOTADB: "not a session: no SQLite database",
     sqlite3.SQLITE_CORRUPT: "damaged: part of it cannot be read",
 }
+
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class SessionError(Exception):
@@ -36,14 +39,19 @@ class SessionError(Exception):
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the refusals of SQLite and of the operating system into a `SessionError` that names the file."""
+def disk_errors(path: Path, remedy: str = "") -> Iterator[None]:
+    """Turn the refusals of SQLite and of the operating system into a `SessionError` that names the file.
+
+    The remedy is what to do where it cannot be written.
+    """
     try:
         yield
     except sqlite3.Error as error:
         raise SessionError(f"{path}: {_reason(error)}") from error
     except OSError as error:
-        raise SessionError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from error
+        what_to_do = f": {remedy}" if remedy and error.errno in _NOT_WRITABLE else ""
+        reason = (error.strerror or str(error)).lower()
+        raise SessionError(f"{error.filename or path}: {reason}{what_to_do}") from error
 
 
 def _reason(error: sqlite3.Error) -> str:
@@ -106,9 +114,11 @@ def _lock_file(path: Path) -> Path:
 
 
 def must_exist(path: Path) -> None:
-    """Raise `SessionError` unless there is such a file."""
+    """Raise `SessionError` unless there is such a file, and it holds anything."""
     if not path.is_file():
         raise SessionError(f"{path}: {'not a file' if path.exists() else 'no such session'}")
+    if not path.stat().st_size:
+        raise SessionError(f"{path}: not a session: the file is empty")
 
 
 def connect(path: Path, options: str, *pragmas: str) -> sqlite3.Connection:

@@ -17,6 +17,9 @@ from edge.session.store import State, read_session
 LATEST = "latest"
 SUFFIX = ".db"
 
+IDS_SHOWN = 6
+"""Ids named where the beginning of one fits several."""
+
 _FORMAT = "%Y-%m-%dT%H%M%SZ"
 _ID = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
 _SECOND = timedelta(seconds=1)
@@ -114,9 +117,9 @@ def find_session(name: str, folder: Path | None = None) -> Path:
     if not meant:
         raise SessionError(f"no session {name!r}; `leuko sessions list` names all of them")
     if len(meant) > 1:
-        raise SessionError(
-            f"{len(meant)} sessions begin with {name!r}, from {meant[0]} to {meant[-1]}: give more of the id"
-        )
+        more = ", …" if len(meant) > IDS_SHOWN else ""
+        newest = ", ".join(meant[: -IDS_SHOWN - 1 : -1])
+        raise SessionError(f"{len(meant)} sessions begin with {name!r}, give more of the id: {newest}{more}")
     return path_of(meant[0], folder)
 
 

@@ -135,7 +135,7 @@ def create_session(header: Header, folder: Path | None = None) -> Session:
     The folder is made if it does not exist; by default it is `edge.session.names.sessions_folder`.
     """
     folder = sessions_folder() if folder is None else folder
-    with disk_errors(folder):
+    with disk_errors(folder, "set LEUKO_HOME to a folder that can be written"):
         make_folder(folder)
         _tidy(folder)
         for _ in range(_TRIES):

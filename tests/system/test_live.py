@@ -563,8 +563,10 @@ def test_other_files_are_a_remark(frames: Path, tmp_path: Path, change: str) -> 
     old, new = (tmp_path / "frames" / f"frame_000{k}.png" for k in (8, 9))
     if change == "more":
         old.rename(tmp_path / new.name)
-    words = ("count", "--bundle", "phantom3", tmp_path / "frames", "--session", "--log", "json")
-    words += ("--threads", "1", "--out", tmp_path / "report")
+    words = (
+        *("count", "--bundle", "phantom3", tmp_path / "frames", "--session", "--log", "json"),
+        *("--threads", "1", "--out", tmp_path / "report"),
+    )
     with started(tmp_path, *words) as run:
         after_frames(run, 3)
         run.kill()
@@ -583,9 +585,9 @@ def test_other_files_are_a_remark(frames: Path, tmp_path: Path, change: str) -> 
     remark = (
         f"since the session began {' and '.join(said)}: not the results of a count without an interruption"
     )
-    (session,) = list_sessions(tmp_path / "sessions")
+    (resumed,) = list_sessions(tmp_path / "sessions")
     partial = (
-        f"the report in {tmp_path / 'report'} ends at the interruption; leuko sessions export {session.id}"
+        f"the report in {tmp_path / 'report'} ends at the interruption; leuko sessions export {resumed.id}"
     )
     assert partial in done.stderr
     assert remark in done.stderr.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -168,6 +169,42 @@ def test_bad_input_is_one_line(two: list[str], words: tuple[str | Path, ...], co
     assert done.stdout == ""
     if code == 1:
         assert done.stderr.count("\n") == 1
+
+
+def test_what_is_no_session_is_listed_with_the_reason_and_harms_nothing(two: list[str], home: Path) -> None:
+    folder = home / "sessions"
+    (folder / "2027-01-01T000000Z.db").write_text("no database\n" * 100)
+    (folder / "2027-01-02T000000Z.db").touch()
+    (folder / "2027-01-03T000000Z.db").mkdir()
+    (folder / "2027-01-04T000000Z.db").symlink_to(folder / "absent")
+    os.mkfifo(folder / "2027-01-05T000000Z.db")
+    (folder / "notes.txt").write_text("mine")
+    listed = {one["id"]: one["reason"] for one in json.loads(leuko("list", "--json").stdout)}
+    assert list(listed.values()) == [
+        *("not a file", "no such session", "not a file", "not a session: the file is empty"),
+        *("not a session: no SQLite database", "", "enough"),
+    ]
+    assert "unreadable" in leuko("list").stdout
+    for name, reason in listed.items():
+        if name not in two:
+            for command in ("show", "verify", "resume"):
+                assert reason in leuko(command, name, code=1).stderr
+    assert two[1] in leuko("show", two[1]).stdout
+    names = leuko("show", "2027", code=1).stderr
+    assert (
+        "5 sessions begin with '2027', give more of the id: 2027-01-05T000000Z, 2027-01-04T000000Z" in names
+    )
+
+
+def test_a_name_with_control_characters_acts_nowhere(home: Path, tmp_path: Path) -> None:
+    name = "a\x1b[31m\r\n\tb\0" + "\u202e" + "x" * 180
+    with create_session(header(sample_id=name, operator=name)) as session:
+        session.add(record(0))
+    for words in (("list",), ("show",), ("verify",)):
+        out = leuko(*words).stdout
+        assert not [letter for letter in out if not letter.isprintable() and letter != "\n"]
+    leuko("export", "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "session.json").read_text())["header"]["sample_id"] == name
 
 
 def test_a_session_that_is_being_counted_is_shown(home: Path) -> None:

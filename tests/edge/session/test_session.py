@@ -465,7 +465,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, finished: Path) -> 
             database.execute(f"PRAGMA {pragma}")
     for name, why in (
         ("text", "no SQLite database"),
-        ("empty", "another program"),
+        ("empty", "not a session: the file is empty"),
         ("folder", "not a file"),
         ("other", "another program"),
         ("newer", "update leuko"),
@@ -532,8 +532,9 @@ def test_an_operator_names_a_session(tmp_path: Path) -> None:
     assert find_session("2026-07-29t", tmp_path) == paths[1]
     assert find_session("./some/where", tmp_path) == Path("some/where")
     assert find_session("copy.db", tmp_path) == Path("copy.db")
-    with pytest.raises(SessionError, match="2 sessions begin with"):
+    with pytest.raises(SessionError, match="2 sessions begin with") as several:
         find_session("2026-07", tmp_path)
+    assert str(several.value).endswith(f"give more of the id: {paths[1].stem}, {paths[0].stem}")
     with pytest.raises(SessionError, match="no session '2025'"):
         find_session("2025", tmp_path)
     assert [listed.path for listed in list_sessions(tmp_path)] == paths[::-1]
