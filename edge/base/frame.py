@@ -90,9 +90,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class FailedFrame:
-    """A file, page or frame that is not counted; name and index as in `Frame`, the reason is one line."""
+    """A file, page or frame that is not counted; name and index as in `Frame`, the reason is one line.
+
+    Attributes
+    ----------
+    listed : bool
+        False for a frame of a device that is not counted for the same reason as one listed before it, such as
+        those of a stage that nobody moves: only their number is kept.
+    """
 
     name: str
     index: int
     reason: str
     kind: FailureKind = "unreadable"
+    listed: bool = True

@@ -133,7 +133,7 @@ class Screen:
         words = plain(standing.line(self._words.width - self._bar_columns - 1)).plain
         total = None if standing.share is None else 1.0
         self._progress.update(self._bar, completed=standing.share or 0, total=total, description=words)
-        if not self._as_json:
+        if not self._as_json or (isinstance(result, FailedFrame) and not result.listed):
             return
         facts = standing.facts()
         if isinstance(result, CountedFrame):
@@ -165,10 +165,12 @@ class Screen:
             if tally.frames_read:
                 self.say("stopped", f"stopped after {tally.frames_read} frames; they are counted")
             elif tally.failed:
-                self.say("stopped", f"stopped after {len(tally.failed)} frames; {_unreadable(tally.failed)}")
+                self.say(
+                    "stopped", f"stopped after {len(tally.failed)} frames; {_none_counted(tally.failed)}"
+                )
             raise click.exceptions.Exit(0 if live else INTERRUPTED)
         if not tally.frames_read and tally.failed:
-            raise click.ClickException(_unreadable(tally.failed))
+            raise click.ClickException(_none_counted(tally.failed))
         if (tally.unreadable or result.other_files) and not live:
             raise click.exceptions.Exit(SOME_FAILED)
 
@@ -185,11 +187,12 @@ class Screen:
                 self.say("", f"annotated frames: {page.parent / 'annotated'}")
 
 
-def _unreadable(failed: Sequence[FailedFrame]) -> str:
-    """Return why the first of the frames could not be read, where none could."""
+def _none_counted(failed: Sequence[FailedFrame]) -> str:
+    """Return why the first of the frames was not counted, where none was."""
     first, *more = failed
     rest = f" (and {len(more)} more)" if more else ""
-    return f"no frame could be read: {first.name}: {first.reason}{rest}"
+    what = "could be read" if first.kind == "unreadable" else "could be counted"
+    return f"no frame {what}: {first.name}: {first.reason}{rest}"
 
 
 class _Relay(logging.Handler):

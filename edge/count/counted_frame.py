@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.base import Cell, Frame
 from edge.classify import Decision
-from edge.find import Quality
+from edge.find import Fingerprint, Quality
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,13 @@ class CountedFrame:
         The quality limits that the frame exceeds, in words.
     lost : mapping
         Reason → bodies that were found in the frame and are no cells.
+    fingerprint : Fingerprint or None
+        By which the same field is recognised later; None where nobody looks for it.
+    shared : int
+        Cells that the frame before shows too, as far as a quick look finds them.
+    unlisted_before : mapping
+        Kind → frames of a device that were neither counted nor listed just before this one; see
+        `edge.base.FailedFrame`.
     track_ids : int64 [n] or None
         The same for all detections of one cell; None where cells are not tracked.
     tracker_state : bytes or None
@@ -42,5 +49,8 @@ class CountedFrame:
     quality: Quality | None = None
     breaches: tuple[str, ...] = ()
     lost: Mapping[str, int] = field(default_factory=dict)
+    fingerprint: Fingerprint | None = None
+    shared: int = 0
+    unlisted_before: Mapping[str, int] = field(default_factory=dict)
     track_ids: NDArray[np.int64] | None = None
     tracker_state: bytes | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.base import FailedFrame
 from edge.classify import REASONS, Decision
@@ -27,6 +27,8 @@ class Tally:
         Reason → cells, for every reason.
     failed : tuple of FailedFrame
         Files, pages and frames that are not counted.
+    unlisted : mapping
+        Kind → further frames of a device that are not counted; see `edge.base.FailedFrame`.
     """
 
     labels: tuple[str, ...]
@@ -36,11 +38,17 @@ class Tally:
     rejected_by: Mapping[str, int]
     frames_read: int
     failed: tuple[FailedFrame, ...]
+    unlisted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def unreadable(self) -> tuple[FailedFrame, ...]:
         """Those of the frames not counted that could not be read: they are missing from the sample."""
         return tuple(frame for frame in self.failed if frame.kind == "unreadable")
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Kind → frames that are not counted, listed or not."""
+        return dict(Counter(frame.kind for frame in self.failed) + Counter(self.unlisted))
 
     @property
     def rejected(self) -> int:
@@ -72,6 +80,7 @@ def tally_decisions(
     decisions: Iterable[Decision] | Mapping[Decision, int],
     frames_read: int,
     failed: Iterable[FailedFrame],
+    unlisted: Mapping[str, int] | None = None,
 ) -> Tally:
     """Count decisions, or take a mapping from decision to cells; see `Tally` for the other parameters."""
     by_label, likeliest, by_reason = Counter[str](), Counter[str](), Counter[str]()
@@ -87,4 +96,5 @@ def tally_decisions(
         rejected_by={reason: by_reason[reason] for reason in REASONS},
         frames_read=frames_read,
         failed=tuple(failed),
+        unlisted=dict(unlisted or {}),
     )

@@ -53,6 +53,8 @@ class Totals:
         What the file of a frame states of a pixel, None for nothing → frames.
     lost : Counter
         Reason → bodies that were found and are no cells.
+    shared, followed : int
+        Cells that the frame before shows too, and all cells of frames that one comes before.
     """
 
     def __init__(
@@ -77,12 +79,22 @@ class Totals:
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.pixels: Counter[StatedPixel | None] = Counter()
         self.lost: Counter[str] = Counter()
+        self.shared = self.followed = 0
+        self._unlisted: Counter[str] = Counter()
+        self._unlisted_now: Counter[str] = Counter()
 
     def add(self, result: CountedFrame | FailedFrame) -> None:
         """Add a frame."""
         if isinstance(result, FailedFrame):
-            self.failed.append(result)
+            if result.listed:
+                self.failed.append(result)
+            else:
+                self._unlisted_now[result.kind] += 1
             return
+        self._unlisted_now.clear()  # the frame says how many they were
+        self._unlisted.update(result.unlisted_before)
+        self.followed += len(result.cells) if self.hashes else 0
+        self.shared += result.shared
         self.hashes.append(result.sha256)
         self.notes.update(result.frame.notes)
         height, width = result.frame.image.shape
@@ -121,4 +133,7 @@ class Totals:
     def tally(self) -> Tally:
         """Return what was counted."""
         decisions = self._decisions if self._tracks is None else self._tracks.counts
-        return tally_decisions(self._labels, self._counted, decisions, len(self.hashes), self.failed)
+        unlisted = self._unlisted + self._unlisted_now
+        return tally_decisions(
+            self._labels, self._counted, decisions, len(self.hashes), self.failed, unlisted
+        )

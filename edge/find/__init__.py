@@ -1,16 +1,19 @@
 """Find the cells of a frame, cut them out, and measure the frame's quality."""
 
 from edge.find.crops import SCALE_TOLERANCE, Normalisation, crop_cells, crop_scale, grey_quantiles, level
+from edge.find.fingerprint import Fingerprint, fingerprint
 from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
 from edge.find.focus import focus
 from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
 from edge.find.reduction import block_mean, reduced
 from edge.find.segmentation import DEFAULT_PIXEL_UM, HALO_UM, Gates, segment
+from edge.find.visibility import unseen
 
 __all__ = [
     "DEFAULT_PIXEL_UM",
     "HALO_UM",
     "SCALE_TOLERANCE",
+    "Fingerprint",
     "Gates",
     "Map",
     "Normalisation",
@@ -21,6 +24,7 @@ __all__ = [
     "crop_cells",
     "crop_scale",
     "divide_flat_field",
+    "fingerprint",
     "flat_field_gain",
     "focus",
     "grey_quantiles",
@@ -29,4 +33,5 @@ __all__ = [
     "measure_quality",
     "reduced",
     "segment",
+    "unseen",
 ]

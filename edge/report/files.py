@@ -40,6 +40,7 @@ def result_summary(result: CountResult) -> dict[str, Any]:
             "failed": [
                 {"name": failed.name, "kind": failed.kind, "reason": failed.reason} for failed in tally.failed
             ],
+            "unlisted": dict(tally.unlisted),
         },
         "cells": tally.cells,
         "detections": result.detections,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 
 from edge.base import FailureKind
@@ -46,8 +45,8 @@ def pixel(result: CountResult) -> str:
 
 def frames(tally: Tally) -> str:
     """Return how many frames were read, and how many were not counted for which kind of reason."""
-    kinds = Counter(frame.kind for frame in tally.failed)
-    left_out = (f", {kinds[kind]:,} {words}" for kind, words in NOT_COUNTED.items() if kinds[kind])
+    kinds = tally.left_out
+    left_out = (f", {kinds[kind]:,} {words}" for kind, words in NOT_COUNTED.items() if kind in kinds)
     return f"{tally.frames_read:,} read{''.join(left_out)}"
 
 

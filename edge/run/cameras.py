@@ -69,6 +69,11 @@ def open_camera(
     return opened(Path(which), root=root, done=done, read=read)
 
 
+def is_device(name: str) -> bool:
+    """Return whether the camera of a name is one that takes a frame whenever it is asked to."""
+    return name.partition(":")[0] in ("picamera2", "v4l2")
+
+
 def _number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise CameraError(f"{name}: {text!r} is not a number")

@@ -60,6 +60,10 @@ class Analysis:
         "Count a cell that several frames show once: frames of a scan that overlap, or cells that flow by",
         default=None,
     )
+    count_repeats: bool = declare(
+        "Also count frames that show the same field again; by default they are listed, and not counted",
+        default=False,
+    )
     planes: PlaneChoice = declare("Which pages of an image file stand for a field", default=PlaneChoice())
     gates: Gates = declare("Which bodies are cells", default=Gates())
 

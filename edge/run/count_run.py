@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,8 +19,8 @@ import cv2
 from edge.base import FailedFrame, Frame, cores
 from edge.capture import CameraError, Encoded, LiveSettings, live_frames, read_encoded, read_frames
 from edge.classify import Classifier
-from edge.count import CountResult
-from edge.run.cameras import open_camera
+from edge.count import CountedFrame, CountResult
+from edge.run.cameras import is_device, open_camera
 from edge.run.config import CameraConfig, CountConfig
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
@@ -73,14 +75,17 @@ def run_count(
         before = count.session.replay(totals)
         began -= before.seconds
 
-        def prepare(result: Result) -> tuple[Result, list[Any]]:
-            return result, [taker.prepare(result) for taker in takers]
+        def prepare(result: Result) -> tuple[Result, list[tuple[Sink, Any]]]:
+            listed = isinstance(result, CountedFrame) or result.listed
+            return result, [(taker, taker.prepare(result)) for taker in takers if listed]
 
         def reached() -> str:
             return count.config.stop_rule.reached(totals.tally(), time.monotonic() - began)
 
         over = _Over(stop, began + (count.config.stop_rule.until_seconds or math.inf))
         counted = _counted_frames(count, classifier, before, threads, over)
+        if count.config.camera:
+            counted = _of_a_camera(counted, count.config.camera.name)
         observer.on_start(time.monotonic() - began)
         with ExitStack() as counting:
             prepared = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
@@ -88,7 +93,7 @@ def run_count(
             counting.callback(stop.set)  # ends the threads, whatever they wait for
             ended = reached()
             for result, parts in () if ended else chain.from_iterable(batches):
-                for taker, part in zip(takers, parts, strict=True):
+                for taker, part in parts:
                     taker.add(result, part)
                 totals.add(result)
                 observer.on_frame(result, totals)
@@ -155,10 +160,33 @@ def _counted_frames(
         instrument=count.instrument,
         size_px=size_px,
         tracker=tracker,
+        fields=before.fields,
         keep_state=config.session.keep,
         threads=threads,
         stop=over.stop,
     )
+
+
+def _of_a_camera(counted: Generator[Result, None, None], name: str) -> Generator[Result, None, None]:
+    """Tell the operator to move the stage; of a device's frames that are not counted list one of each kind.
+
+    A stage that nobody moves would otherwise fill the disk with records of the same field.
+    """
+    listed: set[str] = set()
+    unlisted: Counter[str] = Counter()
+    with closing(counted):
+        for result in counted:
+            if isinstance(result, CountedFrame):
+                yield replace(result, unlisted_before=dict(unlisted))
+                listed.clear()
+                unlisted.clear()
+                continue
+            if result.kind in listed:
+                unlisted[result.kind] += 1
+            reason = f"{result.reason}: move the stage" if result.kind == "repeat" else result.reason
+            yield replace(result, reason=reason, listed=result.kind not in listed)
+            if is_device(name) and result.kind != "unreadable":
+                listed.add(result.kind)
 
 
 def _files(config: CountConfig, before: Progress) -> Iterator[Encoded | Frame | FailedFrame]:

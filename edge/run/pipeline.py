@@ -24,19 +24,22 @@ from edge.capture import Encoded
 from edge.classify import Classifier, decide_labels
 from edge.count import CountedFrame
 from edge.find import (
+    Fingerprint,
     Quality,
     breaches,
     crop_cells,
     crop_scale,
     divide_flat_field,
+    fingerprint,
     measure_quality,
     reduced,
     segment,
+    unseen,
 )
 from edge.run.config import Analysis
 from edge.run.instrument import Instrument
 from edge.run.parallel import in_order
-from edge.track import Tracker
+from edge.track import Fields, Tracker
 
 STILL_STEP_NS = 1_000_000_000
 """Time between still files for tracking: their own times tell when they were copied."""
@@ -52,6 +55,8 @@ class _Cut:
     crops: NDArray[np.uint8]
     in_distribution: NDArray[np.bool_]
     quality: Quality
+    fingerprint: Fingerprint
+    shared: int = 0
 
 
 def count_frames(
@@ -62,6 +67,7 @@ def count_frames(
     instrument: Instrument | None = None,
     size_px: tuple[int, int] | None = None,
     tracker: Tracker | None = None,
+    fields: Fields | None = None,
     keep_state: bool = False,
     threads: int = 1,
     stop: threading.Event | None = None,
@@ -76,6 +82,8 @@ def count_frames(
         Size that a frame must have; None takes any.
     tracker : Tracker or None
         Recognises cells of earlier frames; None for frames that have nothing in common.
+    fields : Fields or None
+        The fields of earlier frames, which a frame may show again or overlap; None to look for neither.
     keep_state : bool
         Give each frame the tracker's state after it, from which a later count can continue.
     threads : int
@@ -85,7 +93,8 @@ def count_frames(
     """
     instrument = instrument or Instrument(classifier.bundle)
     cut = partial(_cut, classifier=classifier, analysis=analysis, instrument=instrument, size_px=size_px)
-    for ready in in_order(cut, frames, threads=threads, in_flight=2 * threads, stop=stop):
+    for found in in_order(cut, frames, threads=threads, in_flight=2 * threads, stop=stop):
+        ready = found if fields is None else [_compared(item, fields, analysis) for item in found]
         answers = iter(_classified(classifier, [item.crops for item in ready if isinstance(item, _Cut)]))
         for item in ready:
             if isinstance(item, FailedFrame):
@@ -120,11 +129,8 @@ def _cut(
     if instrument.flat_field_gain is not None:
         recorded = frame.image
         frame = replace(frame, image=divide_flat_field(frame.image, instrument.flat_field_gain))
-    small = reduced(frame.image, pixel_um)
-    cells = segment(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=small[0])
-    manifest = classifier.bundle.manifest
-    scale = crop_scale(pixel_um, manifest.pixel_um)
-    crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
+    small = work, _ = reduced(frame.image, pixel_um)
+    cells = segment(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=work)
     flat_field = instrument.calibration.flat_field
     quality = measure_quality(
         frame,
@@ -134,7 +140,28 @@ def _cut(
         recorded=recorded,
         small=small,
     )
-    return _Cut(frame, sha256, cells, crops, classifier.in_distribution(crops), quality)
+    reason = unseen(
+        frame.image if recorded is None else recorded, work, quality, likely_bit_depth=frame.likely_bit_depth
+    )
+    if reason:
+        return FailedFrame(frame.name, frame.index, reason, "unseen")
+    manifest = classifier.bundle.manifest
+    scale = crop_scale(pixel_um, manifest.pixel_um)
+    crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
+    # what else tracked frames have in common is the tracker's to find
+    known_by = fingerprint(*small, [] if analysis.each_once else cells, pixel_um)
+    return _Cut(frame, sha256, cells, crops, classifier.in_distribution(crops), quality, known_by)
+
+
+def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _Cut | FailedFrame:
+    """Refuse a frame that shows an earlier field again; else remember its field."""
+    if isinstance(item, FailedFrame):
+        return item
+    before = "" if analysis.count_repeats else fields.shown_before(item.fingerprint)
+    if before:
+        reason = f"shows the field of {before} again"
+        return FailedFrame(item.frame.name, item.frame.index, reason, "repeat")
+    return replace(item, shared=fields.add(item.frame.name, item.fingerprint))
 
 
 def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
@@ -167,6 +194,8 @@ def _decided(
             instrument.calibration.quality,
             likely_bit_depth=cut.frame.likely_bit_depth,
         ),
+        fingerprint=cut.fingerprint,
+        shared=cut.shared,
     )
 
 

@@ -7,6 +7,7 @@ from edge.capture import contradiction, passed_over
 from edge.count import Totals
 from edge.model import Manifest
 from edge.run.config import CountConfig
+from edge.run.field_remarks import field_remarks
 from edge.run.instrument import Instrument, kind_of
 
 MAX_PIXEL_FACTOR = 1.4
@@ -31,7 +32,7 @@ def closing_remarks(config: CountConfig, totals: Totals) -> tuple[str, ...]:
     """Return the remarks on what was counted, the same for a count and for one that is resumed."""
     chosen = (_chosen(note, frames, totals) for note, frames in totals.notes.items())
     pixel = contradiction(totals.pixels, config.analysis.pixel_um, config.pixel_from)
-    return tuple(filter(None, (pixel, _sizes(totals), _tiny(config, totals), *chosen)))
+    return tuple(filter(None, (pixel, _sizes(totals), _tiny(config, totals), *chosen, *field_remarks(totals))))
 
 
 def pixel_remark(pixel_um: float, bundle: Manifest) -> str:

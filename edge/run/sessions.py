@@ -16,7 +16,7 @@ from edge import __version__
 from edge.base import FailedFrame, Frame, SchemaError, StatedPixel, read
 from edge.capture import CameraSettings
 from edge.count import CountedFrame, CountResult, Totals
-from edge.find import Quality, crop_scale
+from edge.find import Fingerprint, Quality, crop_scale
 from edge.report import result_summary
 from edge.run.config import CountConfig
 from edge.run.instrument import Instrument
@@ -32,6 +32,7 @@ from edge.session import (
     frame_record,
     open_session,
 )
+from edge.track import Fields
 
 HEADER_FIELDS = ("sources", "sample_id", "operator", "stop_rule")
 """Fields of the configuration that a session's header states itself; the others are its parameters."""
@@ -47,12 +48,15 @@ class Progress:
         Name of each frame, in order → its SHA-256; None if it could not be read.
     settings : CameraSettings or None
         Of the camera, at the last frame.
+    fields : Fields
+        What they showed.
     """
 
     frames: dict[str, str | None] = field(default_factory=dict)
     last_index: int = -1
     settings: CameraSettings | None = None
     tracker_state: bytes = b""
+    fields: Fields = field(default_factory=Fields)
     seconds: float = 0.0
 
 
@@ -136,6 +140,8 @@ class ResumedSession(NewSession):
         for record in session.frames():
             progress.frames[record.name], progress.last_index = record.sha256, record.index
             progress.settings = _locked(record.settings) or progress.settings
+            if shown := record.facts.get("field"):
+                progress.fields.add(record.name, Fingerprint.from_facts(shown))
             totals.add(_counted(record, len(session.header.labels)))
         return progress
 
@@ -254,7 +260,9 @@ def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
         Quality(**record.quality) if record.quality else None,
         record.breaches,
         record.facts.get("lost", {}),
-        None if None in track_ids else np.array(track_ids, np.int64),
+        shared=record.facts.get("shared", 0),
+        unlisted_before=record.facts.get("unlisted_before", {}),
+        track_ids=None if None in track_ids else np.array(track_ids, np.int64),
     )
 
 

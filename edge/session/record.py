@@ -82,9 +82,15 @@ class FrameRecord:
     dropped_before : int
         Frames dropped between the frame before and this one.
     facts : mapping
+<<<<<<< HEAD
         What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`; ``notes``,
         ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost`` of a `CountedFrame`. Empty ones are
         left out.
+=======
+        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`, ``notes`` and
+        ``pixel`` of a `Frame`; ``lost``, ``field`` (its fingerprint), ``shared`` and ``unlisted_before`` of a
+        `CountedFrame`. Empty ones are left out.
+>>>>>>> 51c38be (Frames that show a field again, or nothing at all, are not counted, and overlapping fields are remarked)
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -136,6 +142,14 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
         return FrameRecord(result.index, result.name, 0, failed=result.reason, facts={"kind": result.kind})
     rows = zip(result.cells, result.decisions, result.probabilities, result.crops, strict=True)
     frame, track_ids = result.frame, result.track_ids
+    facts = {
+        "notes": list(frame.notes),
+        "pixel": frame.pixel and asdict(frame.pixel),
+        "lost": dict(result.lost),
+        "field": result.fingerprint.facts() if result.fingerprint else {},
+        "shared": result.shared,
+        "unlisted_before": dict(result.unlisted_before),
+    }
     return FrameRecord(
         frame.index,
         frame.name,
@@ -145,6 +159,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
         quality=asdict(result.quality) if result.quality else {},
         breaches=result.breaches,
         dropped_before=frame.dropped_before,
+<<<<<<< HEAD
         facts={
             name: value
             for name, value in (
@@ -155,6 +170,9 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
             )
             if value
         },
+=======
+        facts={name: value for name, value in facts.items() if value},
+>>>>>>> 51c38be (Frames that show a field again, or nothing at all, are not counted, and overlapping fields are remarked)
         cells=tuple(
             CellRecord(
                 cell,

@@ -1,0 +1,153 @@
+"""What a field is recognised by: two small maps, the places of its cells, and a patch of each."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.base import Cell
+from edge.find.reduction import block_mean
+
+Image = NDArray[np.uint8]
+Map = NDArray[np.int8]
+
+MAP_PX = 32
+"""Longer side of the maps: a drift of a few pixels stays within one of theirs."""
+
+DETAIL_UM = 0.58
+"""Pixel in µm at which texture and patches are looked at: a rim is one or two of them wide."""
+
+DETAIL_WINDOW_PX = 5
+"""Side of the mean from which a pixel's departure is texture."""
+
+LIGHT_PX = 2.0
+"""Standard deviation, in pixels of the map, of the Gaussian that takes the illumination off the grey map."""
+
+PATCH_PX = 8
+"""Side of a patch, which is a cell wide."""
+
+MAX_PLACES, MAX_PATCHES = 128, 32
+"""Cells of a frame, the largest ones, whose places and whose patches are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """What a field is recognised by; at most 4 KB.
+
+    Attributes
+    ----------
+    digest : str
+        Hash of the reduced frame: equal for frames whose pixels are equal, whatever files they lie in.
+    size_um : (float, float)
+        Width and height of the frame.
+    texture, grey : int8 [h, w]
+        Density of detail, and brightness without the illumination; empty for a frame without cells.
+    places : float64 [k, 2]
+        Centres of the cells in µm, the largest cell first.
+    patches : int8 [m, PATCH_PX ** 2]
+        Surroundings of the first of them, of mean 0; all 0 for a cell that the edge cuts.
+    """
+
+    digest: str
+    size_um: tuple[float, float]
+    texture: Map
+    grey: Map
+    places: NDArray[np.float64]
+    patches: Map
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON can hold it, for `from_facts`."""
+        return {
+            "digest": self.digest,
+            "size_um": list(self.size_um),
+            "maps": [*self.texture.shape, _text(np.stack([self.texture, self.grey]))],
+            "places": (self.places * 10).astype(int).ravel().tolist(),
+            "patches": _text(self.patches),
+        }
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Return what `facts` was made of."""
+        height, width, maps = facts["maps"]
+        texture, grey = _bytes(maps).reshape(2, height, width)
+        size_um = (float(facts["size_um"][0]), float(facts["size_um"][1]))
+        places = np.array(facts["places"], np.float64).reshape(-1, 2) / 10
+        return cls(facts["digest"], size_um, texture, grey, places, _bytes(facts["patches"]).reshape(-1, 64))
+
+
+def fingerprint(work: Image, work_um: float, cells: Sequence[Cell], pixel_um: float) -> Fingerprint:
+    """Return the fingerprint of a frame.
+
+    Parameters
+    ----------
+    work : uint8 [h, w]
+        The frame as `reduced` returns it, with pixels of `work_um`.
+    cells : sequence of Cell
+        In pixels of `pixel_um`.
+    """
+    digest = hashlib.blake2b(repr(work.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(work).data)
+    size_um = (work.shape[1] * work_um, work.shape[0] * work_um)
+    nothing = np.zeros((0, 0), np.int8)
+    if not cells:
+        places = np.zeros((0, 2))
+        return Fingerprint(digest.hexdigest(), size_um, nothing, nothing, places, nothing.reshape(0, 64))
+    factor = max(1, round(DETAIL_UM / work_um))
+    fine, fine_um = block_mean(work, factor), work_um * factor
+    largest = sorted(cells, key=lambda cell: -cell.area_px)[:MAX_PLACES]
+    centres = [(cell.x + cell.width / 2, cell.y + cell.height / 2) for cell in largest]
+    places = np.rint(np.array(centres) * pixel_um * 10) / 10
+    patches = _patches(fine, places[:MAX_PATCHES] / fine_um)
+    patches[[cell.border for cell in largest[:MAX_PATCHES]]] = 0
+    return Fingerprint(digest.hexdigest(), size_um, *_maps(fine), places, patches)
+
+
+def _maps(fine: Image) -> tuple[Map, Map]:
+    """Return the maps of texture and grey."""
+    share = MAP_PX / max(fine.shape)
+    height, width = (max(1, round(side * share)) for side in fine.shape)
+
+    def shrunk(image: Image) -> NDArray[np.float32]:
+        return np.asarray(
+            cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA), np.float32
+        )
+
+    detail = cv2.absdiff(fine, cv2.blur(fine, (DETAIL_WINDOW_PX, DETAIL_WINDOW_PX)))
+    texture = cv2.GaussianBlur(shrunk(np.asarray(detail, np.uint8)), (0, 0), 0.7)
+    light = shrunk(fine)
+    return (
+        _scaled(np.asarray(texture - np.median(texture), np.float32)),
+        _scaled(np.asarray(light - cv2.GaussianBlur(light, (0, 0), LIGHT_PX), np.float32)),
+    )
+
+
+def _patches(fine: Image, places: NDArray[np.float64]) -> Map:
+    """Cut a square around each place (x, y) and halve it; beyond the edge its pixels continue."""
+    side = 2 * PATCH_PX
+    around = cv2.copyMakeBorder(fine, PATCH_PX, PATCH_PX, PATCH_PX, PATCH_PX, cv2.BORDER_REPLICATE)
+    patches = np.zeros((len(places), PATCH_PX**2), np.int8)
+    for patch, (x, y) in zip(patches, np.rint(places).astype(int), strict=True):
+        small = block_mean(np.asarray(around[y : y + side, x : x + side], np.uint8), 2).astype(np.float32)
+        patch[:] = _scaled(small - small.mean()).ravel()
+    return patches
+
+
+def _scaled(values: NDArray[np.float32]) -> Map:
+    """Return values as whole numbers whose largest size is 127."""
+    largest = max(float(np.abs(values).max()), 1e-6)
+    return np.rint(values * (127 / largest)).astype(np.int8)
+
+
+def _text(values: Map) -> str:
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def _bytes(text: str) -> Map:
+    return np.frombuffer(base64.b64decode(text), np.int8)

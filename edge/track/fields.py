@@ -1,0 +1,139 @@
+"""The fields of a count so far: whether a frame shows one of them again, or overlaps with the last one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.find import Fingerprint
+from edge.track.overlap import shared_cells
+
+Real = NDArray[np.float32]
+
+MEMORY = 10_000
+"""Fields that are remembered, those seen last: 2 KB each."""
+
+COARSE = 3
+"""Pixels of a fingerprint's map per pixel of the map with which all fields are compared."""
+
+MAYBE_SAME = 0.7
+"""Least correlation of those for a closer look."""
+
+SAME_TEXTURE, SAME_GREY = 0.925, 0.96
+"""Least correlation of two maps of one field. ``python -m benchmarks.repeats`` prints them for different
+fields and for copies."""
+
+NEARLY_SAME_TEXTURE, SAME_PLACES, ENOUGH_PLACES = 0.8, 0.45, 3
+"""Least correlation of the texture where at least so large a share, of so many cells, lie at the same places:
+in dense frames noise moves the texture."""
+
+PLACE_UM = 2.5
+"""Farthest, along each axis, that two centres of one cell lie apart."""
+
+
+class Fields:
+    """Remembers the fields of a count, up to `MEMORY`.
+
+    Parameters
+    ----------
+    exact : bool
+        Only frames with the same pixels show the same field: what else frames have in common is tracked.
+    """
+
+    def __init__(self, *, exact: bool = False) -> None:
+        self._exact = exact
+        self._names: dict[str, str] = {}
+        self._groups: dict[tuple[int, ...], _Group] = {}
+        self._last: Fingerprint | None = None
+
+    def shown_before(self, now: Fingerprint) -> str:
+        """Return the name of a frame that shows the same field; empty without any."""
+        if now.digest in self._names:
+            return self._names[now.digest]
+        group = self._groups.get(_shape(now))
+        return "" if group is None or self._exact else group.shown_before(now)
+
+    def add(self, name: str, now: Fingerprint) -> int:
+        """Remember a field; return the number of its cells that the last one shows too, as far as seen."""
+        before, self._last = self._last, now
+        self._names[now.digest] = name
+        if len(self._names) > MEMORY:
+            del self._names[next(iter(self._names))]
+        if self._exact:
+            return 0
+        if now.texture.size:
+            self._groups.setdefault(_shape(now), _Group()).add(name, now)
+        return 0 if before is None else shared_cells(before, now)
+
+
+def _shape(now: Fingerprint) -> tuple[int, ...]:
+    return (*now.texture.shape, *(round(side) for side in now.size_um))
+
+
+@dataclass(eq=False)
+class _Group:
+    """Fields of one size, in a ring."""
+
+    kept: list[tuple[str, Fingerprint]] = field(default_factory=list)
+    coarse: Real = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    added: int = 0
+
+    def add(self, name: str, now: Fingerprint) -> None:
+        """Remember a field in place of the one that was seen first."""
+        row, small = self.added % MEMORY, _coarse(now)
+        if row == len(self.coarse) and row < MEMORY:  # twice as many rows: each is copied once on average
+            grown = np.zeros((min(max(16, 2 * row), MEMORY), small.size), np.float32)
+            grown[:row] = self.coarse.reshape(row, small.size)
+            self.coarse = grown
+        self.coarse[row] = small
+        self.kept[row : row + 1] = [(name, now)]
+        self.added += 1
+
+    def shown_before(self, now: Fingerprint) -> str:
+        """Return the name of the most similar field that is the same; empty without any."""
+        likeness = self.coarse[: len(self.kept)] @ _coarse(now)
+        for row in np.argsort(-likeness, kind="stable"):
+            if likeness[row] < MAYBE_SAME:
+                break
+            name, before = self.kept[row]
+            if _same(before, now):
+                return name
+        return ""
+
+
+def _coarse(now: Fingerprint) -> Real:
+    """Return the coarse texture, of mean 0 and norm 1, float32 [n]."""
+    height, width = (max(1, side // COARSE) for side in now.texture.shape)
+    small = cv2.resize(now.texture.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    centred = small.ravel() - small.mean()
+    return np.asarray(centred / max(float(np.linalg.norm(centred)), 1e-6), np.float32)
+
+
+def _same(before: Fingerprint, now: Fingerprint) -> bool:
+    texture = correlation(before.texture, now.texture)
+    if texture < NEARLY_SAME_TEXTURE or correlation(before.grey, now.grey) < SAME_GREY:
+        return False
+    return texture >= SAME_TEXTURE or _same_places(before, now) >= SAME_PLACES
+
+
+def _same_places(before: Fingerprint, now: Fingerprint) -> float:
+    """Return the share of the earlier frame's largest cells that this one has too; 0 for too few."""
+    largest = before.places[: len(before.patches)]
+    if min(len(largest), len(now.places)) < ENOUGH_PLACES:
+        return 0.0
+    apart = np.abs(largest[:, None] - now.places).max(axis=2).min(axis=1)
+    return float((apart < PLACE_UM).mean())
+
+
+def correlation(before: NDArray[np.int8], now: NDArray[np.int8]) -> float:
+    """Return the correlation of two maps, once a drift below one of their pixels is undone to first order."""
+    a, b = (np.asarray(one, np.float32) - np.float32(one.mean()) for one in (before, now))
+    terms = [a, *(np.gradient(a) if min(a.shape) > 1 else ())]
+    basis = np.stack([term.ravel() for term in terms], axis=1)
+    weights = np.linalg.lstsq(basis, b.ravel(), rcond=None)[0]
+    drift = float(np.linalg.norm(weights[1:])) / max(abs(float(weights[0])), 1e-6)
+    fitted = basis @ weights if weights[0] > 0 and drift < 1 else a.ravel()
+    return float(fitted @ b.ravel()) / max(float(np.linalg.norm(fitted) * np.linalg.norm(b)), 1e-6)
