@@ -142,7 +142,7 @@ def _patches(fine: Image, places: NDArray[np.float64]) -> Map:
 def _scaled(values: NDArray[np.float32]) -> Map:
     """Return values as whole numbers whose largest size is 127."""
     largest = max(float(np.abs(values).max()), 1e-6)
-    return np.rint(values * (127 / largest)).astype(np.int8)
+    return np.asarray(np.rint(values * (127 / largest)), np.int8)
 
 
 def _text(values: Map) -> str:

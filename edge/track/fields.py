@@ -95,12 +95,11 @@ class _Group:
     def shown_before(self, now: Fingerprint) -> str:
         """Return the name of the most similar field that is the same; empty without any."""
         likeness = self.coarse[: len(self.kept)] @ _coarse(now)
-        for row in np.argsort(-likeness, kind="stable"):
+        for row in map(int, np.argsort(-likeness, kind="stable")):
             if likeness[row] < MAYBE_SAME:
                 break
-            name, before = self.kept[row]
-            if _same(before, now):
-                return name
+            if _same(self.kept[row][1], now):
+                return self.kept[row][0]
         return ""
 
 
