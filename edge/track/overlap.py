@@ -28,7 +28,7 @@ AGREE_MANY = 0.3
 def shared_cells(before: Fingerprint, now: Fingerprint) -> int:
     """Return how many cells of a frame the frame before shows at the shift that most similar cells vote for.
 
-    Fields that share one cell count as separate. Of the 140 hemocytometer frames 230 of 1,069 cells are seen
+    Fields that share one cell count as separate. Of the 140 hemocytometer frames 220 of 1,069 cells are seen
     in the frame before, and a tracker, which also knows older frames, finds 321; none are in separate fields,
     real or simulated (tests/edge/track/test_fields.py).
     """

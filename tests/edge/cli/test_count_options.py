@@ -31,6 +31,7 @@ GIVEN: dict[str, tuple[tuple[str, ...], Any]] = {
     "bit_depth": (("--bit-depth", "12"), 12),
     "channel": (("--channel", "BF"), "BF"),
     "z": (("--z", "middle"), "middle"),
+    "count_repeats": (("--count-repeats",), True),
     "each_once": (("--each-once", "flow"), "flow"),
     "min_diameter_um": (("--min-diameter-um", "5"), 5.0),
     "max_diameter_um": (("--max-diameter-um", "50"), 50.0),

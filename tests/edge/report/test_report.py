@@ -409,7 +409,7 @@ def test_summary_is_the_json_object(tmp_path: Path) -> None:
     assert written == result_summary(run)
     assert written["counts"] == run.tally.counts
     failed = {"name": "a.png", "kind": "unreadable", "reason": "the file is empty"}
-    assert written["frames"] == {"read": 3, "failed": [failed]}
+    assert written["frames"] == {"read": 3, "failed": [failed], "unlisted": {}}
     assert written["cells"] == 18 == sum(written["counts"].values()) + written["rejected"]
     assert written["rejected_by"] == run.tally.rejected_by
     assert written["rejected"] == sum(written["rejected_by"].values()) > 0

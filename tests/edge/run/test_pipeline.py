@@ -226,7 +226,8 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
 
 
 def test_an_empty_frame_has_no_cells() -> None:
-    blank = Frame(np.full((600, 800), 140, np.uint8), "blank", 0, 0)
+    noise = np.random.default_rng(0).normal(140, 2, (600, 800))  # without noise no camera took it
+    blank = Frame(noise.astype(np.uint8), "blank", 0, 0)
     (result,) = count_frames(
         [blank], Classifier(load_bundle("phantom3")), Analysis(pixel_um=0.125, reject_below=0.5)
     )

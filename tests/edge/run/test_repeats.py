@@ -1,0 +1,218 @@
+"""A count in which the same field comes again, nothing can be seen, or fields overlap; also when resumed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.base.count_options import SessionConfig
+from edge.base.frame import FailedFrame, Frame
+from edge.capture.camera import CameraSettings
+from edge.count.stop_rule import StopRule
+from edge.report import words
+from edge.report.files import result_summary
+from edge.run import count_run
+from edge.run.config import CameraConfig, CountConfig
+from edge.run.sessions import resume
+from edge.session.names import list_sessions
+from edge.session.store import read_session
+from edge.simulate.frame import simulate_frame
+from edge.simulate.motion import Scan, moving_frames
+from tests.edge.run.test_count_run import SCENE, Recorder, comparable, config_for, counted
+
+Image = NDArray[np.uint8]
+
+
+def field(number: int) -> Image:
+    return simulate_frame(3, number, scene=SCENE).image
+
+
+def again(image: Image, seed: int) -> Image:
+    """Another exposure of a field."""
+    noise = np.random.default_rng(seed).normal(0, 2, image.shape)
+    return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """Three fields; one is there as a copy, as a JPEG, as a TIFF of 16 bits and as another exposure."""
+    folder = tmp_path / "sample"
+    folder.mkdir()
+    for k in range(3):
+        cv2.imwrite(str(folder / f"{k}.png"), field(k))
+    (folder / "3.png").write_bytes((folder / "1.png").read_bytes())
+    cv2.imwrite(str(folder / "4.jpg"), field(1), [cv2.IMWRITE_JPEG_QUALITY, 70])
+    cv2.imwrite(str(folder / "5.tif"), field(1).astype(np.uint16) * 257)
+    cv2.imwrite(str(folder / "6.png"), again(field(1), 6))
+    cv2.imwrite(str(folder / "7.bmp"), field(0))
+    return folder
+
+
+def only(folder: Path, *names: str) -> tuple[str, ...]:
+    return tuple(str(folder / name) for name in names)
+
+
+def test_a_field_that_is_there_again_is_listed_and_not_counted(sample: Path, tmp_path: Path) -> None:
+    once = counted(replace(config_for(sample), sources=only(sample, "0.png", "1.png", "2.png")))
+    run = counted(config_for(sample), out=tmp_path / "report")
+    assert run.tally.counts == once.tally.counts
+    assert run.identifier == once.identifier
+    assert run.tally.frames_read == 3
+    assert [(Path(one.name).name, one.kind) for one in run.tally.failed] == [
+        (name, "repeat") for name in ("3.png", "4.jpg", "5.tif", "6.png", "7.bmp")
+    ]
+    assert run.tally.failed[-1].reason.endswith("0.png again")
+    assert words.frames(run.tally) == "3 read, 5 repeat another"
+    (remark,) = run.remarks
+    assert remark.startswith("5 frames show the field of another frame again and are not counted")
+    assert "--count-repeats" in remark
+    assert remark in (tmp_path / "report" / "report.html").read_text().replace("&amp;", "&")
+
+
+def test_repeats_are_counted_if_asked_for(sample: Path) -> None:
+    run = counted(config_for(sample, count_repeats=True))
+    assert run.tally.frames_read == 8
+    assert run.tally.failed == ()
+
+
+def test_a_cell_limit_is_not_reached_by_one_field(tmp_path: Path) -> None:
+    for k in range(12):
+        cv2.imwrite(str(tmp_path / f"{k:02}.png"), again(field(0), k))
+    cells = counted(replace(config_for(tmp_path), sources=only(tmp_path, "00.png"))).tally.leukocytes
+    run = counted(config_for(tmp_path, stop_rule=StopRule(until_cells=3 * cells)))
+    assert (run.tally.leukocytes, run.ended, len(run.tally.failed)) == (cells, "", 11)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 6])
+def test_a_resumed_count_knows_the_fields_before(sample: Path, tmp_path: Path, frames: int) -> None:
+    keep = SessionConfig(keep=True)
+    whole = counted(config_for(sample, session=keep))
+    stop = threading.Event()
+    stopping = Recorder(lambda done: stop.set() if done == frames else None)
+    # a count that dies, rather than one that is stopped: its session stays unfinished
+    with pytest.raises(RuntimeError, match="killed"):
+        counted(config_for(sample, session=keep), Recorder(_dies_after(frames)))
+    (path, *_) = [entry for entry in list_sessions() if _unfinished(entry)]
+    resumed = resume(path)
+    run = counted(resumed.config, session=resumed.session)
+    assert comparable(run) == comparable(whole)
+    assert not stopping.results
+
+
+def _unfinished(path: Path) -> bool:
+    with read_session(path) as stored:
+        return stored.finished is None
+
+
+def _dies_after(frames: int) -> Any:
+    def die(done: int) -> None:
+        if done == frames:
+            raise RuntimeError("killed")
+
+    return die
+
+
+def test_frames_that_show_nothing_take_no_part(tmp_path: Path) -> None:
+    good, all_of_them = tmp_path / "good", tmp_path / "all"
+    for folder in (good, all_of_them):
+        folder.mkdir()
+        for k in range(2):
+            cv2.imwrite(str(folder / f"{k}.png"), field(k))
+    cv2.imwrite(str(all_of_them / "2.png"), np.zeros((616, 820), np.uint8))
+    cv2.imwrite(str(all_of_them / "3.png"), np.full((616, 820), 255, np.uint8))
+    run, expected = counted(config_for(all_of_them)), counted(config_for(good))
+    assert run.identifier == expected.identifier
+    assert [one.kind for one in run.tally.failed] == ["unseen", "unseen"]
+    assert run.remarks == (
+        "2 frames show nothing (1 black, 1 white) and are part neither of the count nor of its volume:"
+        " check the lamp, the shutter and the exposure",
+    )
+
+
+def test_overlap_is_remarked_with_the_option_unless_that_is_given(tmp_path: Path) -> None:
+    scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=14, separate=True)
+    for k, simulated in enumerate(moving_frames(5, Scan(3, 1, 0.5), scene=scene)):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), simulated.image)
+    plain = counted(config_for(tmp_path))
+    (remark,) = plain.remarks
+    assert "are counted twice: pass --each-once scan" in remark
+    assert counted(config_for(tmp_path, each_once="scan")).remarks == ()
+    cv2.imwrite(str(tmp_path / "3.png"), cv2.imread(str(tmp_path / "2.png"), cv2.IMREAD_GRAYSCALE))
+    (remark,) = counted(config_for(tmp_path, each_once="scan")).remarks
+    assert remark.startswith("1 frame shows the field of another one again")
+
+
+class StillCamera:
+    """A device over fields that are each shown for some frames."""
+
+    name, paced = "v4l2:0", True
+
+    def __init__(self, frames: list[Image]) -> None:
+        self._frames: Iterator[Image] = iter(frames)
+
+    def settle(self, timeout_s: float) -> CameraSettings:
+        return CameraSettings()
+
+    def apply(self, settings: CameraSettings, timeout_s: float) -> None:
+        raise AssertionError
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        image = next(self._frames, None)
+        return None if image is None else Frame(image, "", 0, 0)
+
+    def close(self) -> None:
+        pass
+
+
+def live(monkeypatch: pytest.MonkeyPatch, frames: list[Image], **changes: Any) -> CountConfig:
+    monkeypatch.setattr(count_run, "open_camera", lambda *args, **options: StillCamera(frames))
+    camera = CameraConfig(name="v4l2:0", when_behind="wait")
+    config = config_for(Path("v4l2:0"), camera=camera, session=SessionConfig(keep=True), **changes)
+    return replace(config, sources=("v4l2:0",))
+
+
+def test_a_device_waits_for_the_next_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    black = np.zeros((616, 820), np.uint8)
+    frames = [again(field(0), k) for k in range(10)] + [black] * 5 + [again(field(1), k) for k in range(4)]
+    recorder = Recorder()
+    run = counted(live(monkeypatch, frames), recorder)
+    assert run.tally.frames_read == 2
+    assert run.tally.left_out == {"repeat": 12, "unseen": 5}
+    assert words.frames(run.tally) == "2 read, 5 show nothing, 12 repeat another"
+    # the observer sees every frame, the list and the session only the first of each kind
+    assert len(recorder.results) == len(frames)
+    shown = [one for one in recorder.results if isinstance(one, FailedFrame) and one.kind == "repeat"]
+    assert all(one.reason.endswith("again: move the stage") for one in shown)
+    assert [(one.index, one.kind) for one in run.tally.failed] == [
+        (1, "repeat"),
+        (10, "unseen"),
+        (16, "repeat"),
+    ]
+    assert result_summary(run)["frames"]["unlisted"] == {"repeat": 10 - 1 - 1 + 2, "unseen": 4}
+    (path,) = list_sessions()
+    with read_session(path) as stored:
+        assert [record.index for record in stored.frames()] == [0, 1, 10, 15, 16]
+        (remark,) = [one for one in stored.finished.result["remarks"] if "again" in one]  # type: ignore[union-attr,index]  # finished
+    assert remark.startswith("12 frames show")
+
+
+def test_a_still_stage_is_ended_by_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [again(field(0), k) for k in range(3)]
+    config = live(monkeypatch, frames, stop_rule=StopRule(until_seconds=1.5, until_cells=1000))
+
+    class Endless(StillCamera):
+        def grab(self, timeout_s: float) -> Frame | None:
+            return Frame(frames[0], "", 0, 0)
+
+    monkeypatch.setattr(count_run, "open_camera", lambda *args, **options: Endless([]))
+    run = counted(config)
+    assert (run.ended, run.tally.frames_read) == ("1.5 s asked for", 1)
+    assert len(run.tally.failed) <= 1

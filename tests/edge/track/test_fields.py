@@ -1,0 +1,147 @@
+"""A field that is shown again is recognised, however its frame was saved; other fields never are."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.repeats import COPIES, Image, is_repeat, known_by
+from edge.base.frame import Frame
+from edge.capture.frames import read_frames
+from edge.find.fingerprint import Fingerprint
+from edge.simulate.frame import simulate_frame
+from edge.simulate.motion import Scan, moving_frames
+from edge.simulate.scene import Scene
+from edge.track import fields as fields_module
+from edge.track.fields import Fields
+from edge.track.overlap import shared_cells
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+PIXEL_UM = 0.125
+SCENES = {
+    "usual": Scene(width_px=1000, height_px=800, leukocytes=12, erythrocytes=5, debris=3),
+    "sparse": Scene(width_px=1000, height_px=800, leukocytes=1.5, erythrocytes=0, debris=0),
+    "dense": Scene(width_px=1000, height_px=800, leukocytes=60, erythrocytes=20, debris=5),
+}
+
+
+@cache
+def field(scene: str, number: int) -> Image:
+    return simulate_frame(8, number, scene=SCENES[scene]).image
+
+
+@cache
+def shown(scene: str, number: int) -> Fingerprint:
+    return known_by(field(scene, number), PIXEL_UM)
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_copy_is_a_repeat(scene: str, copy: str) -> None:
+    for number in range(3):
+        if len(shown(scene, number).places):
+            assert is_repeat(shown(scene, number), known_by(COPIES[copy](field(scene, number)), PIXEL_UM))
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_another_field_is_no_repeat(scene: str) -> None:
+    for before, now in combinations([shown(scene, number) for number in range(8)], 2):
+        assert not is_repeat(before, now)
+        assert shared_cells(before, now) == 0
+
+
+def test_dust_that_all_fields_show_makes_no_repeat() -> None:
+    """Sharp specks on the sensor, as strong as cells, in every frame."""
+    rng = np.random.default_rng(3)
+    dust = np.ones((800, 1000))
+    for x, y in zip(rng.integers(50, 950, 6), rng.integers(50, 750, 6), strict=True):
+        cv2.circle(dust, (int(x), int(y)), 12, 0.75, -1)
+        cv2.circle(dust, (int(x), int(y)), 40, 0.97, 3)
+    dusty = [known_by((field("sparse", k) * dust).astype(np.uint8), PIXEL_UM) for k in range(8)]
+    with_cells = [one for k, one in enumerate(dusty) if len(shown("sparse", k).places)]
+    assert len(with_cells) > 4
+    assert not any(is_repeat(*pair) for pair in combinations(with_cells, 2))
+
+
+def test_a_frame_without_cells_is_a_repeat_only_of_the_same_pixels() -> None:
+    empty = Scene(width_px=820, height_px=616, leukocytes=0, erythrocytes=0, debris=0)
+    first, second = (simulate_frame(2, k, scene=empty).image for k in range(2))
+    assert is_repeat(known_by(first, PIXEL_UM), known_by(first.copy(), PIXEL_UM))
+    assert not is_repeat(known_by(first, PIXEL_UM), known_by(second, PIXEL_UM))
+
+
+def test_a_frame_of_another_size_is_no_repeat() -> None:
+    image = field("usual", 0)
+    assert not is_repeat(shown("usual", 0), known_by(image[:700].copy(), PIXEL_UM))
+
+
+def test_a_fingerprint_survives_json() -> None:
+    for before in (shown("usual", 0), shown("sparse", 1), known_by(np.zeros((400, 400), np.uint8), PIXEL_UM)):
+        after = Fingerprint.from_facts(json.loads(json.dumps(before.facts())))
+        assert (after.digest, after.size_um) == (before.digest, before.size_um)
+        for name in ("texture", "grey", "places", "patches"):
+            assert np.array_equal(getattr(after, name), getattr(before, name))
+
+
+def test_the_fields_seen_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields_module, "MEMORY", 3)
+    remembered = Fields()
+    for number in range(5):
+        remembered.add(str(number), shown("usual", number))
+    copies = [known_by(COPIES["JPEG 75"](field("usual", number)), PIXEL_UM) for number in range(5)]
+    assert [remembered.shown_before(copy) for copy in copies] == ["", "", "2", "3", "4"]
+    assert [remembered.shown_before(shown("usual", number)) for number in range(5)] == ["", "", "2", "3", "4"]
+
+
+def test_neighbours_of_a_scan_share_cells_and_those_farther_off_none() -> None:
+    scene = Scene(width_px=1000, height_px=800, leukocytes=14, erythrocytes=4, debris=0, separate=True)
+    frames = list(moving_frames(5, Scan(4, 1, 0.4), scene=scene))
+    prints = [known_by(one.image, PIXEL_UM) for one in frames]
+    for (before, now), (first, second) in zip(pairwise(frames), pairwise(prints), strict=True):
+        both = {t.particle for t in before.truth} & {t.particle for t in now.truth}
+        assert 0.5 * len(both) <= shared_cells(first, second) <= len(both) + 1
+    assert shared_cells(prints[0], prints[3]) == 0
+
+
+@cache
+def real(folder: str, pixel_um: float, most: int) -> list[Fingerprint]:
+    if not DATA.is_dir():
+        pytest.skip("needs ../shared/data")
+    files = sorted((DATA / folder).glob("*.[jp]*g"))[:most]
+    return [known_by(frame.image, pixel_um) for frame in read_frames(files) if isinstance(frame, Frame)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "pixel_um", "most"),
+    [
+        ("hemocytometer/frames", 0.0727, 70),
+        ("hsc", 0.645, 13),
+        ("hsc", 0.125, 13),
+        ("beads", 0.5, 13),
+        ("beads", 0.125, 13),
+        ("pbc/lymphocyte", 0.1, 80),
+        ("pbc/neutrophil", 0.1, 80),
+    ],
+)
+def test_no_two_real_frames_are_a_repeat(folder: str, pixel_um: float, most: int) -> None:
+    """Neighbouring frames of the hemocytometer overlap, the beads move, the stained cells are all centred."""
+    assert not any(is_repeat(*pair) for pair in combinations(real(folder, pixel_um, most), 2))
+
+
+def test_real_fields_that_overlap_share_cells() -> None:
+    prints = real("hemocytometer/frames", 0.0727, 70)
+    shared = sum(shared_cells(*pair) for pair in pairwise(prints))
+    cells = sum(len(one.places) for one in prints[1:])
+    assert 0.1 < shared / cells < 0.35
+
+
+@pytest.mark.parametrize(("folder", "pixel_um"), [("hsc", 0.645), ("pbc/lymphocyte", 0.1)])
+def test_real_fields_that_do_not_overlap_share_none(folder: str, pixel_um: float) -> None:
+    prints = real(folder, pixel_um, 80)
+    assert sum(shared_cells(*pair) for pair in pairwise(prints)) == 0
