@@ -61,8 +61,8 @@ def test_dust_that_all_fields_show_makes_no_repeat() -> None:
     rng = np.random.default_rng(3)
     dust = np.ones((800, 1000))
     for x, y in zip(rng.integers(50, 950, 6), rng.integers(50, 750, 6), strict=True):
-        cv2.circle(dust, (int(x), int(y)), 12, 0.75, -1)
-        cv2.circle(dust, (int(x), int(y)), 40, 0.97, 3)
+        cv2.circle(dust, (int(x), int(y)), 12, (0.75,), -1)
+        cv2.circle(dust, (int(x), int(y)), 40, (0.97,), 3)
     dusty = [known_by((field("sparse", k) * dust).astype(np.uint8), PIXEL_UM) for k in range(8)]
     with_cells = [one for k, one in enumerate(dusty) if len(shown("sparse", k).places)]
     assert len(with_cells) > 4
