@@ -32,7 +32,8 @@ def closing_remarks(config: CountConfig, totals: Totals) -> tuple[str, ...]:
     """Return the remarks on what was counted, the same for a count and for one that is resumed."""
     chosen = (_chosen(note, frames, totals) for note, frames in totals.notes.items())
     pixel = contradiction(totals.pixels, config.analysis.pixel_um, config.pixel_from)
-    return tuple(filter(None, (pixel, _sizes(totals), _tiny(config, totals), *chosen, *field_remarks(totals))))
+    sizes = (_sizes(totals), _tiny(config, totals))
+    return tuple(filter(None, (pixel, *sizes, *chosen, *field_remarks(totals))))
 
 
 def pixel_remark(pixel_um: float, bundle: Manifest) -> str:

@@ -82,15 +82,9 @@ class FrameRecord:
     dropped_before : int
         Frames dropped between the frame before and this one.
     facts : mapping
-<<<<<<< HEAD
         What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`; ``notes``,
-        ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost`` of a `CountedFrame`. Empty ones are
-        left out.
-=======
-        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`, ``notes`` and
-        ``pixel`` of a `Frame`; ``lost``, ``field`` (its fingerprint), ``shared`` and ``unlisted_before`` of a
-        `CountedFrame`. Empty ones are left out.
->>>>>>> 51c38be (Frames that show a field again, or nothing at all, are not counted, and overlapping fields are remarked)
+        ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost``, ``field`` (its fingerprint),
+        ``shared`` and ``unlisted_before`` of a `CountedFrame`. Empty ones are left out.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -145,6 +139,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
     facts = {
         "notes": list(frame.notes),
         "pixel": frame.pixel and asdict(frame.pixel),
+        "size_px": list(frame.image.shape[::-1]),
         "lost": dict(result.lost),
         "field": result.fingerprint.facts() if result.fingerprint else {},
         "shared": result.shared,
@@ -159,20 +154,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
         quality=asdict(result.quality) if result.quality else {},
         breaches=result.breaches,
         dropped_before=frame.dropped_before,
-<<<<<<< HEAD
-        facts={
-            name: value
-            for name, value in (
-                ("notes", list(frame.notes)),
-                ("lost", dict(result.lost)),
-                ("pixel", frame.pixel and asdict(frame.pixel)),
-                ("size_px", list(frame.image.shape[::-1])),
-            )
-            if value
-        },
-=======
         facts={name: value for name, value in facts.items() if value},
->>>>>>> 51c38be (Frames that show a field again, or nothing at all, are not counted, and overlapping fields are remarked)
         cells=tuple(
             CellRecord(
                 cell,
