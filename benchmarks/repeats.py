@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from edge.base import FailedFrame
 from edge.capture import read_frames
 from edge.find import Fingerprint, fingerprint, reduced, segment
-from edge.track import Fields
-from edge.track.fields import correlation
+from edge.track import Fields, correlation
 
 Image = NDArray[np.uint8]
 

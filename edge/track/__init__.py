@@ -1,7 +1,7 @@
 """Count each cell once: recognise it in overlapping fields or along a flow."""
 
 from edge.track.detections import TrackedCells
-from edge.track.fields import Fields
+from edge.track.fields import Fields, correlation
 from edge.track.tracker import Tracker
 
-__all__ = ["Fields", "TrackedCells", "Tracker"]
+__all__ = ["Fields", "TrackedCells", "Tracker", "correlation"]
