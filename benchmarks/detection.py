@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge.base import Cell, Frame
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, segment
-from train.table import Box, read_table
+from train.table import Box, file_name, read_table
 
 Boxes = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def read_boxes(path: Path) -> dict[str, list[Box]]:
     """Return the annotated boxes of each frame by its file name."""
     boxes: dict[str, list[Box]] = defaultdict(list)
     for box in read_table(path, Box).values():
-        boxes[box.frame].append(box)
+        boxes[file_name(box.frame)].append(box)
     return boxes
 
 

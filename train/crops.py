@@ -13,11 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell, FailedFrame
-from edge.capture import PlaneChoice, read_frames
+from edge.base import Cell, FailedFrame, frame_name
+from edge.capture import (
+    PlaneChoice,
+    agreed_pixel,
+    contradiction,
+    files_pixels,
+    list_files,
+    read_frames,
+)
 from edge.classify import REJECTED
 from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
 from train.data import BACKGROUNDS, CELLS_CSV, alike_labels
+from train.frame_names import match_frames
 from train.images import CROP_PX, require_empty, write_png
 from train.table import Box, LabelledCrop, file_name, read_table, write_table
 
@@ -27,6 +35,9 @@ TRIES = 10
 CANDIDATES = 4
 """Empty places drawn for each background that is kept, which are those with most structure: the lines of a
 counting chamber cross about a third of them (measured), and a flat one teaches nothing."""
+
+
+NO_PIXEL = "no pixel size is known, and none is written: pass --pixel-um"
 
 
 @dataclass(frozen=True)
@@ -65,13 +76,17 @@ class CropOptions:
 
 @dataclass(frozen=True)
 class Cut:
-    """Crops per class, and boxes left out: rejected, outside their frame, repeated, per frame not given."""
+    """Crops per class; boxes left out: rejected, outside their frame, repeated, per frame not given.
+
+    The remark is on the pixel size.
+    """
 
     counts: dict[str, int]
     rejected: int
     outside: int
     repeated: int
     elsewhere: dict[str, int]
+    remark: str = ""
 
 
 def cut(
@@ -86,7 +101,8 @@ def cut(
 
     Crops of empty places, with neither a box nor a segmented cell, go to the folder ``backgrounds``.
     ``cells.csv`` holds the columns of `LabelledCrop`, then those of the box; the group is the frame's file
-    name, which keeps the frame's cells together in a split. `out` appears when it is complete.
+    name (its path, if several have that name), which keeps the frame's cells together in a split. `out`
+    appears when it is complete.
 
     Parameters
     ----------
@@ -96,22 +112,31 @@ def cut(
     Raises
     ------
     ValueError
-        If `out` is not empty, a frame is unreadable or comes twice, a label to rename is absent or cannot
-        name a folder, pixel sizes differ, or no box lies in the frames.
+        If `out` is not empty, a frame is unreadable, it is not clear which frame a box is in, a label to
+        rename is absent or cannot name a folder, pixel sizes differ, or no box lies in the frames.
     """
     require_empty(out)
     left_out: Counter[str] = Counter()
-    by_frame = _boxes_by_frame(boxes, options, left_out)
+    listed = _boxes_by_name(boxes, options, left_out)
+    files = list(map(frame_name, list_files(frames)))
+    meant = match_frames(listed, files)
+    by_frame = {frame: listed[name] for name, frame in meant.items()}
+    pixel_um, remark = _pixel_um(frames, listed, options)
+    options = replace(options, pixel_um=pixel_um)
+    names = Counter(map(file_name, files))
     crops: list[LabelledCrop] = []
     # files per stem, which frames of two formats may share
     crop_numbers: Counter[str] = Counter()
     background_numbers: Counter[str] = Counter()
     seen: list[str] = []
     with _appearing(out) as folder:
-        for name, image in _named_frames(frames, options):
-            index = len(seen)
+        for frame in read_frames(frames, bit_depth=options.bit_depth, planes=options.planes):
+            if isinstance(frame, FailedFrame):
+                raise ValueError(f"{frame.name}: {frame.reason}")
+            name, image, index = frame.name, frame.image, len(seen)
             seen.append(name)
-            group = seen[index - index % options.group_frames]
+            first = seen[index - index % options.group_frames]
+            group = first if names[file_name(first)] > 1 else file_name(first)
             inside = _boxes_inside(by_frame.get(name, []), image.shape, left_out)
             images = crop_cells(image, [box.cell for box in inside], size_px=CROP_PX, scale=options.scale)
             for box, crop in zip(inside, images, strict=True):
@@ -123,19 +148,42 @@ def cut(
                     write_png(folder / BACKGROUNDS / _numbered(name, background_numbers), crop)
             on_frame()
         if not crops:
-            raise ValueError(f"{boxes}: {_why_empty(by_frame, seen)}")
+            raise ValueError(f"{boxes}: {_why_empty(listed, by_frame, seen)}")
         write_table(folder / CELLS_CSV, LabelledCrop, crops)
     return Cut(
         counts=dict(sorted(Counter(crop.label for crop in crops).items())),
         rejected=left_out["rejected"],
         outside=left_out["outside"],
         repeated=left_out["repeated"],
-        elsewhere={name: len(found) for name, found in by_frame.items() if name not in seen},
+        elsewhere={name: len(found) for name, found in listed.items() if meant.get(name) not in seen},
+        remark=remark,
     )
 
 
-def _boxes_by_frame(path: Path, options: CropOptions, left_out: Counter[str]) -> dict[str, list[Box]]:
-    """Read the wanted boxes under their class names, by the frame's file name."""
+def _pixel_um(
+    frames: Sequence[str | Path], listed: Mapping[str, Sequence[Box]], options: CropOptions
+) -> tuple[float | None, str]:
+    """Return the pixel size that the option, else the table, else all files state; and a remark."""
+    stated = files_pixels(frames)
+    in_table = {box.pixel_um for boxes in listed.values() for box in boxes if box.pixel_um is not None}
+    given = options.pixel_um or next(iter(in_table), None)
+    if given is not None:
+        source = "from --pixel-um" if options.pixel_um else "from the table"
+        remedy = "check which is right, and pass it as --pixel-um"
+        return options.pixel_um, contradiction(stated, given, source, remedy)
+    if agreed := agreed_pixel(stated):
+        return agreed.um, f"pixel {agreed.um:.4g} µm, from the files ({agreed.source})"
+    if known := [str(pixel) for pixel in stated if pixel]:
+        raise ValueError(
+            f"the images do not agree on their pixel: {', '.join(known[:3])} in "
+            f"{stated.total() - stated[None]} of {stated.total()}: cut each magnification by itself, with "
+            "its --pixel-um"
+        )
+    return None, NO_PIXEL
+
+
+def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> dict[str, list[Box]]:
+    """Read the wanted boxes under their class names, by the frame as the table names it."""
     boxes = read_table(path, Box)
     if options.separate:
         boxes = {line: box for line, box in boxes.items() if not (box.touching or box.border)}
@@ -159,34 +207,21 @@ def _boxes_by_frame(path: Path, options: CropOptions, left_out: Counter[str]) ->
     return dict(by_frame)
 
 
-def _why_empty(by_frame: Mapping[str, Sequence[Box]], names: Sequence[str]) -> str:
+def _why_empty(
+    listed: Mapping[str, Sequence[Box]], by_frame: Mapping[str, Sequence[Box]], names: Sequence[str]
+) -> str:
     """Return why no box gave a crop."""
-    if not by_frame:
+    if not listed:
         return "it lists no box"
     if set(by_frame) & set(names):
         return "no box has its centre in its frame"
-    named = next(iter(by_frame))
-    return f"none of its frame names is among the frames: {named} is in the table, {names[0]} is a frame"
-
-
-def _named_frames(
-    frames: Sequence[str | Path], options: CropOptions
-) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield file name and image of each frame; the names differ."""
-    names: set[str] = set()
-    for frame in read_frames(frames, bit_depth=options.bit_depth, planes=options.planes):
-        if isinstance(frame, FailedFrame):
-            raise ValueError(f"{frame.name}: {frame.reason}")
-        name = file_name(frame.name)
-        if name in names:
-            raise ValueError(f"{frame.name}: a second frame of this name")
-        names.add(name)
-        yield name, frame.image
+    named, frame = next(iter(listed)), file_name(names[0])
+    return f"none of its frame names is among the frames: {named} is in the table, {frame} is a frame"
 
 
 def _numbered(frame: str, numbers: Counter[str]) -> str:
     """Return the next file name for a crop of this frame."""
-    stem = Path(frame).stem
+    stem = Path(file_name(frame)).stem
     numbers[stem] += 1
     return f"{stem}_{numbers[stem] - 1:04d}.png"
 

@@ -110,8 +110,8 @@ class SuggestedLabel(Row):
 class Box(Row):
     """One labelled box in full-frame pixels; x, y is its upper left pixel.
 
-    `frame` is a file name without folders, `pixel_um` the side of the frame's pixel in the specimen; None is
-    unknown.
+    `frame` is a path with slashes, or a file name, `pixel_um` the side of the frame's pixel in the specimen;
+    None is unknown.
     """
 
     frame: str
@@ -143,7 +143,7 @@ class Box(Row):
 
         In a list of crops, ``pixel_um`` is the crop's: ``crop_scale`` frame pixels.
         """
-        record = {**record, "frame": file_name(record["frame"])}
+        record = {**record, "frame": record["frame"].replace("\\", "/")}
         scale, crop_um = record.pop("crop_scale", ""), record.get("pixel_um", "")
         if scale and crop_um:
             frame_um = _parsed("pixel_um", crop_um, "float") / _parsed("crop_scale", scale, "float")

@@ -107,10 +107,19 @@ def count(
         config = _configured(sources or (camera,), options, out, instrument, screen)
         for path, why in refused.items():
             _end(path, why, screen)
-        each_once = config.analysis.each_once is not None
-        manifest = instrument.bundle.manifest
-        reports = [ReportSink(out, manifest, replace=force, each_once=each_once)] if out else []
+        reports = [_report(out, config, instrument, replace=force)] if out else []
         follow(screen, begin(config, instrument), reports, threads=threads, as_json=as_json)
+
+
+def _report(out: Path, config: CountConfig, instrument: Instrument, *, replace: bool) -> ReportSink:
+    analysis = config.analysis
+    return ReportSink(
+        out,
+        instrument.bundle.manifest,
+        replace=replace,
+        each_once=analysis.each_once is not None,
+        pixel_um=analysis.pixel_um,
+    )
 
 
 def _given() -> dict[str, str]:

@@ -17,6 +17,9 @@ CELL_COLUMNS = (*("frame", "x", "y", "width", "height", "label", "probability", 
 """Of every ``cells.csv``; those of `probability_columns` follow, and where a report counts each cell once
 ``track_id``."""
 
+PIXEL_COLUMN = "pixel_um"
+"""Follows the probabilities: the side of the frame's pixel, without which a box has no scale."""
+
 
 def result_summary(result: CountResult) -> dict[str, Any]:
     """Return a finished count as one JSON object; the value of a share without cells is null.
@@ -83,18 +86,19 @@ def write_summary(path: Path, result: CountResult) -> None:
 
 def write_cells_header(file: TextIO, labels: Sequence[str], *, each_once: bool = False) -> None:
     """Begin a ``cells.csv``."""
-    csv_writer(file)((*CELL_COLUMNS, *probability_columns(labels), *(("track_id",) if each_once else ())))
+    tracked = ("track_id",) if each_once else ()
+    csv_writer(file)((*CELL_COLUMNS, *probability_columns(labels), PIXEL_COLUMN, *tracked))
     file.flush()
 
 
-def write_cells(file: TextIO, counted: CountedFrame) -> None:
+def write_cells(file: TextIO, counted: CountedFrame, pixel_um: float | None = None) -> None:
     """Write one row per cell, and pass the rows to the operating system at once."""
     write = csv_writer(file)
     track_ids = [()] * len(counted.cells) if counted.track_ids is None else counted.track_ids[:, None]
     for cell, decision, row, track_id in zip(
         counted.cells, counted.decisions, counted.probabilities.tolist(), track_ids, strict=True
     ):
-        write((*cell_values(counted.frame.name, cell, decision, row), *track_id))
+        write((*cell_values(counted.frame.name, cell, decision, row), pixel_um, *track_id))
     file.flush()
 
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, TextIO
 from edge.base import RESEARCH_USE, csv_writer, replaced_atomically
 from edge.classify import REASONS, REJECTED
 from edge.report.crop_export import CLASSES, CROPS, check_crops, write_crops
-from edge.report.files import CELL_COLUMNS, cell_values, probability_columns
+from edge.report.files import CELL_COLUMNS, PIXEL_COLUMN, cell_values, probability_columns
 from edge.session import FrameRecord, StoredSession
 
 EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -104,16 +104,24 @@ def described(session: StoredSession) -> dict[str, Any]:
 
 def _write_cells_csv(session: StoredSession, file: BinaryIO) -> None:
     probabilities = probability_columns(session.header.labels)
-    with _csv(file, *CELL_COLUMNS, *probabilities, *SESSION_CELL_COLUMNS) as write:
+    pixel_um = _pixel_um(session.header.parameters)
+    with _csv(file, *CELL_COLUMNS, *probabilities, PIXEL_COLUMN, *SESSION_CELL_COLUMNS) as write:
         for frame in session.frames():
             for one in frame.cells:
                 cell = one.cell
                 write(
                     (
                         *cell_values(frame.name, cell, one.decision, one.probabilities),
+                        pixel_um,
                         *(frame.index, cell.area_px, int(cell.border), int(cell.touching), one.track_id),
                     )
                 )
+
+
+def _pixel_um(parameters: Mapping[str, Any]) -> float | None:
+    """Return the side of a frame's pixel; before schema 2 it stood among the other parameters."""
+    pixel_um: float | None = parameters.get("analysis", parameters).get("pixel_um")
+    return pixel_um
 
 
 def _write_frames_csv(session: StoredSession, file: BinaryIO) -> None:

@@ -99,10 +99,16 @@ class ReportWriter:
     """
 
     def __init__(
-        self, directory: Path, manifest: Manifest, *, replace: bool = False, each_once: bool = False
+        self,
+        directory: Path,
+        manifest: Manifest,
+        *,
+        replace: bool = False,
+        each_once: bool = False,
+        pixel_um: float | None = None,
     ) -> None:
         self._directory = directory
-        self._labels = manifest.labels
+        self._labels, self._pixel_um = manifest.labels, pixel_um
         self._annotated = directory / "annotated"
         self._annotated.mkdir(parents=True, exist_ok=True)
         if replace:
@@ -156,7 +162,7 @@ class ReportWriter:
         """Write a frame's cells, and the picture from `draw`."""
         with self._disk():
             self._written = True
-            write_cells(self._csv, counted)
+            write_cells(self._csv, counted, self._pixel_um)
             frame = counted.frame
             stem = re.sub(r"[^\w.-]+", "-", frame.name.rsplit("/", 1)[-1], flags=re.ASCII)[-100:]
             file = f"{frame.index:05d}-{stem}.jpg"

@@ -56,8 +56,18 @@ class ReportSink(Sink):
     With `replace`, an earlier report in the folder gives way.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, *, replace: bool, each_once: bool) -> None:
-        self._open = partial(ReportWriter, folder, manifest, replace=replace, each_once=each_once)
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        replace: bool,
+        each_once: bool,
+        pixel_um: float | None = None,
+    ) -> None:
+        self._open = partial(
+            ReportWriter, folder, manifest, replace=replace, each_once=each_once, pixel_um=pixel_um
+        )
         self._refusal: list[OSError] = []
         self._pages: list[Path] = []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from edge.base.cell import Cell
 from edge.report.files import write_cells_header
 from edge.simulate.scene import Scene
 from edge.simulate.write import simulate
-from train.crops import CropOptions, Cut, cut, empty_places
+from train.crops import NO_PIXEL, CropOptions, Cut, cut, empty_places
 from train.data import read_data
 
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
@@ -43,7 +44,12 @@ def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp
     out = tmp_path / "data"
     counts = cut([frames], tmp_path / "boxes.csv", out, CropOptions(rename={"WBC": "leukocyte"}))
     assert counts == Cut(
-        {"RBC": 1, "leukocyte": 2}, rejected=0, outside=0, repeated=0, elsewhere={"f3.png": 1}
+        {"RBC": 1, "leukocyte": 2},
+        rejected=0,
+        outside=0,
+        repeated=0,
+        elsewhere={"f3.png": 1},
+        remark=NO_PIXEL,
     )
     data = read_data(out)
     assert data.labels == ("RBC", "leukocyte")
@@ -203,7 +209,7 @@ def test_boxes_off_their_frame_and_repeated_ones_are_left_out_and_counted(
         "f2.png,RBC,10,10,90,90\n"
     )
     done = cut([frames], boxes, tmp_path / "data")
-    assert done == Cut({"RBC": 1, "WBC": 1}, rejected=0, outside=2, repeated=1, elsewhere={})
+    assert done == Cut({"RBC": 1, "WBC": 1}, rejected=0, outside=2, repeated=1, elsewhere={}, remark=NO_PIXEL)
 
 
 def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Path, tmp_path: Path) -> None:
@@ -211,7 +217,7 @@ def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Pat
     with pytest.raises(ValueError, match="is not empty"):
         cut([frames], boxes, frames)
     shutil.copytree(frames, tmp_path / "more")
-    with pytest.raises(ValueError, match="a second frame of this name"):
+    with pytest.raises(ValueError, match=r"f1.png may be .*frames/f1.png or .*more/f1.png: write its folder"):
         cut([frames, tmp_path / "more"], boxes, tmp_path / "one")
     (frames / "broken.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(ValueError, match=r"broken\.png: "):
@@ -249,7 +255,7 @@ def test_crops_reads_what_a_count_a_simulation_and_it_itself_write(tmp_path: Pat
             csv.writer(file).writerow([*row, box["label"], "0.9", box["label"], "", "0.9", "0.1"])
         csv.writer(file).writerow([*row, "rejected", "0.4", box["label"], "low_confidence", "0.4", "0.4"])
     counted = cut([tmp_path / "frames"], tmp_path / "cells.csv", tmp_path / "c", CropOptions(scale=2.0))
-    assert counted == replace(truth, rejected=1)  # it is no class
+    assert counted == replace(truth, rejected=1, remark=NO_PIXEL)  # it is no class
     np.testing.assert_array_equal(read_data(tmp_path / "c").crops, first.crops)
 
 
@@ -292,3 +298,52 @@ def test_names_that_look_like_formulas_go_through_every_table(frames: Path, tmp_
     data = read_data(tmp_path / "data")
     assert (data.labels, data.names) == (("-b", "@a"), ("@a/=1+2_0000.png", "-b/f2_0000.png"))
     assert set(data.groups) == {"=1+2.png", "f2.png"}
+
+
+def test_folders_with_files_of_the_same_name_are_told_apart(frames: Path, tmp_path: Path) -> None:
+    """A count of two folders: each box is cut from its own image, also where only one folder is given."""
+    for folder, level in (("a", 50), ("b", 200)):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "f.png"), np.full((300, 400), level, np.uint8))
+    boxes = tmp_path / "cells.csv"
+    boxes.write_text("frame,label,x,y,width,height\na/f.png,x,150,100,80,80\nb/f.png,y,150,100,80,80\n")
+    done = cut([tmp_path / "a", tmp_path / "b"], boxes, tmp_path / "both")
+    assert done.counts == {"x": 1, "y": 1}
+    data = read_data(tmp_path / "both")
+    assert data.crops.mean(axis=(1, 2)).tolist() == [50, 200]
+    assert data.groups == (str(tmp_path / "a" / "f.png"), str(tmp_path / "b" / "f.png"))
+    done = cut([tmp_path / "b"], boxes, tmp_path / "one")
+    assert (done.counts, done.elsewhere) == ({"y": 1}, {"a/f.png": 1})
+    assert read_data(tmp_path / "one").crops.mean() == 200
+    boxes.write_text("frame,label,x,y,width,height\nf.png,x,150,100,80,80\n")
+    with pytest.raises(ValueError, match=r"^f\.png may be"):
+        cut([tmp_path / "a", tmp_path / "b"], boxes, tmp_path / "none")
+
+
+def test_the_pixel_is_the_options_the_tables_or_the_files(frames: Path, tmp_path: Path) -> None:
+    stated = tmp_path / "stated"
+    stated.mkdir()
+    for path in frames.iterdir():
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        resolution = {"resolution": (40_000, 40_000), "resolutionunit": 3}
+        tifffile.imwrite(stated / f"{path.stem}.tif", image, **resolution)
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("frame,label,x,y,width,height\nf1.tif,a,200,150,100,100\n")
+    done = cut([stated], boxes, tmp_path / "files")
+    assert done.remark == "pixel 0.25 µm, from the files (resolution tags)"
+    assert read_data(tmp_path / "files").pixel_um == 0.25
+    done = cut([stated], boxes, tmp_path / "option", CropOptions(pixel_um=0.5))
+    assert (
+        "than the 0.5 µm that is used (from --pixel-um): 0.25 µm (resolution tags) in 2 of 2" in done.remark
+    )
+    assert read_data(tmp_path / "option").pixel_um == 0.5
+    boxes.write_text("frame,label,x,y,width,height,pixel_um\nf1.tif,a,200,150,100,100,0.1\n")
+    done = cut([stated], boxes, tmp_path / "table")
+    assert "than the 0.1 µm that is used (from the table): 0.25 µm" in done.remark
+    assert read_data(tmp_path / "table").pixel_um == 0.1
+    boxes.write_text("frame,label,x,y,width,height\nf1.tif,a,200,150,100,100\n")
+    cv2.imwrite(str(stated / "f9.png"), image)
+    with pytest.raises(
+        ValueError, match=r"do not agree on their pixel: 0.25 µm \(resolution tags\) in 2 of 3"
+    ):
+        cut([stated], boxes, tmp_path / "mixed")

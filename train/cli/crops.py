@@ -37,7 +37,8 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 @click.option(
     "--pixel-um",
     type=FiniteRange(*PIXELS_UM),
-    help="Side of a frame's pixel in the specimen, µm; by default the column pixel_um of BOXES.",
+    help="Side of a frame's pixel in the specimen, µm; by default the column pixel_um of BOXES,"
+    " else what all FRAMES state.",
 )
 @click.option(
     "--separate", is_flag=True, help="Leave out cells that touch another one or that the frame's edge cuts."
@@ -77,6 +78,8 @@ def crops(
         )
     for label, n in done.counts.items():
         click.echo(f"{label}: {n}")
+    if done.remark:
+        click.echo(done.remark, err=True)
     others = ", ".join(list(done.elsewhere)[:3]) + (" …" if len(done.elsewhere) > 3 else "")
     for n, reason in (
         (done.rejected, "the count rejected"),

@@ -381,7 +381,7 @@ def test_cells_csv_holds_every_cell_and_is_complete_after_each_frame(tmp_path: P
             with (tmp_path / "cells.csv").open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             assert len(rows) == sum(len(frame.cells) for frame in frames[:done])
-    assert tuple(rows[0]) == (*CELL_COLUMNS, *probability_columns(LABELS))
+    assert tuple(rows[0]) == (*CELL_COLUMNS, *probability_columns(LABELS), "pixel_um")
     cells = [(frame, k) for frame in frames for k in range(len(frame.cells))]
     for row, (counted, k) in zip(rows, cells, strict=True):
         cell = counted.cells[k]

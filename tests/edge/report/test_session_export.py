@@ -61,20 +61,20 @@ def test_cells_csv_begins_as_a_reports_does(tmp_path: Path) -> None:
         session.add(frame_record(counted))
     report = io.StringIO()
     write_cells_header(report, LABELS)
-    write_cells(report, replace(counted, track_ids=None))
+    write_cells(report, replace(counted, track_ids=None), pixel_um=0.1)
     expected = list(csv.reader(io.StringIO(report.getvalue())))
     with (exported(session.path, tmp_path / "out", "csv") / "cells.csv").open(newline="") as file:
         written = list(csv.reader(file))
     assert [row[: len(expected[0])] for row in written] == expected
     assert written[0][9:] == [
         *(f"p_{label}" for label in LABELS),
-        *("frame_index", "area_px", "border", "touching", "track_id"),
+        *("pixel_um", "frame_index", "area_px", "border", "touching", "track_id"),
     ]
     assert [row[5:9] for row in written[1:]] == [
         ["granulocyte", "0.7000", "granulocyte", ""],
         ["rejected", "0.4000", "granulocyte", "low_confidence"],
     ]
-    assert written[1][9:] == ["0.700000", "0.200000", "0.100000", "4", "700.5", "1", "0", "3"]
+    assert written[1][9:] == ["0.700000", "0.200000", "0.100000", "0.1", "4", "700.5", "1", "0", "3"]
 
 
 def test_frames_csv_has_what_any_frame_has(tmp_path: Path, finished: Path) -> None:
