@@ -230,16 +230,22 @@ def evaluation(
     )
 
 
+def scale_notice(here_um: float | None, model_um: float | None) -> str:
+    """Return a notice on crops of another pixel than the model's; empty if it is the same, or not known."""
+    if not (here_um and model_um) or abs(here_um / model_um - 1) <= SCALE_TOLERANCE:
+        return ""
+    return (
+        f"a pixel is {here_um:.4g} µm wide here and {model_um:.4g} µm in the model's own crops: "
+        "the model was not made for cells of this size"
+    )
+
+
 def _notices(predictions: Predictions, bootstrap: Bootstrap) -> list[str]:
     """Return what limits the meaning of these measures."""
     notices = [predictions.notice] if predictions.notice else []
     cells, units = len(predictions.dataset.truth), bootstrap["units"]
-    here_um, model_um = predictions.dataset.pixel_um, predictions.pixel_um
-    if here_um and model_um and abs(here_um / model_um - 1) > SCALE_TOLERANCE:
-        notices.append(
-            f"a pixel is {here_um:.4g} µm wide here and {model_um:.4g} µm in the model's own crops: "
-            "the model was not made for cells of this size"
-        )
+    if scale := scale_notice(predictions.dataset.pixel_um, predictions.pixel_um):
+        notices.append(scale)
     if predictions.trained_on:
         notices.append(
             f"the model was trained on {predictions.trained_on:,} of these {cells:,} cells: the scores say "

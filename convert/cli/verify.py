@@ -18,6 +18,7 @@ from edge.model import Bundle, BundleError, load_bundle
 from edge.run import ChildError, ask_runtime, split_runtimes
 from train.cli.options import require_keras
 from train.data import read_data
+from train.evaluate import scale_notice
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ def _accuracy(classifier: Classifier, data: Path) -> Measured:
     accuracy, stated = float(right.mean()), confusion_accuracy(manifest.confusion).value
     states = "states none" if stated is None else f"states {stated:.4f}"
     line = f"accuracy {accuracy:.4f} on {len(right)} cells; the bundle {states}"
-    return Measured({"cells": len(right), "accuracy": accuracy, "stated": stated}, [line])
+    notices = list(filter(None, [scale_notice(cells.pixel_um, manifest.pixel_um)]))
+    measures = {"cells": len(right), "accuracy": accuracy, "stated": stated, "notices": notices}
+    return Measured(measures, [line, *notices])
 
 
 def _print(bundle: Bundle, replays: dict[str, Any], lines: list[str]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -119,6 +120,21 @@ def test_verify_with_its_run(run: Path, bundle: Path, tmp_path: Path) -> None:
     assert "conv5" in html
     assert html.count("data:image/jpeg") == 24
     assert json.loads((tmp_path / "page" / "parity.json").read_text())["worst"] == found["worst"]
+
+
+@pytest.mark.parametrize(("factor", "notices"), [(1.0, 0), (1.5, 1)])
+def test_verify_says_if_the_crops_have_another_pixel(tmp_path: Path, factor: float, notices: int) -> None:
+    manifest = load_bundle("phantom3").manifest
+    rows = ["path,label,pixel_um"]
+    for k, label in enumerate(manifest.labels):
+        image = np.random.default_rng(k).integers(0, 256, (manifest.crop_px, manifest.crop_px), np.uint8)
+        cv2.imwrite(str(tmp_path / f"{k}.png"), image)
+        rows.append(f"{k}.png,{label},{factor * manifest.pixel_um}")
+    (tmp_path / "cells.csv").write_text("\n".join(rows) + "\n")
+    words = ["phantom3", str(tmp_path / "cells.csv")]
+    found = json.loads(CliRunner().invoke(verify, [*words, "--json"]).stdout)
+    printed = CliRunner().invoke(verify, words).stdout
+    assert len(found["notices"]) == printed.count("not made for cells of this size") == notices
 
 
 def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: Path) -> None:

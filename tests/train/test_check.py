@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -381,6 +382,27 @@ def test_images_that_are_no_crops_are_named(clean: Path) -> None:
     ):
         assert line in lines
     assert sum("not a single cell" in line for line in lines) == 2
+
+
+def test_the_pixel_that_files_state_is_compared_with_the_lists(clean: Path) -> None:
+    for k in range(12):
+        for label in ("a", "b"):
+            path = clean / label / f"{k}.png"
+            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            tifffile.imwrite(path, image, resolution=(50_000, 50_000), resolutionunit=3)
+    (line,) = messages(survey(clean), "images")[1:]
+    assert line == (
+        "the images state another pixel than the 0.1 µm that is used (from the column pixel_um): 0.2 µm "
+        "(resolution tags) in 24 of 24; correct the column, or the files"
+    )
+    table = clean / "cells.csv"
+    table.write_text(table.read_text().replace(",0.1\n", ",0.2\n"))
+    assert answers(survey(clean))["images"][0] == "ok"
+    table.write_text(table.read_text().replace(",0.2\n", ",\n"))
+    (line,) = messages(survey(clean), "images")[1:]
+    assert line.startswith(
+        "the files state a pixel of 0.2 µm (resolution tags): write it into the column pixel_um"
+    )
 
 
 def test_questions_without_images_are_not_run(tmp_path: Path) -> None:

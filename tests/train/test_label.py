@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
@@ -235,6 +236,24 @@ def test_json_and_other_names_and_scale(sample: Path, tmp_path: Path) -> None:
     assert {row["pixel_um"] for row in rows} == {"0.0625"}
     assert "platelet" in json.loads((tmp_path / "out" / "labelling.json").read_text())["classes"]
     assert "pixel size assumed" not in result.stderr
+
+
+def test_the_pixel_is_what_the_files_state(sample: Path, tmp_path: Path) -> None:
+    for name in ("frames", "fluorescence"):
+        (tmp_path / name).mkdir()
+        for path in (sample / name).iterdir():
+            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            tifffile.imwrite(
+                tmp_path / name / f"{path.stem}.tif", image, resolution=(76_923, 76_923), resolutionunit=3
+            )
+    folders = (tmp_path / "frames", tmp_path / "fluorescence")
+    result = run(*folders, "--out", tmp_path / "out", "--json")
+    assert "pixel 0.13 µm, from the files (resolution tags)" in result.stderr
+    assert {row["pixel_um"][:4] for row in rows_of(tmp_path / "out" / "labels.csv")} == {"0.13"}
+    result = run(*folders, "--out", tmp_path / "given", "--pixel-um", "0.2", "--json")
+    assert (
+        "than the 0.2 µm that is used (from --pixel-um): 0.13 µm (resolution tags) in 2 of 2" in result.stderr
+    )
 
 
 def test_what_does_not_match_is_refused_and_the_others_are_labelled(sample: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.capture import MAX_MEGAPIXELS, ImageFileError, read_pages
+from edge.base import StatedPixel
+from edge.capture import MAX_MEGAPIXELS, ImageFileError, contradiction, files_pixels, read_pages
 from train.check.duplicates import THUMBNAIL_PX, pixel_digest
 from train.check.findings import Finding, Result, Status, count
 from train.data import common_pixel_um, list_data
@@ -41,6 +42,10 @@ class Crop:
         The crop's own name if none is given.
     width_px, height_px, bits, pages : int
         Of the image as stored; only the first of several pages is read.
+    listed_um : float or None
+        Side of the file's pixel by the list.
+    stated : StatedPixel or None
+        The file's pixel by its own header.
     pixel_digest, thumbnail : bytes, uint8 [`THUMBNAIL_PX`, `THUMBNAIL_PX`]
         See `train.check.duplicates.find_pairs`.
     brightness : float
@@ -58,6 +63,8 @@ class Crop:
     height_px: int
     bits: int
     pages: int
+    listed_um: float | None
+    stated: StatedPixel | None
     file_digest: bytes
     pixel_digest: bytes
     thumbnail: NDArray[np.uint8]
@@ -140,6 +147,8 @@ def _open(row: LabelledCrop, file: Path) -> Crop:
         *(row.path, row.label, row.group or row.path, file, width_px, height_px),
         bits=sample_bits(stored),
         pages=_page_count(stored),
+        listed_um=row.pixel_um,
+        stated=next(iter(files_pixels([file])), None),
         file_digest=hashlib.sha256(stored).digest(),
         pixel_digest=pixel_digest(image),
         thumbnail=square(crop, THUMBNAIL_PX),
@@ -204,10 +213,24 @@ def check_images(inventory: Inventory) -> Result:
     findings = [Finding(f"{width}×{height} px", value=n, status=Status.OK) for (width, height), n in sizes]
     if len(depths) > 1:
         findings.append(Finding(f"images of {' and '.join(str(bits) for bits, _ in depths)} bits are mixed"))
+    findings += _other_pixels(crops)
     median_px = _median_side_px(crops)
     findings += [finding for crop in crops for finding in _doubtful(crop, median_px)]
     findings += [finding for label in inventory.counts() for finding in _given_away(crops, label)]
     return Result("images", answer, tuple(findings))
+
+
+def _other_pixels(crops: Sequence[Crop]) -> Iterator[Finding]:
+    """Yield what files state of their pixel that the list does not, or that contradicts it."""
+    silent = Counter(crop.stated for crop in crops if crop.stated and crop.listed_um is None)
+    for pixel, n in silent.items():
+        message = f"the files state a pixel of {pixel}: write it into the column pixel_um of the list"
+        yield Finding(message, value=n)
+    for listed_um in sorted({crop.listed_um for crop in crops if crop.listed_um is not None}):
+        stated = Counter(crop.stated for crop in crops if crop.listed_um == listed_um)
+        remedy = "correct the column, or the files"
+        if message := contradiction(stated, listed_um, "from the column pixel_um", remedy):
+            yield Finding(message, value=stated.total())
 
 
 def _doubtful(crop: Crop, median_px: float) -> Iterator[Finding]:

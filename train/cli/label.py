@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from edge.capture import agreed_pixel, contradiction, files_pixels
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, json_option, quiet_libraries
 from edge.cli.tables import progress
@@ -44,7 +45,8 @@ def _split(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option(
     "--pixel-um",
     type=FiniteRange(*PIXELS_UM),
-    help=f"Side of a frame's pixel in the specimen, µm; by default {PIXEL_UM}, as simulate writes.",
+    help=f"Side of a frame's pixel in the specimen, µm; by default what all files state, else "
+    f"{PIXEL_UM}, as simulate writes.",
 )
 @click.option(
     "--scale", type=FiniteRange(0.05, 20), default=1.0, show_default=True, help="Frame pixels per crop pixel."
@@ -123,11 +125,23 @@ def label(
     if brightfield.samefile(fluorescence):
         raise click.UsageError("BRIGHTFIELD and FLUORESCENCE are the same folder")
     chosen = {name: options[name] for name in _LABELLING if name not in _GATES}
-    if chosen["pixel_um"] is None:
-        chosen["pixel_um"] = PIXEL_UM
-        click.echo(f"pixel size assumed to be {PIXEL_UM} µm; pass --pixel-um if yours differs", err=True)
+    chosen["pixel_um"] = _pixel_um(brightfield, chosen["pixel_um"])
     gates = {name: options[name] for name in _GATES if options[name] is not None}
     _suggest(brightfield, fluorescence, out, LabelOptions(**chosen, segmentation=gates), as_json)
+
+
+def _pixel_um(folder: Path, given: float | None) -> float:
+    """Return the pixel size: the option's, or what all files state, or an assumed one; say which."""
+    stated = files_pixels([folder])
+    agreed = agreed_pixel(stated) if given is None else None
+    used = given or (agreed.um if agreed else PIXEL_UM)
+    if agreed:
+        click.echo(f"pixel {used:.4g} µm, from the files ({agreed.source})", err=True)
+    elif given is None:
+        click.echo(f"pixel size assumed to be {PIXEL_UM} µm; pass --pixel-um if yours differs", err=True)
+    if other := contradiction(stated, used, "assumed" if given is None else "from --pixel-um"):
+        click.echo(other, err=True)
+    return used
 
 
 def _refuse_options(context: click.Context, names: tuple[str, ...], reason: str) -> None:
