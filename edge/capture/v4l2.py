@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.base import Frame
 from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
 from edge.capture.exposure import clear_field, converge
-from edge.capture.video_file import to_grey
+from edge.capture.grey import to_grey
 
 DEVICES = Path("/dev")
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from benchmarks.interrupted_counts import prepare, rounds
@@ -45,6 +47,37 @@ def leuko(home: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     with started(home, *words) as run:
         out, messages = run.communicate(timeout=LIMIT_S)
     return subprocess.CompletedProcess(words, run.returncode, out, messages)
+
+
+ENDS_ITSELF = """
+import os, signal, sys
+from edge.cli import main
+from edge.run import systemd
+
+left, write = int(sys.argv.pop(1)), systemd.Log.write
+
+def write_and_end(log, event, *arguments, **facts):
+    global left
+    write(log, event, *arguments, **facts)
+    left -= event == "frame"
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+systemd.Log.write = write_and_end
+main()
+"""
+
+
+def killed_after(home: Path, frames: int, *words: str | Path) -> None:
+    """Run a count with ``--log json`` that SIGKILL ends as soon as it has reported so many frames."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_ITSELF, str(frames), *map(str, words)],
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "LEUKO_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        timeout=LIMIT_S,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
 def after_frames(run: subprocess.Popen[str], frames: int) -> None:
@@ -173,12 +206,10 @@ def test_files_killed_and_resumed_count_as_if_nothing_had_happened(
         "2",
     )
     whole = leuko(tmp_path / "whole", *words, "--json")
-    with started(tmp_path / "home", *words) as run:
-        after_frames(run, at)
-        run.kill()
+    killed_after(tmp_path / "home", at, *words)
     with read_session(list_sessions(tmp_path / "home" / "sessions")[0].path) as session:
         assert session.state == "unfinished"
-        assert session.totals().tally.frames_read >= at
+        assert session.totals().tally.frames_read == at
     done = leuko(tmp_path / "home", "sessions", "resume", "--json")
     assert done.returncode == whole.returncode == 3, done.stderr
     assert counted(done.stdout) == counted(whole.stdout)
@@ -468,7 +499,7 @@ def test_a_session_is_resumed_as_it_began(tmp_path: Path) -> None:
     [
         (("--sample", "OTHER"), "with Z"),
         # which knows no simulated cell: the first difference is named
-        (("--bundle", "hemocytometer", "--until-seconds", "1"), "with phantom3"),
+        (("--bundle", "hemocytometer", "--until-seconds", "4"), "with phantom3"),
         (("--until-seconds", "9.5"), "without"),
         (("--exposure-us", "9000"), "without"),
         (("--max-diameter-um", "40.5"), "with 40.0"),
@@ -675,3 +706,62 @@ def test_power_cuts_and_kills_at_random_moments_change_no_result(tmp_path: Path)
     longest_s = prepare(tmp_path, 60)
     missed = rounds(tmp_path, cuts=3, kills=3, seed=5, longest_s=longest_s)
     assert missed == {"power_cut": [None] * 3, "kill": [None] * 3}
+
+
+CRASHES = """
+import os, signal, sys
+if sys.argv[-1].endswith("poison.avi") and "video_decoder" in " ".join(sys.orig_argv):
+    os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+@pytest.fixture
+def poisoned(frames: Path, tmp_path: Path) -> tuple[Path, str]:
+    """A folder of two images and a video, and the PYTHONPATH with which its decoder crashes."""
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for name, still in zip(("a.png", "z.png"), sorted(frames.iterdir()), strict=False):
+        shutil.copy(still, folder / name)
+    video = cv2.VideoWriter(str(folder / "poison.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
+    video.write(np.zeros((48, 64, 3), np.uint8))
+    video.release()
+    (tmp_path / "sitecustomize.py").write_text(CRASHES)
+    return folder, f"{ROOT}{os.pathsep}{tmp_path}"
+
+
+def test_a_video_that_crashes_its_decoder_costs_only_itself(
+    poisoned: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, path = poisoned
+    images = json.loads(leuko(tmp_path, "count", *sorted(folder.glob("*.png")), "--json").stdout)
+    with started(tmp_path, "count", folder, "--json", "--out", tmp_path / "out", PYTHONPATH=path) as run:
+        out, messages = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 3, messages
+    assert json.loads(out)["counts"] == images["counts"]
+    assert "its decoder crashed (SIGSEGV)" in out
+    assert "its decoder crashed (SIGSEGV)" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_watched_folder_sets_such_a_video_aside(poisoned: tuple[Path, str], tmp_path: Path) -> None:
+    folder, path = poisoned
+    words = ("count", "--camera", f"watch:{folder}", "--resume", "--log", "json")
+
+    def events(until: str) -> list[str]:
+        """Run until an event, then kill."""
+        seen: list[str] = []
+        with started(tmp_path / "home", *words, PYTHONPATH=path) as run:
+            assert run.stderr is not None
+            while until not in seen:
+                line = run.stderr.readline()
+                assert line, f"it ended after {seen}"
+                seen.append(json.loads(line)["event"])
+            run.kill()
+        return [event for event in seen if event.startswith("frame")]
+
+    assert events("frame failed") == ["frame", "frame", "frame failed"]
+    for start in range(2):
+        image = cv2.imread(str(folder / "a.png"), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(folder / f"late{start}.png"), cv2.flip(image, start))
+        assert events("frame") == ["frame"], "it is not tried again"
+    (session,) = list_sessions(tmp_path / "home" / "sessions")
+    assert session.frames == 5
