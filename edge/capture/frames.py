@@ -98,7 +98,7 @@ def read_encoded(
 
     PNG, JPEG, BMP and TIFF images (8 or 16 bits per sample; grey, colour, palette, with alpha), TIFF stacks
     (one frame per field of view), and AVI, MKV, MP4 and MOV videos are recognised by content. Still images
-    are left to `Encoded.decode`; the frames of a video come decoded, because each depends on those before.
+    are left to `Encoded.decode`; the frames of a video come decoded, by a process of their own.
     Colour becomes grey by ITU-R BT.601. Alpha and orientation marks (EXIF, TIFF, video) are ignored: boxes
     are in the raster as stored. Videos are read at 8 bits.
 
