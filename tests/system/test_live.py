@@ -733,8 +733,20 @@ def test_a_video_that_crashes_its_decoder_costs_only_itself(
     poisoned: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, path = poisoned
-    images = json.loads(leuko(tmp_path, "count", *sorted(folder.glob("*.png")), "--json").stdout)
-    with started(tmp_path, "count", folder, "--json", "--out", tmp_path / "out", PYTHONPATH=path) as run:
+    images = json.loads(
+        leuko(tmp_path, "count", "--bundle", "phantom3", *sorted(folder.glob("*.png")), "--json").stdout
+    )
+    with started(
+        tmp_path,
+        "count",
+        folder,
+        "--bundle",
+        "phantom3",
+        "--json",
+        "--out",
+        tmp_path / "out",
+        PYTHONPATH=path,
+    ) as run:
         out, messages = run.communicate(timeout=LIMIT_S)
     assert run.returncode == 3, messages
     assert json.loads(out)["counts"] == images["counts"]
@@ -744,7 +756,7 @@ def test_a_video_that_crashes_its_decoder_costs_only_itself(
 
 def test_a_watched_folder_sets_such_a_video_aside(poisoned: tuple[Path, str], tmp_path: Path) -> None:
     folder, path = poisoned
-    words = ("count", "--camera", f"watch:{folder}", "--resume", "--log", "json")
+    words = ("count", "--bundle", "phantom3", "--camera", f"watch:{folder}", "--resume", "--log", "json")
 
     def events(until: str) -> list[str]:
         """Run until an event, then kill."""
