@@ -31,7 +31,7 @@ class FieldVolume:
     dilution: float
 
 
-def estimate_concentration(count: int, fields: int, volume: FieldVolume) -> Estimate:
+def estimate_concentration(count: int, fields: float, volume: FieldVolume) -> Estimate:
     """Return the cells per µL of the undiluted sample, with their 95 % interval.
 
     The interval is melded (Fay, Proschan and Brittain, Biometrics 71:146, 2015): its ends are quantiles of
@@ -43,15 +43,15 @@ def estimate_concentration(count: int, fields: int, volume: FieldVolume) -> Esti
     ----------
     count : int
         Cells whose middle lies in a field, see `in_field`; all cells that an edge cuts would be too many.
-    fields : int
-        Number of fields that do not overlap.
+    fields : float
+        Number of fields that do not overlap, less what of them was hidden.
 
     Raises
     ------
     ValueError
         If the count is negative or there is no field.
     """
-    if count < 0 or fields < 1:
+    if count < 0 or not fields > 0:
         raise ValueError(f"{count} cells in {fields} fields is not a count")
     scale = volume.dilution / (fields * volume.field_ul)
     rng = np.random.default_rng(_SEED)

@@ -123,6 +123,11 @@ class Totals:
         """Frames that a camera gave and nobody could count in time."""
         return int(sum(self._quality.get("dropped_before", ())))
 
+    @property
+    def fields(self) -> float:
+        """Frames read, without the shares of them in which no cell could be found."""
+        return len(self.hashes) - sum(self._quality.get("hidden_share", ()))
+
     def spreads(self) -> dict[str, Spread]:
         """Return the median and the range of each quality measure."""
         return {

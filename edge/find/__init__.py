@@ -6,7 +6,14 @@ from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
 from edge.find.focus import focus
 from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
 from edge.find.reduction import block_mean, reduced
-from edge.find.segmentation import DEFAULT_PIXEL_UM, HALO_UM, Gates, segment
+from edge.find.segmentation import (
+    DEFAULT_PIXEL_UM,
+    HALO_UM,
+    Gates,
+    Segmentation,
+    segment,
+    segment_frame,
+)
 from edge.find.visibility import unseen
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "Normalisation",
     "Quality",
     "QualityLimits",
+    "Segmentation",
     "block_mean",
     "breaches",
     "crop_cells",
@@ -33,5 +41,6 @@ __all__ = [
     "measure_quality",
     "reduced",
     "segment",
+    "segment_frame",
     "unseen",
 ]

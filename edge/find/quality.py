@@ -56,6 +56,8 @@ class Quality:
         Share of the pixels at 255.
     border_share, touching_share : float or None
         Of the cells; None without cells.
+    hidden_share : float
+        Share of the frame in which no cell could be found, see `edge.find.segmentation`.
     """
 
     focus: float | None
@@ -68,6 +70,7 @@ class Quality:
     touching_share: float | None
     dropped_before: int
     late_ms: float
+    hidden_share: float = 0.0
 
 
 def measure_quality(
@@ -78,6 +81,7 @@ def measure_quality(
     reference_brightness: float | None = None,
     recorded: Image | None = None,
     small: tuple[Image, float] | None = None,
+    hidden_share: float = 0.0,
 ) -> Quality:
     """Measure the quality of a frame.
 
@@ -104,6 +108,7 @@ def measure_quality(
         touching_share=sum(cell.touching for cell in cells) / len(cells) if cells else None,
         dropped_before=frame.dropped_before,
         late_ms=frame.late_ns / 1e6,
+        hidden_share=hidden_share,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 
 from edge.base import Cell, declare
 from edge.find.reduction import reduced, working_factor
+from edge.find.rims import cells_in_rim, enclosed_holes, is_thin
+from edge.find.splitting import split_at_necks
 from edge.find.texture import Texture, texture
 
 Image = NDArray[np.uint8]
@@ -35,8 +39,32 @@ OTSU_LIMIT = 5.0
 CLOSING_UM = 2.0
 """Diameter of the closing that joins the parts of one cell."""
 
-NECK = 0.85
-"""A constriction narrower than this share of the smaller of two bodies separates touching cells."""
+DARK = 0.1
+"""Share of the field's light (its 90th percentile) below which a place is not lit: outside a field stop."""
+
+LEAST_DARK = 0.01
+"""Least share of such places that counts: the dark parts of cells are less."""
+
+Loss = Literal["too_small", "too_large", "not_round", "cut", "unlit", "outline", "too_faint"]
+"""Why a body is no cell; an outline encloses a part of the field, and `too_faint` is looked for only where no
+cell was found."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was found in a frame.
+
+    Attributes
+    ----------
+    lost : mapping
+        Reason (`Loss`) → bodies that are no cells.
+    hidden_share : float
+        Share of the frame in which no cell could be found: dark, or covered by bodies too large for cells.
+    """
+
+    cells: list[Cell]
+    lost: Mapping[str, int]
+    hidden_share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +93,19 @@ def segment(
     min_contrast: float = 2.75,
     work: Image | None = None,
 ) -> list[Cell]:
-    """Return the cells of a grey frame, uint8 [h, w], from top to bottom, then from left to right.
+    """Return the cells of a grey frame; see `segment_frame`."""
+    return segment_frame(image, pixel_um=pixel_um, gates=gates, min_contrast=min_contrast, work=work).cells
+
+
+def segment_frame(
+    image: Image,
+    *,
+    pixel_um: float = DEFAULT_PIXEL_UM,
+    gates: Gates = Gates(),
+    min_contrast: float = 2.75,
+    work: Image | None = None,
+) -> Segmentation:
+    """Find the cells of a grey frame, uint8 [h, w], from top to bottom, then from left to right.
 
     Parameters
     ----------
@@ -78,21 +118,70 @@ def segment(
     factor = working_factor(pixel_um)
     work_um = pixel_um * factor
     if min(image.shape) < 2 * factor:
-        return []
+        return Segmentation([], {}, 0.0)
     if work is None:
         work, _ = reduced(image, pixel_um)
-    mask = _closed(_foreground(texture(work, work_um), min_contrast), CLOSING_UM / work_um)
-    cells = []
-    for part, left, top, touching in _parts(mask, gates.min_diameter_um / work_um / 2, HALO_UM / work_um):
-        (x, y, width, height), area, solidity = _shape(part)
-        box = _full_box((left + x, top + y, width, height), factor, work.shape, image.shape)
-        border = _touches_edge(box, image.shape)
-        # a cell that the edge cuts is judged together with its mirror image
-        diameter_um = 2 * (area * (2 if border else 1) / np.pi) ** 0.5 * work_um
-        right_size = gates.min_diameter_um <= diameter_um <= gates.max_diameter_um
-        if right_size and solidity >= gates.min_solidity and (gates.keep_border or not border):
-            cells.append(Cell(*box, float(area * factor**2), border, touching))
-    return sorted(cells, key=lambda cell: (cell.y, cell.x, cell.height, cell.width))
+    textured = texture(work, work_um)
+    floor = min_contrast * float(np.percentile(textured[::4, ::4], 20)) / QUIET_FIFTH
+    mask = _closed(_foreground(textured, floor), CLOSING_UM / work_um)
+    min_radius = gates.min_diameter_um / work_um / 2
+    largest = np.pi / 4 * (gates.max_diameter_um / work_um) ** 2
+    dark, dark_share = _unlit(work)
+    cells, lost, hidden = [], Counter[str](), 0
+
+    def lit_pixels(part: Image, left: int, top: int) -> int:
+        lit = work[top : top + part.shape[0], left : left + part.shape[1]] >= dark
+        return int(np.count_nonzero(part & lit))
+
+    for body, left, top, rim in _bodies(mask, min_radius, largest, lost):
+        parts = (cells_in_rim if rim else split_at_necks)(body, min_radius, HALO_UM / work_um)
+        if rim:
+            lost["outline"] += 1
+            hidden += lit_pixels(body & ~np.bitwise_or.reduce([np.zeros_like(body), *parts]), left, top)
+        for part in filter(np.any, parts):
+            if dark_share and 2 * lit_pixels(part, left, top) < np.count_nonzero(part):
+                lost["unlit"] += 1  # its place is not part of the field
+                continue
+            (x, y, width, height), area, solidity = _shape(part)
+            box = _full_box((left + x, top + y, width, height), factor, work.shape, image.shape)
+            border = _touches_edge(box, image.shape)
+            # a cell that the edge cuts is judged together with its mirror image
+            diameter_um = 2 * (area * (2 if border else 1) / np.pi) ** 0.5 * work_um
+            if reason := _why_no_cell(diameter_um, solidity, border, gates):
+                lost[reason] += 1
+            else:
+                cells.append(Cell(*box, float(area * factor**2), border, len(parts) > 1))
+            if reason == "too_large":
+                hidden += lit_pixels(part, left, top)
+    if not cells:
+        lost["too_faint"] += _faint_bodies(textured > floor, min_radius)
+    cells.sort(key=lambda cell: (cell.y, cell.x, cell.height, cell.width))
+    return Segmentation(cells, +lost, dark_share + hidden / mask.size)
+
+
+def _why_no_cell(diameter_um: float, solidity: float, border: bool, gates: Gates) -> Loss | None:
+    """Return which gate a body does not pass; None for a cell."""
+    if diameter_um < gates.min_diameter_um:
+        return "too_small"
+    if diameter_um > gates.max_diameter_um:
+        return "too_large"
+    if solidity < gates.min_solidity:
+        return "not_round"
+    return "cut" if border and not gates.keep_border else None
+
+
+def _unlit(work: Image) -> tuple[float, float]:
+    """Return the grey level below which a place is not lit, and the share of such places."""
+    sample = work[::4, ::4]
+    level = DARK * float(np.percentile(sample, 90))
+    share = float(np.count_nonzero(sample < level)) / sample.size
+    return level, share if share >= LEAST_DARK else 0.0
+
+
+def _faint_bodies(mask: NDArray[np.bool_], min_radius: float) -> int:
+    """Return how many bodies as long as a cell's radius stand out from the noise."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return sum(max(cv2.boundingRect(contour)[2:]) >= min_radius for contour in contours)
 
 
 def _check(image: Image, pixel_um: float, gates: Gates, min_contrast: float) -> None:
@@ -107,8 +196,8 @@ def _check(image: Image, pixel_um: float, gates: Gates, min_contrast: float) -> 
         raise ValueError(f"the least contrast must be positive, not {min_contrast}")
 
 
-def _foreground(textured: Texture, min_contrast: float) -> Image:
-    """Return the mask of Otsu's threshold on the square root of the texture, among pixels above the noise.
+def _foreground(textured: Texture, floor: float) -> Image:
+    """Return the mask of Otsu's threshold on the square root of the texture, among pixels above the floor.
 
     Cells fill one per cent of most frames: over all pixels Otsu would divide the background. They may also
     fill two thirds, so the noise is estimated from the quietest fifth.
@@ -116,7 +205,6 @@ def _foreground(textured: Texture, min_contrast: float) -> Image:
     N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Syst. Man Cybern. 9
     (1979) 62-66.
     """
-    floor = min_contrast * float(np.percentile(textured[::4, ::4], 20)) / QUIET_FIFTH
     candidates = np.sqrt(textured[textured > floor])
     if not candidates.size:
         return np.zeros(textured.shape, np.uint8)
@@ -131,62 +219,43 @@ def _closed(mask: Image, diameter: float) -> Image:
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8)
 
 
-def _parts(mask: Image, min_radius: float, halo: float) -> Iterator[tuple[Image, int, int, bool]]:
-    """Yield the parts of each body, uint8 [h, w] of 0 and 1, with left, top and whether the body was split.
+def _bodies(
+    mask: Image, min_radius: float, largest: float, lost: Counter[str]
+) -> Iterator[tuple[Image, int, int, bool]]:
+    """Yield each body longer than `min_radius`, uint8 [h, w] of 0 and 1, with left, top, and if it is a rim.
 
-    Bodies no longer than `min_radius` are left out, and holes are filled.
+    Holes are filled, except those of more pixels than the largest cell: a body with such a hole is the rim of
+    a bubble, a drop, a well or the field, or cells that touch all around. What lies in the hole comes too.
     """
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     for contour in contours:
         x, y, width, height = cv2.boundingRect(contour)
         if max(width, height) < min_radius:
+            lost["too_small"] += 1
             continue
         body = np.zeros((height, width), np.uint8)
         cv2.drawContours(body, [contour], -1, (1,), cv2.FILLED, offset=(-x, -y))
-        parts = _split_at_necks(body, min_radius, halo)
-        yield from ((part, x, y, len(parts) > 1) for part in parts if part.any())
-
-
-def _split_at_necks(body: Image, min_radius: float, halo: float) -> list[Image]:
-    """Return the parts of a body that necks separate, uint8 [h, w] of 0 and 1; without necks the body itself.
-
-    Each part grows around a peak of the distance to the outline. Two peaks stand for two cells if the body
-    narrows between them; a pixel then belongs to the circle (peak, distance) of least power.
-    """
-    padded = cv2.copyMakeBorder(body, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    # rounded, because OpenCV's distances differ in the last digit between processors
-    depth = np.round(np.maximum(distance - halo, 0), 2).astype(np.float32)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(min_radius / 2) + 1,) * 2)
-    ys, xs = np.nonzero((depth >= cv2.dilate(depth, disc)) & (depth >= min_radius / 2))
-    peaks: list[tuple[int, int]] = []
-    for k in np.argsort(-depth[ys, xs], kind="stable"):
-        peak = (int(ys[k]), int(xs[k]))
-        if all(_least_between(depth, peak, other) < NECK * depth[peak] for other in peaks):
-            peaks.append(peak)
-    if len(peaks) < 2:
-        return [body]
-    y, x = np.indices(body.shape)
-    power = [(y - py) ** 2 + (x - px) ** 2 - depth[py, px] ** 2 for py, px in peaks]
-    owner = np.argmin(power, axis=0)
-    return [body * (owner == k).astype(np.uint8) for k in range(len(peaks))]
-
-
-def _least_between(depth: Texture, a: tuple[int, int], b: tuple[int, int]) -> float:
-    """Return the least depth on the straight line from a to b."""
-    steps = max(abs(a[0] - b[0]), abs(a[1] - b[1])) + 1
-    ys, xs = (np.rint(np.linspace(a[k], b[k], steps)).astype(np.intp) for k in (0, 1))
-    return float(depth[ys, xs].min())
+        enclosed = None
+        if width * height > largest:
+            here = mask[y : y + height, x : x + width]
+            enclosed = enclosed_holes(body & (here == 0), largest)
+        if enclosed is not None:
+            body &= ~enclosed
+            for inner, left, top, rim in _bodies(here & enclosed, min_radius, largest, lost):
+                yield inner, x + left, y + top, rim
+        yield body, x, y, enclosed is not None or (width * height > largest and is_thin(contour))
 
 
 def _shape(part: Image) -> tuple[Box, int, float]:
-    """Return bounding box, area and solidity of the largest piece of a part."""
+    """Return bounding box, area and solidity of the largest piece of a part; holes are part of the area."""
     contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = max(contours, key=cv2.contourArea)
     x, y, width, height = cv2.boundingRect(outline)
     hull = cv2.contourArea(cv2.convexHull(outline))
-    solidity = cv2.contourArea(outline) / hull if hull else 0.0
-    return (x, y, width, height), int(np.count_nonzero(part)), solidity
+    inside = cv2.contourArea(outline)
+    solidity = inside / hull if hull else 0.0
+    # through the middles of the pixels: the larger one only around a hole
+    return (x, y, width, height), max(int(np.count_nonzero(part)), round(inside)), solidity
 
 
 def _full_box(box: Box, factor: int, work_shape: tuple[int, ...], shape: tuple[int, ...]) -> Box:

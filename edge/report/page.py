@@ -220,6 +220,7 @@ _MEASURES = {
     "brightness": ("Brightness, grey level", "{:.0f}"),
     "brightness_drift": ("Brightness since calibration", "{:+.1%}"),
     "saturated_share": ("Overexposed pixels", "{:.2%}"),
+    "hidden_share": ("Hidden: dark, or covered by bodies too large for cells", "{:.1%}"),
     "density_per_mm2": ("Cells/mm²", "{:,.0f}"),
     "border_share": ("Cells cut by the edge", "{:.0%}"),
     "touching_share": ("Cells that touch another", "{:.0%}"),

@@ -33,7 +33,7 @@ from edge.find import (
     fingerprint,
     measure_quality,
     reduced,
-    segment,
+    segment_frame,
     unseen,
 )
 from edge.run.config import Analysis
@@ -52,6 +52,7 @@ class _Cut:
     frame: Frame
     sha256: str
     cells: list[Cell]
+    lost: Mapping[str, int]
     crops: NDArray[np.uint8]
     in_distribution: NDArray[np.bool_]
     quality: Quality
@@ -130,7 +131,8 @@ def _cut(
         recorded = frame.image
         frame = replace(frame, image=divide_flat_field(frame.image, instrument.flat_field_gain))
     small = work, _ = reduced(frame.image, pixel_um)
-    cells = segment(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=work)
+    found = segment_frame(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=work)
+    cells = found.cells
     flat_field = instrument.calibration.flat_field
     quality = measure_quality(
         frame,
@@ -139,6 +141,7 @@ def _cut(
         reference_brightness=flat_field.brightness if flat_field else None,
         recorded=recorded,
         small=small,
+        hidden_share=found.hidden_share,
     )
     reason = unseen(
         frame.image if recorded is None else recorded, work, quality, likely_bit_depth=frame.likely_bit_depth
@@ -150,7 +153,8 @@ def _cut(
     crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
     # what else tracked frames have in common is the tracker's to find
     known_by = fingerprint(*small, [] if analysis.each_once else cells, pixel_um)
-    return _Cut(frame, sha256, cells, crops, classifier.in_distribution(crops), quality, known_by)
+    in_distribution = classifier.in_distribution(crops)
+    return _Cut(frame, sha256, cells, found.lost, crops, in_distribution, quality, known_by)
 
 
 def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _Cut | FailedFrame:
@@ -194,6 +198,7 @@ def _decided(
             instrument.calibration.quality,
             likely_bit_depth=cut.frame.likely_bit_depth,
         ),
+        lost=cut.lost,
         fingerprint=cut.fingerprint,
         shared=cut.shared,
     )

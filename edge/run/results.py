@@ -58,7 +58,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         quality=totals.spreads(),
         out=tuple(totals.out),
         remarks=(*count.remarks, *closing_remarks(config, totals)),
-        unusable=why_unusable(tally),
+        unusable=why_unusable(config, totals),
         other_files=count.session.remark != "",
     )
 

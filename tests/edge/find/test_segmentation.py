@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.find.reduction import reduced
-from edge.find.segmentation import Gates, segment
+from edge.find.segmentation import Gates, segment, segment_frame
 from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
+from edge.simulate.scene import Scene
 
 Field = NDArray[np.float64]
 HEMOCYTOMETER = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "hemocytometer"
@@ -301,3 +302,32 @@ def test_a_frame_that_is_already_reduced_gives_the_same_cells() -> None:
     cells = segment(image, pixel_um=pixel_um)
     assert cells == segment(image, pixel_um=pixel_um, work=work)
     assert cells
+
+
+# ---- what is lost, and why -----------------------------------------------------------------------------
+
+
+def test_each_body_that_is_no_cell_has_its_reason() -> None:
+    """The same cells, looked for with gates that they do not pass."""
+    image = simulate_frame(3, 0, scene=Scene(width_px=1232, height_px=924, separate=True)).image
+    plain = segment_frame(image, pixel_um=Optics().pixel_um)
+    inner = [cell for cell in plain.cells if not cell.border]
+    assert len(inner) > 8
+    for gates, reason, lost in (
+        (Gates(min_diameter_um=30), "too_small", len(plain.cells)),
+        (Gates(min_diameter_um=3, max_diameter_um=5), "too_large", len(inner)),
+        (Gates(min_solidity=0.999), "not_round", len(inner)),
+        (Gates(keep_border=False), "cut", len(plain.cells) - len(inner)),
+    ):
+        found = segment_frame(image, pixel_um=Optics().pixel_um, gates=gates)
+        assert found.lost[reason] >= 0.8 * lost
+
+
+def test_of_a_frame_without_contrast_the_faint_bodies_are_counted() -> None:
+    image = simulate_frame(3, 0, scene=Scene(width_px=1232, height_px=924, separate=True)).image
+    faint = np.rint(159 + (image.astype(float) - 159) * 0.1).astype(np.uint8)
+    found = segment_frame(faint, pixel_um=Optics().pixel_um)
+    assert len(found.cells) <= 1
+    if not found.cells:
+        assert found.lost["too_faint"] > 5
+    assert segment_frame(np.full((600, 800), 159, np.uint8), pixel_um=Optics().pixel_um).lost == {}
