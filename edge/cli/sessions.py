@@ -14,7 +14,7 @@ from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, log_option, threads_option
 from edge.cli.screen import counting, follow
 from edge.cli.tables import new_table, plain, print_table
-from edge.report import EXPORT_FORMATS, TABLE_FORMATS, described, export_session
+from edge.report import EXPORT_FORMATS, TABLE_FORMATS, described, export_session, frames_in_words
 from edge.run import resume as resume_session
 from edge.session import (
     SessionError,
@@ -187,7 +187,7 @@ def _facts(stored: StoredSession, totals: SessionTotals) -> dict[str, str]:
         "Calibration": f"SHA-256 {header.calibration_sha256}" if header.calibration_sha256 else "none",
         "Parameters": _words(header.parameters),
         "Software": header.software,
-        "Frames": f"{tally.frames_read} read, {totals.frames_failed} not readable,"
+        "Frames": f"{frames_in_words(tally.frames_read, totals.left_out)},"
         f" {totals.frames_dropped} dropped, {totals.frames_out} beyond a quality limit",
         "Hash": stored.last_hash,
         "File": str(stored.path),

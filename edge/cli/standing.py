@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.base import FailedFrame
 from edge.count import CountedFrame, StopRule, Tally, halfwidth
+from edge.run import why_unusable
 
 RATE_CELLS, RATE_FILES, RATE_S = 20, 5, 5.0
 """Leukocytes, files and seconds from which a rate is known well enough to state the time left."""
@@ -33,6 +34,8 @@ class Standing:
         None while the rate is not known, or where nothing says what is left.
     now : tuple of str
         What is wrong with the last frame.
+    unusable : str
+        Why the numbers cannot be meant: they are not stated then.
     """
 
     tally: Tally
@@ -40,6 +43,7 @@ class Standing:
     share: float | None
     seconds_left: float | None
     now: tuple[str, ...] = ()
+    unusable: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return the facts as JSON can hold them."""
@@ -47,7 +51,8 @@ class Standing:
         return {
             "leukocytes": tally.leukocytes,
             "until_cells": self.rule.until_cells,
-            "fractions": {label: round(share, 4) for label, share in _shares(tally).items()},
+            "fractions": {label: round(share, 4) for label, share in self._shares().items()},
+            "unusable": self.unusable or None,
             "rejected": tally.rejected,
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left),
         }
@@ -76,18 +81,27 @@ class Standing:
         return ", ".join(parts)
 
     def _leukocytes(self) -> str:
+        if self.unusable:
+            return self.unusable
         target = self.rule.until_cells
         return f"{self.tally.leukocytes}{'' if target is None else f' of {target}'} leukocytes"
 
     def _differential(self, letters: int | None = None) -> str:
         """Return the shares, with the first letters of the labels where these tell them apart."""
-        shares = _shares(self.tally)
+        shares = self._shares()
         letters = letters if len({label[:letters] for label in shares}) == len(shares) else None
         return ", ".join(f"{label[:letters]} {100 * share:.0f} %" for label, share in shares.items())
 
+    def _shares(self) -> dict[str, float]:
+        """Return the share of each counted label; none without cells, or where one label has all of them."""
+        tally = self.tally
+        if self.unusable or not tally.leukocytes or len(tally.counted) < 2:
+            return {}
+        return {label: tally.counts[label] / tally.leukocytes for label in tally.counted}
+
     def _interval(self) -> str:
         """Return how near the interval is that ends the count."""
-        if self.rule.until_halfwidth is None:
+        if self.rule.until_halfwidth is None or self.unusable:
             return ""
         now, wanted = 100 * halfwidth(self.tally), 100 * self.rule.until_halfwidth
         return f"widest interval ±{now:.1f} of {wanted:g} points"
@@ -154,6 +168,7 @@ class Course:
             min(1.0, max(shares)) if shares else None,
             None if unknown else min((one for one in left if one is not None), default=None),
             wrong,
+            why_unusable(tally),
         )
 
     def _follow(self, frame: str) -> None:
@@ -168,13 +183,6 @@ def _left(missing: int, gained: int, seconds: float, least: int) -> float | None
     if gained < least or seconds < RATE_S:
         return None
     return max(0.0, missing * seconds / gained)
-
-
-def _shares(tally: Tally) -> dict[str, float]:
-    """Return the share of each counted label; none without cells, or where one label has all of them."""
-    if not tally.leukocytes or len(tally.counted) < 2:
-        return {}
-    return {label: tally.counts[label] / tally.leukocytes for label in tally.counted}
 
 
 def _duration(seconds: float) -> str:

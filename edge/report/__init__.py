@@ -14,6 +14,7 @@ from edge.report.shell import (
     table,
 )
 from edge.report.terminal import print_result
+from edge.report.words import frames_in_words
 from edge.report.writer import ReportWriter
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "described",
     "encode_jpeg",
     "export_session",
+    "frames_in_words",
     "gallery",
     "model_card",
     "model_facts",

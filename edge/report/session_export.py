@@ -36,7 +36,7 @@ SESSION_CELL_COLUMNS = ("frame_index", "area_px", "border", "touching", "track_i
 """Of ``cells.csv`` after a report's columns."""
 
 FRAME_COLUMNS = (
-    *("frame_index", "frame", "time_ns", "sha256", "failed", "cells", "dropped_before", "breaches"),
+    *("frame_index", "frame", "time_ns", "sha256", "failed", "kind", "cells", "dropped_before", "breaches"),
 )
 """Of ``frames.csv``; one column per setting and quality measure that any frame has follows."""
 
@@ -96,6 +96,7 @@ def described(session: StoredSession) -> dict[str, Any]:
             "frames_failed": totals.frames_failed,
             "frames_dropped": totals.frames_dropped,
             "frames_out": totals.frames_out,
+            "left_out": dict(totals.left_out),
         },
         "last_hash": session.last_hash,
         "use": RESEARCH_USE,
@@ -132,12 +133,17 @@ def _write_frames_csv(session: StoredSession, file: BinaryIO) -> None:
         for frame in session.frames():
             write(
                 (
-                    *(frame.index, frame.name, frame.time_ns, frame.sha256, frame.failed, len(frame.cells)),
-                    *(frame.dropped_before, "; ".join(frame.breaches)),
+                    *(frame.index, frame.name, frame.time_ns, frame.sha256, frame.failed, _kind(frame)),
+                    *(len(frame.cells), frame.dropped_before, "; ".join(frame.breaches)),
                     *(frame.settings.get(name) for name in settings),
                     *(frame.quality.get(name) for name in quality),
                 )
             )
+
+
+def _kind(frame: FrameRecord) -> str | None:
+    """Return why a frame is not counted, in one word."""
+    return None if frame.failed is None else str(frame.facts.get("kind", "unreadable"))
 
 
 def _write_json(session: StoredSession, file: BinaryIO) -> None:

@@ -45,9 +45,13 @@ def pixel(result: CountResult) -> str:
 
 def frames(tally: Tally) -> str:
     """Return how many frames were read, and how many were not counted for which kind of reason."""
-    kinds = tally.left_out
-    left_out = (f", {kinds[kind]:,} {words}" for kind, words in NOT_COUNTED.items() if kind in kinds)
-    return f"{tally.frames_read:,} read{''.join(left_out)}"
+    return frames_in_words(tally.frames_read, tally.left_out)
+
+
+def frames_in_words(read: int, left_out: Mapping[str, int]) -> str:
+    """Return how many frames were read, and by kind how many were not counted."""
+    kinds = (f", {left_out[kind]:,} {words}" for kind, words in NOT_COUNTED.items() if kind in left_out)
+    return f"{read:,} read{''.join(kinds)}"
 
 
 def rejected_by(result: CountResult) -> str:

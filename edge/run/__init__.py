@@ -13,6 +13,7 @@ from edge.run.same_files import file_names
 from edge.run.sessions import Count, begin, resume
 from edge.run.sinks import ReportSink
 from edge.run.systemd import Log, Notifier
+from edge.run.usable import why_unusable
 
 __all__ = [
     "FROM_BUNDLE",
@@ -44,4 +45,5 @@ __all__ = [
     "split_runtimes",
     "time_bundle",
     "warnings",
+    "why_unusable",
 ]

@@ -120,13 +120,15 @@ class SessionTotals:
     """Sums over a session's records.
 
     Where cells are tracked, `track_ids` is the number of different cells and the tally counts detections.
-    `frames_out` is the number of frames beyond a quality limit.
+    `frames_out` is the number of frames beyond a quality limit, `left_out` that of those not counted by kind,
+    see `edge.base.FailedFrame`, the unlisted ones included.
     """
 
     tally: Tally
     frames_failed: int
     frames_dropped: int
     frames_out: int
+    left_out: Mapping[str, int]
     track_ids: int | None
 
 

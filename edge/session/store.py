@@ -142,8 +142,22 @@ class StoredSession:
                 "SELECT count(sha256), count(failed), coalesce(sum(dropped_before), 0),"
                 " count(nullif(breaches, '[]')) FROM frame",
             )
+            left_out = self._left_out(failed)
         tally = tally_decisions(self.header.labels, self.header.counted, decisions, read, ())
-        return SessionTotals(tally, failed, dropped, out, track_ids or None)
+        return SessionTotals(tally, failed, dropped, out, left_out, track_ids or None)
+
+    def _left_out(self, failed: int) -> Counter[str]:
+        """Return kind → frames that are not counted; `failed` of them have a record."""
+        if self._tables is not TABLES:
+            return +Counter(unreadable=failed)
+        found: Counter[str] = Counter()
+        for not_counted, text in self._db.execute(
+            "SELECT failed IS NOT NULL, facts FROM frame"
+            " WHERE failed IS NOT NULL OR facts LIKE '%\"unlisted_before\"%'"
+        ):
+            facts = json.loads(text)
+            found.update([facts.get("kind", "unreadable")] if not_counted else facts["unlisted_before"])
+        return found
 
     def _decisions(self) -> tuple[Counter[Decision], int]:
         """Return decision → cells, and the number of different track ids."""

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from edge.base.frame import FailedFrame, FailureKind
 from edge.cli import main
 from edge.session.names import sessions_folder
+from edge.session.record import frame_record
 from edge.session.writer import create_session
 from tests.edge.session.test_session import ROOT, STARTED, files, finished, header, record
 
@@ -93,7 +95,7 @@ def test_no_session_yet() -> None:
 
 def test_show(two: list[str]) -> None:
     out = leuko("show").stdout
-    for found in (two[1], "[red]Ω", "S/17 µ", "tiny 1", "unfinished", "1 read, 0 not readable, 1 dropped, 1"):
+    for found in (two[1], "[red]Ω", "S/17 µ", "tiny 1", "unfinished", "1 read, 1 dropped, 1 beyond"):
         assert found in out
     assert "3 different cells in 3 detections" in out
     assert "not a leukocyte" in out
@@ -205,6 +207,18 @@ def test_a_name_with_control_characters_acts_nowhere(home: Path, tmp_path: Path)
         assert not [letter for letter in out if not letter.isprintable() and letter != "\n"]
     leuko("export", "--out", tmp_path / "out")
     assert json.loads((tmp_path / "out" / "session.json").read_text())["header"]["sample_id"] == name
+
+
+def test_frames_that_are_not_counted_are_said_by_kind(home: Path) -> None:
+    with create_session(header()) as session:
+        session.add(record(0))
+        kinds: tuple[FailureKind, ...] = ("unreadable", "repeat", "repeat", "unseen")
+        for k, kind in enumerate(kinds, 1):
+            session.add(frame_record(FailedFrame(f"{k}.png", k, "why", kind)))
+        session.add(record(9, facts={"unlisted_before": {"repeat": 5}}))
+    assert "2 read, 1 not readable, 1 show nothing, 7 repeat another, 0 dropped" in leuko("show").stdout
+    totals = json.loads(leuko("show", "--json").stdout)["totals"]
+    assert totals["left_out"] == {"unreadable": 1, "repeat": 7, "unseen": 1}
 
 
 def test_a_session_that_is_being_counted_is_shown(home: Path) -> None:

@@ -54,6 +54,7 @@ def test_the_line_says_target_differential_time_left_and_what_is_wrong() -> None
         "leukocytes": 100,
         "until_cells": 400,
         "fractions": {"granulocyte": 0.6, "lymphocyte": 0.4, "monocyte": 0.0},
+        "unusable": None,
         "rejected": 7,
         "seconds_left": 50,
     }
@@ -82,6 +83,14 @@ def test_labels_that_begin_alike_are_not_shortened() -> None:
     standing = Standing(counted, StopRule(), None, None)
     assert standing.line(50) == "2 leukocytes, erythroblast 50 %, erythrocyte 50 %"
     assert standing.line(40) == "2 leukocytes"
+
+
+def test_what_cannot_be_meant_is_not_stated() -> None:
+    watched = course(StopRule(until_cells=400, until_halfwidth=0.05), None, iter([0.0, 1.0]))
+    standing = watched.standing(frame("c#0"), tally(10, 10, rejected=80))
+    assert standing.line() == "this bundle does not know these cells (80% rejected), 80 rejected, 1 frame"
+    assert standing.facts()["fractions"] == {}
+    assert standing.facts()["unusable"] == "this bundle does not know these cells (80% rejected)"
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:

@@ -86,6 +86,7 @@ def test_frames_csv_has_what_any_frame_has(tmp_path: Path, finished: Path) -> No
         "time_ns": "1700000000000000000",
         "sha256": "",
         "failed": "",
+        "kind": "",
         "cells": "2",
         "dropped_before": "0",
         "breaches": "too dark",
@@ -93,9 +94,8 @@ def test_frames_csv_has_what_any_frame_has(tmp_path: Path, finished: Path) -> No
         "quality.drift": "",
         "quality.focus": "0.25",
     }
-    assert (frames[3]["failed"], frames[3]["dropped_before"], frames[3]["quality.focus"]) == (
-        *("no such file", "2", ""),
-    )
+    assert (frames[3]["failed"], frames[3]["kind"]) == ("no such file", "unreadable")
+    assert (frames[3]["dropped_before"], frames[3]["quality.focus"]) == ("2", "")
 
 
 def test_json_is_the_session_without_pictures(tmp_path: Path, finished: Path) -> None:
