@@ -25,7 +25,7 @@ from edge.cli.tables import plain, stdout_console
 from edge.count import CountedFrame, CountResult, StopRule, Totals
 from edge.model import BundleError
 from edge.report import print_result, result_summary
-from edge.run import Count, Log, Notifier, ReportSink, run_count
+from edge.run import Count, CountConfig, Log, Notifier, ReportSink, run_count, why_unusable
 from edge.session import SessionError
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -47,8 +47,7 @@ def follow(
     screen: Screen, count: Count, reports: Sequence[ReportSink] = (), *, threads: int | None, as_json: bool
 ) -> None:
     """Run a count on the screen, see `edge.run.run_count`; leave with the exit code that it earns."""
-    files, screen.stop_rule = count.config.files, count.config.stop_rule
-    screen.files = None if files is None else len(files)
+    screen.config = count.config
     # a session has its id before the first frame if it is resumed
     partial, resumed = count.config.report, count.session.id
     if resumed and partial and Path(partial, "cells.csv").exists():
@@ -66,15 +65,12 @@ class Screen:
 
     Attributes
     ----------
-    files : int or None
-        Files that will be counted; None for a camera.
-    stop_rule : StopRule
-        What ends the count.
+    config : CountConfig or None
+        Of the count, once there is one.
     """
 
     def __init__(self, as_json: bool) -> None:
-        self.files: int | None = None
-        self.stop_rule = StopRule()
+        self.config: CountConfig | None = None
         self._as_json = as_json
         self._session = ""
         self._notifier, self._log, self._relay = Notifier(), Log(sys.stderr), _Relay(self)
@@ -111,7 +107,9 @@ class Screen:
 
     def on_start(self, seconds: float) -> None:
         """Show the progress bar, and tell systemd that the service is ready."""
-        self._course = Course(self.stop_rule, self.files, seconds)
+        files = self.config.files if self.config else None
+        rule = self.config.stop_rule if self.config else StopRule()
+        self._course = Course(rule, None if files is None else len(files), seconds)
         self._bar = self._progress.add_task("counting", total=None)
         self._notifier.ready()
         self._notifier.alive()
@@ -128,7 +126,8 @@ class Screen:
     def on_frame(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Show a counted frame, and tell systemd that the service is alive."""
         self._notifier.alive()
-        standing = self._course.standing(result, totals.tally())
+        unusable = why_unusable(self.config, totals) if self.config else ""
+        standing = self._course.standing(result, totals.tally(), unusable)
         self._notifier.status(standing.line())
         words = plain(standing.line(self._words.width - self._bar_columns - 1)).plain
         total = None if standing.share is None else 1.0

@@ -10,7 +10,6 @@ from typing import Any
 
 from edge.base import FailedFrame
 from edge.count import CountedFrame, StopRule, Tally, halfwidth
-from edge.run import why_unusable
 
 RATE_CELLS, RATE_FILES, RATE_S = 20, 5, 5.0
 """Leukocytes, files and seconds from which a rate is known well enough to state the time left."""
@@ -138,8 +137,8 @@ class Course:
         self._stack, self._done = "", 0
         self._first: tuple[float, int, int] | None = None
 
-    def standing(self, result: CountedFrame | FailedFrame, tally: Tally) -> Standing:
-        """Return how far the count is after this frame."""
+    def standing(self, result: CountedFrame | FailedFrame, tally: Tally, unusable: str = "") -> Standing:
+        """Return how far the count is after this frame; `unusable` is why its numbers cannot be meant."""
         now = self._clock()
         name, wrong = (
             (result.name, (result.reason,))
@@ -168,7 +167,7 @@ class Course:
             min(1.0, max(shares)) if shares else None,
             None if unknown else min((one for one in left if one is not None), default=None),
             wrong,
-            why_unusable(tally),
+            unusable,
         )
 
     def _follow(self, frame: str) -> None:

@@ -87,10 +87,10 @@ def test_labels_that_begin_alike_are_not_shortened() -> None:
 
 def test_what_cannot_be_meant_is_not_stated() -> None:
     watched = course(StopRule(until_cells=400, until_halfwidth=0.05), None, iter([0.0, 1.0]))
-    standing = watched.standing(frame("c#0"), tally(10, 10, rejected=80))
-    assert standing.line() == "this bundle does not know these cells (80% rejected), 80 rejected, 1 frame"
-    assert standing.facts()["fractions"] == {}
-    assert standing.facts()["unusable"] == "this bundle does not know these cells (80% rejected)"
+    why = "this bundle does not know these cells (80 % rejected)"
+    standing = watched.standing(frame("c#0"), tally(10, 10, rejected=80), why)
+    assert standing.line() == f"{why}, 80 rejected, 1 frame"
+    assert (standing.facts()["fractions"], standing.facts()["unusable"]) == ({}, why)
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
