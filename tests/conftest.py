@@ -26,6 +26,7 @@ MINUTES = (
     "tests/system/test_image_formats.py::test_files_of_programs",
     "tests/system/test_virtual_camera.py",
     "tests/system/test_packaging.py::test_wheel",
+    "tests/system/test_page_commands.py::test_commands_of_a_page_do_what_they_say[docs/train.md]",
     "tests/train/test_kill.py::test_killed",
 )
 """Tests that build a foreign system, boot one, or train for minutes; left out unless asked for."""

@@ -208,37 +208,6 @@ def shell(script: str, cwd: Path) -> str:
     return done.stdout
 
 
-def skeleton(table: str) -> list[str]:
-    """Return a table's words: its lines without numbers and bars."""
-    return [" ".join(re.sub(r"[^a-zA-Z%\s]", "", line).split()) for line in table.splitlines()]
-
-
-def test_readme_commands_do_what_they_say(tmp_path: Path, leuko: Path) -> None:
-    """The first block's two commands; the second block shows what the first of them prints."""
-    first, table = FENCE.findall(README.read_text("utf-8"))
-    demo, count = first.splitlines()
-    assert demo == "./run demo"
-    body = re.search(r"(?ms)^demo\)\n(.*?);;", (ROOT / "run").read_text("utf-8"))
-    assert body
-    out = shell(f'install() {{ :; }}\nroot="{tmp_path}"\nleuko="{leuko}"\n{body[1]}', tmp_path)
-    assert skeleton(table) == skeleton(out)[: len(table.splitlines())]
-    for name in ("report.html", "cells.csv", "annotated"):
-        assert (tmp_path / "demo" / "result" / name).exists()
-    words = count.removeprefix("./run ").replace("FOLDER", "demo/sample/frames").split()
-    shell(shlex.join([str(leuko), *words[1:]]), tmp_path)
-    assert (tmp_path / "result" / "report.html").exists()
-
-
-def test_many_samples_loop_counts_each_folder(tmp_path: Path, leuko: Path) -> None:
-    (loop,) = re.findall(r"(?m)^for .*; done$", (ROOT / "docs" / "count.md").read_text("utf-8"))
-    for seed in ("1", "2"):
-        shell(f'"{leuko}" simulate made --frames 1 --seed {seed} --force', tmp_path)
-        shutil.move(tmp_path / "made" / "frames", tmp_path / "samples" / f"sample {seed}")
-    shell(f'PATH="{tmp_path}:$PATH"; {loop}', tmp_path)
-    for seed in ("1", "2"):
-        assert (tmp_path / "results" / f"sample {seed}" / "cells.csv").exists()
-
-
 def test_sqlite_reads_a_session_as_documented(tmp_path: Path, leuko: Path) -> None:
     (statement,) = re.findall(r'`sqlite3 ID.db "(.+?)"`', (ROOT / "docs" / "sessions.md").read_text("utf-8"))
     shell(
