@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-import shutil
 import sqlite3
 import subprocess
 import sys
