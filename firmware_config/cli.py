@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from edge.base import ANOTHER_NAME
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option
 from firmware_config import system
@@ -100,10 +101,11 @@ def render(profile: Path, out: Path) -> None:
 
     Of the boot partition's files only the lines and words that are added to them are written.
     """
-    tree = _tree(profile, Path("/"))
     with one_line_errors():
         if out.exists() and any(out.iterdir()):
-            raise click.ClickException(f"{out}: is not empty; name another folder, or empty it")
+            raise click.ClickException(f"{out} holds other files; {ANOTHER_NAME}")
+    tree = _tree(profile, Path("/"))
+    with one_line_errors():
         for name, entry in tree.items():
             place = out / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +186,7 @@ def uninstall(root: Path, yes: bool, overwrite: bool) -> None:
 def bundle_wheels(release: str, machine: str, out: Path) -> None:
     """Collect all wheels for a device without a network.
 
-    Run it on a workstation, from a checkout.
+    Run it on a workstation, from a checkout. It downloads about 100 MB, which takes some minutes.
     """
     with one_line_errors(WheelsError):
         for wheel in collect(out, release, machine):

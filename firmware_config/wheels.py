@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from edge.base import ANOTHER_NAME
 from firmware_config.hardware import RELEASES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -39,7 +40,7 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
         raise WheelsError(f"{constraints} is missing; run this from a checkout of leuko-edge")
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not any((folder / name).exists() for name in (REQUIREMENTS, _PINNED)):
-        raise WheelsError(f"{folder}: contains other files; name an empty folder")
+        raise WheelsError(f"{folder} holds other files; {ANOTHER_NAME}")
     for old in (*folder.glob("*.whl"), *folder.glob("*.tar.gz"), *folder.glob(REQUIREMENTS)):
         old.unlink()
     python = RELEASES[release].python

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import FailedFrame
+from edge.base import ANOTHER_NAME, FailedFrame
 from edge.capture import read_frames
 
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
@@ -83,4 +83,4 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
 def require_empty(out: Path) -> None:
     """Raise ValueError for a folder that holds something."""
     if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty: take another --out")
+        raise ValueError(f"{out} holds other files; {ANOTHER_NAME}")

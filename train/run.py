@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.base import replaced_atomically, replaced_path, write_atomically
+from edge.base import ANOTHER_NAME, replaced_atomically, replaced_path, write_atomically
 from edge.find import Normalisation
 from train.data import Dataset
 from train.metrics import Scores
@@ -74,7 +74,7 @@ def open_run(out: Path, job: TrainingJob, **more: object) -> None:
         _refuse_other(out, settings)
         return
     if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is neither empty nor a run: take another --out")
+        raise ValueError(f"{out} holds other files; {ANOTHER_NAME}")
     out.mkdir(parents=True, exist_ok=True)
     rows = [
         SplitCrop(path=name, label=dataset.labels[k], group=group, part=part)
@@ -113,13 +113,13 @@ def _refuse_other(out: Path, settings: dict[str, Any]) -> None:
     stored = read_config(out)
     for key, option in (("targets_sha256", "--teacher"), ("teacher_sha256", "--distil")):
         if stored.get(key):
-            raise ValueError(f"{out} was started with {option}, which no longer exists: take another --out")
+            raise ValueError(f"{out} was started with {option}, which no longer exists; {ANOTHER_NAME}")
     changed = [key for key in settings if stored.get(key) != settings[key]]
     if "recipe" in changed:
         old, new = stored["recipe"], settings["recipe"]
         changed[:1] = [key for key in new if old.get(key) != new[key]]
     if changed:
-        raise ValueError(f"{out} was started with another {', '.join(changed)}: take another --out")
+        raise ValueError(f"{out} was started with another {', '.join(changed)}; {ANOTHER_NAME}")
 
 
 def finished(out: Path) -> bool:

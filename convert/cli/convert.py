@@ -17,10 +17,13 @@ from edge.cli.options import (
     NewFile,
     declared_options,
     ended_by_interrupts,
+    force_option,
     grouped,
     json_option,
     quiet_libraries,
+    require_free,
 )
+from edge.cli.tables import say_duration
 from edge.model import TEST_TIME_VIEWS, Bundle
 from train.cli.options import require_keras
 
@@ -45,12 +48,14 @@ LEAST_COVERAGE = 0.5
     callback=lambda _, __, views: views and int(views),
     help="Views of a crop, mirrored and turned, to average over; by default the recipe's.",
 )
+@force_option
 @json_option
 @ended_by_interrupts()
-def convert(run: Path, out: Path, float_out: Path | None, as_json: bool, **options: Any) -> None:
-    """Quantise the finished RUN to int8 and write one checked bundle."""
+def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+    """Quantise the finished RUN to int8 and write one checked bundle. Takes a minute or two."""
     if float_out is not None and float_out.resolve() == out.resolve():
         raise click.UsageError("--out and --float are the same file")
+    require_free(force, *filter(None, (out, float_out)))
     try:
         description = read(Description, grouped(Description, options))
         settings = read(Settings, grouped(Settings, options))
@@ -71,6 +76,7 @@ def convert(run: Path, out: Path, float_out: Path | None, as_json: bool, **optio
             raise click.ClickException(
                 f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"
             ) from error
+    say_duration("converting", 60)
     with one_line_errors(ValueError), quiet_libraries():
         bundle = build(run, out, description, settings, float_out=float_out)
         assumed = description.pixel_um is None and stated_pixel_um(run) is None

@@ -12,9 +12,10 @@ import click
 
 from convert.signing import encrypted, generate
 from convert.signing import sign as make_signature
+from edge.base import ANOTHER_NAME
 from edge.cli.bundle import inspect_bundle
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, NewFile
+from edge.cli.options import NamedPath, NewFile, force_option, require_free
 from edge.model import write_bundle
 
 KEY = NamedPath(exists=True, dir_okay=False, path_type=Path)
@@ -30,7 +31,7 @@ def keygen(key: Path, passphrase: bool) -> None:
     """Write a new private key to KEY, readable by its owner only, and print what devices need to trust it."""
     with one_line_errors(ValueError):
         if key.exists():
-            raise click.ClickException(f"{key}: exists, and a key is never overwritten: choose another name")
+            raise click.ClickException(f"{key} exists, and a key is never replaced; {ANOTHER_NAME}")
         public = generate(key, _passphrase(confirm=True) if passphrase else None)
     _print_trust_lines(key.stem, public)
 
@@ -39,10 +40,12 @@ def keygen(key: Path, passphrase: bool) -> None:
 @click.argument("bundle_file", metavar="BUNDLE")
 @click.option("--key", required=True, type=KEY, help="Private key, from `leuko bundle keygen`.")
 @click.option("--out", required=True, type=NewFile(".tflite"), help="The signed bundle, a .tflite file.")
-def sign(bundle_file: str, key: Path, out: Path) -> None:
+@force_option
+def sign(bundle_file: str, key: Path, out: Path, force: bool) -> None:
     """Sign BUNDLE, a path or a shipped name; an earlier signature is replaced."""
     if out.exists() and out.samefile(key):
         raise click.UsageError("--out is the key")
+    require_free(force, out)
     with one_line_errors(ValueError):
         unsigned, _, _ = inspect_bundle(bundle_file)
         if key.stat().st_mode & 0o077:

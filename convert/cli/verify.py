@@ -12,7 +12,7 @@ import click
 
 from edge.classify import Classifier, RuntimeMissingError
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, json_option, quiet_libraries
+from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free
 from edge.count import confusion_accuracy
 from edge.model import Bundle, BundleError, load_bundle
 from edge.run import ChildError, ask_runtime, split_runtimes
@@ -50,9 +50,15 @@ class Measured:
     help="Folder for parity.html and parity.json; needs RUN.",
 )
 @click.option("--runtime", help="Replay on this runtime only; by default on every installed one.")
+@force_option
 @json_option
 def verify(
-    bundle: str, run_and_data: tuple[Path, ...], out: Path | None, runtime: str | None, as_json: bool
+    bundle: str,
+    run_and_data: tuple[Path, ...],
+    out: Path | None,
+    runtime: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Check BUNDLE, a path or a shipped name, and replay its golden crops.
 
@@ -65,6 +71,8 @@ def verify(
     run, data = _run_and_data(run_and_data)
     if out is not None and run is None:
         raise click.UsageError("--out needs RUN, the folder that the bundle was converted from")
+    if out is not None:
+        require_free(force, out / "parity.html", out / "parity.json")
     with one_line_errors(BundleError, RuntimeMissingError, ChildError), quiet_libraries():
         checked = load_bundle(bundle)
         first, others = split_runtimes(runtime)

@@ -1,7 +1,7 @@
 """What every room shares: frames, cells, names, files, paths and the board."""
 
 from edge.base import board
-from edge.base.atomic import replaced_atomically, replaced_path, write_atomically
+from edge.base.atomic import ANOTHER_NAME, REPLACE, replaced_atomically, replaced_path, write_atomically
 from edge.base.board import cores
 from edge.base.cell import Cell
 from edge.base.constants import PIXELS_UM, RESEARCH_USE
@@ -13,9 +13,11 @@ from edge.base.paths import home
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
 
 __all__ = [
+    "ANOTHER_NAME",
     "ANY_CHARACTER",
     "IMAGE_SUFFIXES",
     "PIXELS_UM",
+    "REPLACE",
     "RESEARCH_USE",
     "Cell",
     "FailedFrame",

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+ANOTHER_NAME = "give another name"
+REPLACE = f"{ANOTHER_NAME}, or pass --force to replace it"
+"""What to do about an output that exists already: in all commands the same."""
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a power loss leaves the old one or the new one.

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from edge.base import write_atomically
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, NewFile, json_option
+from edge.cli.options import NamedPath, NewFile, force_option, json_option, require_free
 from edge.cli.tables import new_table, plain, print_table
 from edge.model import (
     Bundle,
@@ -93,8 +93,10 @@ def show(bundle_file: str, as_json: bool) -> None:
 @click.command()
 @click.argument("bundle_file", metavar="BUNDLE")
 @click.option("--out", required=True, type=NewFile(".html"), help="The page, an .html file.")
-def card(bundle_file: str, out: Path) -> None:
+@force_option
+def card(bundle_file: str, out: Path, force: bool) -> None:
     """Write the model card of BUNDLE, a path or a shipped name, as one self-contained page."""
+    require_free(force, out)
     with one_line_errors(ValueError):
         described, size_bytes, _ = inspect_bundle(bundle_file)
         name = bundle_file if bundle_file in shipped_bundles() else ""

@@ -22,8 +22,10 @@ from edge.cli.options import (
     FiniteRange,
     NamedPath,
     declared_options,
+    force_option,
     json_option,
     quiet_libraries,
+    require_free,
     stop_requests,
 )
 from edge.find import divide_flat_field, focus
@@ -82,10 +84,12 @@ def list_(as_json: bool) -> None:
 @declared_options(CameraConfig, only=("size", "exposure_us", "gain"))
 @declared_options(CountConfig, only=("bundle", "calibration", "pixel_um"))
 @timeout_option
+@force_option
 @json_option
 def preview(
     name: str,
     out: Path,
+    force: bool,
     bundle: str | None,
     calibration: str | None,
     pixel_um: float | None,
@@ -98,6 +102,7 @@ def preview(
     Brightness is the grey level of the clear field, 0 to 255; saturated the share of pixels at 255; focus, 0
     to 1 and largest where the image is sharpest, is what leuko count compares with the calibration's limit.
     """
+    require_free(force, out)
     with one_line_errors(ValueError):
         instrument = Instrument.load(chosen_bundle(bundle), camera_calibration(calibration, name))
     frame = _one_frame(CameraConfig(name=name, **camera_options), timeout_s)

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from edge.base import Key, keys
+from edge.base import REPLACE, Key, keys
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -131,6 +131,7 @@ def ended_by_interrupts() -> Iterator[None]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+force_option = click.option("--force", is_flag=True, help="Replace what is there under the name of --out.")
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, 64),
@@ -144,6 +145,13 @@ log_option = click.option(
     show_default=True,
     help="Form of the messages on stderr: words for a person, or one JSON object per line for a machine.",
 )
+
+
+def require_free(force: bool, *paths: Path) -> None:
+    """Refuse, before any work, an output that exists already, unless it may be replaced."""
+    for path in paths:
+        if not force and os.path.lexists(path):
+            raise click.ClickException(f"{path} exists; {REPLACE}")
 
 
 def declared_options(

@@ -10,7 +10,7 @@ import click
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, json_option, parse_pair
-from edge.cli.tables import progress
+from edge.cli.tables import progress, say_duration
 from edge.simulate import Flow, Scan, Scene
 from edge.simulate import simulate as write
 
@@ -28,6 +28,9 @@ def _mix(context: click.Context, parameter: click.Parameter, text: str) -> tuple
             raise click.BadParameter(f"{part.strip()!r} is not label=number", context, parameter) from None
     return tuple(mix.items())
 
+
+SECONDS_PER_FRAME = 0.5
+"""With the default numbers of particles."""
 
 _NUMBER = FiniteRange(0, 2000)
 _fields = partial(parse_pair, "COLUMNSxROWS, such as 6x4, from 1 to 30 each", 30)
@@ -93,8 +96,8 @@ def simulate(
 ) -> None:
     """Simulate bright-field frames of unstained blood cells and write them with their truth into DIR.
 
-    Each frame is a sample of its own. With --scan or --flow-um-s several frames show the same cell; the truth
-    then numbers the cells.
+    Each frame is a sample of its own, and takes about half a second. With --scan or --flow-um-s several
+    frames show the same cell; the truth then numbers the cells.
     """
     if scan and flow_um_s:
         raise click.UsageError("--scan and --flow-um-s exclude each other")
@@ -115,6 +118,7 @@ def simulate(
         scene = Scene(**particles)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    say_duration(f"simulating {frames} frames", SECONDS_PER_FRAME * frames)
     with one_line_errors(ValueError), progress() as bar:
         written = write(
             directory,

@@ -96,6 +96,21 @@ def _without(table: Table, heading: str) -> Table:
     return fewer
 
 
+def time_words(seconds: float) -> str:
+    """Return a time in seconds, minutes, or hours and minutes."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def say_duration(work: str, seconds: float) -> None:
+    """Say on stderr about how long some work takes, if a person may wonder."""
+    if seconds >= 20:
+        rounded = float(f"{seconds:.1g}")
+        click.echo(f"{work} takes about {time_words(rounded)} on two cores", err=True)
+
+
 @contextmanager
 def progress(*columns: str | ProgressColumn) -> Iterator[Progress]:
     """Show a progress bar on stderr if it is a terminal; by default with rich's columns."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from edge.base import csv_writer
+from edge.base import ANOTHER_NAME, csv_writer
 from edge.report.files import CELL_COLUMNS, cell_values, probability_columns
 from edge.session import FrameRecord, SessionError, StoredSession
 
@@ -99,7 +99,7 @@ def _replaced_folder(out: Path) -> Iterator[Path]:
         if out.exists():
             for path in out.rglob("*"):
                 if not path.is_dir() and not _NAME.fullmatch(path.name):
-                    raise OSError(errno.EEXIST, "no file of an export: choose another --out", str(path))
+                    raise OSError(errno.EEXIST, f"no file of an export; {ANOTHER_NAME}", str(path))
             out.rename(old)
         part.rename(out)
     finally:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from edge.base import RESEARCH_USE, csv_writer, replaced_atomically
+from edge.base import REPLACE, RESEARCH_USE, csv_writer, replaced_atomically
 from edge.classify import REASONS, REJECTED
 from edge.report.crop_export import CLASSES, CROPS, check_crops, write_crops
 from edge.report.files import CELL_COLUMNS, PIXEL_COLUMN, cell_values, probability_columns
@@ -60,7 +60,7 @@ def export_session(
     paths = [folder / name for one in formats for name in EXPORT_FORMATS[one]]
     for path in paths:
         if not replace and path.exists():
-            raise FileExistsError(errno.EEXIST, "exists; --force replaces it", str(path))
+            raise FileExistsError(errno.EEXIST, f"exists; {REPLACE}", str(path))
     written: list[Path] = []
     with session.snapshot():
         for path in paths:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.base import write_atomically
+from edge.base import REPLACE, write_atomically
 from edge.classify import REJECTED
 from edge.count import CountedFrame, CountResult
 from edge.model import Manifest
@@ -116,9 +116,7 @@ class ReportWriter:
         try:  # exclusive: of two counts into one folder, one is refused
             self._csv = (directory / "cells.csv").open("x", encoding="utf-8", newline="")
         except FileExistsError:
-            raise ValueError(
-                f"{directory} already holds a count: choose another --out, or pass --force to replace it"
-            ) from None
+            raise ValueError(f"{directory} holds a count; {REPLACE}") from None
         self._clear()
         self._galleries = {label: _Gallery() for label in (*manifest.labels, REJECTED)}
         self._frames = _Sample(PAGE_FRAMES)

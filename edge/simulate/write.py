@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edge
+from edge.base import ANOTHER_NAME, REPLACE
 from edge.simulate.frame import phantom_frame
 from edge.simulate.leukocytes import LEUKOCYTES
 from edge.simulate.motion import Flow, Scan, motion_frames
@@ -84,14 +85,14 @@ def simulate(
 def _clear(directory: Path, force: bool) -> None:
     """Create the directory, or remove an earlier simulation from it."""
     if directory.exists() and not directory.is_dir():
-        raise FileExistsError(f"{directory} is a file; name a folder")
+        raise FileExistsError(f"{directory} is a file; {ANOTHER_NAME}")
     directory.mkdir(parents=True, exist_ok=True)
     if not any(directory.iterdir()):
         return
     if not (directory / PARAMETERS).is_file():
-        raise FileExistsError(f"{directory} holds other files; name an empty or a new folder")
+        raise FileExistsError(f"{directory} holds other files; {ANOTHER_NAME}")
     if not force:
-        raise FileExistsError(f"{directory} holds an earlier simulation; use --force to replace it")
+        raise FileExistsError(f"{directory} holds a simulation; {REPLACE}")
     (directory / "truth.csv").unlink(missing_ok=True)
     for folder in ("frames", "masks", "fluorescence"):
         for path in (directory / folder).glob("frame_*.png"):

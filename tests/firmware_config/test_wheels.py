@@ -62,7 +62,7 @@ def test_a_missing_checkout_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.whl").touch()
-    with pytest.raises(WheelsError, match="name an empty folder"):
+    with pytest.raises(WheelsError, match="holds other files; give another name"):
         collect(tmp_path, "bookworm", "aarch64")
     assert (tmp_path / "mine.whl").exists()
 

@@ -51,7 +51,7 @@ def test_train_then_evaluate(data: Path, tmp_path: Path) -> None:
     assert (again.exit_code, again.stderr) == (0, f"{run} was finished before\n")
     other = CliRunner().invoke(train, [str(data), "--out", run, *options, "--seed", "1"])
     assert other.exit_code == 1
-    assert other.stderr == f"Error: {run} was started with another seed: take another --out\n"
+    assert other.stderr == f"Error: {run} was started with another seed; give another name\n"
 
     balanced = ["--out", str(tmp_path / "balanced"), *options, "--balance", "1", "--folds", "2"]
     folds = CliRunner().invoke(train, [str(data), *balanced])
@@ -124,4 +124,4 @@ def test_crops(data: Path, tmp_path: Path) -> None:
     assert (out / "leukocyte" / "0_0000.png").is_file()
     again = CliRunner().invoke(crops, arguments)
     assert again.exit_code == 1
-    assert again.stderr == f"Error: {out} is not empty: take another --out\n"
+    assert again.stderr == f"Error: {out} holds other files; give another name\n"

@@ -130,7 +130,7 @@ def test_other_settings_and_foreign_folders_are_refused(
     tmp_path: Path, runs: tuple[Path, Path, Scores | None]
 ) -> None:
     run, _, scores = runs
-    with pytest.raises(ValueError, match="was started with another width, seed: take another --out"):
+    with pytest.raises(ValueError, match="was started with another width, seed; give another name"):
         fit(job(replace(BEST, width=0.1), 6), run)
     with pytest.raises(ValueError, match="another training"):
         fit(replace(job(), training=spots(24, 3)), run)
@@ -213,7 +213,7 @@ def test_a_run_of_an_earlier_release_is_read_and_resumed(
     (run / "config.json").write_text(json.dumps(config))
     assert read_config(run)["recipe"]["test_time_views"] == 8
     assert fit(job(), run) == runs[2]
-    with pytest.raises(ValueError, match="was started with another test_time_views: take another --out"):
+    with pytest.raises(ValueError, match="was started with another test_time_views; give another name"):
         fit(job(replace(BEST, test_time_views=1)), run)
 
 

@@ -300,7 +300,7 @@ def test_bad_folders_are_one_line(sample: Path, labelled: Path, tmp_path: Path) 
     empty = tmp_path / "empty"
     empty.mkdir()
     one_line(run(frames, empty, "--out", out), "a folder without images")
-    one_line(run(frames, stain, "--out", labelled), "is not empty: take another --out")
+    one_line(run(frames, stain, "--out", labelled), "holds other files; give another name")
     one_line(run(frames, stain, "--out", out, "--classes", "a/b"), "'a/b' cannot be a class")
     one_line(run(frames, stain, "--out", out, "--classes", ".a"), "go into a folder of its name")
     one_line(run(frames, stain, "--out", out, "--classes", "backgrounds"), "crops that hold no cell")
@@ -446,7 +446,8 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     one_line(run("--apply", damaged / "labels.csv", *out), "damaged; run leuko label again")
     table = labelled / "labels.csv"
     one_line(
-        run("--apply", table, "--accept-suggestions", "--out", labelled), "is not empty: take another --out"
+        run("--apply", table, "--accept-suggestions", "--out", labelled),
+        "holds other files; give another name",
     )
     assert run("--apply", table, labelled, labelled, *out).exit_code == 2
     assert run("--apply", table, *out, "--scale", "2").exit_code == 2

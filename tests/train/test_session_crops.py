@@ -131,7 +131,7 @@ def test_an_earlier_export_gives_way_only_when_asked_and_other_files_never(
     assert not (tmp_path / "crops" / "000099-0000.png").exists()
     (tmp_path / "crops" / "mine.txt").write_text("mine")
     refused = leuko(*words, "--force", code=1).stderr
-    assert "mine.txt: no file of an export: choose another --out" in refused
+    assert "mine.txt: no file of an export; give another name" in refused
     assert (tmp_path / "crops" / "mine.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["crops", "home"]
 

@@ -133,15 +133,15 @@ def test_other_settings_are_one_line(data: Path, tmp_path: Path, calls: tuple[Pa
     out = calls[0]
     other = invoke(data, out, "--width", "0.1")
     assert other.exit_code == 1
-    assert other.stderr == f"Error: {out} was started with another width: take another --out\n"
+    assert other.stderr == f"Error: {out} was started with another width; give another name\n"
     changed = invoke(data, out, "--validation", str(data))
     assert changed.exit_code == 1
     assert (
-        changed.stderr == f"Error: {out} was started with another training, validation: take another --out\n"
+        changed.stderr == f"Error: {out} was started with another training, validation; give another name\n"
     )
     (tmp_path / "letter.txt").write_text("dear reader")
     foreign = invoke(data, tmp_path)
-    assert foreign.stderr == f"Error: {tmp_path} is neither empty nor a run: take another --out\n"
+    assert foreign.stderr == f"Error: {tmp_path} holds other files; give another name\n"
     (tmp_path / "empty").mkdir()
     empty = invoke(tmp_path / "empty", tmp_path / "new")
     assert empty.exit_code == 1

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from edge.cli.errors import one_line_errors
-from edge.cli.options import json_option, quiet_libraries
+from edge.cli.options import json_option, quiet_libraries, require_free
 from edge.cli.tables import new_table, plain, print_table, progress
 from train.check.doubts import DOUBTS_CSV, write_doubts
 from train.check.findings import Status, count
@@ -55,6 +55,9 @@ def data() -> None:
     "--model", type=FOLDER, help="Run folder made with --folds; list the labels that its folds doubt."
 )
 @click.option("--out", type=FOLDER, help="Folder for check.html, check.csv and, with --model, doubts.csv.")
+@click.option(
+    "--force", is_flag=True, help="Replace an earlier check in --out, but for the verdicts in doubts.csv."
+)
 @json_option
 def check(
     data: Path,
@@ -62,16 +65,19 @@ def check(
     split: Path | None,
     model: Path | None,
     out: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Check DATA, a folder of class folders or a CSV (path,label,group), before training on it.
 
     Reports unreadable files, sizes and depths, copies (also turned or mirrored), repeated cells, cells that a
-    split shares, and drift of light and focus. Exit code 1 if no network can be trained on DATA.
+    split shares, and drift of light and focus. Takes about 5 s per 1,000
+    crops. Exit code 1 if no network can be trained on DATA.
     """
     if model is not None:
         require_extra("data check --model", "cleanlab")
     if out is not None:
+        require_free(force, out / "check.html", out / "check.csv")
         require_extra("data check --out", "matplotlib")
     with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
         task = bar.add_task("reading", total=None)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, json_option, quiet_libraries
+from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free
 from edge.cli.tables import progress, stdout_console
 from edge.model import TEST_TIME_VIEWS
 from train.cli.options import EXISTING, FOLDER, require_extra, require_keras
@@ -28,6 +28,8 @@ from train.report.words import (
     reject_words,
     score_words,
 )
+
+EVALUATION_FILES = ("evaluation.html", "evaluation.json", "predictions.csv")
 
 
 def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
@@ -85,6 +87,7 @@ def _print_lines(*lines: str) -> None:
     type=click.Choice(list(map(str, TEST_TIME_VIEWS))),
     help="Mirrored and rotated views of a crop to average over; by default the model's.",
 )
+@force_option
 @json_option
 def evaluate(
     run_or_bundle: str,
@@ -92,6 +95,7 @@ def evaluate(
     out: Path | None,
     without: Path | None,
     test_time_views: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Score RUN_OR_BUNDLE on the labelled crops of DATA.
@@ -99,10 +103,11 @@ def evaluate(
     A bundle (a path or a shipped name) needs the base install only; a run folder and --out need the train
     extra.
     """
+    if out is not None:
+        require_free(force, *(out / name for name in EVALUATION_FILES))
+        require_extra("evaluate --out", "matplotlib")
     if Path(run_or_bundle).is_dir():
         require_keras("evaluate")
-    if out is not None:
-        require_extra("evaluate --out", "matplotlib")
     with one_line_errors(ValueError, RuntimeMissingError), quiet_libraries():
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -126,4 +131,4 @@ def evaluate(
     else:
         print_evaluation(found)
     if out is not None:
-        click.echo(f"written to {out}: evaluation.html, evaluation.json, predictions.csv", err=True)
+        click.echo(f"written to {out}: {', '.join(EVALUATION_FILES)}", err=True)

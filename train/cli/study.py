@@ -14,7 +14,7 @@ from rich.table import Table
 from edge.base import write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries
-from edge.cli.tables import progress, stdout_console
+from edge.cli.tables import progress, say_duration, stdout_console, time_words
 from train.cli.options import (
     EXISTING,
     FOLDER,
@@ -60,7 +60,7 @@ class _Reporter:
     def on_epoch(self, row: Epoch) -> None:
         run = self._runs[self._begun - 1]
         left = self._left()
-        here, whole = _time_words(left[self._begun - 1]), _time_words(sum(left))
+        here, whole = time_words(left[self._begun - 1]), time_words(sum(left))
         self._bar.update(self._task, left=here)
         self._bar.update(self._whole, left=whole)
         if self._bar.disable:
@@ -78,13 +78,6 @@ class _Reporter:
         self._bar.update(
             self._whole, completed=epochs, description=f"study, run {self._begun} of {len(self._runs)}"
         )
-
-
-def _time_words(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 @click.command()
@@ -121,6 +114,8 @@ def study(
 ) -> None:
     """Repeat the paper's comparison of its network with its ablations, or with its peers, on DATA.
 
+    Takes hours on two cores, which --width and --peer-px shorten; the first line says how many.
+
     Every network is fitted with several seeds on the same split. Tables, figures and a page are updated after
     each run. Repeat the command to resume a stopped study, also with more --seeds.
     """
@@ -142,7 +137,7 @@ def study(
 def _run_study(settings: StudySettings, data: Path, validation: Path | None, note: str) -> Study:
     """Fit all runs that are not finished and return the study; write its files after each run."""
     # as in `study`
-    from train.fit import FitObserver
+    from train.fit import FitObserver, expected_seconds
     from train.report.study import files
     from train.run import finished, read_config, read_history
     from train.study.results import read_study
@@ -152,6 +147,10 @@ def _run_study(settings: StudySettings, data: Path, validation: Path | None, not
     open_study(settings, sets)
     runs = settings.runs()
     cost = costs(runs, len(read_config(settings.out)["labels"]))
+    if not read_history(runs[0].folder):
+        training, _ = sets(runs[0].recipe.side_px)
+        times = (expected_seconds(run.recipe, training, cost[run.network].macs) for run in runs)
+        say_duration(f"a study of {len(runs)} runs", sum(times))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

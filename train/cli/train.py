@@ -10,7 +10,8 @@ from rich.progress import Progress
 
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, quiet_libraries
-from edge.cli.tables import progress
+from edge.cli.tables import progress, say_duration
+from train.check.findings import count
 from train.cli.evaluate import print_scores
 from train.cli.options import (
     EXISTING,
@@ -105,7 +106,11 @@ def train(
     folds: int | None,
     **changes: Any,
 ) -> None:
-    """Train a network on DATA, a folder of class folders or a CSV (path,label,group)."""
+    """Train a network on DATA, a folder of class folders or a CSV (path,label,group).
+
+    On two cores an epoch of 1,000 crops takes about 20 s at full width, 6 s at half. Ctrl-C stops it, and the
+    same command resumes it.
+    """
     if validation is not None and validation_fraction is not None:
         raise click.UsageError("give --validation or --validation-fraction, not both")
     if changes["balance"] is not None and recipe_name == "paper":
@@ -118,12 +123,15 @@ def train(
         job = _read_job(data, validation, fraction, recipe, seed)
     require_keras("train")
     # these import Keras, which takes seconds and is not in the base install
-    from train.fit import FitObserver, fit
+    from train.fit import FitObserver, expected_seconds, fit
     from train.folds import write_out_of_fold
     from train.run import finished
 
     with one_line_errors(ValueError), quiet_libraries():
         was_finished = finished(out)
+        if not was_finished:
+            work = f"training on {len(job.training.names):,} crops for {count(recipe.epochs, 'epoch')}"
+            say_duration(work, expected_seconds(recipe, job.training) * (folds or 1))
         with progress() as bar:
             reporter = _Reporter(bar, recipe.epochs, folds)
             observer = FitObserver(reporter.on_fold, reporter.on_step, reporter.on_epoch)

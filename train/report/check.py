@@ -137,8 +137,8 @@ def _doubts(found: Survey) -> str:
         f"Networks that never saw a crop in training agree with {found.doubts.accuracy:.1%} of the labels. "
         "The labels below do not fit their predictions (confident learning), the least likely first. A doubt "
         "is not an error: look at the crop. If a label is plainly wrong, write “wrong” into the column "
-        "“verdict” of doubts.csv beside this page; a later check keeps what you wrote. “leuko evaluate … "
-        "--without doubts.csv” then also gives the accuracy without those crops, never instead."
+        "“verdict” of doubts.csv beside this page; a later check with --force keeps what you wrote. “leuko "
+        "evaluate … --without doubts.csv” then also gives the accuracy without those crops, never instead."
     )
     by_name = {crop.name: crop for crop in found.crops}
     pictures = [

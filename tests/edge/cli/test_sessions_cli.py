@@ -143,7 +143,7 @@ def test_export(two: list[str], tmp_path: Path, finished: Path) -> None:
         str(out / name) for name in ("cells.csv", "cells.fcs", "frames.csv", "session.json")
     ]
     refused = leuko("export", "--out", out, "--format", "fcs", code=1)
-    assert "cells.fcs: exists; --force replaces it" in refused.stderr
+    assert "cells.fcs: exists; give another name, or pass --force to replace it" in refused.stderr
     assert refused.stderr.count("\n") == 1
     leuko("export", "--out", out, "--format", "fcs", "--force")
     found = json.loads(leuko("export", finished, "--out", tmp_path / "b", "--format", "csv", "--json").stdout)

@@ -203,7 +203,7 @@ def test_earlier_files_stay_without_force(tmp_path: Path, finished: Path) -> Non
     out.mkdir()
     (out / "session.json").write_text("mine")
     with read_session(finished) as session:
-        with pytest.raises(FileExistsError, match="--force replaces it"):
+        with pytest.raises(FileExistsError, match="give another name, or pass --force to replace it"):
             export_session(session, out, list(TABLE_FORMATS))
         assert files(out) == ["session.json"], "nothing else was written"
         assert (out / "session.json").read_text() == "mine"
