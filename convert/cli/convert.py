@@ -76,10 +76,10 @@ def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: 
             raise click.ClickException(
                 f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"
             ) from error
-    say_duration("converting", 60)
     with one_line_errors(ValueError), quiet_libraries():
-        bundle = build(run, out, description, settings, float_out=float_out)
         assumed = description.pixel_um is None and stated_pixel_um(run) is None
+        say_duration("converting", 60)
+        bundle = build(run, out, description, settings, float_out=float_out)
     manifest, size = bundle.manifest, out.stat().st_size
     if as_json:
         _print_json(bundle, size)

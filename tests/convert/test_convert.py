@@ -179,7 +179,7 @@ def test_the_command_and_its_refusals(run: Path, tmp_path: Path) -> None:
     assert other.exit_code == 1
     assert other.stderr.startswith(f"Error: {plain}: not the bundle's network")
     (tmp_path / "empty").mkdir()
-    refused = words.invoke(convert, [str(tmp_path / "empty"), "--out", str(out)])
+    refused = words.invoke(convert, [str(tmp_path / "empty"), "--out", str(out), "--force"])
     assert refused.exit_code == 1
     assert refused.output.startswith("Error: ")
     assert "not a run folder" in refused.output

@@ -59,7 +59,7 @@ def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
 
     again = leuko("count", "--bundle", "phantom3", sample, "--out", tmp_path / "result")
     assert again.returncode == 1
-    assert "already holds a count" in again.stderr
+    assert "holds a count; give another name, or pass --force" in again.stderr
     forced = leuko("count", "--bundle", "phantom3", sample, "--out", tmp_path / "result", "--force", "--json")
     assert json.loads(forced.stdout)["identifier"] == summary["identifier"]
     other = leuko("count", "--bundle", "phantom3", sample, "--reject-below", "0.9", "--json")

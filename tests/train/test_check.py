@@ -567,7 +567,7 @@ def doubting_run(clean: Path, folder: Path) -> Path:
 def test_labels_in_doubt_wait_for_a_verdict_that_is_kept(clean: Path, tmp_path: Path) -> None:
     pytest.importorskip("cleanlab", reason="needs the train extra")
     run, out = doubting_run(clean, tmp_path / "run"), tmp_path / "out"
-    arguments = ["check", str(clean), "--model", str(run), "--out", str(out)]
+    arguments = ["check", str(clean), "--model", str(run), "--out", str(out), "--force"]
     result = CliRunner().invoke(command, arguments)
     assert (result.exit_code, result.stderr) == (0, "")
     assert "2 of 24; the networks' out-of-fold accuracy is 0.917" in result.stdout
@@ -721,7 +721,7 @@ def test_the_chart_has_few_short_ticks_and_a_legend_only_where_needed(clean: Pat
         if dark:
             write(clean / "a" / "5.png", (a_cell(10) * 0.5).astype(np.uint8))
             write(clean / "b" / "5.png", (a_cell(11) * 0.5).astype(np.uint8))
-        result = CliRunner().invoke(command, ["check", str(clean), "--out", str(tmp_path / "out")])
+        result = CliRunner().invoke(command, ["check", str(clean), "--out", str(tmp_path / "out"), "--force"])
         assert result.exit_code == 0
         page = (tmp_path / "out" / "check.html").read_text()
         charts.append(page[page.index("<svg") : page.index("</svg>")])

@@ -66,7 +66,7 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
 
     assert (printed["focus"], printed["min_focus"]) == (None, 0.25)
 
-    line = run("preview", "simulate:6", *PHANTOM3, "--out", out, *SIZE)
+    line = run("preview", "simulate:6", *PHANTOM3, "--out", out, "--force", *SIZE)
     assert line.stdout == (
         f"160 x 120 px, brightness {printed['brightness']:.1f}, saturated {printed['saturated']:.2%}, "
         "focus not known: the frame shows no fine detail to judge it by\n"
@@ -75,7 +75,7 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
 
 
 def test_exposure_and_gain_can_be_given(tmp_path: Path) -> None:
-    words = ("preview", "simulate", *PHANTOM3, "--out", tmp_path / "p.png", *SIZE, "--json")
+    words = ("preview", "simulate", *PHANTOM3, "--out", tmp_path / "p.png", "--force", *SIZE, "--json")
     dark, bright = (
         json.loads(run(*words, "--exposure-us", "2000", "--gain", gain).stdout) for gain in ("1", "3")
     )
@@ -92,7 +92,7 @@ def test_the_focus_is_the_one_that_counting_measures(tmp_path: Path) -> None:
         image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         assert image is not None
         for um, pixel in ((("--pixel-um", "0.1"), 0.1), ((), 0.125)):
-            words = ("preview", f"video:{file}", *PHANTOM3, "--out", tmp_path / "p.png", *um)
+            words = ("preview", f"video:{file}", *PHANTOM3, "--out", tmp_path / "p.png", "--force", *um)
             printed = json.loads(run(*words, "--json").stdout)
             assert printed["focus"] == focus(np.asarray(image, np.uint8), pixel)
             assert run(*words).stdout.endswith(f", focus {printed['focus']:.3f}, at least 0.25\n")
@@ -113,7 +113,7 @@ def test_the_focus_is_that_of_the_calibrated_frame(tmp_path: Path) -> None:
     calibration = tmp_path / "calibration.toml"
     calibrated = PixelCalibration(0.2, 0.001, 640, 480, "simulated", now)
     write_calibration(calibration, Calibration(calibrated, section, quality=QualityLimits(min_focus=0.4)))
-    out = ("--out", tmp_path / "p.png", "--calibration", calibration, "--json")
+    out = ("--out", tmp_path / "p.png", "--force", "--calibration", calibration, "--json")
     printed = json.loads(run("preview", "simulate:3", *PHANTOM3, *out, "--size", "640x480").stdout)
     image = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_UNCHANGED)
     assert image is not None

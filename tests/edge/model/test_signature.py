@@ -142,7 +142,7 @@ def test_only_the_owner_may_read_a_private_key(tmp_path: Path) -> None:
     printed = leuko("bundle", "keygen", key).stdout
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes()
-    assert "exists, and a key is never overwritten: choose" in leuko("bundle", "keygen", key, code=1).stderr
+    assert "exists, and a key is never replaced; give another name" in leuko("bundle", "keygen", key, code=1).stderr
     assert key.read_bytes() == before
     assert "PRIVATE" not in printed
 
@@ -151,7 +151,7 @@ def test_a_passphrase_protects_the_key(tmp_path: Path, monkeypatch: pytest.Monke
     written(tmp_path / "b.tflite")
     key, words = (
         tmp_path / "lab.pem",
-        ("bundle", "sign", tmp_path / "b.tflite", "--out", tmp_path / "s.tflite"),
+        ("bundle", "sign", tmp_path / "b.tflite", "--force", "--out", tmp_path / "s.tflite"),
     )
     leuko("bundle", "keygen", key, "--passphrase", typed="secret\nsecret\n")
     assert b"ENCRYPTED" in key.read_bytes()
@@ -274,7 +274,7 @@ def test_a_key_that_others_may_read_gives_a_warning(tmp_path: Path) -> None:
     written(tmp_path / "b.tflite")
     key = tmp_path / "lab.pem"
     leuko("bundle", "keygen", key)
-    words = ("bundle", "sign", tmp_path / "b.tflite", "--key", key, "--out", tmp_path / "s.tflite")
+    words = ("bundle", "sign", tmp_path / "b.tflite", "--key", key, "--force", "--out", tmp_path / "s.tflite")
     assert "Warning" not in leuko(*words).stderr
     key.chmod(0o666)
     assert f"Warning: others can read {key}: run chmod 600 {key}\n" in leuko(*words).stderr

@@ -437,7 +437,7 @@ def test_an_earlier_count_gives_way_only_when_asked(tmp_path: Path) -> None:
     frames = [counted_frame(0)]
     write_report(tmp_path, frames, run_of(frames))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    with pytest.raises(ValueError, match="already holds a count"):
+    with pytest.raises(ValueError, match="holds a count; give another name, or pass --force"):
         ReportWriter(tmp_path, MANIFEST)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
 

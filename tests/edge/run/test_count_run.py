@@ -226,7 +226,7 @@ def test_a_pixel_far_from_the_bundles_gets_a_remark(
 def test_a_refused_folder_follows_no_remark(frames: Path, tmp_path: Path) -> None:
     (tmp_path / "cells.csv").touch()
     recorder = Recorder()
-    with pytest.raises(ValueError, match="already holds a count"):
+    with pytest.raises(ValueError, match="holds a count; give another name, or pass --force"):
         counted(config_for(frames, pixel_um=2 * PIXEL_UM), recorder, out=tmp_path)
     assert recorder.remarks == []
 
@@ -456,7 +456,7 @@ def test_what_is_refused_leaves_no_session(
     monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
     config = config_for(frames, session=SessionConfig(keep=True))
     counted(config_for(frames), out=tmp_path / "result")
-    with pytest.raises(ValueError, match="already holds a count"):
+    with pytest.raises(ValueError, match="holds a count; give another name, or pass --force"):
         counted(config, out=tmp_path / "result")
     assert list_sessions() == []
     run = counted(config)
