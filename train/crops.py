@@ -191,7 +191,8 @@ def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> 
     if options.pixel_um is None and len(sizes) > 1:
         raise ValueError(f"{path}: pixel_um is both {sizes[0]:g} and {sizes[1]:g}: pass --pixel-um")
     if idle := sorted(set(options.rename) - {box.label for box in boxes.values()}):
-        raise ValueError(f"{path}: no label {', '.join(idle)} to rename")
+        labels = ", ".join(sorted({box.label for box in boxes.values()}))
+        raise ValueError(f"{path}: no label {', '.join(idle)} to rename; it has {labels or 'no box'}")
     by_frame: defaultdict[str, list[Box]] = defaultdict(list)
     for line, box in boxes.items():
         label = options.rename.get(box.label, box.label)

@@ -194,7 +194,10 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     found = sorted({row.label for row in rows})
     order = tuple(found if labels is None else labels)
     if unknown := [label for label in found if label not in order]:
-        raise ValueError(f"{path}: unknown label {', '.join(unknown)}; known are {', '.join(order)}")
+        raise ValueError(
+            f"{path}: unknown label {', '.join(unknown)}; known are {', '.join(order)}: "
+            "leuko crops --rename OLD=NEW gives crops other labels"
+        )
     try:
         crops, short_sides = _read_squares(listing.root, [row.path for row in rows], size_px)
         pixel_um = common_pixel_um(rows, short_sides, size_px)

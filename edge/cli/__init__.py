@@ -84,6 +84,14 @@ class Program(LazyGroup):
                 os._exit(end.code if isinstance(end.code, int) else 1)
             raise
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an option under its former and its present name: one of them would be passed over."""
+        given = {word.partition("=")[0] for word in args}
+        for old, new in RENAMED_OPTIONS.items():
+            if {f"--{old}", f"--{new}"} <= given:
+                raise click.UsageError(f"--{old} is the former name of --{new}: give one of the two", ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an output that cannot be written ends it in one line."""
         with one_line_errors():

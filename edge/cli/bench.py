@@ -12,7 +12,7 @@ import click
 from edge.base import cores
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, json_option, quiet_libraries
+from edge.cli.options import NamedPath, WholeRange, json_option, quiet_libraries
 from edge.cli.tables import new_table, print_table
 from edge.model import BundleError, load_bundle
 from edge.run import (
@@ -39,12 +39,12 @@ from edge.run import (
 @click.option(
     "--threads",
     multiple=True,
-    type=click.IntRange(1, 256),
+    type=WholeRange(1, 256),
     help="Threads of the interpreter; repeatable. By default 1 and all cores.",
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(1, 1000),
+    type=WholeRange(1, 1000),
     default=9,
     show_default=True,
     help="Rounds of measurement; the median is shown.",

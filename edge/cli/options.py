@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from edge.base import REPLACE, Key, keys
+from edge.cli.meant import corrected_number, nearest_file
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,10 +27,27 @@ class FiniteRange(click.FloatRange):
     """A number in a range; neither NaN nor infinity, which Python would parse."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse and check."""
-        number: float = super().convert(value, param, ctx)
+        """Parse and check; say how to write what was probably meant."""
+        try:
+            number: float = super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.message = corrected_number(str(value), error.message, self.max)
+            raise
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class WholeRange(click.IntRange):
+    """A whole number in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse and check; say how to write what was probably meant."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.message = corrected_number(str(value), error.message, None, whole=True)
+            raise
         return number
 
 
@@ -37,10 +55,23 @@ class NamedPath(click.Path):
     """A path that is not empty: that of an unset shell variable would mean this folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Check."""
+        """Check; a file that is not there, or a folder in its place, is no wrong usage but exit code 1."""
         if not os.fspath(value):
             self.fail("an empty name", param, ctx)
+        path = Path(os.fsdecode(value))
+        if path.exists():
+            if path.is_dir() and not self.dir_okay:
+                raise click.ClickException(f"{path} is a folder: name a file")
+            if not path.is_dir() and not self.file_okay:
+                raise click.ClickException(f"{path} is a file: name a folder")
+        elif self.exists:
+            raise click.ClickException(f"{path}: no such {self._kind()}{nearest_file(path)}")
         return super().convert(value, param, ctx)
+
+    def _kind(self) -> str:
+        return " or ".join(
+            name for name, okay in (("file", self.file_okay), ("folder", self.dir_okay)) if okay
+        )
 
 
 class NewFile(NamedPath):
@@ -134,7 +165,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 force_option = click.option("--force", is_flag=True, help="Replace what is there under the name of --out.")
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(1, 64),
+    type=WholeRange(1, 64),
     help="Frames processed at a time, each with the memory of about two; by default one per core.",
 )
 log_option = click.option(
@@ -218,7 +249,7 @@ def _click_kind(key: Key) -> dict[str, Any]:
     if get_origin(key.type) is tuple:
         return {"metavar": key.form, "callback": partial(parse_pair, key.form, math.inf)}
     if key.type is int:
-        return {"type": click.IntRange(**ends)}
+        return {"type": WholeRange(**ends)}
     if key.type is float:
         return {"type": FiniteRange(**ends, min_open=key.low_open, max_open=key.high_open)}
     metavar = key.form or key.name.rpartition("_")[2].upper()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, NamedPath, json_option, parse_pair
+from edge.cli.options import FiniteRange, NamedPath, WholeRange, json_option, parse_pair
 from edge.cli.tables import progress, say_duration
 from edge.simulate import Flow, Scan, Scene
 from edge.simulate import simulate as write
@@ -38,12 +38,10 @@ _fields = partial(parse_pair, "COLUMNSxROWS, such as 6x4, from 1 to 30 each", 30
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=NamedPath(file_okay=False))
-@click.option(
-    "--frames", type=click.IntRange(1, 9999), help="Number of frames; by default all fields of --scan."
-)
+@click.option("--frames", type=WholeRange(1, 9999), help="Number of frames; by default all fields of --scan.")
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=0,
     show_default=True,
     help="The same seed gives the same frames.",

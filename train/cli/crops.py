@@ -10,7 +10,7 @@ import click
 from edge.base import PIXELS_UM
 from edge.capture import PlaneChoice
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, declared_options, quiet_libraries
+from edge.cli.options import FiniteRange, WholeRange, declared_options, quiet_libraries
 from edge.cli.tables import progress
 from edge.run import CountConfig
 from train.cli.options import EXISTING, FOLDER
@@ -20,13 +20,13 @@ from train.crops import CropOptions, cut
 def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
     pairs = [pair.split("=") for pair in value.split(",")] if value else []
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
-        raise click.BadParameter("write OLD=NEW,OLD=NEW")
+        raise click.BadParameter("write OLD=NEW,OLD=NEW, for example WBC=leukocyte,RBC=erythrocyte")
     return {old.strip(): new.strip() for old, new in pairs}
 
 
 @click.command()
 @click.argument("frames", nargs=-1, required=True, type=EXISTING)
-@click.argument("boxes", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("boxes", type=EXISTING)
 @click.option("--out", required=True, type=FOLDER, help="Folder of class folders to write.")
 @click.option(
     "--rename", callback=_parse_rename, help="Class names for box labels, for example WBC=leukocyte,RBC=…"
@@ -45,14 +45,14 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 )
 @click.option(
     "--group-frames",
-    type=click.IntRange(min=1),
+    type=WholeRange(min=1),
     default=1,
     show_default=True,
     help="Consecutive frames that a split keeps together: more than 1 if neighbouring fields overlap.",
 )
 @click.option(
     "--backgrounds",
-    type=click.IntRange(min=0, max=100),
+    type=WholeRange(min=0, max=100),
     default=8,
     show_default=True,
     help="Crops without a cell per frame, over which `leuko train` lays cells.",
@@ -67,6 +67,8 @@ def crops(
     a count, the truth.csv of a simulation, or your own. The crops go to class folders, listed in cells.csv,
     and crops without a cell to the folder backgrounds.
     """
+    if boxes.is_dir():
+        raise click.UsageError(f"{boxes} is a folder; BOXES, the CSV, comes last: leuko crops FRAMES BOXES")
     with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
         task = bar.add_task("frames", total=None)
         done = cut(

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from edge.capture import agreed_pixel, contradiction, files_pixels
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, NamedPath, json_option, quiet_libraries
+from edge.cli.options import FiniteRange, NamedPath, WholeRange, json_option, quiet_libraries
 from edge.cli.tables import progress
 from train.cli.options import EXISTING, FOLDER
 from train.label.apply import apply_labels
@@ -63,7 +63,7 @@ def _split(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--min-solidity", type=FiniteRange(0, 1), help="Smallest area over that of the convex hull.")
 @click.option(
     "--bit-depth",
-    type=click.IntRange(9, 16),
+    type=WholeRange(9, 16),
     default=16,
     show_default=True,
     help="Bits in use of a 16-bit sample.",

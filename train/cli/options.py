@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edge.cli.options import FiniteRange, NamedPath, quiet_libraries
+from edge.cli.options import FiniteRange, NamedPath, WholeRange, quiet_libraries
 from train.recipe import RECIPES
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ width_option = click.option(
     help="Factor on all channels of fusion, fusion-lite and the ablations.",
 )
 epochs_option = click.option(
-    "--epochs", type=click.IntRange(min=1), help="Passes over the crops; by default the recipe's."
+    "--epochs", type=WholeRange(min=1), help="Passes over the crops; by default the recipe's."
 )
 learning_rate_option = click.option(
     "--learning-rate",

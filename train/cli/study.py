@@ -13,7 +13,7 @@ from rich.table import Table
 
 from edge.base import write_atomically
 from edge.cli.errors import one_line_errors
-from edge.cli.options import json_option, quiet_libraries
+from edge.cli.options import WholeRange, json_option, quiet_libraries
 from edge.cli.tables import progress, say_duration, stdout_console, time_words
 from train.cli.options import (
     EXISTING,
@@ -84,7 +84,7 @@ class _Reporter:
 @click.argument("name", type=click.Choice(list(STUDIES)), metavar="ablation|peers")
 @click.argument("data", type=EXISTING)
 @click.option("--out", required=True, type=FOLDER, help="The study's folder; an unfinished one is resumed.")
-@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs per network.")
+@click.option("--seeds", type=WholeRange(1, 100), default=3, show_default=True, help="Runs per network.")
 @recipe_option("paper")
 @width_option
 @epochs_option
@@ -92,7 +92,7 @@ class _Reporter:
 @precision_option
 @click.option(
     "--peer-px",
-    type=click.IntRange(32, 1024),
+    type=WholeRange(32, 1024),
     help="Side of the crops for VGG-16 and ResNet-50, px: 64 makes them affordable.  [default: 224]",
 )
 @validation_option

@@ -9,7 +9,7 @@ import click
 from rich.progress import Progress
 
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, quiet_libraries
+from edge.cli.options import FiniteRange, WholeRange, quiet_libraries
 from edge.cli.tables import progress, say_duration
 from train.check.findings import count
 from train.cli.evaluate import print_scores
@@ -70,7 +70,7 @@ class _Reporter:
 )
 @width_option
 @epochs_option
-@click.option("--batch", type=click.IntRange(min=1), help="Crops per step; by default the recipe's.")
+@click.option("--batch", type=WholeRange(min=1), help="Crops per step; by default the recipe's.")
 @learning_rate_option
 @click.option(
     "--balance",
@@ -80,7 +80,7 @@ class _Reporter:
 @precision_option
 @click.option(
     "--seed",
-    type=click.IntRange(min=0, max=2**31 - 1),
+    type=WholeRange(min=0, max=2**31 - 1),
     default=0,
     show_default=True,
     help="Seed of weights, order, augmentation and split.",
@@ -93,7 +93,7 @@ class _Reporter:
 )
 @click.option(
     "--folds",
-    type=click.IntRange(min=2, max=50),
+    type=WholeRange(min=2, max=50),
     help="Also fit this many networks, each without its part of the crops, for `leuko data check --model`.",
 )
 def train(

@@ -142,7 +142,8 @@ def test_only_the_owner_may_read_a_private_key(tmp_path: Path) -> None:
     printed = leuko("bundle", "keygen", key).stdout
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes()
-    assert "exists, and a key is never replaced; give another name" in leuko("bundle", "keygen", key, code=1).stderr
+    again = leuko("bundle", "keygen", key, code=1).stderr
+    assert "exists, and a key is never replaced; give another name" in again
     assert key.read_bytes() == before
     assert "PRIVATE" not in printed
 
