@@ -31,8 +31,7 @@ class FiniteRange(click.FloatRange):
         try:
             number: float = super().convert(value, param, ctx)
         except click.BadParameter as error:
-            error.message = corrected_number(str(value), error.message, self.max)
-            raise
+            self.fail(corrected_number(str(value), error.message, self.max), param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
@@ -46,8 +45,7 @@ class WholeRange(click.IntRange):
         try:
             number: int = super().convert(value, param, ctx)
         except click.BadParameter as error:
-            error.message = corrected_number(str(value), error.message, None, whole=True)
-            raise
+            self.fail(corrected_number(str(value), error.message, None, whole=True), param, ctx)
         return number
 
 
