@@ -38,7 +38,7 @@ def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
     done = leuko("count", "--bundle", "phantom3", sample, "--out", tmp_path / "result", "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["frames"] == {"read": 2, "failed": []}
+    assert summary["frames"] == {"read": 2, "failed": [], "unlisted": {}}
     assert summary["cells"] == sum(summary["counts"].values()) + summary["rejected"] > 30
     assert summary["notice"] == "demonstration model, simulated cells"
     assert sum(f["value"] for f in summary["fractions"].values()) == pytest.approx(1)
@@ -50,7 +50,9 @@ def test_counting_a_folder(sample: Path, tmp_path: Path) -> None:
     assert list(rows[0]) == [
         *("frame", "x", "y", "width", "height", "label", "probability"),
         *("likeliest", "rejected_by", *(f"p_{label}" for label in summary["counts"])),
+        "pixel_um",
     ]
+    assert {row["pixel_um"] for row in rows} == {"0.125"}
     assert json.loads((tmp_path / "result" / "summary.json").read_text())["counts"] == summary["counts"]
     page = (tmp_path / "result" / "report.html").read_text()
     assert "demonstration model, simulated cells" in page
@@ -152,6 +154,7 @@ def test_a_stopped_count_keeps_what_it_counted(sample: Path, tmp_path: Path, sig
         "--bundle",
         "phantom3",
         many,
+        "--count-repeats",
         "--out",
         result,
         "--json",
