@@ -93,7 +93,7 @@ def calibration(folder: Path) -> dict[str, str]:
 
 def sessions(folder: Path) -> dict[str, str]:
     frames(folder / "seen")
-    shell("leuko count seen --bundle phantom3 --session", folder)
+    shell("leuko count seen --bundle phantom3 --keep-crops", folder)
     (session,) = (folder / "home" / "sessions").glob("*.db")
     return {"2026-07-28T14": session.stem[: len("2026-07-28T14")]}
 
