@@ -1,6 +1,7 @@
 """Run the network on crops and decide each cell's label."""
 
 from edge.classify.classifier import BATCH, Classifier
+from edge.classify.contrast import Contrast
 from edge.classify.decision import REASONS, REJECTED, Decision, decide_labels, softmax
 from edge.classify.out_of_distribution import crop_statistics, out_of_distribution_score
 from edge.classify.quantisation import dequantise, int8_to_grey, quantise
@@ -13,6 +14,7 @@ __all__ = [
     "REJECTED",
     "RUNTIMES",
     "Classifier",
+    "Contrast",
     "Decision",
     "Model",
     "RuntimeMissingError",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.classify.contrast import Contrast, contrast
 from edge.classify.decision import softmax
-from edge.classify.out_of_distribution import out_of_distribution_score
+from edge.classify.out_of_distribution import crop_statistics, distances
 from edge.classify.quantisation import dequantise, grey_to_int8
 from edge.classify.runtime import Model
 from edge.classify.test_time_augmentation import average_logits
@@ -96,11 +97,17 @@ class Classifier:
         return softmax(self.logits(crops) / np.float32(self.bundle.manifest.temperature))
 
     def in_distribution(self, crops: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return which crops uint8 [n, side, side] resemble the training crops, bool [n].
+        """Return which crops uint8 [n, side, side] resemble the training crops, bool [n]; see `compare`."""
+        return self.compare(crops)[0]
 
-        All do if the bundle has no out-of-distribution model.
+    def compare(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], Contrast | None]:
+        """Return which crops uint8 [n, side, side] resemble the training crops, and their contrast.
+
+        All do, of a contrast not known, if the bundle has no out-of-distribution model.
         """
         manifest = self.bundle.manifest
         if manifest.out_of_distribution is None or manifest.rejection is None:
-            return np.ones(len(crops), bool)
-        return out_of_distribution_score(crops, manifest.out_of_distribution) <= manifest.rejection.threshold
+            return np.ones(len(crops), bool), None
+        statistics = crop_statistics(crops)
+        near = distances(statistics, manifest.out_of_distribution) <= manifest.rejection.threshold
+        return near, contrast(statistics, manifest.out_of_distribution)

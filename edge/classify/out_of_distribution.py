@@ -50,7 +50,12 @@ def out_of_distribution_score(crops: NDArray[np.uint8], model: OutOfDistribution
     This is the score of Lee et al. (NeurIPS 2018), with the crop's statistics for features and one Gaussian
     for all classes.
     """
-    away = crop_statistics(crops) - np.array(model.mean)
+    return distances(crop_statistics(crops), model)
+
+
+def distances(statistics: NDArray[np.float64], model: OutOfDistributionModel) -> NDArray[np.float64]:
+    """Return what `out_of_distribution_score` does, from `crop_statistics`."""
+    away = statistics - np.array(model.mean)
     squared = np.einsum("ni,ij,nj->n", away, np.array(model.precision), away)
     distance: NDArray[np.float64] = np.sqrt(np.maximum(squared, 0))
     return distance

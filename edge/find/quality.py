@@ -58,6 +58,8 @@ class Quality:
         Of the cells; None without cells.
     hidden_share : float
         Share of the frame in which no cell could be found, see `edge.find.segmentation`.
+    contrast, asymmetry : float or None
+        Of the cells, relative to the bundle's training crops (`edge.classify.Contrast`); None if not known.
     """
 
     focus: float | None
@@ -71,6 +73,8 @@ class Quality:
     dropped_before: int
     late_ms: float
     hidden_share: float = 0.0
+    contrast: float | None = None
+    asymmetry: float | None = None
 
 
 def measure_quality(

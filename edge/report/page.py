@@ -224,6 +224,7 @@ _MEASURES = {
     "density_per_mm2": ("Cells/mm²", "{:,.0f}"),
     "border_share": ("Cells cut by the edge", "{:.0%}"),
     "touching_share": ("Cells that touch another", "{:.0%}"),
+    "contrast": ("Contrast of the cells, 1 in training", "{:.2f}"),
     "dropped_before": ("Frames dropped before one", "{:.0f}"),
     "late_ms": ("Wait to be counted, ms", "{:,.0f}"),
 }

@@ -153,7 +153,9 @@ def _cut(
     crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
     # what else tracked frames have in common is the tracker's to find
     known_by = fingerprint(*small, [] if analysis.each_once else cells, pixel_um)
-    in_distribution = classifier.in_distribution(crops)
+    in_distribution, contrast = classifier.compare(crops)
+    if contrast is not None:
+        quality = replace(quality, contrast=contrast.ratio, asymmetry=contrast.asymmetry)
     return _Cut(frame, sha256, cells, found.lost, crops, in_distribution, quality, known_by)
 
 
