@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge.base import FailedFrame, Frame
@@ -82,7 +83,12 @@ class Camera(Protocol):
 
 @dataclass(frozen=True)
 class CameraInfo:
-    """A connected camera: the name that opens it, and its own description."""
+    """A connected camera: the name that opens it, and its own description.
+
+    `formats` holds the sizes (width, height) of each pixel format, largest first; it is empty where the camera
+    does not list them.
+    """
 
     name: str
     description: str
+    formats: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)

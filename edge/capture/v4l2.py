@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -30,9 +31,17 @@ MANUAL = 1
 
 _EXPOSURE_UNIT_US = 100  # of V4L2_CID_EXPOSURE_ABSOLUTE
 _LARGEST = (10_000, 10_000)  # drivers answer with the nearest size that they have
+_SIDES = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+_MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 
 _VIDIOC_QUERYCAP = 0x80685600
 _CAPABILITY = struct.Struct("16s32s32sIII12x")  # struct v4l2_capability
+_VIDIOC_ENUM_FMT = 0xC0405602
+_FORMAT = struct.Struct("III32s4s16x")  # struct v4l2_fmtdesc
+_VIDIOC_ENUM_FRAMESIZES = 0xC02C564A
+_FRAME_SIZE = struct.Struct("I4sI6I8x")  # struct v4l2_frmsizeenum
+_DISCRETE = 1  # otherwise the third and fifth numbers of a size are those of a range
+_MOST_ENTRIES = 64
 _VIDEO_CAPTURE = 0x1
 _HAS_DEVICE_CAPS = 0x80000000
 # nodes of a Raspberry Pi's own cameras: raw sensor data for libcamera
@@ -55,15 +64,11 @@ class V4l2Camera:
         self._capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise CameraError(f"{self.name}: {self._device} is not there, in use, or not a camera")
-        width, height = size or _LARGEST
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
-        given = tuple(
-            int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
+        given = self._choose(size)
         if size is not None and given != size:
             self.close()
-            raise CameraError(f"{self.name}: gives {given[0]} x {given[1]} px instead of {width} x {height}")
+            asked, nearest = (f"{width}x{height}" for width, height in (size, given))
+            raise CameraError(f"{self.name}: has no size of {asked} px; the nearest is --size {nearest}")
         self._exposure_given = False
         self._grabbed = 0
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
@@ -113,6 +118,34 @@ class V4l2Camera:
     def close(self) -> None:
         """Release the device."""
         self._capture.release()
+
+    def _choose(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        """Take the size, or the nearest to it; as Motion JPEG if no uncompressed format has it.
+
+        USB carries large frames only compressed, so many cameras have their largest size as MJPG alone.
+        """
+        wanted = size or _LARGEST
+
+        def distance(given: tuple[int, int]) -> int:
+            return sum(abs(a - b) for a, b in zip(given, wanted, strict=True))
+
+        uncompressed = int(self._capture.get(cv2.CAP_PROP_FOURCC))
+        given = self._ask(wanted)
+        if given == size:
+            return given
+        self._capture.set(cv2.CAP_PROP_FOURCC, _MJPG)
+        compressed = self._ask(wanted)
+        if distance(compressed) < distance(given):
+            return compressed
+        self._capture.set(cv2.CAP_PROP_FOURCC, uncompressed)
+        return self._ask(wanted)
+
+    def _ask(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Ask for a size in the present format, and return what the camera gives instead."""
+        for side, pixels in zip(_SIDES, size, strict=True):
+            self._capture.set(side, pixels)
+        width, height = (int(self._capture.get(side)) for side in _SIDES)
+        return width, height
 
     def _wait(self, timeout_s: float) -> None:
         """Wait for a frame without decoding it."""
@@ -175,13 +208,52 @@ def list_cameras() -> list[CameraInfo]:
     """List the V4L2 devices that capture frames, and those that cannot be opened."""
     found = []
     for device in devices():
+        sizes: dict[str, list[tuple[int, int]]] = {}
         try:
             description = describe(device)
+            sizes = formats(device) if description else {}
         except OSError as error:
             description = f"{device} cannot be opened: {error.strerror}"
         if description:
-            found.append(CameraInfo(f"v4l2:{device.name[5:]}", description))
+            found.append(CameraInfo(f"v4l2:{device.name[5:]}", description, sizes))
     return found
+
+
+def formats(device: Path) -> dict[str, list[tuple[int, int]]]:
+    """Return the sizes of each pixel format that a device lists, largest first; of a range its largest."""
+    descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    found: dict[str, list[tuple[int, int]]] = {}
+    try:
+        for index in range(_MOST_ENTRIES):
+            answer = _ioctl(descriptor, _VIDIOC_ENUM_FMT, _FORMAT.pack(index, _VIDEO_CAPTURE, 0, b"", b""))
+            if not answer:
+                break
+            code = _FORMAT.unpack(answer)[4]
+            found[code.decode("ascii", "replace").strip()] = sorted(
+                set(_sizes(descriptor, code)), reverse=True
+            )
+    finally:
+        os.close(descriptor)
+    return found
+
+
+def _sizes(descriptor: int, code: bytes) -> Iterator[tuple[int, int]]:
+    for index in range(_MOST_ENTRIES):
+        answer = _ioctl(descriptor, _VIDIOC_ENUM_FRAMESIZES, _FRAME_SIZE.pack(index, code, *[0] * 7))
+        if not answer:
+            return
+        _, _, kind, *numbers = _FRAME_SIZE.unpack(answer)
+        yield (numbers[0], numbers[1]) if kind == _DISCRETE else (numbers[1], numbers[4])
+        if kind != _DISCRETE:
+            return
+
+
+def _ioctl(descriptor: int, request: int, argument: bytes) -> bytes:
+    """Return a driver's answer; empty if it has none, as behind the last entry of a list."""
+    try:
+        return fcntl.ioctl(descriptor, request, argument)
+    except OSError:
+        return b""
 
 
 def describe(device: Path) -> str:

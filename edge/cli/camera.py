@@ -62,16 +62,20 @@ def camera() -> None:
 @camera.command(name="list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the cameras of this machine."""
+    """List the cameras of this machine, with the pixel formats and frame sizes that they state."""
     with quiet_libraries():
         found, notes = list_cameras()
     if as_json:
-        cameras = [{"name": one.name, "description": one.description} for one in found]
+        cameras = [
+            {"name": one.name, "description": one.description, "formats": dict(one.formats)} for one in found
+        ]
         click.echo(json.dumps({"cameras": cameras, "notes": notes}))
         return
     width = max(len(one.name) for one in found)
     for one in found:
         click.echo(f"{one.name:{width}}  {one.description}")
+        for pixels, sizes in one.formats.items():
+            click.echo(f"{'':{width}}  {pixels}: {', '.join(f'{across}x{down}' for across, down in sizes)}")
     for note in notes:
         click.echo(note, err=True)
 

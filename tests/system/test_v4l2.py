@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,7 +146,71 @@ def test_sizes(library: Path, devices: Path) -> None:
     """
     shape, (kind, message) = run(library, devices, program)
     assert shape == [480, 640]
-    assert (kind, message) == ("CameraError", "v4l2:9: gives 640 x 480 px instead of 800 x 600")
+    assert (kind, message) == (
+        "CameraError",
+        "v4l2:9: has no size of 800x600 px; the nearest is --size 640x480",
+    )
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> str:
+    """A frame of a camera whose largest size is compressed: dark on the left, bright on the right."""
+    frame = np.repeat(np.linspace(40, 200, 1280).astype(np.uint8)[None], 960, axis=0)
+    path = tmp_path / "frame.jpg"
+    cv2.imwrite(str(path), frame)
+    return str(path)
+
+
+@pytest.mark.parametrize("size", ["", ", size=(1280, 960)"])
+def test_the_largest_size_may_be_compressed(library: Path, devices: Path, stored: str, size: str) -> None:
+    program = f"""
+        camera = open_camera("v4l2:9"{size})
+        image = camera.grab(5).image
+        print(json.dumps([image.shape, float(image[:, 0].mean()), float(image[:, -1].mean())]))
+    """
+    shape, left, right = run(library, devices, program, MJPG_FRAME=stored)
+    assert shape == [960, 1280]
+    assert [left, right] == pytest.approx([40, 200], abs=3)
+
+
+@pytest.mark.parametrize(("size", "columns"), [((640, 480), 640), ((960, 720), None), ((1300, 970), None)])
+def test_other_sizes_beside_a_compressed_one(
+    library: Path, devices: Path, stored: str, size: tuple[int, int], columns: int | None
+) -> None:
+    program = f"""
+        answer = error(open_camera, "v4l2:9", size={size})
+        if answer is None:
+            camera = open_camera("v4l2:9", size={size})
+            camera.apply(CameraSettings(exposure_us=4000, gain=10), 10)
+            answer = [camera.grab(5).image.shape[1], float(camera.grab(5).image[:, 0].mean())]
+        print(json.dumps(answer))
+    """
+    answer = run(library, devices, program, MJPG_FRAME=stored)
+    if columns is None:
+        nearest = "640x480" if size[0] < 1000 else "1280x960"
+        assert answer[1] == f"v4l2:9: has no size of {size[0]}x{size[1]} px; the nearest is --size {nearest}"
+    else:
+        assert answer[0] == columns
+        assert answer[1] > 100, "uncompressed, as long as it has the size"
+
+
+def test_formats_and_sizes_are_listed(library: Path, devices: Path, stored: str) -> None:
+    program = """
+        from click.testing import CliRunner
+        from edge.cli.camera import camera
+        said = CliRunner().invoke(camera, ["list", "--json"]).stdout
+        (words,) = [c["formats"] for c in json.loads(said)["cameras"] if c["name"] == "v4l2:9"]
+        print(json.dumps([words, CliRunner().invoke(camera, ["list"]).stdout.splitlines()]))
+    """
+    formats, lines = run(library, devices, program, MJPG_FRAME=stored)
+    assert formats == {"YUYV": [[640, 480]], "MJPG": [[1280, 960], [640, 480]]}
+    assert [" ".join(line.split()) for line in lines][:3] == [
+        "v4l2:9 Pretended Camera (uvcvideo)",
+        "YUYV: 640x480",
+        "MJPG: 1280x960, 640x480",
+    ]
+    formats, _ = run(library, devices, program)
+    assert formats == {"YUYV": [[1280, 960], [640, 480]]}
 
 
 def test_a_camera_that_stalls_is_not_waited_for_long(library: Path, devices: Path) -> None:

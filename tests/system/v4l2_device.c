@@ -1,7 +1,8 @@
 /* LD_PRELOAD: /dev/video9 is a USB camera with exposure, gain and white balance, as far as OpenCV asks.
  *
  * Streams YUYV, 640x480 or 1280x960, whose clear field has grey level 165 at 4 ms and gain 10; columns get
- * darker to the right by 20 %. A control shows in the frames three frames later. FRAMES_UNTIL_STALL and
+ * darker to the right by 20 %. If MJPG_FRAME names a JPEG of 1280x960, that size exists as MJPG only, and
+ * each such frame is this JPEG. A control shows in the frames three frames later. FRAMES_UNTIL_STALL and
  * FRAMES_UNTIL_UNPLUGGED end it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,7 +22,7 @@
 
 enum { BUFFERS = 8, LAG = 3, LARGEST = 2 * 1280 * 960 };
 
-static int device = -1, width = 640, height = 480, streaming, frames;
+static int device = -1, width = 640, height = 480, streaming, frames, mjpg;
 static uint8_t *memory;
 static int queue[BUFFERS], queued;
 static struct control { uint32_t id; int low, high, value; } controls[] = {
@@ -38,6 +40,17 @@ static struct control *find(uint32_t id)
         if (controls[k].id == id)
             return &controls[k];
     return NULL;
+}
+
+/* the bytes of the frame that MJPG_FRAME names, 0 without one */
+static int stored(uint8_t *frame)
+{
+    const char *name = getenv("MJPG_FRAME");
+    FILE *file = name ? fopen(name, "rb") : NULL;
+    int bytes = file ? (int)fread(frame, 1, LARGEST, file) : 0;
+    if (file)
+        fclose(file);
+    return bytes;
 }
 
 static int until(const char *name)
@@ -84,15 +97,33 @@ static int answer(unsigned request, void *argument)
     case VIDIOC_G_FMT: {
         struct v4l2_pix_format *p = &((struct v4l2_format *)argument)->fmt.pix;
         if (request == VIDIOC_S_FMT) {
-            width = p->width > 960 ? 1280 : 640;
+            mjpg = getenv("MJPG_FRAME") && p->pixelformat == V4L2_PIX_FMT_MJPEG;
+            width = p->width > 960 && (mjpg || !getenv("MJPG_FRAME")) ? 1280 : 640;
             height = width * 3 / 4;
         }
         p->width = width;
         p->height = height;
-        p->pixelformat = V4L2_PIX_FMT_YUYV;
+        p->pixelformat = mjpg ? V4L2_PIX_FMT_MJPEG : V4L2_PIX_FMT_YUYV;
         p->bytesperline = 2 * width;
         p->sizeimage = 2 * width * height;
         p->field = V4L2_FIELD_NONE;
+        return 0;
+    }
+    case VIDIOC_ENUM_FMT: {
+        struct v4l2_fmtdesc *f = argument;
+        if (f->index > (getenv("MJPG_FRAME") != NULL))
+            return fail(EINVAL);
+        f->pixelformat = f->index ? V4L2_PIX_FMT_MJPEG : V4L2_PIX_FMT_YUYV;
+        return 0;
+    }
+    case VIDIOC_ENUM_FRAMESIZES: {
+        struct v4l2_frmsizeenum *f = argument;
+        int large = f->pixel_format == V4L2_PIX_FMT_MJPEG || !getenv("MJPG_FRAME");
+        if ((int)f->index > large)
+            return fail(EINVAL);
+        f->type = V4L2_FRMSIZE_TYPE_DISCRETE;
+        f->discrete.width = f->index ? 1280 : 640;
+        f->discrete.height = f->index ? 960 : 480;
         return 0;
     }
     case VIDIOC_S_PARM:
@@ -126,11 +157,16 @@ static int answer(unsigned request, void *argument)
         b->index = queue[0];
         memmove(queue, queue + 1, sizeof *queue * --queued);
         b->length = b->bytesused = 2 * width * height;
+        if (mjpg)
+            b->bytesused = stored(memory + b->index * LARGEST);
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         b->timestamp.tv_sec = now.tv_sec;
         b->timestamp.tv_usec = now.tv_nsec / 1000;
-        expose(memory + b->index * LARGEST);
+        if (mjpg)
+            frames++;
+        else
+            expose(memory + b->index * LARGEST);
         return 0;
     }
     case VIDIOC_STREAMON:
