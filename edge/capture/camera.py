@@ -85,8 +85,8 @@ class Camera(Protocol):
 class CameraInfo:
     """A connected camera: the name that opens it, and its own description.
 
-    `formats` holds the sizes (width, height) of each pixel format, largest first; it is empty where the camera
-    does not list them.
+    `formats` holds the sizes (width, height) of each pixel format, largest first; it is empty where a camera
+    lists none.
     """
 
     name: str

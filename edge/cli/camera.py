@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from edge.base import FailedFrame, Frame, write_atomically
-from edge.capture import CameraError, LiveSettings, clear_field, live_frames
+from edge.base import FailedFrame, Frame
+from edge.capture import CameraError, LiveSettings, live_frames
+from edge.cli.camera_view import View, Watch, image_path, write_image
 from edge.cli.choice import chosen_bundle
 from edge.cli.errors import one_line_errors
 from edge.cli.options import (
@@ -28,7 +26,6 @@ from edge.cli.options import (
     require_free,
     stop_requests,
 )
-from edge.find import divide_flat_field, focus
 from edge.run import (
     CameraConfig,
     CountConfig,
@@ -83,7 +80,13 @@ def list_(as_json: bool) -> None:
 @camera.command()
 @click.argument("name", metavar="CAMERA")
 @click.option(
-    "--out", type=NamedPath(dir_okay=False, path_type=Path), required=True, help="Write the frame here (PNG)."
+    "--out",
+    type=NamedPath(dir_okay=False, path_type=Path),
+    callback=image_path,
+    help="Write the frame here, as PNG, JPEG, TIFF or BMP by its suffix; with --watch the last one.",
+)
+@click.option(
+    "--watch", is_flag=True, help="Show the measures of every frame until Ctrl-C: turn the focus knob."
 )
 @declared_options(CameraConfig, only=("size", "exposure_us", "gain"))
 @declared_options(CountConfig, only=("bundle", "calibration", "pixel_um"))
@@ -92,7 +95,8 @@ def list_(as_json: bool) -> None:
 @json_option
 def preview(
     name: str,
-    out: Path,
+    out: Path | None,
+    watch: bool,
     force: bool,
     bundle: str | None,
     calibration: str | None,
@@ -101,36 +105,44 @@ def preview(
     as_json: bool,
     **camera_options: Any,
 ) -> None:
-    """Write one settled frame of CAMERA as a PNG, and print its measures.
+    """Write one settled frame of CAMERA, and print its measures; or watch them.
 
     Brightness is the grey level of the clear field, 0 to 255; saturated the share of pixels at 255; focus, 0
     to 1 and largest where the image is sharpest, is what leuko count compares with the calibration's limit.
+    With --watch, a bar shows the focus in a terminal, full at the largest so far; elsewhere each frame is a
+    line. Exposure stays as it settled at the beginning.
     """
-    require_free(force, out)
+    if out is None and not watch:
+        raise click.UsageError(
+            "pass --out FILE to write a frame, or --watch to see the measures of every frame"
+        )
+    if out is not None:
+        require_free(force, out)
     with one_line_errors(ValueError):
         instrument = Instrument.load(chosen_bundle(bundle), camera_calibration(calibration, name))
-    frame = _one_frame(CameraConfig(name=name, **camera_options), timeout_s)
-    image = frame.image
-    height, width = image.shape
+    view, config = View(instrument, pixel_um), CameraConfig(name=name, **camera_options)
+    if watch:
+        frame = _watched(Watch(view, name, as_json), config, timeout_s)
+        if out is not None:
+            write_image(out, frame.image)
+            click.echo(f"preview: {out}", err=True)
+        return
+    assert out is not None
+    frame = _one_frame(config, timeout_s)
     with one_line_errors(ValueError):  # a calibration's pixel and flat field of different sizes
-        focus_value, focused = _focus(image, instrument, pixel_um)
-    measures = {
-        "width": width,
-        "height": height,
-        "brightness": clear_field(image),
-        "saturated": float((image == 255).mean()),
-        "focus": focus_value,
-        "min_focus": instrument.calibration.quality.min_focus,
-    }
-    with one_line_errors():
-        write_atomically(out, cv2.imencode(".png", image)[1].tobytes())
+        measures = view.measures(frame)
+    unknown = measures.pop("unknown", "")
+    write_image(out, frame.image)
     if as_json:
         click.echo(
             json.dumps({"camera": name, "file": str(out), **measures, "settings": dict(frame.settings)})
         )
         return
+    focused = (
+        f"not known: {unknown}" if unknown else f"{measures['focus']:.3f}, at least {measures['min_focus']:g}"
+    )
     click.echo(
-        f"{width} x {height} px, brightness {measures['brightness']:.1f}, "
+        f"{measures['width']} x {measures['height']} px, brightness {measures['brightness']:.1f}, "
         f"saturated {measures['saturated']:.2%}, focus {focused}"
     )
     click.echo(f"preview: {out}", err=True)
@@ -156,20 +168,22 @@ def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: b
         click.echo(f"{name} has nothing to settle", err=True)
 
 
-def _focus(
-    image: NDArray[np.uint8], instrument: Instrument, pixel_um: float | None
-) -> tuple[float | None, str]:
-    """Return the focus as counting measures it, None if it is not known, and what to print of it."""
-    size_px = instrument.size_px(calibrated_pixel=pixel_um is None and instrument.calibrated)
-    if size_px not in (None, image.shape[::-1]):
-        sized = " x ".join(map(str, size_px or ()))
-        return None, f"not known: the calibration is for frames of {sized} px"
-    if instrument.flat_field_gain is not None:
-        image = divide_flat_field(image, instrument.flat_field_gain)
-    value = focus(image, pixel_um or instrument.pixel_um)
-    if value is None:
-        return None, "not known: the frame shows no fine detail to judge it by"
-    return value, f"{value:.3f}, at least {instrument.calibration.quality.min_focus:g}"
+def _watched(watch: Watch, camera: CameraConfig, timeout_s: float) -> Frame:
+    """Show a camera's frames until a signal or its end, and return the last one."""
+    last: Frame | None = None
+    with one_line_errors(CameraError, ValueError), quiet_libraries(), stop_requests() as stop:
+        open_ = partial(open_camera, camera.name, size=camera.size)
+        # only the newest frame shows where the knob is
+        live = LiveSettings(lock=camera.settings, open_timeout_s=timeout_s, buffer_frames=1)
+        frames = live_frames(open_, stop=stop, settings=live)
+        with closing(frames):
+            for frame in frames:
+                watch.show(frame)
+                last = frame if isinstance(frame, Frame) else last
+        watch.end()
+        if last is None:
+            raise CameraError(f"{camera.name}: gave no frame")
+    return last
 
 
 def _one_frame(camera: CameraConfig, timeout_s: float) -> Frame:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +22,7 @@ from click.testing import CliRunner, Result
 from edge.base.frame import Frame
 from edge.calibration.file import Calibration, PixelCalibration, write_calibration
 from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
+from edge.capture import clear_field
 from edge.cli import main
 from edge.find.flat_field import divide_flat_field
 from edge.find.focus import focus
@@ -44,7 +49,11 @@ def test_the_list_names_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "picamera2" in text.stderr
     assert text.stderr.count("\n") == 1
     printed = json.loads(data.stdout)
-    assert printed["cameras"][-1] == {"name": "simulate", "description": "simulated blood cells"}
+    assert printed["cameras"][-1] == {
+        "name": "simulate",
+        "description": "simulated blood cells",
+        "formats": {},
+    }
     assert printed["notes"] == [text.stderr.strip()]
     assert data.stderr == ""
 
@@ -212,7 +221,8 @@ BUSY = """
     import sys
     import cv2, numpy as np
     from edge.simulate import camera as simulated
-    from edge.cli import main
+    from edge.capture import clear_field
+from edge.cli import main
 
     picture = np.zeros((4000, 4000), np.float32)
 
@@ -240,3 +250,97 @@ def test_a_program_whose_camera_does_not_come_back_ends_as_it_should(tmp_path: P
         timeout=60,
     )
     assert (done.returncode, done.stdout[:10]) == (0, "160 x 120 "), done.stderr
+
+
+# ---- watching --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def blurred(tmp_path: Path) -> str:
+    """A recording of one field that a knob brings into focus and out of it again."""
+    frame = SimulatedCamera(3, size=(640, 480)).grab(1)
+    assert isinstance(frame, Frame)
+    folder = tmp_path / "turn"
+    folder.mkdir()
+    pages = [cv2.GaussianBlur(frame.image, (0, 0), s) for s in (6.0, 3.0, 0.01, 3.0)]
+    cv2.imwritemulti(str(folder / "turn.tif"), pages)
+    return f"video:{folder / 'turn.tif'}"
+
+
+def test_watching_shows_each_frame_and_holds_the_best(blurred: str, tmp_path: Path) -> None:
+    result = run("preview", blurred, *PHANTOM3, "--watch", "--json", "--out", tmp_path / "last.tif")
+    assert result.exit_code == 0, result.stderr
+    shown = [json.loads(line) for line in result.stdout.splitlines()]
+    values = [one["focus"] for one in shown]
+    assert values[0] < values[1] < values[2] > values[3]
+    assert [one["best_focus"] for one in shown] == [values[0], values[1], values[2], values[2]]
+    assert {one["saturated"] for one in shown} == {0.0}
+    last = cv2.imread(str(tmp_path / "last.tif"), cv2.IMREAD_UNCHANGED)
+    assert last is not None
+    assert focus(np.asarray(last, np.uint8), 0.125) == values[3]
+    assert clear_field(np.asarray(last, np.uint8)) == shown[3]["brightness"]
+
+    lines = run("preview", blurred, *PHANTOM3, "--watch").stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith(f"focus {values[2]:.3f} {'█' * 30} best {values[2]:.3f}, brightness ")
+    assert lines[3].startswith(f"focus {values[3]:.3f} {'█' * round(30 * values[3] / values[2])}░")
+    assert all("saturated 0.00%" in line for line in lines)
+
+
+def test_watching_without_focus_says_why() -> None:
+    empty = run("preview", "video:absent.avi", *PHANTOM3, "--watch")
+    assert (empty.exit_code, empty.stderr) == (1, "Error: absent.avi: no such file\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_watching_ends_with_a_signal(number: int, terminal: bool) -> None:
+    reading, writing = pty.openpty() if terminal else os.pipe()
+    words = ("camera", "preview", "simulate", *PHANTOM3, *("--size", "640x480"), "--watch")
+    program = [sys.executable, "-m", "edge.cli", *words]
+    with subprocess.Popen(program, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT) as watching:
+        os.close(writing)
+        seen = b""
+        while seen.count(b"focus") < 3:
+            seen += os.read(reading, 4096)
+        watching.send_signal(number)
+        with suppress(OSError):  # a terminal that nobody holds open any more
+            while rest := os.read(reading, 4096):
+                seen += rest
+        assert watching.wait(60) == 0
+        assert watching.stderr is not None
+        assert watching.stderr.read() == ""
+    os.close(reading)
+    assert seen.endswith(b"\n"), "the prompt begins a line of its own"
+    shown = seen.count(b"focus")
+    assert seen.count(b"\r" if terminal else b"\n") >= shown
+    assert (seen.count(b"\n") == 1) == terminal
+
+
+def test_neither_out_nor_watch() -> None:
+    result = run("preview", "simulate", *PHANTOM3)
+    assert result.exit_code == 2
+    assert "--watch" in result.stderr
+
+
+@pytest.mark.parametrize("suffix", ["png", "PNG", "jpg", "jpeg", "tif", "bmp"])
+def test_a_preview_is_written_in_the_format_of_its_suffix(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"p.{suffix}"
+    result = run("preview", "simulate:6", *PHANTOM3, "--out", out, *SIZE)
+    assert result.exit_code == 0, result.stderr
+    begins = {
+        "png": b"\x89PNG",
+        "jpg": b"\xff\xd8\xff",
+        "jpeg": b"\xff\xd8\xff",
+        "tif": b"II*\0",
+        "bmp": b"BM",
+    }
+    assert out.read_bytes().startswith(begins[suffix.lower()])
+
+
+@pytest.mark.parametrize("name", ["p.webp", "p", "p.gif", "p.pdf"])
+def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
+    result = run("preview", "simulate:6", *PHANTOM3, "--out", tmp_path / name, *SIZE)
+    assert result.exit_code == 2
+    assert "end its name in .png, .jpg" in result.stderr
+    assert not (tmp_path / name).exists()
