@@ -34,7 +34,7 @@ class View:
     pixel_um: float | None
 
     def measures(self, frame: Frame) -> dict[str, Any]:
-        """Return the measures of a frame; where `focus` cannot be told it is None, and `unknown` says why."""
+        """Return the measures of a frame; where there is no `focus` it is None, and `unknown` says why."""
         image = frame.image
         height, width = image.shape
         value, unknown = self._focus(image)

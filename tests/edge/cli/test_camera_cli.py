@@ -221,8 +221,7 @@ BUSY = """
     import sys
     import cv2, numpy as np
     from edge.simulate import camera as simulated
-    from edge.capture import clear_field
-from edge.cli import main
+    from edge.cli import main
 
     picture = np.zeros((4000, 4000), np.float32)
 
