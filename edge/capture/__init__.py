@@ -2,6 +2,7 @@
 
 from edge.capture import picamera, v4l2
 from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings
+from edge.capture.channel_names import channels_by_name
 from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
 from edge.capture.folder import FolderCamera
 from edge.capture.frames import (
@@ -39,6 +40,7 @@ __all__ = [
     "V4l2Camera",
     "VideoCamera",
     "agreed_pixel",
+    "channels_by_name",
     "clear_field",
     "contradiction",
     "converge",

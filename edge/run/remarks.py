@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.calibration import Calibration
-from edge.capture import contradiction, passed_over
+from edge.capture import channels_by_name, contradiction, list_files, passed_over
 from edge.count import Totals
 from edge.model import Manifest
 from edge.run.config import CountConfig
@@ -24,6 +24,7 @@ def opening_remarks(config: CountConfig, instrument: Instrument) -> tuple[str, .
     remarks = (
         pixel_remark(config.analysis.pixel_um, instrument.bundle.manifest),
         _other_camera(config, instrument.calibration),
+        _channels(config),
         _passed_over(config),
     )
     return tuple(filter(None, remarks))
@@ -61,12 +62,28 @@ def _other_camera(config: CountConfig, calibration: Calibration) -> str:
     )
 
 
+def _channels(config: CountConfig) -> str:
+    """Return a remark on files that seem to be channels of one field; empty if none do."""
+    channels = channels_by_name(list_files(_folders(config), config.root))
+    if not channels:
+        return ""
+    more = " …" if len(channels) > 4 else ""
+    return (
+        f"files differ in {', '.join(channels[:4])}{more} alone, and each was counted as a field: if these "
+        "are channels of one field, name the files of the bright-field one alone"
+    )
+
+
+def _folders(config: CountConfig) -> tuple[str, ...]:
+    """Return the files and folders that are counted, or watched."""
+    if config.camera is None:
+        return config.sources
+    return tuple(name.removeprefix("watch:") for name in config.sources if name.startswith("watch:"))
+
+
 def _passed_over(config: CountConfig) -> str:
     """Return a remark on the files that folders hold and nobody reads; empty without any."""
-    sources = config.sources
-    if config.camera:
-        sources = tuple(name.removeprefix("watch:") for name in sources if name.startswith("watch:"))
-    kinds = passed_over(sources, config.root)
+    kinds = passed_over(_folders(config), config.root)
     if not kinds:
         return ""
     listed = ", ".join(f"{n} {suffix or 'without a suffix'}" for suffix, n in sorted(kinds.items()))

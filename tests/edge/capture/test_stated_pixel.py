@@ -22,6 +22,7 @@ from edge.base import FailedFrame, StatedPixel
 from edge.capture import agreed_pixel, contradiction, files_pixels, read_frames
 from edge.capture.image_file import stated_pixels
 from edge.capture.stated_pixel import MICROSCOPE_UM, unit_um
+from edge.cli.options import quiet_libraries
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
 
@@ -331,3 +332,31 @@ def test_a_contradiction_does_not_depend_on_which_is_which(first: float, second:
 
 def test_units_that_are_no_length() -> None:
     assert [unit_um(unit) for unit in ("pixel", "pixels", "", "px", "a.u.", "sec")] == [None] * 6
+
+
+def test_mutated_scales_never_raise(tmp_path: Path) -> None:
+    """A picture is read or refused whatever its metadata say, and its header alone never fails."""
+    facts = [3, 1, 4, 0xAAAAAAAA, 5, 0xAAAAAAAA, 6, 0xBBBBBBBB]
+    info = struct.pack("<7i", 0x4494C, 512, 32, 24, 1, 1, 1).ljust(40, b"\0") + struct.pack("<2d", 1e-7, 1e-7)
+    tifffile.imwrite(tmp_path / "lsm", IMAGE, extratags=[(34412, 1, 512, info.ljust(512, b"\x08"), True)])
+    tifffile.imwrite(
+        tmp_path / "imagej",
+        np.stack([IMAGE] * 2),
+        imagej=True,
+        resolution=(4, 4),
+        metadata={"axes": "CYX", "unit": "um", "Labels": ["BF", "DAPI"]},
+    )
+    write_png(tmp_path / "png", 8_000_000)
+    write_jpeg(tmp_path / "jpg", 2, 40_000)
+    write_bmp(tmp_path / "bmp", 8_000_000)
+    originals = [path.read_bytes() for path in sorted(tmp_path.iterdir())] + [_stk(facts)]
+    rng, path = np.random.default_rng(14), tmp_path / "mutated"
+    with quiet_libraries():
+        for k in range(600):
+            content = bytearray(originals[k % len(originals)])
+            for _ in range(rng.integers(1, 6)):
+                place = int(rng.integers(0, min(len(content), 700))) * int(rng.choice([-1, 1]))
+                content[place] = int(rng.choice([0, 1, 255, rng.integers(256)]))
+            path.write_bytes(content[: rng.integers(8, len(content))] if k % 9 == 0 else content)
+            assert files_pixels([path]).total() <= 2
+            assert list(read_frames([path], max_megapixels=1.0))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -260,3 +262,28 @@ def test_pixel_and_flat_field_of_different_frames_are_refused(stating: Path, tmp
     config = config_for(stating, calibration=str(tmp_path / "c.toml"), pixel_from=FROM_CALIBRATION)
     with pytest.raises(ValueError, match="is for frames of 820 x 616 px, and its flat field for 640 x 480"):
         counted(config)
+
+
+def test_files_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
+    for k, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "f.png"), simulate_frame(3, k, scene=SCENE).image)
+    found = leuko(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
+    with (tmp_path / "out" / "cells.csv").open(newline="") as file:
+        frames = Counter(row["frame"] for row in csv.DictReader(file))
+    assert frames.total() == found["cells"]
+    assert list(frames) == [str(tmp_path / folder / "f.png") for folder in ("a", "b")]
+    assert len(list((tmp_path / "out" / "annotated").iterdir())) == 2
+
+
+def test_channels_in_files_of_their_own_are_remarked(tmp_path: Path) -> None:
+    """Nothing in the files says that they show one field: only a person knows."""
+    for k in range(2):
+        for name in ("BF", "DAPI"):
+            cv2.imwrite(str(tmp_path / f"{k}_{name}.png"), np.full((200, 200), 150 + k, np.uint8))
+    found = opening_remarks(config_for(tmp_path), Instrument.load("phantom3", None))
+    assert [remark[:50] for remark in found if "channels" in remark] == [
+        "files differ in BF, DAPI alone, and each was count"
+    ]
+    alone = replace(config_for(tmp_path), sources=(f"{tmp_path}/*_BF.png",))
+    assert not any("channels" in one for one in opening_remarks(alone, Instrument.load("phantom3", None)))
