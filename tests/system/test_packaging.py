@@ -5,9 +5,13 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +43,29 @@ def test_help_answers_in_a_blink() -> None:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(5)) < 0.15
+
+
+PI = {"sys_platform": "linux", "platform_machine": "aarch64", "python_version": "3.11"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "environment", "expected"),
+    [
+        ("camera", PI, {"picamera2"}),
+        ("camera", PI | {"platform_machine": "x86_64", "python_version": "3.13"}, {"picamera2"}),
+        ("camera", PI | {"sys_platform": "darwin"}, set()),
+        ("tflite", PI, {"tflite-runtime", "numpy", "opencv-python-headless"}),
+        ("tflite", PI | {"python_version": "3.13"}, set()),  # which has no wheel of it
+    ],
+)
+def test_extras_bring_what_a_machine_can_install(
+    extra: str, environment: dict[str, str], expected: set[str]
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = map(Requirement, project["optional-dependencies"][extra])
+    assert {
+        one.name for one in required if one.marker is None or one.marker.evaluate(environment)
+    } == expected
 
 
 def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) -> None:
