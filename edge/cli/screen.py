@@ -128,10 +128,12 @@ class Screen:
         self._notifier.alive()
         unusable = why_unusable(self.config, totals) if self.config else ""
         standing = self._course.standing(result, totals.tally(), unusable)
-        self._notifier.status(standing.line())
-        words = plain(standing.line(self._words.width - self._bar_columns - 1)).plain
-        total = None if standing.share is None else 1.0
-        self._progress.update(self._bar, completed=standing.share or 0, total=total, description=words)
+        if self._notifier.listened_to:
+            self._notifier.status(standing.line())
+        if not self._progress.disable:
+            words = plain(standing.line(self._words.width - self._bar_columns - 1)).plain
+            total = None if standing.share is None else 1.0
+            self._progress.update(self._bar, completed=standing.share or 0, total=total, description=words)
         if not self._as_json or (isinstance(result, FailedFrame) and not result.listed):
             return
         facts = standing.facts()

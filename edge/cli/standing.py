@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from edge.base import FailedFrame
@@ -63,7 +64,7 @@ class Standing:
         parts = {  # in the order of the line → its importance
             self._leukocytes(): 6,
             self._differential(): 2,
-            self._interval(): 3,
+            self._interval: 3,
             f"{tally.rejected} rejected" if tally.rejected else "": 4,
             self._left(): 5,
             f"{frames} {'frame' if frames == 1 else 'frames'}": 1,
@@ -98,8 +99,9 @@ class Standing:
             return {}
         return {label: tally.counts[label] / tally.leukocytes for label in tally.counted}
 
+    @cached_property
     def _interval(self) -> str:
-        """Return how near the interval is that ends the count."""
+        """How near the interval is that ends the count; it takes milliseconds."""
         if self.rule.until_halfwidth is None or self.unusable:
             return ""
         now, wanted = 100 * halfwidth(self.tally), 100 * self.rule.until_halfwidth

@@ -36,6 +36,11 @@ class Notifier:
         self._ping_s = int(usec) / 2e6 if usec.isdecimal() and mine else None
         self._pinged = -float("inf")
 
+    @property
+    def listened_to(self) -> bool:
+        """Whether systemd started this process and listens."""
+        return self._address != ""
+
     def ready(self) -> None:
         """Report that the service works: units ordered after it may start."""
         self._send("READY=1")

@@ -75,6 +75,8 @@ def _unknown_cells(totals: Totals) -> str:
     The lower end of the share's interval is held against the limit: of few cells many are rejected by chance.
     """
     tally = totals.tally()
+    if tally.rejected <= MAX_REJECTED * tally.cells:
+        return ""  # so is the lower end, which takes milliseconds
     share = estimate_proportion(tally.rejected, tally.cells)
     if share.value is None or share.low <= MAX_REJECTED:
         return ""
