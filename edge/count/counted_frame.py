@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge.base import Cell, Frame
 from edge.classify import Decision
 from edge.find import Fingerprint, Quality
+from edge.track import LaidOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class CountedFrame:
     unlisted_before : mapping
         Kind → frames of a device that were neither counted nor listed just before this one; see
         `edge.base.FailedFrame`.
+    laid_out : LaidOut or None
+        How much of the slide the fields up to this one cover; None where they are no scan.
     track_ids : int64 [n] or None
         The same for all detections of one cell; None where cells are not tracked.
     tracker_state : bytes or None
@@ -52,5 +55,6 @@ class CountedFrame:
     fingerprint: Fingerprint | None = None
     shared: int = 0
     unlisted_before: Mapping[str, int] = field(default_factory=dict)
+    laid_out: LaidOut | None = None
     track_ids: NDArray[np.int64] | None = None
     tracker_state: bytes | None = None

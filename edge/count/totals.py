@@ -13,7 +13,7 @@ from edge.count.concentration import in_field
 from edge.count.counted_frame import CountedFrame
 from edge.count.tally import Tally, tally_decisions
 from edge.model import Manifest
-from edge.track import TrackedCells
+from edge.track import LaidOut, TrackedCells
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Totals:
         Name of each frame beyond a quality limit, and the limits in words.
     detections : int
         Cells found in all frames, those seen before included.
-    inside : Counter
-        Label → cells whose middle lies in their frame.
+    laid_out : LaidOut or None
+        How much of a slide the fields of a scan cover.
     notes : Counter
         What the reader chose → frames for which it did; see `edge.base.Frame.notes`.
     sizes : Counter
@@ -74,7 +74,9 @@ class Totals:
         self.failed: list[FailedFrame] = []
         self.out: list[tuple[str, tuple[str, ...]]] = []
         self.detections = 0
-        self.inside: Counter[str] = Counter()
+        self.laid_out: LaidOut | None = None
+        self._inside: Counter[Decision] = Counter()
+        self._tracks_inside: set[int] = set()
         self.notes: Counter[str] = Counter()
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.pixels: Counter[StatedPixel | None] = Counter()
@@ -111,7 +113,11 @@ class Totals:
             self._decisions.update(result.decisions)
         if self._field_px is not None:
             middles = in_field(result.cells, *self._field_px)
-            self.inside.update(one.label for one, here in zip(result.decisions, middles, strict=True) if here)
+            if result.track_ids is None:
+                self._inside.update(one for one, here in zip(result.decisions, middles, strict=True) if here)
+            else:
+                self._tracks_inside.update(result.track_ids[middles].tolist())
+        self.laid_out = result.laid_out
         if result.breaches:
             self.out.append((result.frame.name, result.breaches))
         for measure, value in asdict(result.quality).items() if result.quality else ():
@@ -122,6 +128,13 @@ class Totals:
     def dropped(self) -> int:
         """Frames that a camera gave and nobody could count in time."""
         return int(sum(self._quality.get("dropped_before", ())))
+
+    @property
+    def inside(self) -> Counter[str]:
+        """Label → cells whose middle lies in a frame."""
+        decided = self._tracks.decisions if self._tracks else {}
+        tracked = (decided[track_id].label for track_id in self._tracks_inside)
+        return Counter(decision.label for decision in self._inside.elements()) + Counter(tracked)
 
     @property
     def fields(self) -> float:

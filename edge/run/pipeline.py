@@ -210,7 +210,8 @@ def _tracked(result: CountedFrame, tracker: Tracker, keep_state: bool) -> Counte
     frame = result.frame
     time_ns = frame.index * STILL_STEP_NS if frame.sha256 else frame.time_ns
     track_ids = tracker.update(frame.image, result.cells, time_ns)
-    return replace(result, track_ids=track_ids, tracker_state=tracker.state() if keep_state else None)
+    tracker_state = tracker.state() if keep_state else None
+    return replace(result, track_ids=track_ids, laid_out=tracker.laid_out(), tracker_state=tracker_state)
 
 
 def sha256_of(frame: Encoded | Frame) -> str:

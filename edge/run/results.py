@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from edge.calibration import UnknownVolumeError, field_volume
+from edge.calibration import Calibration, UnknownVolumeError, field_volume
 from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts, estimate_concentration
 from edge.run.contrast import contrast_remark, contrast_unusable
 from edge.run.pipeline import identifier
@@ -69,14 +69,35 @@ def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
     """Return the cells per µL of each counted label and of all leukocytes, or raise an UnknownVolumeError."""
     config, calibration, tally = count.config, count.instrument.calibration, totals.tally()
     if not config.calibrated_pixel:
-        raise UnknownVolumeError("no cells/µL: no calibration says how much of the sample a frame shows")
-    if config.analysis.each_once:
-        raise UnknownVolumeError("no cells/µL: frames that overlap show an unknown volume")
+        raise UnknownVolumeError(
+            "no cells/µL: no calibration says how much of the sample a frame shows (leuko calibrate pixel and"
+            " leuko calibrate volume measure it; count without --pixel-um)"
+        )
+    if config.analysis.each_once == "flow":
+        raise UnknownVolumeError(
+            "no cells/µL: cells that flow by show an unknown volume (count still fields)"
+        )
     volume = field_volume(calibration)
     if not tally.frames_read:
         raise UnknownVolumeError("no cells/µL: no frame was read")
-    inside = {label: totals.inside[label] for label in tally.counted}
-    inside |= {LEUKOCYTES: sum(inside.values())}
-    return {
-        label: estimate_concentration(cells, tally.frames_read, volume) for label, cells in inside.items()
-    }
+    fields = _fields(totals, calibration)
+    inside = totals.inside
+    cells = {label: inside[label] for label in tally.counted}
+    cells |= {LEUKOCYTES: sum(cells.values())}
+    return {label: estimate_concentration(number, fields, volume) for label, number in cells.items()}
+
+
+def _fields(totals: Totals, calibration: Calibration) -> float:
+    """Return how many frames of the sample were looked at: what overlaps once, and nothing hidden."""
+    pixel, laid_out = calibration.pixel, totals.laid_out
+    if not totals.fields > 0:
+        raise UnknownVolumeError("no cells/µL: all of the field is hidden (open the field stop)")
+    if laid_out is None or pixel is None:
+        return totals.fields
+    if laid_out.islands > 1:
+        raise UnknownVolumeError(
+            f"no cells/µL: not all fields could be laid out, they form {laid_out.islands} groups (let each"
+            " field share some cells with one before it)"
+        )
+    share = laid_out.area_um2 / (pixel.width_px * pixel.height_px * pixel.pixel_um**2) / len(totals.hashes)
+    return totals.fields * share

@@ -32,7 +32,7 @@ from edge.session import (
     frame_record,
     open_session,
 )
-from edge.track import Fields
+from edge.track import Fields, LaidOut
 
 HEADER_FIELDS = ("sources", "sample_id", "operator", "stop_rule")
 """Fields of the configuration that a session's header states itself; the others are its parameters."""
@@ -262,6 +262,7 @@ def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
         record.facts.get("lost", {}),
         shared=record.facts.get("shared", 0),
         unlisted_before=record.facts.get("unlisted_before", {}),
+        laid_out=LaidOut(**record.facts["laid_out"]) if "laid_out" in record.facts else None,
         track_ids=None if None in track_ids else np.array(track_ids, np.int64),
     )
 

@@ -146,6 +146,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
         "field": result.fingerprint.facts() if result.fingerprint else {},
         "shared": result.shared,
         "unlisted_before": dict(result.unlisted_before),
+        "laid_out": result.laid_out and asdict(result.laid_out),
     }
     return FrameRecord(
         frame.index,

@@ -1,7 +1,8 @@
 """Count each cell once: recognise it in overlapping fields or along a flow."""
 
+from edge.track.area import LaidOut
 from edge.track.detections import TrackedCells
 from edge.track.fields import Fields, correlation
 from edge.track.tracker import Tracker
 
-__all__ = ["Fields", "TrackedCells", "Tracker", "correlation"]
+__all__ = ["Fields", "LaidOut", "TrackedCells", "Tracker", "correlation"]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.track.appearance import PATCH_PX, Boxes, Image, Picture
+from edge.track.area import Windows, no_windows
 from edge.track.rows import Rows
 
 TrackIds = NDArray[np.int64]
@@ -56,6 +57,8 @@ class ScanState:
         The island of the last frame, and its upper left corner on it, float64 [2] in µm.
     picture, boxes
         Of the last frame; `boxes`, float64 [k, 4], are in µm from its corner.
+    fields : Windows
+        All frames so far.
     """
 
     track_ids: int = 0
@@ -65,3 +68,4 @@ class ScanState:
     picture: Picture = field(default_factory=lambda: np.zeros((0, 0), np.int8))
     boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
     cells: Known = field(default_factory=_nothing_known)
+    fields: Windows = field(default_factory=no_windows)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.track.appearance import Appearance, Boxes, Picture, centres
+from edge.track.area import Windows, joined
 from edge.track.known import Known, Point, ScanState, TrackIds
 from edge.track.proposals import proposed_origins
 from edge.track.registration import background_log_odds, foreground, pairs_of, patch_log_odds
@@ -63,6 +64,7 @@ def next_field(state: ScanState, frame: Appearance) -> tuple[ScanState, TrackIds
     else:
         base = _Pose(state.islands, np.zeros(2), 0.0, [])
         known, pairs = state.cells, []
+    fields = _moved(state.fields, poses).with_field(base.island, _window(frame, base.origin))
     track_ids = np.full(len(frame.boxes), -1, np.int64)
     for row, cell in pairs:
         track_ids[cell] = known.track_id[row]
@@ -76,6 +78,7 @@ def next_field(state: ScanState, frame: Appearance) -> tuple[ScanState, TrackIds
         picture=frame.picture,
         boxes=frame.boxes,
         cells=_remembered(known, frame, base, pairs, track_ids),
+        fields=fields,
     )
     return after, track_ids
 
@@ -158,6 +161,19 @@ def _joined(known: Known, poses: list[_Pose]) -> Known:
         for places in (box, window):
             places[rows] += np.tile(base.origin - other.origin, 2)
     return replace(known, island=island, box=box, window=window)
+
+
+def _moved(fields: Windows, poses: list[_Pose]) -> Windows:
+    """Move the fields on the islands of all poses onto the first one's."""
+    if len(poses) < 2:
+        return fields
+    island, window = fields.track_id.copy(), fields.window.copy()
+    base = poses[0]
+    for other in poses[1:]:
+        rows = island == other.island
+        island[rows] = base.island
+        window[rows] += np.tile(base.origin - other.origin, 2)
+    return joined(Windows(island, window, fields.fresh), base.island)
 
 
 def _remembered(known: Known, frame: Appearance, pose: _Pose, pairs: Pairs, track_ids: TrackIds) -> Known:

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from edge.base import Cell
 from edge.track.appearance import Image, appearance_of
+from edge.track.area import LaidOut
 from edge.track.flow import FlowState, next_moment
 from edge.track.known import ScanState
+from edge.track.rows import Rows
 from edge.track.scan import next_field
 
-VERSION = 2
+VERSION = 3
 """Version of `Tracker.state`."""
 
 
@@ -51,11 +53,17 @@ class Tracker:
             self._state, track_ids = next_moment(self._state, cells, image.shape, self._pixel_um, time_ns)
         return track_ids
 
+    def laid_out(self) -> LaidOut | None:
+        """Return how much of the slide the fields of a scan cover so far; None for a flow."""
+        return self._state.fields.laid_out() if isinstance(self._state, ScanState) else None
+
     def state(self) -> bytes:
         """Return everything that the next frames depend on, for `restore`."""
         arrays: dict[str, Any] = {"version": VERSION, "pixel_um": self._pixel_um}
-        arrays |= {f"cells.{name}": values for name, values in vars(self._state.cells).items()}
-        arrays |= {name: value for name, value in vars(self._state).items() if name != "cells"}
+        tables = {name: vars(table) for name, table in vars(self._state).items() if isinstance(table, Rows)}
+        for name, columns in tables.items():
+            arrays |= {f"{name}.{column}": values for column, values in columns.items()}
+        arrays |= {name: value for name, value in vars(self._state).items() if name not in tables}
         file = io.BytesIO()
         np.savez(file, **arrays)
         return zlib.compress(file.getvalue(), level=1)
@@ -69,8 +77,12 @@ class Tracker:
                 raise ValueError(f"version {int(arrays['version'])}, not {VERSION}")
             if float(arrays["pixel_um"]) != self._pixel_um:
                 raise ValueError(f"{float(arrays['pixel_um'])} µm per pixel, not {self._pixel_um}")
-            cells = _build(type(self._state.cells), arrays, "cells.")
-            restored = _build(type(self._state), arrays, "", cells=cells)
+            tables = {
+                name: _build(type(table), arrays, f"{name}.")
+                for name, table in vars(self._state).items()
+                if isinstance(table, Rows)
+            }
+            restored = _build(type(self._state), arrays, "", **tables)
         except (zlib.error, zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the state of such a tracker ({error})") from error
         self._state = restored

@@ -177,9 +177,94 @@ def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_
         "no cells/µL: the chamber's depth is not known (leuko calibrate volume)",
     )
     write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800)))
-    run = counted(config_for(scan[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan"))
-    assert run.no_concentration == "no cells/µL: frames that overlap show an unknown volume"
-    assert "calibration" in counted(config_for(frames)).no_concentration
+    run = counted(config_for(scan[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="flow"))
+    assert run.no_concentration.startswith("no cells/µL: cells that flow by show an unknown volume")
+    assert "leuko calibrate volume" in counted(config_for(frames)).no_concentration
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float, int]:
+    """A scan without an error of the stage, the fields that it covers, and the leukocytes that it shows."""
+    folder = tmp_path_factory.mktemp("slide")
+    scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=20, erythrocytes=8)
+    columns, rows, overlap = 4, 3, 0.3
+    shown = set()
+    for k, simulated in enumerate(moving_frames(8, Scan(columns, rows, overlap, jitter_um=0), scene=scene)):
+        cv2.imwrite(str(folder / f"{k:02}.png"), simulated.image)
+        middles = in_field([t.cell for t in simulated.truth], 1000, 800)
+        leukocytes = [t.label in load_bundle("phantom3").manifest.counted for t in simulated.truth]
+        shown |= {t.particle for t, a, b in zip(simulated.truth, middles, leukocytes, strict=True) if a and b}
+    return folder, (1 + (columns - 1) * (1 - overlap)) * (1 + (rows - 1) * (1 - overlap)), len(shown)
+
+
+def test_a_scan_has_the_concentration_of_the_area_that_it_covers(
+    slide: tuple[Path, float, int], tmp_path: Path
+) -> None:
+    folder, fields, leukocytes = slide
+    path = tmp_path / "calibration.toml"
+    calibration = replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800))
+    write_calibration(path, calibration)
+    config = config_for(folder, calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan")
+    run = counted(config)
+    assert run.no_concentration == ""
+    volume = field_volume(calibration)
+    truth = leukocytes * volume.dilution / (fields * volume.field_ul)
+    found = run.concentrations[LEUKOCYTES]
+    # segmentation misses some cells that touch
+    assert found.value == pytest.approx(truth, rel=0.1)
+    assert found.low < truth < found.high
+    # as separate fields most cells would count twice, and so would their volume
+    assert run.detections is not None
+    assert run.detections > 1.5 * run.tally.cells
+
+
+def test_a_resumed_scan_has_the_same_concentration(
+    slide: tuple[Path, float, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800)))
+    config = config_for(slide[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan")
+    whole, stop = counted(config), threading.Event()
+    config = replace(config, session=SessionConfig(keep=True))
+    begun = create_session(header_of(config, Instrument.load(config.bundle, config.calibration)), tmp_path)
+    carried = ResumedSession(begun, config)
+    monkeypatch.setattr(carried, "finish", lambda result: None)  # as if it were killed
+    recorder = Recorder(lambda frames: stop.set() if frames == 5 else None)
+    part = counted(config, recorder, session=carried, stop=stop)
+    assert part.concentrations != whole.concentrations
+    run = run_count(resume(begun.path), stop=threading.Event(), observer=Recorder())
+    assert comparable(run) == comparable(whole)
+
+
+def test_fields_of_a_scan_that_share_no_cell_show_an_unknown_area(
+    slide: tuple[Path, float, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800)))
+    config = config_for(slide[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan")
+    two = tuple(str(slide[0] / name) for name in ("00.png", "11.png"))
+    run = counted(replace(config, sources=two, files=two))
+    assert run.concentrations == {}
+    assert "not all fields could be laid out, they form 2 groups" in run.no_concentration
+
+
+def test_what_a_field_stop_hides_is_no_volume(frames: Path, tmp_path: Path) -> None:
+    """The same cells/µL as without one, of fewer cells."""
+    path, stopped = tmp_path / "calibration.toml", tmp_path / "stopped"
+    write_calibration(path, CALIBRATION)
+    stopped.mkdir()
+    across = np.arange(820)
+    for file in frames.iterdir():
+        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(stopped / file.name), np.where(across < 500, image, 5).astype(np.uint8))
+    config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION)
+    whole = counted(config).concentrations[LEUKOCYTES]
+    config = config_for(stopped, calibration=str(path), pixel_from=FROM_CALIBRATION)
+    run = counted(config)
+    part = run.concentrations[LEUKOCYTES]
+    assert whole.value is not None
+    assert part.low < whole.value < part.high
+    assert any("39 % of the field is hidden" in r or "40 % of the field is hidden" in r for r in run.remarks)
 
 
 def test_a_frame_of_another_size_than_the_calibrations_is_not_counted(frames: Path, tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The area of a slide that the laid-out fields of a scan cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.track.appearance import Boxes
+from edge.track.rows import Rows
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """How much of a slide the fields of a scan show so far.
+
+    Attributes
+    ----------
+    islands : int
+        Groups of fields whose places relative to each other are not known; 1 if all fields are laid out.
+    area_um2 : float
+        Area that the fields cover together, each place once; islands may still overlap each other.
+    """
+
+    islands: int
+    area_um2: float
+
+
+@dataclass(frozen=True, eq=False)
+class Windows(Rows):
+    """The fields of a scan; their `track_id` is the island on which they lie.
+
+    Attributes
+    ----------
+    window : float64 [m, 4]
+        Left, top, right and bottom in µm from the island's origin.
+    fresh : float64 [m]
+        Area that the field added to what those before it cover.
+    """
+
+    window: Boxes
+    fresh: Boxes
+
+    def with_field(self, island: int, window: Boxes) -> Windows:
+        """Return these and a further field."""
+        here = self.window[self.track_id == island]
+        shared = np.hstack([np.maximum(here[:, :2], window[:2]), np.minimum(here[:, 2:], window[2:])])
+        fresh = float(np.prod(window[2:] - window[:2])) - union_area(shared)
+        return self.followed_by(Windows(np.array([island]), window[None], np.array([fresh])))
+
+    def laid_out(self) -> LaidOut:
+        """Return how much of the slide the fields cover."""
+        return LaidOut(len(np.unique(self.track_id)), float(self.fresh.sum()))
+
+
+def no_windows() -> Windows:
+    """Return an empty table."""
+    return Windows(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
+
+
+def joined(before: Windows, onto: int) -> Windows:
+    """Return the fields with what those of an island cover together counted again, after it was joined."""
+    rows = np.flatnonzero(before.track_id == onto)
+    fresh = before.fresh.copy()
+    fresh[rows] = 0
+    fresh[rows[-1]] = union_area(before.window[rows])
+    return Windows(before.track_id, before.window, fresh)
+
+
+def union_area(windows: Boxes) -> float:
+    """Return the area that rectangles, float64 [n, 4], cover together; empty ones cover nothing."""
+    windows = windows[(windows[:, 2:] > windows[:, :2]).all(axis=1)]
+    if not len(windows):
+        return 0.0
+    x, y = (np.unique(windows[:, [k, k + 2]]) for k in (0, 1))
+    covered = np.zeros((len(y) - 1, len(x) - 1), bool)
+    left, right = np.searchsorted(x, windows[:, 0]), np.searchsorted(x, windows[:, 2])
+    top, bottom = np.searchsorted(y, windows[:, 1]), np.searchsorted(y, windows[:, 3])
+    for rows, columns in zip(map(slice, top, bottom), map(slice, left, right), strict=True):
+        covered[rows, columns] = True
+    return float(np.diff(y) @ covered @ np.diff(x))
