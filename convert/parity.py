@@ -14,6 +14,7 @@ from convert.logits import Inference, Logits, float_logits, int8_logits, keras_l
 from convert.noise import NOISE_CROPS, Layer, noise
 from convert.quantise import float_flatbuffer
 from convert.settings import Settings
+from edge.base import quantity
 from edge.classify import Model
 from edge.model import Parity
 from train.metrics import resampled_sums
@@ -138,7 +139,7 @@ def summary_lines(parity: Parity, max_loss: float = Settings.max_loss) -> list[s
     interval = f"95 % interval {parity.low:+.2f} to {parity.high:+.2f}"
     return [
         f"accuracy {parity.float_accuracy:.4f} in float, {parity.int8_accuracy:.4f} in int8 "
-        f"on {parity.cells} cells: {0 - loss_points(parity):+.2f} points ({interval}){chance}",
+        f"on {quantity(parity.cells, 'cell')}: {0 - loss_points(parity):+.2f} points ({interval}){chance}",
         f"the same answer to {100 * parity.agreement:.1f} % of them, probabilities at most "
         f"{parity.largest_probability_difference:.3f} apart",
     ]
@@ -148,7 +149,7 @@ def refusal(parity: Parity, max_loss: float, costs: dict[str, float]) -> str:
     """Return one line: int8 loses too much, and which layer costs most (see `convert.noise.costs`)."""
     layer = min(costs, key=costs.__getitem__)
     return (
-        f"int8 loses {loss_points(parity):.2f} points of accuracy on {parity.cells} cells "
+        f"int8 loses {loss_points(parity):.2f} points of accuracy on {quantity(parity.cells, 'cell')} "
         f"(95 % interval of the difference {parity.low:+.2f} to {parity.high:+.2f}), "
         f"more than {max_loss:g}: layer {layer} costs most "
         f"(alone in int8 it leaves the logits {costs[layer]:.0f} dB above its noise)"

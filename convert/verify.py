@@ -15,6 +15,7 @@ from convert.logits import Inference
 from convert.noise import costs, similarity_db
 from convert.parity import Comparison, compare, loses_more, refusal, summary_lines
 from convert.settings import Settings
+from edge.base import quantity
 from edge.model import Bundle
 from train.data import Dataset, read_data
 
@@ -94,7 +95,7 @@ def verify(bundle: Bundle, run: Path, data: Path | None = None) -> Verification:
     )
     some = inputs[np.linspace(0, len(inputs) - 1, min(len(inputs), _COST_CROPS)).round().astype(int)]
     source = f"{run.name}'s validation cells" if data is None else data
-    title = f"{manifest.name} {manifest.version} on {source}, {len(cells.truth):,} cells"
+    title = f"{manifest.name} {manifest.version} on {source}, {quantity(len(cells.truth), 'cell')}"
     return Verification(compared, costs(rewritten, compared.layers, some), cells, title)
 
 

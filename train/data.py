@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import IMAGE_SUFFIXES
+from edge.base import IMAGE_SUFFIXES, quantity
 from edge.find import SCALE_TOLERANCE
 from train.images import CROP_PX, read_grey, square
 from train.table import LabelledCrop, check_name, scan_table
@@ -155,7 +155,7 @@ def _listed_in_folders(path: Path) -> tuple[list[LabelledCrop], list[str]]:
             except ValueError as error:
                 problems.append(str(error))
     if not rows and (loose := len(_images_in(path))):
-        images = "1 image lies" if loose == 1 else f"{loose:,} images lie"
+        images = quantity(loose, "image lies", "images lie")
         problems.append(f"{images} in the folder itself: put them into one folder per class")
     return rows, problems
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.base import RESEARCH_USE
+from edge.base import RESEARCH_USE, quantity
 from edge.count import LEVEL
 from train.confidence import (
     BINS,
@@ -248,8 +248,8 @@ def _notices(predictions: Predictions, bootstrap: Bootstrap) -> list[str]:
         notices.append(scale)
     if predictions.trained_on:
         notices.append(
-            f"the model was trained on {predictions.trained_on:,} of these {cells:,} cells: the scores say "
-            "little about new cells"
+            f"the model was trained on {predictions.trained_on:,} of these {quantity(cells, 'cell')}: the "
+            "scores say little about new cells"
         )
     if units == 1:
         notices.append("all cells are of one group: how groups differ is unknown, so there are no intervals")

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edge.base import quantity
 from edge.classify import Classifier, RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free
@@ -138,7 +139,7 @@ def _accuracy(classifier: Classifier, data: Path) -> Measured:
     right = classifier.probabilities(cells.crops).argmax(axis=1) == cells.truth
     accuracy, stated = float(right.mean()), confusion_accuracy(manifest.confusion).value
     states = "states none" if stated is None else f"states {stated:.4f}"
-    line = f"accuracy {accuracy:.4f} on {len(right)} cells; the bundle {states}"
+    line = f"accuracy {accuracy:.4f} on {quantity(len(right), 'cell')}; the bundle {states}"
     notices = list(filter(None, [scale_notice(cells.pixel_um, manifest.pixel_um)]))
     measures = {"cells": len(right), "accuracy": accuracy, "stated": stated, "notices": notices}
     return Measured(measures, [line, *notices])
@@ -150,7 +151,7 @@ def _print(bundle: Bundle, replays: dict[str, Any], lines: list[str]) -> None:
     click.echo(f"sha256 {bundle.sha256}, {bundle.signed}")
     for name, replay in replays.items():
         how = "exactly" if replay["exact"] else f"within {replay['largest_step']} int8 steps"
-        click.echo(f"{name}: {replay['crops']} golden crops match {how}")
+        click.echo(f"{name}: {quantity(replay['crops'], 'golden crop matches', 'golden crops match')} {how}")
     for line in lines:
         click.echo(line)
     if manifest.notice:

@@ -10,6 +10,7 @@ from edge.base.csv_text import csv_writer, unquoted
 from edge.base.frame import FailedFrame, FailureKind, Frame, StatedPixel
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
 from edge.base.paths import home
+from edge.base.quantity import quantity
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "is_frame_file",
     "keys",
     "natural_order",
+    "quantity",
     "read",
     "redeclare",
     "replaced_atomically",

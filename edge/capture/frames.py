@@ -215,8 +215,11 @@ def _read_file(
 ) -> Iterator[Encoded | Frame | FailedFrame]:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        next(path.iterdir(), None)  # raises where the folder may not be read
-        raise ImageFileError("a folder without images or videos")
+        inner = [
+            one for one in sorted(path.iterdir()) if one.is_dir() and any(map(is_frame_file, one.iterdir()))
+        ]
+        where = f"; its folders {', '.join(one.name for one in inner[:5])} hold some: give one of these"
+        raise ImageFileError(f"a folder without images or videos{where if inner else ''}")
     if not stat.S_ISREG(status.st_mode):
         raise ImageFileError("not a regular file")
     with path.open("rb") as file:

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from edge.base import FailedFrame
+from edge.base import FailedFrame, quantity
 from edge.capture import CameraError
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
@@ -164,11 +164,11 @@ class Screen:
             self._show(report)
         if result.stopped:
             if tally.frames_read:
-                self.say("stopped", f"stopped after {tally.frames_read} frames; they are counted")
+                counted = quantity(tally.frames_read, "frame, which is counted", "frames, which are counted")
+                self.say("stopped", f"stopped after {counted}")
             elif tally.failed:
-                self.say(
-                    "stopped", f"stopped after {len(tally.failed)} frames; {_none_counted(tally.failed)}"
-                )
+                frames = quantity(len(tally.failed), "frame")
+                self.say("stopped", f"stopped after {frames}; {_none_counted(tally.failed)}")
             raise click.exceptions.Exit(0 if live else INTERRUPTED)
         if not tally.frames_read and tally.failed:
             raise click.ClickException(_none_counted(tally.failed))

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edge.base import quantity
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, log_option, threads_option
 from edge.cli.screen import counting, follow
@@ -193,7 +194,9 @@ def _facts(stored: StoredSession, totals: SessionTotals) -> dict[str, str]:
         "File": str(stored.path),
     }
     if totals.track_ids is not None:
-        facts["Cells"] = f"{totals.track_ids} different cells in {tally.cells} detections"
+        facts["Cells"] = (
+            f"{quantity(totals.track_ids, 'different cell')} in {quantity(tally.cells, 'detection')}"
+        )
     return facts
 
 

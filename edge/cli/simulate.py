@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edge.base import quantity
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, WholeRange, json_option, parse_pair
 from edge.cli.tables import progress, say_duration
@@ -116,7 +117,7 @@ def simulate(
         scene = Scene(**particles)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    say_duration(f"simulating {frames} frames", SECONDS_PER_FRAME * frames)
+    say_duration(f"simulating {quantity(frames, 'frame')}", SECONDS_PER_FRAME * frames)
     with one_line_errors(ValueError), progress() as bar:
         written = write(
             directory,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from edge.base import FailedFrame
+from edge.base import FailedFrame, quantity
 from edge.count import CountedFrame, StopRule, Tally, halfwidth
 
 RATE_CELLS, RATE_FILES, RATE_S = 20, 5, 5.0
@@ -67,7 +67,7 @@ class Standing:
             self._interval: 3,
             f"{tally.rejected} rejected" if tally.rejected else "": 4,
             self._left(): 5,
-            f"{frames} {'frame' if frames == 1 else 'frames'}": 1,
+            quantity(frames, "frame"): 1,
             ", ".join(self.now): 7,
         }
         parts.pop("", None)

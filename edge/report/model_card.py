@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from edge.base import quantity
 from edge.classify import int8_to_grey
 from edge.count import confusion_accuracy
 from edge.model import Bundle, Manifest
@@ -30,7 +31,7 @@ def validation_accuracy(manifest: Manifest) -> str:
     """Return the share of correct validation cells, with its exact 95 % interval."""
     share, interval = percent(confusion_accuracy(manifest.confusion))
     cells = sum(map(sum, manifest.confusion))
-    return f"{share} of {cells:,} cells ({interval})" if cells else UNKNOWN
+    return f"{share} of {quantity(cells, 'cell')} ({interval})" if cells else UNKNOWN
 
 
 def model_facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
@@ -85,7 +86,9 @@ def _quantisation(manifest: Manifest) -> dict[str, str]:
         "Ranges from": UNKNOWN
         if representative is None
         else f"{representative.crops:,} crops, SHA-256 {representative.sha256}",
-        "Compared with the float network": UNKNOWN if parity is None else f"on {parity.cells:,} cells",
+        "Compared with the float network": UNKNOWN
+        if parity is None
+        else f"on {quantity(parity.cells, 'cell')}",
     }
     if parity is not None:
         before, after = 100 * parity.float_accuracy, 100 * parity.int8_accuracy

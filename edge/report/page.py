@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from edge import __version__
+from edge.base import quantity
 from edge.classify import REJECTED
 from edge.count import CONCENTRATION_METHOD, Correction, CountResult, Tally, confusion_accuracy
 from edge.model import Manifest
@@ -65,7 +66,7 @@ def page(result: CountResult, galleries: Mapping[str, Sequence[Picture]], frames
         f"Leukocyte count {result.sample_id or result.identifier}",
         _sources(result.sources),
         (section(heading, body) for heading, body in bodies.items() if body),
-        heading=words.capitalised(result.unusable) or f"{tally.leukocytes:,} leukocytes",
+        heading=words.capitalised(result.unusable) or quantity(tally.leukocytes, "leukocyte"),
         notices=("Stopped before the last frame" if result.stopped else "", *result.remarks, manifest.notice),
         figures=_figures(result),
         ending=f"{result.finished:%Y-%m-%d %H:%M %Z}".strip(),
@@ -97,7 +98,7 @@ def _named(label: str, palette: Mapping[str, str]) -> Html:
 def _figures(result: CountResult) -> dict[str, str]:
     tally = result.tally
     dropped = f", {result.dropped:,} dropped" if result.dropped else ""
-    detections = "" if result.detections is None else f" in {result.detections:,} detections"
+    detections = "" if result.detections is None else f" in {quantity(result.detections, 'detection')}"
     named = {"Sample": result.sample_id, "Operator": result.operator}
     return {name: text for name, text in named.items() if text} | {
         "Frames": f"{words.frames(tally)}{dropped}",
@@ -178,7 +179,7 @@ def _rejected(result: CountResult, pictures: Sequence[Picture]) -> str:
     rejected = result.tally.rejected
     if not rejected:
         return paragraph("No cell was rejected.")
-    cells = "1 cell is" if rejected == 1 else f"{rejected:,} cells are"
+    cells = quantity(rejected, "cell is", "cells are")
     return paragraph(
         f"{cells} counted under no label: {words.rejected_by(result)}. Each shows its most probable labels "
         "and the reason."

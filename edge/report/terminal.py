@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.base import RESEARCH_USE
+from edge.base import RESEARCH_USE, quantity
 from edge.classify import REJECTED
 from edge.count import Correction, CountResult, Estimate
 from edge.report import words
@@ -133,7 +133,7 @@ def _lines(result: CountResult) -> Iterator[str]:
     """Yield what stands below the tables, one line each."""
     tally, manifest = result.tally, result.manifest
     if result.detections is not None:
-        yield f"Each cell once: {tally.cells} cells in {result.detections} detections"
+        yield f"Each cell once: {quantity(tally.cells, 'cell')} in {quantity(result.detections, 'detection')}"
     if not result.unusable:
         yield from (f"{label}: {amount}" for label, amount in words.concentrations(result).items())
         yield from filter(None, [words.capitalised(result.no_concentration)])

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from edge.base import board, home, write_atomically
+from edge.base import board, home, quantity, write_atomically
 from edge.calibration import CalibrationFileError, read_calibration, read_flat_field_gain
 from edge.capture import CameraError, picamera, v4l2
 from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
@@ -235,7 +235,7 @@ def check_bundles() -> Finding:
         except (BundleError, RuntimeMissingError) as error:
             return Finding("bundles", "problem", _line(error), remedy)
         how = "exactly" if replay.exact else f"within {replay.largest_step} int8 steps"
-        found.append(f"{name}: {replay.crops} golden crops match {how}")
+        found.append(f"{name}: {quantity(replay.crops, 'golden crop matches', 'golden crops match')} {how}")
     return Finding("bundles", "ok", "; ".join(found))
 
 

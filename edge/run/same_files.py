@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.base import FailedFrame, Frame, frame_name
+from edge.base import FailedFrame, Frame, frame_name, quantity
 from edge.capture import Encoded, list_files
 from edge.run.config import CountConfig
 
@@ -39,7 +39,7 @@ def _listed(names: Sequence[str], done: str) -> str:
     if not names:
         return ""
     more = ", …" if len(names) > NAMES_SHOWN else ""
-    files = "1 file was" if len(names) == 1 else f"{len(names)} files were"
+    files = quantity(len(names), "file was", "files were")
     return f"{files} {done} ({', '.join(names[:NAMES_SHOWN])}{more})"
 
 

@@ -110,7 +110,7 @@ def find_session(name: str, folder: Path | None = None) -> Path:
     folder = sessions_folder() if folder is None else folder
     known = _ids(folder)
     if not known:
-        raise SessionError(f"no session in {folder}")
+        raise SessionError(f"no session in {folder}: leuko count --session keeps one")
     if name == LATEST:
         return path_of(known[-1], folder)
     meant = [one for one in known if one.startswith(name.upper())]

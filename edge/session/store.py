@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from edge.base import quantity
 from edge.classify import Decision
 from edge.count import tally_decisions
 from edge.session.files import SessionError, connect_to_read, disk_errors, is_locked, must_exist
@@ -209,7 +210,7 @@ class StoredSession:
             self._db, "SELECT count(*) FROM cell WHERE frame_index NOT IN (SELECT frame_index FROM frame)"
         )
         if stray and stray[0]:
-            yield f"{stray[0]} cells belong to no frame"
+            yield f"{quantity(stray[0], 'cell belongs', 'cells belong')} to no frame"
         state = one(self._db, "SELECT state FROM tracker")
         if (state and sha256_hex(state[0])) != tracker_sha256:
             yield "the tracker's state is not that of the last record"

@@ -219,3 +219,13 @@ def test_commands_of_a_page_do_what_they_say(page: str, clone: Path) -> None:
     if page == "docs/train.md":
         assert not re.findall(r"(?m)^[a-z ]+ (?:warning|error) .*", printed), "data check is not quiet"
     assert not [made for made in way.makes if not (clone / made).exists()]
+
+
+def test_the_completion_of_the_readme_works(clone: Path) -> None:
+    (line,) = re.findall(r'`(eval ".+")`', (ROOT / "README.md").read_text("utf-8"))
+    ask = "COMP_WORDS=(leuko ses); COMP_CWORD=1; _leuko_completion leuko; echo ${COMPREPLY[@]}"
+    environment = surroundings(clone) | {"SHELL": "/bin/bash"}
+    done = subprocess.run(
+        ["bash", "-c", f"{line}; {ask}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "sessions\n"

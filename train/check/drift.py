@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import natural_order
+from edge.base import natural_order, quantity
 from edge.count import area_under_roc
 from train.check.findings import Finding, Result
 from train.check.inventory import Crop
@@ -122,7 +122,7 @@ def check_drift(drift: Drift | None, measure: str) -> Result:
     if drift is None:
         return Result(measure, f"needs {MIN_GROUPS} groups", ran=False)
     findings = []
-    change = f"{drift.change:+.1%} over {len(drift.groups):,} groups"
+    change = f"{drift.change:+.1%} over {quantity(len(drift.groups), 'group')}"
     if drift.drifts:
         message = f"{measure} drifts: {change} (Mann-Kendall p = {drift.p_value:.1g})"
         findings.append(Finding(message, value=round(drift.change, 4)))

@@ -54,8 +54,3 @@ class Result:
 def worst(statuses: Sequence[Status]) -> Status:
     """Return the status that matters most."""
     return max(statuses, key=list(Status).index, default=Status.OK)
-
-
-def count(n: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: ``1 crop``, ``2 crops``."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import StatedPixel
+from edge.base import StatedPixel, quantity
 from edge.capture import MAX_MEGAPIXELS, ImageFileError, contradiction, files_pixels, read_pages
 from train.check.duplicates import THUMBNAIL_PX, pixel_digest
-from train.check.findings import Finding, Result, Status, count
+from train.check.findings import Finding, Result, Status
 from train.data import common_pixel_um, list_data
 from train.images import CROP_PX, read_grey, sample_bits, square
 from train.table import LabelledCrop
@@ -175,7 +175,7 @@ def check_files(inventory: Inventory) -> Result:
     if inventory.unreadable:
         answer += f", {len(inventory.unreadable):,} unreadable"
     if inventory.problems:
-        answer += f", {count(len(inventory.problems), 'problem')} with the list"
+        answer += f", {quantity(len(inventory.problems), 'problem')} with the list"
     return Result("files", answer, tuple(findings))
 
 
@@ -206,7 +206,7 @@ def check_images(inventory: Inventory) -> Result:
     depths = sorted(Counter(crop.bits for crop in crops).items())
     answer = ", ".join(f"{width}×{height} px {n:,}" for (width, height), n in sizes[:3])
     if len(sizes) > 3:
-        answer += f" and {count(len(sizes) - 3, 'more size')}"
+        answer += f" and {quantity(len(sizes) - 3, 'more size')}"
     answer += "; " + ", ".join(f"{bits} bits {n:,}" for bits, n in depths)
     if inventory.pixel_um is not None:
         answer += f"; {inventory.pixel_um:.4g} µm per pixel at {CROP_PX} px"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from edge.base import quantity
 from train.check.duplicates import Pair, Repeats, clusters
-from train.check.findings import Finding, Result, Status, count
+from train.check.findings import Finding, Result, Status
 from train.check.inventory import Crop
 from train.table import VALIDATION
 
@@ -18,7 +19,7 @@ def check_copies(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:
         same_file = one.file_digest == other.file_digest
         message = "the same file twice" if same_file else "the same pixels, perhaps turned or mirrored"
         findings.append(Finding(message, other.name, one.name, 1.0))
-    answer = count(len(findings), "crop is a copy", "crops are copies") + " of another"
+    answer = quantity(len(findings), "crop is a copy", "crops are copies") + " of another"
     return Result("copies", answer if findings else "none", tuple(findings))
 
 
@@ -40,10 +41,10 @@ def check_repeated_cells(crops: Sequence[Crop], repeats: Repeats, *, grouped: bo
     if pairs:
         found = clusters(pairs)
         by_chance = f", about {repeats.by_chance:,} of them by chance" if repeats.by_chance else ""
-        answer = f"{sum(map(len, found)):,} crops show {count(len(found), 'cell')} "
-        answer += f"({count(len(pairs), 'pair')}{'' if repeats.dismissed else by_chance})"
+        answer = f"{sum(map(len, found)):,} crops show {quantity(len(found), 'cell')} "
+        answer += f"({quantity(len(pairs), 'pair')}{'' if repeats.dismissed else by_chance})"
     if repeats.dismissed:
-        similar = f"{count(repeats.dismissed, 'similar pair')} not counted"
+        similar = f"{quantity(repeats.dismissed, 'similar pair')} not counted"
         answer += f"; {similar}: chance would make about {repeats.by_chance:,}"
     return Result("repeated cells", answer, tuple(findings))
 
@@ -56,7 +57,7 @@ def check_labels(crops: Sequence[Crop], pairs: Sequence[Pair]) -> Result:
         if one.label != other.label:
             message = f"the same cell is {one.label} here and {other.label} there"
             findings.append(Finding(message, one.name, other.name, pair.similarity))
-    return Result("two labels", count(len(findings), "pair") if findings else "none", tuple(findings))
+    return Result("two labels", quantity(len(findings), "pair") if findings else "none", tuple(findings))
 
 
 def check_split(crops: Sequence[Crop], parts: Sequence[str], pairs: Sequence[Pair]) -> Result:
@@ -91,5 +92,5 @@ def check_split(crops: Sequence[Crop], parts: Sequence[str], pairs: Sequence[Pai
     validation = sum(part == VALIDATION for part in parts)
     answer = f"{len(parts) - validation:,} to train on, {validation:,} to validate on"
     if leaked:
-        answer += f"; {count(leaked, 'of these is', 'of these are')} in training too"
+        answer += f"; {quantity(leaked, 'of these is', 'of these are')} in training too"
     return Result("split", answer, tuple(findings))

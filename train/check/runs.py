@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from train.check.findings import count
+from edge.base import quantity
 from train.table import TRAINING, VALIDATION, FoldCrop, SplitCrop, read_table
 
 SPLIT_CSV = "split.csv"
@@ -133,7 +133,7 @@ def _read_folds(run: Path, split: Sequence[SplitCrop]) -> list[FoldCrop]:
     with _damage_named(path):
         crops = list(read_table(path, FoldCrop, whole=True).values())
     if missing := {crop.path for crop in split} - {crop.path for crop in crops}:
-        crops_lost = count(len(missing), "crop")
+        crops_lost = quantity(len(missing), "crop")
         raise ValueError(
             f"{path} is cut short, it lacks {crops_lost} of the run: repeat its leuko train command"
         )
@@ -159,5 +159,5 @@ def _matching(
     nearest = min(listed, key=lambda paths: len(paths.symmetric_difference(names)))
     different = sorted((nearest - unreadable).symmetric_difference(names))
     where = "is not among its files" if different[0] in set(names) else "is not in the data"
-    more = f", nor {count(len(different) - 1, 'other', 'others')}" if len(different) > 1 else ""
+    more = f", nor {quantity(len(different) - 1, 'other', 'others')}" if len(different) > 1 else ""
     raise ValueError(f"{run} was made from other data: {different[0]} {where}{more}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edge.base import PIXELS_UM
+from edge.base import PIXELS_UM, quantity
 from edge.capture import PlaneChoice
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, WholeRange, declared_options, quiet_libraries
@@ -84,10 +84,10 @@ def crops(
         click.echo(done.remark, err=True)
     others = ", ".join(list(done.elsewhere)[:3]) + (" …" if len(done.elsewhere) > 3 else "")
     for n, reason in (
-        (done.rejected, "the count rejected"),
-        (done.repeated, "repeat an earlier row"),
-        (done.outside, "have their centre outside their frame"),
-        (sum(done.elsewhere.values()), f"lie in other frames: {others}"),
+        (done.rejected, "rejected by the count"),
+        (done.repeated, "in a row that repeats an earlier one"),
+        (done.outside, "with the centre outside the frame"),
+        (sum(done.elsewhere.values()), f"of frames that were not given: {others}"),
     ):
         if n:
-            click.echo(f"left out: {n} boxes that {reason}", err=True)
+            click.echo(f"left out: {quantity(n, 'box', 'boxes')} {reason}", err=True)

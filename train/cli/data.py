@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from edge.base import quantity
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries, require_free
 from edge.cli.tables import new_table, plain, print_table, progress
 from train.check.doubts import DOUBTS_CSV, write_doubts
-from train.check.findings import Status, count
+from train.check.findings import Status
 from train.check.survey import Survey, as_object, survey, write_findings
 from train.cli.options import EXISTING, FOLDER, require_extra
 
@@ -39,7 +40,7 @@ def print_survey(found: Survey, written: Path | None) -> None:
     print_table(table)
     if rest:
         where = "--out DIR writes all to check.csv" if written is None else f"all are in {written}"
-        click.echo(f"{count(rest, 'finding')} more: {where}")
+        click.echo(f"{quantity(rest, 'finding')} more: {where}")
 
 
 @click.group()

@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from edge.base import quantity
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free
@@ -47,7 +48,7 @@ def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
         measured.add_row(escape(label), str(sum(row)), *class_words(scores, intervals, label))
         answered.add_row(escape(label), *map(str, row))
     accuracy = score_words(scores["accuracy"], intervals["accuracy"] if intervals else None, digits=4)
-    total = f"accuracy {accuracy} on {scores['cells']} cells"
+    total = f"accuracy {accuracy} on {quantity(scores['cells'], 'cell')}"
     stdout_console().print(measured, "", answered, "", total, sep="\n")
 
 
@@ -63,7 +64,9 @@ def print_evaluation(found: Evaluation) -> None:
     )
     without = found["without"]
     if without is not None:
-        _print_lines("", f"without {len(without['left_out'])} labels that a person marked as wrong:", "")
+        _print_lines(
+            "", f"without {quantity(len(without['left_out']), 'label')} that a person marked as wrong:", ""
+        )
         print_scores(without, without["intervals"])
     _print_lines(*found["notices"], found["use"])
 

@@ -11,7 +11,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from edge.base import write_atomically
+from edge.base import quantity, write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import WholeRange, json_option, quiet_libraries
 from edge.cli.tables import progress, say_duration, stdout_console, time_words
@@ -150,7 +150,7 @@ def _run_study(settings: StudySettings, data: Path, validation: Path | None, not
     if not read_history(runs[0].folder):
         training, _ = sets(runs[0].recipe.side_px)
         times = (expected_seconds(run.recipe, training, cost[run.network].macs) for run in runs)
-        say_duration(f"a study of {len(runs)} runs", sum(times))
+        say_duration(f"a study of {quantity(len(runs), 'run')}", sum(times))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import Progress
 
+from edge.base import quantity
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, WholeRange, quiet_libraries
 from edge.cli.tables import progress, say_duration
-from train.check.findings import count
 from train.cli.evaluate import print_scores
 from train.cli.options import (
     EXISTING,
@@ -130,7 +130,7 @@ def train(
     with one_line_errors(ValueError), quiet_libraries():
         was_finished = finished(out)
         if not was_finished:
-            work = f"training on {len(job.training.names):,} crops for {count(recipe.epochs, 'epoch')}"
+            work = f"training on {len(job.training.names):,} crops for {quantity(recipe.epochs, 'epoch')}"
             say_duration(work, expected_seconds(recipe, job.training) * (folds or 1))
         with progress() as bar:
             reporter = _Reporter(bar, recipe.epochs, folds)

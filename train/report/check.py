@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.base import quantity
 from edge.report import Picture, encode_jpeg, gallery, page_shell, paragraph, section, table
 from train.check.drift import Drift
 from train.check.duplicates import Pair, clusters
-from train.check.findings import Status, count
+from train.check.findings import Status
 from train.check.inventory import Crop
 from train.check.survey import Survey
 from train.images import CROP_PX, read_grey, square
@@ -55,7 +56,7 @@ def check_page(found: Survey) -> str:
     if found.doubts is not None and not found.doubts.too_weak:
         sections.append(("Doubtful labels", _doubts(found)))
     notices = [] if found.trainable else ["No network can be trained on this set as it is"]
-    title = f"{count(len(found.crops), 'crop')} checked"
+    title = f"{quantity(len(found.crops), 'crop')} checked"
     return page_shell(title, str(found.data), starmap(section, sections), notices=notices)
 
 
@@ -80,7 +81,7 @@ def _findings(found: Survey) -> list[tuple[str, str]]:
 def _repeated(crops: Sequence[Crop], pairs: Sequence[Pair]) -> str:
     """Show each cell's crops side by side, the most similar first."""
     cells = clusters(pairs)
-    summary = f"{count(len(cells), 'cell')} in {sum(map(len, cells)):,} crops"
+    summary = f"{quantity(len(cells), 'cell')} in {sum(map(len, cells)):,} crops"
     if len(cells) > CELLS_SHOWN:
         summary += f"; the first {CELLS_SHOWN} are shown, all are in check.csv"
     pictures = [
@@ -151,7 +152,9 @@ def _doubts(found: Survey) -> str:
         for doubt in doubts[:DOUBTS_SHOWN]
     ]
     more = len(doubts) - len(pictures)
-    note = paragraph(f"{count(more, 'more is', 'more are')} in doubts.csv.", small=True) if more > 0 else ""
+    note = (
+        paragraph(f"{quantity(more, 'more is', 'more are')} in doubts.csv.", small=True) if more > 0 else ""
+    )
     return paragraph(how) + gallery(pictures) + note
 
 

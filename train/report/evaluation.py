@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import write_atomically
+from edge.base import quantity, write_atomically
 from edge.report import Picture, confusion_table, encode_jpeg, gallery, page_shell, paragraph, section, table
 from train.evaluate import Evaluation, Measures
 from train.predict import Predictions
@@ -66,7 +66,9 @@ def evaluation_page(
     sections = [("Scores", _scores(found))]
     without = found["without"]
     if without is not None and wrong is not None:
-        left_out = f"The {len(without['left_out'])} labels that a person marked as wrong, with the answers:"
+        left_out = (
+            f"{quantity(len(without['left_out']), 'label')} that a person marked as wrong, with the answers:"
+        )
         pictures = gallery(_pictures(predictions, np.flatnonzero(wrong)), kind="gallery large")
         body = _comparison(found, without) + paragraph(left_out) + pictures
         sections.append(("Without labels that are plainly wrong", body))
@@ -77,7 +79,7 @@ def evaluation_page(
         ("Most confident mistakes", _mistakes(predictions)),
         ("How it was measured", _methods(found)),
     ]
-    lead = f"{found['model']['name']} on {found['data']['path']}, {found['cells']:,} cells"
+    lead = f"{found['model']['name']} on {found['data']['path']}, {quantity(found['cells'], 'cell')}"
     notices = [_sentence(text) for text in found["notices"]]
     title = f"Accuracy {found['accuracy']:.3f}"
     return page_shell(title, lead, starmap(section, sections), notices=notices)

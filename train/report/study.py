@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import starmap
 
 from edge import __version__
-from edge.base import RESEARCH_USE
+from edge.base import RESEARCH_USE, quantity
 from edge.report import page_shell, paragraph, section, table
 from train.study import figures
 from train.study.results import Result, Study, by_network, defined_scores
@@ -196,7 +196,7 @@ def _title(study: Study) -> str:
 def _lead(study: Study) -> str:
     recipe = study.runs[0].recipe
     seeds = len({run.seed for run in study.runs})
-    return f"recipe {recipe.name}, {recipe.epochs} epochs, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    return f"recipe {recipe.name}, {quantity(recipe.epochs, 'epoch')}, {quantity(seeds, 'seed')}"
 
 
 def _markdown(study: Study, sections: Sequence[_Section], captions: Mapping[str, str]) -> str:

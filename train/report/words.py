@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.base import quantity
 from train.evaluate import Measures, Reject
 from train.metrics import Interval, Intervals, Scores
 
@@ -68,7 +69,8 @@ def coverage_words(measures: Measures) -> str:
 def reject_words(reject: Reject) -> str:
     """Return the effect of the bundle's threshold."""
     others = "" if reject["accuracy"] is None else f", accuracy {reject['accuracy']:.3f} on the others"
-    return f"below the bundle's threshold of {reject['below']:g}: {reject['rejected']} cells rejected{others}"
+    rejected = quantity(reject["rejected"], "cell")
+    return f"below the bundle's threshold of {reject['below']:g}: {rejected} rejected{others}"
 
 
 def has_zero_width(measures: Measures) -> bool:

@@ -10,6 +10,7 @@ from itertools import combinations, pairwise
 
 import scipy.stats
 
+from edge.base import quantity
 from train.recipe import NETWORK_INPUT_PX
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study.results import Result, by_network
@@ -138,7 +139,7 @@ def caveats(study: str, runs: Sequence[StudyRun], results: Sequence[Result]) -> 
     if recipe.name != "paper":
         found.append(f"The recipe is {recipe.name}, not the paper's.")
     if recipe.epochs != 25:
-        found.append(f"{recipe.epochs} epochs, not the paper's 25.")
+        found.append(f"{quantity(recipe.epochs, 'epoch')}, not the paper's 25.")
     if recipe.precision != "float32":
         found.append(f"The steps were computed in {recipe.precision}.")
     if study == "peers":

@@ -436,6 +436,18 @@ def test_sources_without_frames_are_reported(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_of_folders_names_those_that_hold_frames(tmp_path: Path) -> None:
+    for name in ("frames", "masks", "notes"):
+        (tmp_path / "sample" / name).mkdir(parents=True)
+    (tmp_path / "sample" / "frames" / "1.png").touch()
+    (tmp_path / "sample" / "masks" / "1.tif").touch()
+    (failed,) = read_frames([tmp_path / "sample"])
+    assert isinstance(failed, FailedFrame)
+    assert failed.reason == (
+        "a folder without images or videos; its folders frames, masks hold some: give one of these"
+    )
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_permission_denied(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png")
