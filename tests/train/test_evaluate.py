@@ -270,7 +270,7 @@ def test_bad_input_is_one_line(data: Path, tmp_path: Path) -> None:
     code, _, err = run("phantom3", data, "--out", taken / "below")
     assert (code, err.count("\n")) == (1, 1)
     assert str(taken) in err
-    assert run("phantom3", tmp_path / "absent")[0] == 2
+    assert run("phantom3", tmp_path / "absent")[0] == 1
 
 
 def test_a_full_disk_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

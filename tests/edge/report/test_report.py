@@ -558,7 +558,7 @@ def test_stop_rule_quality_volume_and_detections_are_shown(full_run: CountResult
         assert "2 dropped" in text
         assert "a pixel of <2> µm" in text
     assert "in 1,234 detections" in page
-    assert "in 1234 detections" in table
+    assert "in 1,234 detections" in table
     assert "Quality: 1 of 3 frames beyond a limit" in table
     assert "Brightness, grey level 150 31 200" in page
     summary = result_summary(full_run)
