@@ -20,6 +20,10 @@ _BRIGHT_FIELD = re.compile(
 """Names of bright-field channels; TL: transmitted light, T-PMT and ESID (Zeiss), TD and DIA (Nikon)."""
 _OTHER_CONTRAST = re.compile(r"(?<![a-z])(ph(ase)?|dic|dark|pol|hoffman)(?![a-z])", re.IGNORECASE)
 """Transmitted light of another contrast: a network trained on bright field does not know it."""
+_STAIN = re.compile(
+    r"(?<![a-z0-9])(dapi|hoechst|fitc|tritc|[gry]fp|cy[357]|mcherry|alexa|fluo(rescence)?)(?![a-z])",
+    re.IGNORECASE,
+)
 _COLOURS = (("r", "g", "b"), ("red", "green", "blue"))
 
 
@@ -65,6 +69,10 @@ class Channel:
 
     name: str = ""
     bright_field: bool = False
+
+    def is_stain(self) -> bool:
+        """Return whether it is a fluorescent stain by its name."""
+        return _STAIN.search(self.name) is not None
 
     def is_bright_field(self) -> bool:
         """Return whether it is bright field by its name or by what the file says."""

@@ -72,7 +72,11 @@ def tiff_pages(
         return
     select_channels(stack.channels[0], choice.channel)  # refuses one that the file does not hold
     for page in _single_pages(tiff, pages, max_megapixels):
-        yield replace(page, pixel=stack.pixel(0) or pixel) if isinstance(page, Page) else page
+        if isinstance(page, Page):
+            stain = _channel_note(stack.channels[0], (0,))
+            notes = (*page.notes, stain) if stain else page.notes
+            page = replace(page, pixel=stack.pixel(0) or pixel, notes=notes)
+        yield page
 
 
 def tiff_pixels_stated(file: BinaryIO, size: int) -> tuple[StatedPixel | None, ...]:
@@ -228,9 +232,11 @@ class _Fields:
 
 
 def _channel_note(channels: tuple[Channel, ...], selected: tuple[int, ...]) -> str:
+    names = name_channels(channels)
+    if len(channels) == 1 and channels[0].is_stain():
+        return f"the only channel of a file is called {names[0]}: if it is a stain, count other files"
     if len(selected) == len(channels):
         return ""
-    names = name_channels(channels)
     return (
         f"of {len(names)} channels of each field ({', '.join(names)}) only {names[selected[0]]} is counted; "
         "--channel chooses another"

@@ -168,6 +168,20 @@ def test_a_channel_asked_for_in_files_with_one(tmp_path: Path) -> None:
     assert isinstance(read(tmp_path / "plain.tif", channel="BF")[0], Frame)
 
 
+@pytest.mark.parametrize(("name", "noted"), [("DAPI", True), ("Alexa 488", True), ("BF", False), ("", False)])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_only_channel_that_is_a_stain_is_noted(tmp_path: Path, name: str, noted: bool, times: int) -> None:
+    path = tmp_path / "a.ome.tif"
+    write(path, [[field] for field in FIELDS[:times]], "TCYX", "ome", (name,))
+    for frame in read(path):
+        assert isinstance(frame, Frame)
+        assert frame.notes == (
+            (f"the only channel of a file is called {name}: if it is a stain, count other files",)
+            if noted
+            else ()
+        )
+
+
 def test_what_was_chosen_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     write(path, [[FIELDS[5], plane] for plane in FOCUS], "ZCYX", "ome", ("DAPI", "BF"))
