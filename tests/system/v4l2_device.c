@@ -42,12 +42,34 @@ static struct control *find(uint32_t id)
     return NULL;
 }
 
-/* the bytes of the frame that MJPG_FRAME names, 0 without one */
+/* A JPEG of one grey level, 165: its blocks have a first coefficient and no other. */
+static int plain(uint8_t *frame)
+{
+    uint8_t *p = frame;
+    const uint8_t sizes[] = {0xff, 0xc0, 0, 11, 8, height >> 8, height, width >> 8, width, 1, 1, 0x11, 0};
+    memcpy(p, "\xff\xd8\xff\xdb\0\103\0", 7);
+    p = (uint8_t *)memset(p + 7, 8, 64) + 64;
+    p = (uint8_t *)memcpy(p, sizes, sizeof sizes) + sizeof sizes;
+    p = (uint8_t *)memcpy(p, "\xff\xda\0\10\1\1\0\0\77\0", 10) + 10;
+    uint32_t bits = 0xe << 6 | (165 - 128), count = 10; /* 37 above the middle, in the usual code */
+    for (int block = 0; block < (width + 7) / 8 * ((height + 7) / 8); block++) {
+        int same = block > 0;
+        bits = bits << (same ? 6 : 4) | 10; /* no difference, no other coefficient */
+        count += same ? 6 : 4;
+        for (; count >= 8; count -= 8)
+            *p++ = bits >> (count - 8); /* never 0xff */
+    }
+    *p++ = bits << (8 - count) | 0xff >> count;
+    memcpy(p, "\xff\xd9", 2);
+    return p + 2 - frame;
+}
+
+/* Put the frame that MJPG_FRAME names there, or a plain one, and return its size. */
 static int stored(uint8_t *frame)
 {
     const char *name = getenv("MJPG_FRAME");
     FILE *file = name ? fopen(name, "rb") : NULL;
-    int bytes = file ? (int)fread(frame, 1, LARGEST, file) : 0;
+    int bytes = file ? (int)fread(frame, 1, LARGEST, file) : plain(frame);
     if (file)
         fclose(file);
     return bytes;
