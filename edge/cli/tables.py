@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,8 +58,11 @@ def print_table(table: Table, *, droppable: Sequence[str] = ()) -> None:
 def stdout_console() -> Console:
     """Return a console on stdout, as wide as the terminal; numbers in its lines get no colour.
 
-    In a pipe or a file no line is wrapped, and none ends with spaces.
+    In a pipe or a file no line is wrapped, and none ends with spaces. Letters that its encoding lacks become
+    question marks.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     if sys.stdout and sys.stdout.isatty():
         return Console(highlight=False)
     return _PipeConsole(width=NO_EDGE, highlight=False)

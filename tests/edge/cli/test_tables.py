@@ -101,6 +101,12 @@ def test_a_pipe_gets_whole_lines_without_padding(home: Path, words: tuple[str, .
         assert any(line.startswith("Parameters") and line.endswith('{"min_solidity": 0.5}') for line in lines)
 
 
+def test_an_encoding_without_some_letters_is_no_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert "S" * 60 in piped(home, "sessions", "show")
+    assert "hemocytometer" in piped(home, "bundle", "list")
+
+
 def test_the_results_of_a_count_have_no_padding_either(tmp_path: Path) -> None:
     piped(tmp_path, "simulate", tmp_path / "sample", "--frames", "1", "--seed", "2")
     lines = piped(tmp_path, "count", tmp_path / "sample" / "frames", "--bundle", "phantom3").splitlines()
