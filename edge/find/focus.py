@@ -34,7 +34,7 @@ def focus(image: Image, pixel_um: float) -> float | None:
     float or None
         None where nothing exceeds the noise, the frame is too small, or its pixel is larger than 0.58 µm.
     """
-    if pixel_um > FOCUS_PIXEL_UM or min(image.shape) * pixel_um < 4 * FOCUS_BLOCK_PX * FOCUS_PIXEL_UM:
+    if not _judged(image, pixel_um):
         return None
     # by way of the frame on which cells are found, so that a caller may pass that one
     fine = _at_focus_pixel(*reduced(image, pixel_um))
@@ -45,6 +45,19 @@ def focus(image: Image, pixel_um: float) -> float | None:
     if sharp <= (LEAST_EDGES * FOCUS_PIXEL_UM * light) ** 2:
         return None
     return min(max(1 - rest / sharp, 0.0), 1.0)
+
+
+def edge_slope(image: Image, pixel_um: float) -> float:
+    """Return the rms slope of the light, relative to it and per µm, above the noise; 0 if it is not known."""
+    if not _judged(image, pixel_um):
+        return 0.0
+    fine = _at_focus_pixel(*reduced(image, pixel_um))
+    energy = max(_edge_energy(fine, FOCUS_BLOCK_PX), 0.0)
+    return float(energy**0.5 / FOCUS_PIXEL_UM / max(float(fine.mean()), 1.0))
+
+
+def _judged(image: Image, pixel_um: float) -> bool:
+    return pixel_um <= FOCUS_PIXEL_UM and min(image.shape) * pixel_um >= 4 * FOCUS_BLOCK_PX * FOCUS_PIXEL_UM
 
 
 def _at_focus_pixel(image: Image, pixel_um: float) -> Image:

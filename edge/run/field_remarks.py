@@ -42,16 +42,17 @@ def _unseen(totals: Totals) -> str:
     are = "are" if unseen > 1 else "is"
     return (
         f"{unseen:,} {show} ({listed}) and {are} part neither of the count nor of its volume:"
-        " check the lamp, the shutter and the exposure"
+        " check the lamp, the shutter, the exposure and the focus"
     )
 
 
 def _overlap(totals: Totals) -> str:
     """Return a remark on cells that two frames in a row show; empty where they are few."""
-    if totals.shared < MIN_SHARED or totals.shared < MIN_SHARED_SHARE * totals.followed:
+    share = totals.shared / max(totals.followed, 1)
+    if totals.shared < MIN_SHARED or share < MIN_SHARED_SHARE:
         return ""
     return (
-        f"about {totals.shared:,} of {totals.followed:,} cells ({totals.shared / totals.followed:.0%})"
+        f"about {totals.shared:,} of {totals.followed:,} cells ({100 * share:.0f} %)"
         " are in the frame before too, and are counted twice: pass --each-once scan for fields that overlap,"
         " or --each-once flow for cells that flow by"
     )

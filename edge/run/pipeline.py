@@ -144,7 +144,7 @@ def _cut(
         hidden_share=found.hidden_share,
     )
     reason = unseen(
-        frame.image if recorded is None else recorded, work, quality, likely_bit_depth=frame.likely_bit_depth
+        frame.image if recorded is None else recorded, small, quality, likely_bit_depth=frame.likely_bit_depth
     )
     if reason:
         return FailedFrame(frame.name, frame.index, reason, "unseen")

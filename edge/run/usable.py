@@ -31,7 +31,7 @@ def why_unusable(config: CountConfig, totals: Totals) -> str:
     """Return why the numbers cannot be meant, for `CountResult.unusable`; empty if they can."""
     tally = totals.tally()
     if not tally.frames_read:
-        return ""
+        return "no frame could be counted" if tally.failed else ""
     # a count that could not see is no count of zero, and nothing tells it from an empty sample
     nothing = "no cell was found" if not tally.cells else ""
     return "; ".join(filter(None, (nothing, _unknown_cells(totals), _unknown_pixel(config, totals))))

@@ -22,6 +22,9 @@ COARSE = 3
 MAYBE_SAME = 0.7
 """Least correlation of those for a closer look."""
 
+SURE = 0.95
+"""Correlation of those from which a closer look is taken even if no cell lies at the same place."""
+
 SAME_GREY = 0.96
 """Least correlation of the grey maps of one field; beads that have moved leave 0.95."""
 
@@ -100,11 +103,12 @@ class _Group:
     def shown_before(self, now: Fingerprint) -> str:
         """Return the name of the most similar field that is the same; empty without any."""
         likeness = self.coarse[: len(self.kept)] @ _coarse(now)
-        for row in map(int, np.argsort(-likeness, kind="stable")):
-            if likeness[row] < MAYBE_SAME:
-                break
-            if _same(self.kept[row][1], now):
-                return self.kept[row][0]
+        maybe = np.flatnonzero(likeness >= MAYBE_SAME)
+        for row in map(int, maybe[np.argsort(-likeness[maybe], kind="stable")]):
+            name, before = self.kept[row]
+            # the places are the cheaper question: thousands of fields of one grid have a similar texture
+            if (likeness[row] >= SURE or _same_places(before, now) >= SAME_PLACES) and _same(before, now):
+                return name
         return ""
 
 

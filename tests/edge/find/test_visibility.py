@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.base.frame import Frame
+from edge.capture.frames import read_frames
 from edge.find.quality import measure_quality
 from edge.find.reduction import reduced
 from edge.find.segmentation import segment
@@ -17,6 +19,7 @@ from edge.find.visibility import unseen
 from edge.simulate.frame import simulate_frame
 from edge.simulate.scene import Scene
 
+DATA = Path(__file__).parents[4] / "shared" / "data"
 PIXEL_UM = 0.125
 EMPTY = Scene(width_px=820, height_px=616, leukocytes=0, erythrocytes=0, debris=0)
 SPARSE = replace(EMPTY, leukocytes=6, erythrocytes=3, debris=2)
@@ -24,11 +27,11 @@ SHAPE = (616, 820)
 Image = NDArray[np.uint8]
 
 
-def reason(image: Image, likely_bit_depth: int | None = None) -> str:
-    work, _ = reduced(image, PIXEL_UM)
-    cells = segment(image, pixel_um=PIXEL_UM, work=work)
-    quality = measure_quality(Frame(image, "frame", 0, 0), cells, pixel_um=PIXEL_UM)
-    return unseen(image, work, quality, likely_bit_depth=likely_bit_depth)
+def reason(image: Image, likely_bit_depth: int | None = None, pixel_um: float = PIXEL_UM) -> str:
+    small = reduced(image, pixel_um)
+    cells = segment(image, pixel_um=pixel_um, work=small[0])
+    quality = measure_quality(Frame(image, "frame", 0, 0), cells, pixel_um=pixel_um)
+    return unseen(image, small, quality, likely_bit_depth=likely_bit_depth)
 
 
 def grey(values: NDArray[np.float64]) -> Image:
@@ -86,3 +89,15 @@ def test_cells_that_are_seen_count_however_bad_the_light() -> None:
     assert reason(grey(image * 1.7)) == ""
     deviation = np.abs(image.astype(float) - cv2.GaussianBlur(image, (0, 0), 20))
     assert reason(grey(4 * deviation)) == ""
+
+
+@pytest.mark.parametrize("number", [0, 60])
+def test_real_cells_and_grid_far_out_of_focus_are_not_seen(number: int) -> None:
+    files = sorted((DATA / "hemocytometer" / "frames").glob("*"))
+    if not files:
+        pytest.skip("needs ../shared/data")
+    (frame,) = read_frames([files[number]])
+    assert isinstance(frame, Frame)
+    assert reason(frame.image, pixel_um=0.0727) == ""
+    blurred = np.asarray(cv2.GaussianBlur(frame.image, (0, 0), 30), np.uint8)
+    assert reason(blurred, pixel_um=0.0727).startswith("far out of focus (0.0")

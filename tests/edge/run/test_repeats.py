@@ -124,7 +124,7 @@ def test_frames_that_show_nothing_take_no_part(tmp_path: Path) -> None:
     assert [one.kind for one in run.tally.failed] == ["unseen", "unseen"]
     assert run.remarks == (
         "2 frames show nothing (1 black, 1 white) and are part neither of the count nor of its volume:"
-        " check the lamp, the shutter and the exposure",
+        " check the lamp, the shutter, the exposure and the focus",
     )
 
 
