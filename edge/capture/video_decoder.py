@@ -211,7 +211,8 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Write the records of the file that the command line names."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError, ValueError):  # a service may not be allowed either
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # when memory runs out, this process ends and not the count
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     output, log = os.dup(1), Log()

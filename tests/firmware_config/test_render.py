@@ -121,6 +121,7 @@ def test_the_unit_has_the_profiles_limits() -> None:
     unit = parsed(rendered(text), UNIT)["Service"]
     assert (unit["MemoryMax"], unit["WatchdogSec"], unit["RestartSec"]) == ("512M", "77", "9")
     assert unit["PrivateNetwork"] == "yes"
+    assert unit["OOMPolicy"] == "continue", "a decoder that runs out of memory ends itself only"
 
 
 def test_characters_special_in_units_are_escaped() -> None:

@@ -470,6 +470,21 @@ def test_the_environment_of_opencv_changes_nothing(video: Path, monkeypatch: pyt
     assert len([item for item in read_frames([video]) if isinstance(item, Frame)]) == 40
 
 
+def test_a_service_may_forbid_limits(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``SystemCallFilter=~@resources`` does."""
+    forbid = """
+        import resource
+
+        def forbidden(*_):
+            raise ValueError("not allowed to raise maximum limit")
+
+        resource.setrlimit = forbidden
+    """
+    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(forbid))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert len([item for item in read_frames([video]) if isinstance(item, Frame)]) == 40
+
+
 def test_the_program_loads_little() -> None:
     program = "import sys, edge.capture.video_decoder; print(*sys.modules)"
     loaded = subprocess.run(
