@@ -51,7 +51,14 @@ def cells_in_rim(rim: Image, min_radius: float, halo: float) -> list[Image]:
     # opened by a disc: what is nearer than its radius to a place deeper than that
     outside = cv2.distanceTransform((depth <= radius).astype(np.uint8), cv2.DIST_L2, 5)
     opened = rim * (outside <= radius).astype(np.uint8) if depth.max() > radius else np.zeros_like(rim)
-    count, labels = cv2.connectedComponents(opened)
-    wide = ((labels == k).astype(np.uint8) for k in range(1, count))
-    parts = (part for body in wide for part in split_at_necks(body, min_radius, halo) if part.any())
-    return [part for part in parts if part.sum() <= LONGEST * np.pi * distance_to_outline(part, 0).max() ** 2]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened)
+    cells = []
+    for k in range(1, count):
+        x, y, width, height = stats[k, :4]
+        here = slice(y, y + height), slice(x, x + width)
+        for part in split_at_necks((labels[here] == k).astype(np.uint8), min_radius, halo):
+            if 0 < part.sum() <= LONGEST * np.pi * distance_to_outline(part, 0).max() ** 2:
+                cell = np.zeros_like(rim)
+                cell[here] = part
+                cells.append(cell)
+    return cells

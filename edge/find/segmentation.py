@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell, declare
+from edge.find.crops import grey_quantiles
 from edge.find.reduction import reduced, working_factor
 from edge.find.rims import cells_in_rim, enclosed_holes, is_thin
 from edge.find.splitting import split_at_necks
@@ -172,8 +173,8 @@ def _why_no_cell(diameter_um: float, solidity: float, border: bool, gates: Gates
 
 def _unlit(work: Image) -> tuple[float, float]:
     """Return the grey level below which a place is not lit, and the share of such places."""
-    sample = work[::4, ::4]
-    level = DARK * float(np.percentile(sample, 90))
+    sample = np.ascontiguousarray(work[::4, ::4])
+    level = DARK * float(grey_quantiles(sample, (0.9,))[0])
     share = float(np.count_nonzero(sample < level)) / sample.size
     return level, share if share >= LEAST_DARK else 0.0
 
