@@ -296,7 +296,11 @@ def empty_places(
 def _appearing(out: Path) -> Iterator[Path]:
     """Yield a folder that becomes `out` when the work is done, and vanishes if it fails."""
     part = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    part.mkdir(parents=True)
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        error.filename = str(out)
+        raise
     try:
         yield part
         if out.exists():

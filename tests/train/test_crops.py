@@ -347,3 +347,11 @@ def test_the_pixel_is_the_options_the_tables_or_the_files(frames: Path, tmp_path
         ValueError, match=r"do not agree on their pixel: 0.25 µm \(resolution tags\) in 2 of 3"
     ):
         cut([stated], boxes, tmp_path / "mixed")
+
+
+def test_an_output_below_a_file_is_named(tmp_path: Path) -> None:
+    list(simulate(tmp_path, frames=1, scene=Scene(width_px=400, height_px=400, leukocytes=2, erythrocytes=0)))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory") as caught:
+        cut([tmp_path / "frames"], tmp_path / "truth.csv", tmp_path / "file" / "out")
+    assert caught.value.filename == str(tmp_path / "file" / "out")
