@@ -16,7 +16,7 @@ import click
 import pytest
 
 from edge.base import home
-from tests.system import plain_english
+from tests.system import module_index, plain_english
 from tests.system.command_reference import PAGE, commands, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +90,11 @@ def test_every_command_and_option_has_a_help() -> None:
 def test_every_command_and_option_is_documented() -> None:
     page = PAGE.read_text("utf-8")
     assert page == reference(), "run .venv/bin/python -m tests.system.command_reference"
+
+
+def test_every_module_is_listed_by_what_it_does() -> None:
+    page = module_index.PAGE.read_text()
+    assert page == module_index.index(), "run .venv/bin/python -m tests.system.module_index"
 
 
 def test_every_command_is_explained() -> None:
