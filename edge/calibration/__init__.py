@@ -1,6 +1,7 @@
 """Calibration of the microscope: pixel size, flat field, volume, and the file that keeps them."""
 
 from edge.calibration.file import (
+    DEPTHS_UM,
     Calibration,
     CalibrationFileError,
     PixelCalibration,
@@ -20,6 +21,7 @@ from edge.calibration.pixel_size import estimate_pixel_size, measure_spacings
 from edge.calibration.volume import UnknownVolumeError, field_volume
 
 __all__ = [
+    "DEPTHS_UM",
     "Calibration",
     "CalibrationError",
     "CalibrationFileError",

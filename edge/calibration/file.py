@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,10 @@ from edge.base import PIXELS_UM, SchemaError, declare, home, keys, read, shown, 
 from edge.find import QualityLimits
 
 VERSION = 1
+
+DEPTHS_UM = (2, 10_000)
+"""Depths of a chamber: no leukocyte fits into a shallower one, and a depth of 0.1 is one in mm."""
+
 _HEAD = "Calibration of this microscope and its camera. Your own comments stay when leuko writes here."
 
 
@@ -59,7 +64,7 @@ class FlatFieldCalibration:
 class VolumeCalibration:
     """Section ``[volume]``: depth of the chamber, and dilution of the sample."""
 
-    depth_um: float = declare("depth of the chamber", 0.1, 10_000, unit="µm")
+    depth_um: float = declare("depth of the chamber", *DEPTHS_UM, unit="µm")
     depth_uncertainty_um: float = declare("its standard uncertainty", 0, 10_000, unit="µm")
     dilution: float = declare("volume after dilution per volume of sample; 1: undiluted", 1, 1_000_000)
     date: datetime = declare("when it was entered")
@@ -108,6 +113,7 @@ def _utc(date: datetime) -> str:
     return date.astimezone(UTC).isoformat()
 
 
+_DECIMAL_COMMA = re.compile(r"\s*[\w.]+\s*=\s*\d+,\d+\s*(#.*)?$")
 _COMMANDS = {
     "pixel": "leuko calibrate pixel",
     "flat_field": "leuko calibrate flatfield",
@@ -200,7 +206,9 @@ def _parse(text: str, path: Path) -> Calibration:
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CalibrationFileError(f"{path}: not TOML ({error}); correct it by hand") from error
+        comma = next((line for line in text.splitlines() if _DECIMAL_COMMA.match(line)), "")
+        remedy = f"write the number of {comma.strip()!r} with a point" if comma else "correct it by hand"
+        raise CalibrationFileError(f"{path}: not TOML ({error}); {remedy}") from error
     if "version" not in raw:
         raise CalibrationFileError(
             f"{path}: version is missing; if it is a calibration, put version = {VERSION} at its beginning, "

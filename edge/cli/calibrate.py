@@ -16,6 +16,7 @@ import click
 
 from edge.base import FailedFrame, Frame
 from edge.calibration import (
+    DEPTHS_UM,
     Calibration,
     CalibrationError,
     CalibrationFileError,
@@ -138,10 +139,13 @@ def pixel(
         spacings, refused = [spacing for _, spacing in measured.spacings], _refused(measured.refused)
         if not spacings:
             why = "{frame}: {reason}".format(**refused[0])
-            raise CalibrationError(
-                f"no frame could be measured ({why}): give sharp frames that three or more lines of the "
-                "grid cross from edge to edge, or pass --micrometer for a stage micrometer"
+            remedy = (
+                "show ten or more lines of the stage micrometer, or leave out --micrometer for a chamber's grid"
+                if micrometer
+                else "three or more lines of the grid cross from edge to edge, or pass --micrometer for a "
+                "stage micrometer"
             )
+            raise CalibrationError(f"no frame could be measured ({why}): give sharp frames that {remedy}")
         size = estimate_pixel_size(spacings, pitch_um, pitch_uncertainty_um)
         target = "stage micrometer" if micrometer else "counting-chamber grid"
         section = PixelCalibration(
@@ -181,7 +185,12 @@ def pixel(
 
 @calibrate.command()
 @calibration_option
-@click.option("--depth-um", type=FiniteRange(0.1, 10_000), required=True, help="Depth of the chamber, µm.")
+@click.option(
+    "--depth-um",
+    type=FiniteRange(*DEPTHS_UM),
+    required=True,
+    help="Depth of the chamber, µm; a depth of 0.1 mm is 100 µm.",
+)
 @click.option(
     "--depth-uncertainty-um",
     type=FiniteRange(0, 10_000),

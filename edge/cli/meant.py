@@ -9,6 +9,8 @@ from pathlib import Path
 
 def corrected_number(text: str, reason: str, most: float | None, *, whole: bool = False) -> str:
     """Return why a text is no number in a range, with the number that was probably meant, if one was."""
+    if (ratio := re.fullmatch(r"\s*1\s*[:/]\s*(\d+)\s*", text)) is not None:
+        return f"{text!r} is not a number: write {ratio.group(1)}"
     match = re.fullmatch(r"\s*([+-]?\d+)(?:([.,' _])(\d+))?\s*(\D*)", text)
     if match is None:
         return reason if "range." not in reason else f"{text!r} is not a number"

@@ -10,7 +10,7 @@ from edge.run.config import FROM_CALIBRATION
 from edge.run.instrument import Instrument
 
 FROM_OPTION = "from --pixel-um"
-FROM_BUNDLE = "the bundle's: nothing else states it"
+FROM_BUNDLE = "the bundle's: nothing else states it for all files"
 
 
 def choose_pixel(

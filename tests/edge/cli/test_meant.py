@@ -45,6 +45,20 @@ def test_a_number_that_is_none_names_the_one_meant(option: str, text: str, reaso
     assert reason in line
 
 
+def test_a_depth_in_mm_and_a_dilution_as_a_ratio(tmp_path: Path) -> None:
+    words = ("calibrate", "volume", "--calibration", tmp_path / "calibration.toml")
+    assert "0.1 is not in the range 2" in last_line(*words, "--depth-um", "0.1", code=2)
+    ratio = last_line(*words, "--depth-um", "100", "--dilution", "1:20", code=2)
+    assert "'1:20' is not a number: write 20" in ratio
+
+
+def test_a_decimal_comma_in_a_calibration_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.toml"
+    path.write_text("version = 1\n[pixel]\npixel_um = 0,0727 # my own\n")
+    line = last_line("count", tmp_path, "--bundle", "phantom3", "--calibration", path, code=1)
+    assert line.endswith("write the number of 'pixel_um = 0,0727 # my own' with a point")
+
+
 def test_a_name_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "truth.csv").touch()
     line = last_line("crops", tmp_path, tmp_path / "truth.cvs", "--out", tmp_path / "out", code=1)
