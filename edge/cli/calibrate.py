@@ -140,7 +140,7 @@ def pixel(
         if not spacings:
             why = "{frame}: {reason}".format(**refused[0])
             remedy = (
-                "show ten or more lines of the stage micrometer, or leave out --micrometer for a chamber's grid"
+                "show ten or more lines of the stage micrometer; for a chamber's grid leave out --micrometer"
                 if micrometer
                 else "three or more lines of the grid cross from edge to edge, or pass --micrometer for a "
                 "stage micrometer"

@@ -163,7 +163,7 @@ VOLUME = "[volume]\ndepth_um = {}\ndepth_uncertainty_um = 0\ndilution = 1\ndate 
             "version = 1\n" + VOLUME.format("inf"),
             "volume.depth_um is Infinity; expected a number from 2 to 10_000",
         ),
-        ("version = 1\n[volume]\nX"),
+        ("version = 1\n[volume]\ndilution = 1", "volume.depth_um is missing; expected a number from 2"),
         ("version = 1\n[volume]\ndilution = 1", "; correct it, or run leuko calibrate volume"),
         (
             "version = 1\n" + VOLUME.format(9).replace("T12:00:00Z", ""),
