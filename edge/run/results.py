@@ -70,8 +70,10 @@ def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
     config, calibration, tally = count.config, count.instrument.calibration, totals.tally()
     if not config.calibrated_pixel:
         raise UnknownVolumeError(
-            "no cells/µL: no calibration says how much of the sample a frame shows (leuko calibrate pixel and"
-            " leuko calibrate volume measure it; count without --pixel-um)"
+            "no cells/µL: the calibrated volume is for the calibrated pixel size (leave out --pixel-um)"
+            if calibration.pixel
+            else "no cells/µL: no calibration says how much of the sample a frame shows (leuko calibrate"
+            " pixel and leuko calibrate volume measure it)"
         )
     if config.analysis.each_once == "flow":
         raise UnknownVolumeError(

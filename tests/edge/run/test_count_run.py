@@ -37,6 +37,7 @@ from edge.report.files import result_summary
 from edge.run.config import FROM_CALIBRATION, Analysis, CameraConfig, CountConfig
 from edge.run.count_run import run_count
 from edge.run.instrument import Instrument
+from edge.run.pixel_size import FROM_OPTION
 from edge.run.same_files import file_names
 from edge.run.sessions import Count, ResumedSession, SessionSink, begin, config_of, header_of, resume
 from edge.run.sinks import ReportSink
@@ -180,6 +181,8 @@ def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_
     run = counted(config_for(scan[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="flow"))
     assert run.no_concentration.startswith("no cells/µL: cells that flow by show an unknown volume")
     assert "leuko calibrate volume" in counted(config_for(frames)).no_concentration
+    run = counted(config_for(frames, calibration=str(path), pixel_from=FROM_OPTION))
+    assert run.no_concentration.endswith("is for the calibrated pixel size (leave out --pixel-um)")
 
 
 @pytest.fixture(scope="module")
