@@ -18,7 +18,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
-from edge.base import Cell, csv_writer, unquoted, write_atomically
+from edge.base import PIXELS_UM, Cell, csv_writer, unquoted, write_atomically
 
 LARGEST_PX = 100_000
 """Coordinates beyond this lie in no frame."""
@@ -57,10 +57,11 @@ class Row:
         return cls(**own)
 
     def __post_init__(self) -> None:
-        """Refuse a pixel size that is not positive."""
+        """Refuse a pixel size that no microscope has."""
         pixel_um = getattr(self, "pixel_um", None)
-        if pixel_um is not None and pixel_um <= 0:
-            raise ValueError(f"pixel_um is {pixel_um:g}: it must be greater than 0")
+        low, high = PIXELS_UM
+        if pixel_um is not None and not low <= pixel_um <= high:
+            raise ValueError(f"pixel_um is {pixel_um:g}: it must be {low:g} to {high:g} µm (0.125, not 125)")
 
     def cells(self) -> dict[str, str]:
         """Return the text of each field by its column."""

@@ -31,7 +31,8 @@ class FiniteRange(click.FloatRange):
         try:
             number: float = super().convert(value, param, ctx)
         except click.BadParameter as error:
-            self.fail(corrected_number(str(value), error.message, self.max), param, ctx)
+            share = self.max if self.min == 0 else None  # a size in µm is no percentage
+            self.fail(corrected_number(str(value), error.message, share), param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number

@@ -128,7 +128,7 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         (
             {"cells.csv": b"path,label,pixel_um\n1.png,a,-1\n"},
             None,
-            "line 2: pixel_um is -1: it must be greater than 0",
+            "line 2: pixel_um is -1: it must be 0.005 to 10 µm",
         ),
         ({"a/1.png": b"image", "a/.2.png": b"half copied"}, ["b"], "unknown label a"),
         ({"a\x1b/1.png": b"image"}, None, "class 'a.x1b' has control characters"),

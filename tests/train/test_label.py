@@ -414,7 +414,7 @@ def drop(column: str) -> Edit:
         (put("touching", "yes"), "line 3: touching is 'yes': it must be 0 or 1"),
         (put("border", ""), "line 3: border is '': it must be 0 or 1"),
         (put("out_of_focus", "2"), "line 3: out_of_focus is '2'"),
-        (put("pixel_um", "-1"), "line 3: pixel_um is -1: it must be greater than 0"),
+        (put("pixel_um", "-1"), "line 3: pixel_um is -1: it must be 0.005 to 10 µm"),
         (put("pixel_um", "inf"), "line 3: pixel_um is 'inf': it must be a number"),
         (put("pixel_um", "nan"), "line 3: pixel_um is 'nan'"),
         (put("pixel_um", "0,125"), "line 3: pixel_um is '0,125'"),

@@ -114,7 +114,11 @@ HEADER = "path,label,suggestion,group,pixel_um,touching,border,out_of_focus"
         (LabelledCrop, "path,label\n\n,\n1.png,\n", r"cells\.csv, line 4: label is empty"),
         (LabelledCrop, "path,label\n1.png, a\n", "line 2: ' a' has control characters, or spaces at an end"),
         (LabelledCrop, 'path,label\n1.png,"a\nb"\n', "line 3: 'a.nb' has control characters"),
-        (LabelledCrop, "path,label,pixel_um\n1.png,a,-1\n", "line 2: pixel_um is -1: it must be greater"),
+        (
+            LabelledCrop,
+            "path,label,pixel_um\n1.png,a,-1\n",
+            "line 2: pixel_um is -1: it must be 0.005 to 10 µm",
+        ),
         (
             LabelledCrop,
             "path,label,pixel_um\n1.png,a,inf\n",
