@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 
@@ -53,6 +54,9 @@ class Totals:
         What the file of a frame states of a pixel, None for nothing → frames.
     lost : Counter
         Reason → bodies that were found and are no cells.
+    diameters_px : Counter
+        Diameter of the disc of a cell's area, to a tenth of a pixel → cells. A cell that the frame's edge
+        cuts is taken with its mirror image.
     shared, followed : int
         Cells that the frame before shows too, and all cells of frames that one comes before.
     """
@@ -81,6 +85,7 @@ class Totals:
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.pixels: Counter[StatedPixel | None] = Counter()
         self.lost: Counter[str] = Counter()
+        self.diameters_px: Counter[float] = Counter()
         self.shared = self.followed = 0
         self._unlisted: Counter[str] = Counter()
         self._unlisted_now: Counter[str] = Counter()
@@ -105,6 +110,9 @@ class Totals:
         self.pixels[result.frame.pixel] += 1
         self.lost.update(result.lost)
         self.detections += len(result.cells)
+        self.diameters_px.update(
+            round(2 * (cell.area_px * (2 if cell.border else 1) / math.pi) ** 0.5, 1) for cell in result.cells
+        )
         if self._tracks is not None and result.track_ids is not None:
             border = [cell.border for cell in result.cells]
             in_distribution = [one.rejected_by != "out_of_distribution" for one in result.decisions]

@@ -46,9 +46,12 @@ DARK = 0.1
 LEAST_DARK = 0.01
 """Least share of such places that counts: the dark parts of cells are less."""
 
-Loss = Literal["too_small", "too_large", "not_round", "cut", "unlit", "outline", "too_faint"]
-"""Why a body is no cell; an outline encloses a part of the field, and `too_faint` is looked for only where no
-cell was found."""
+JUST_BELOW = 0.8
+"""Diameter of a body, as a share of the smallest cell's, from which it is just below it."""
+
+Loss = Literal["too_small", "just_below", "too_large", "not_round", "cut", "unlit", "outline", "too_faint"]
+"""Why a body is no cell: `just_below` if it is a little too small and else a cell; an outline encloses a part
+of the field, and `too_faint` is looked for only where no cell was found."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ def segment_frame(
 def _why_no_cell(diameter_um: float, solidity: float, border: bool, gates: Gates) -> Loss | None:
     """Return which gate a body does not pass; None for a cell."""
     if diameter_um < gates.min_diameter_um:
-        return "too_small"
+        near = diameter_um >= JUST_BELOW * gates.min_diameter_um and solidity >= gates.min_solidity
+        return "just_below" if near else "too_small"
     if diameter_um > gates.max_diameter_um:
         return "too_large"
     if solidity < gates.min_solidity:

@@ -9,9 +9,9 @@ from edge.find import Gates
 from edge.run.config import CountConfig
 from edge.run.pixel_size import FROM_BUNDLE
 
-MAX_REJECTED = 0.25
-"""Share of rejected cells above which a bundle does not know them: ``rejected / cells`` of what
-``leuko count FRAMES --bundle BUNDLE --pixel-um UM --json`` prints.
+MAX_REJECTED, CLEARLY_REJECTED = 0.25, 0.1
+"""Share of rejected cells, and lower end of its interval, above both of which a bundle does not know them:
+``rejected / cells`` of what ``leuko count FRAMES --bundle BUNDLE --pixel-um UM --json`` prints.
 
 Known cells: 0.032 of the 140 real frames with hemocytometer (0.06 of their worst five in a row, 0.09 if
 all are reduced eight times), 0.013 of simulated frames with phantom3. Foreign ones: stained leukocytes at
@@ -22,6 +22,18 @@ wrong pixel size that suits them best; simulated cells with hemocytometer 0.99, 
 MAX_SMALL = 10
 """Bodies too small for cells per cell: 3.9 on the 140 real frames, 0.2 on simulated ones, 34 and more where
 frames of 0.645 µm are counted with the pixel size of a shipped bundle."""
+
+MANY_SMALL = 10
+"""Faint bodies per small one up to which the pixel size may be why no cell was found."""
+
+JUST_ABOVE = 1.1
+"""Diameter of a cell, as a share of the smallest cell's, up to which it is just above it."""
+
+MAX_NEAR = 0.2
+"""Share of the bodies that are just below or just above the smallest diameter, as the lower end of its
+interval, above which this cuts through the cells. At the right pixel size: at most 0.09 of simulated frames
+(few cells, many erythrocytes, much debris), 0.12 of the 140 real ones, 0.15 of their worst five in a row.
+Frames reduced to 0.7 times their size: 0.3 to 0.6; to 0.6 or 0.5, where most cells are lost, 0.6 to 0.8."""
 
 LEAST_HIDDEN = 0.01
 """Mean share of the frames that is hidden, from which a remark is made."""
@@ -34,7 +46,8 @@ def why_unusable(config: CountConfig, totals: Totals) -> str:
         return "no frame could be counted" if tally.failed else ""
     # a count that could not see is no count of zero, and nothing tells it from an empty sample
     nothing = "no cell was found" if not tally.cells else ""
-    return "; ".join(filter(None, (nothing, _unknown_cells(totals), _unknown_pixel(config, totals))))
+    pixel = _unknown_pixel(config, totals) or _cut_by_gate(config, totals)
+    return "; ".join(filter(None, (nothing, _unknown_cells(totals), pixel)))
 
 
 def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
@@ -48,11 +61,13 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
         )
     if frames and not tally.cells:
         yield f"no cell was found{_losses(config.analysis.gates, totals)}: {_cause(config, totals)}"
-    elif lost["too_small"] > MAX_SMALL * totals.detections:
+    elif _small(totals) > MAX_SMALL * totals.detections:
         yield (
-            f"{lost['too_small']:,} bodies are too small for cells, and {totals.detections:,} are cells:"
+            f"{_small(totals):,} bodies are too small for cells, and {totals.detections:,} are cells:"
             f" check the pixel size, {config.analysis.pixel_um:.4g} µm (--pixel-um, leuko calibrate pixel)"
         )
+    elif _near_gate(config, totals):
+        yield _gate_remark(config, totals)
     if lost["outline"]:
         outlines = "outline lies" if lost["outline"] == 1 else "outlines lie"
         yield (
@@ -72,29 +87,74 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
 def _unknown_cells(totals: Totals) -> str:
     """Return that the bundle does not know the cells, if it rejects many of them.
 
-    The lower end of the share's interval is held against the limit: of few cells many are rejected by chance.
+    Of few cells some are rejected by chance: the share must also be clearly above that of known cells.
     """
     tally = totals.tally()
     if tally.rejected <= MAX_REJECTED * tally.cells:
         return ""  # so is the lower end, which takes milliseconds
     share = estimate_proportion(tally.rejected, tally.cells)
-    if share.value is None or share.low <= MAX_REJECTED:
+    if share.value is None or share.low <= CLEARLY_REJECTED:
         return ""
     return f"this bundle does not know these cells ({100 * share.value:.0f} % rejected)"
 
 
 def _unknown_pixel(config: CountConfig, totals: Totals) -> str:
     """Return that the pixel size is not known, if the bundle's makes most bodies too small for cells."""
-    small = totals.lost["too_small"]
+    small = _small(totals)
     if config.pixel_from != FROM_BUNDLE or not totals.detections or small <= MAX_SMALL * totals.detections:
         return ""
     return f"the pixel size is not known, and {small:,} bodies are too small for cells with the bundle's"
 
 
+def _small(totals: Totals) -> int:
+    """Return how many bodies are too small for cells."""
+    return totals.lost["too_small"] + totals.lost["just_below"]
+
+
+def _about_gate(config: CountConfig, totals: Totals) -> tuple[int, int, int]:
+    """Return how many bodies are just below the smallest diameter, and cells just above and clear of it."""
+    limit_px = JUST_ABOVE * config.analysis.gates.min_diameter_um / config.analysis.pixel_um
+    above = sum(n for diameter_px, n in totals.diameters_px.items() if diameter_px < limit_px)
+    return totals.lost["just_below"], above, totals.detections - above
+
+
+def _near_gate(config: CountConfig, totals: Totals) -> bool:
+    """Return whether the smallest diameter cuts through the cells, rather than below them."""
+    below, above, clear = _about_gate(config, totals)
+    near, bodies = below + above, below + above + clear
+    return near > MAX_NEAR * bodies and estimate_proportion(near, bodies).low > MAX_NEAR
+
+
+def _gate_remark(config: CountConfig, totals: Totals) -> str:
+    """Return the remark on a smallest diameter that cuts through the cells."""
+    below, above, _ = _about_gate(config, totals)
+    bodies = "bodies are" if below != 1 else "body is"
+    return (
+        f"{below:,} {bodies} just below --min-diameter-um {config.analysis.gates.min_diameter_um:g}, and"
+        f" {above:,} of {totals.detections:,} cells just above: it may cut through the cells, and small ones"
+        f" are missing; check the pixel size ({config.analysis.pixel_um:.4g} µm, {config.pixel_from}; pass"
+        " --pixel-um, or measure it with leuko calibrate pixel), or lower --min-diameter-um"
+    )
+
+
+def _cut_by_gate(config: CountConfig, totals: Totals) -> str:
+    """Return that most cells are lost below the smallest diameter, if so and nobody raised it."""
+    gate = config.analysis.gates.min_diameter_um
+    below, _, clear = _about_gate(config, totals)
+    if gate > Gates().min_diameter_um or below <= clear or not totals.detections:
+        return ""
+    if not _near_gate(config, totals):
+        return ""
+    return (
+        f"the pixel size or --min-diameter-um is wrong: {below:,} bodies are just below {gate:g} µm, and only"
+        f" {clear:,} cells are clear of it"
+    )
+
+
 def _losses(gates: Gates, totals: Totals) -> str:
     """Return how many bodies were lost at which step, in brackets; empty if there was none."""
     steps = {
-        "too_small": f"smaller than --min-diameter-um {gates.min_diameter_um:g}",
+        "small": f"smaller than --min-diameter-um {gates.min_diameter_um:g}",
         "too_large": f"larger than --max-diameter-um {gates.max_diameter_um:g}",
         "not_round": f"less solid than --min-solidity {gates.min_solidity:g}",
         "cut": "cut by the frame's edge (--drop-border)",
@@ -102,21 +162,25 @@ def _losses(gates: Gates, totals: Totals) -> str:
         "too_faint": "hardly above the noise",
         "outline": "outlines or arcs",
     }
-    found = (f"{totals.lost[step]:,} {words}" for step, words in steps.items() if totals.lost[step])
-    listed = ", ".join(found)
+    lost = {**totals.lost, "small": _small(totals)}
+    listed = ", ".join(f"{lost[step]:,} {words}" for step, words in steps.items() if lost.get(step))
     return f" (bodies lost: {listed})" if listed else ""
 
 
 def _cause(config: CountConfig, totals: Totals) -> str:
     """Return the likeliest cause of a count without cells, and what to do."""
-    lost = totals.lost
+    lost, small = totals.lost, _small(totals)
     pixel = f"the pixel size of {config.analysis.pixel_um:.4g} µm is wrong: pass --pixel-um, or measure it"
     pixel += " with leuko calibrate pixel"
-    if lost["cut"] > max(lost["too_small"], lost["too_large"], lost["not_round"]):
+    if lost["cut"] > max(small, lost["too_large"], lost["not_round"]):
         return "pass --keep-border, or use larger frames"
-    if lost["too_faint"] > 2 * lost["too_small"]:
-        return "most likely the contrast is too low or the focus is off: stop down the condenser, and focus"
-    if lost["too_small"] or lost["too_large"]:
+    if lost["too_faint"] > 2 * small:
+        unstated = config.pixel_from == FROM_BUNDLE and MANY_SMALL * small >= lost["too_faint"]
+        return (
+            "most likely the contrast is too low or the focus is off: stop down the condenser, and focus"
+            + (f"; or, as nothing states it, {pixel}" if unstated else "")
+        )
+    if small or lost["too_large"]:
         return f"most likely {pixel}"
     if lost["not_round"]:
         return "most likely the focus is off, or this is no sample of single cells"

@@ -323,6 +323,17 @@ def test_each_body_that_is_no_cell_has_its_reason() -> None:
         assert found.lost[reason] >= 0.8 * lost
 
 
+def test_bodies_a_little_smaller_than_a_cell_have_a_reason_of_their_own() -> None:
+    """At a pixel size that is too small a frame loses its cells just below the gate."""
+    image = simulate_frame(3, 0, scene=Scene(width_px=1232, height_px=924, separate=True)).image
+    pixel_um = Optics().pixel_um
+    right, wrong = (segment_frame(image, pixel_um=share * pixel_um) for share in (1, 0.6))
+    assert right.lost.get("just_below", 0) <= 1
+    assert wrong.lost["just_below"] >= 0.3 * len(right.cells)
+    solid = segment_frame(image, pixel_um=0.6 * pixel_um, gates=Gates(min_solidity=0.999))
+    assert solid.lost.get("just_below", 0) == 0
+
+
 def test_of_a_frame_without_contrast_the_faint_bodies_are_counted() -> None:
     image = simulate_frame(3, 0, scene=Scene(width_px=1232, height_px=924, separate=True)).image
     faint = np.rint(159 + (image.astype(float) - 159) * 0.1).astype(np.uint8)

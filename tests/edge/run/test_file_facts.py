@@ -115,7 +115,7 @@ def test_a_command_states_the_files_pixel_and_counts_with_it(stating: Path, tmp_
 
 
 def remarks(folder: Path, **changes: Any) -> tuple[str, ...]:
-    return tuple(remark for remark in counted(config_for(folder, **changes)).remarks if "state" in remark)
+    return tuple(remark for remark in counted(config_for(folder, **changes)).remarks if " state " in remark)
 
 
 def test_files_that_contradict_the_pixel_are_remarked_with_both_numbers(

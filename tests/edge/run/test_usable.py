@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from edge.classify.decision import Decision
 from edge.count.counted_frame import CountedFrame
 from edge.count.totals import Totals
 from edge.find.quality import Quality
+from edge.find.segmentation import Gates
 from edge.model.bundle import load_bundle
 from edge.run.config import Analysis, CountConfig
 from edge.run.pixel_size import FROM_BUNDLE, FROM_OPTION
@@ -32,27 +35,32 @@ def config(pixel_from: str = FROM_OPTION) -> CountConfig:
     )
 
 
-def counted(kept: int, rejected: int, hidden: float = 0.0, **lost: int) -> Totals:
+def counted(kept: int, rejected: int, hidden: float = 0.0, *, diameter_um: float = 11, **lost: int) -> Totals:
     totals = Totals(MANIFEST, 0.5)
+    totals.add(counted_frame(kept, rejected, hidden, diameter_um=diameter_um, **lost))
+    return totals
+
+
+def counted_frame(
+    kept: int, rejected: int, hidden: float = 0.0, *, diameter_um: float = 11, **lost: int
+) -> CountedFrame:
+    area = np.pi / 4 * (diameter_um / 0.0727) ** 2
     decisions = [KEPT] * kept + [OUT] * rejected
     n = len(decisions)
-    cells = [Cell(k, 0, 9, 9, 60.0, border=False, touching=False) for k in range(n)]
+    cells = [Cell(k, 0, 9, 9, area, border=False, touching=False) for k in range(n)]
     probabilities = np.full((n, len(MANIFEST.labels)), 1 / len(MANIFEST.labels), np.float32)
     quality = Quality(**{**vars(QUALITY), "hidden_share": hidden})
-    totals.add(
-        CountedFrame(
-            Frame(np.zeros((9, 9), np.uint8), "f.png", 0, 0),
-            "0" * 64,
-            cells,
-            np.zeros((n, 8, 8), np.uint8),
-            probabilities,
-            decisions,
-            quality,
-            (),
-            lost,
-        )
+    return CountedFrame(
+        Frame(np.zeros((9, 9), np.uint8), "f.png", 0, 0),
+        "0" * 64,
+        cells,
+        np.zeros((n, 8, 8), np.uint8),
+        probabilities,
+        decisions,
+        quality,
+        (),
+        lost,
     )
-    return totals
 
 
 @pytest.mark.parametrize(
@@ -60,11 +68,16 @@ def counted(kept: int, rejected: int, hidden: float = 0.0, **lost: int) -> Total
     [
         (1360, 6136, False),  # stem cells
         (100, 3, True),
-        (66, 34, True),  # the interval's lower end is 0.248
+        (66, 34, False),
+        (75, 25, True),
         (640, 360, False),
-        (0, 2, True),  # of two cells both may be rejected by chance
+        (10, 8, False),  # real cells at 1.3 times their size
+        (12, 9, False),  # real cells with a bundle for simulated ones
+        (0, 1, True),  # a single cell may be rejected by chance
+        (0, 2, False),
         (0, 5, False),
-        (3, 4, True),
+        (3, 2, True),
+        (3, 4, False),
     ],
 )
 def test_a_bundle_that_rejects_many_cells_does_not_know_them(kept: int, rejected: int, known: bool) -> None:
@@ -116,6 +129,66 @@ def test_many_bodies_too_small_for_cells_question_the_pixel_size() -> None:
     assert "3,102 bodies are too small for cells, and 91 are cells: check the pixel size, 0.0727 µm" in remark
     fewer = counted(91, 0, too_small=900)
     assert (why_unusable(config(FROM_BUNDLE), fewer), list(loss_remarks(config(), fewer))) == ("", [])
+
+
+def near(below: int, above: int, clear: int) -> Totals:
+    """Return a count with bodies just below the smallest diameter, cells just above it, and clear of it."""
+    totals = counted(clear, 0, just_below=below)
+    totals.add(counted_frame(above, 0, diameter_um=8))
+    return totals
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "clear", "remarked", "usable"),
+    [
+        (128, 40, 1033, False, True),  # the 140 real frames
+        (9, 2, 28, False, True),  # the worst five of them in a row
+        (10, 10, 163, False, True),  # simulated, with much debris
+        (1, 1, 0, False, True),
+        (20, 34, 81, True, True),  # simulated, at 0.7 times their size
+        (2, 17, 14, True, True),  # five real frames at 0.7 times their size
+        (34, 10, 17, True, False),  # simulated, at half their size
+        (114, 14, 25, True, False),  # real, at 0.6 times their size
+        (14, 3, 2, True, False),  # simulated, at 0.4 times their size
+    ],
+)
+def test_a_smallest_diameter_that_cuts_through_the_cells_is_remarked(
+    below: int, above: int, clear: int, remarked: bool, usable: bool
+) -> None:
+    """A wrong pixel size loses the small cells first: the fractions of the others look sound."""
+    totals = near(below, above, clear)
+    for source in (FROM_BUNDLE, FROM_OPTION):  # a stated pixel may be wrong too
+        remarks = list(loss_remarks(config(source), totals))
+        assert len(remarks) == remarked
+        if remarked:
+            assert (
+                f"{below} bodies are just below --min-diameter-um 7.5, and {above} of {above + clear}"
+                in remarks[0]
+            )
+            assert f"check the pixel size (0.0727 µm, {source}; pass --pixel-um" in remarks[0]
+        why = why_unusable(config(source), totals)
+        assert bool(why) != usable
+        assert usable or f"{below} bodies are just below 7.5 µm, and only {clear} cells" in why
+
+
+def test_who_raised_the_smallest_diameter_gets_numbers_and_the_remark() -> None:
+    raised = replace(config(), analysis=replace(config().analysis, gates=Gates(min_diameter_um=8)))
+    assert why_unusable(raised, near(34, 10, 17)) == ""
+    assert len(list(loss_remarks(raised, near(34, 10, 17)))) == 1
+
+
+def test_without_a_cell_a_pixel_that_nobody_stated_is_a_cause_beside_the_contrast() -> None:
+    totals = counted(0, 0, too_faint=133, too_small=50, just_below=12)
+    (remark,) = loss_remarks(config(FROM_BUNDLE), totals)
+    for words in (
+        "62 smaller than",
+        "contrast is too low",
+        "as nothing states it, the pixel size",
+        "--pixel-um",
+    ):
+        assert words in remark
+    (stated,) = loss_remarks(config(FROM_OPTION), totals)
+    assert "--pixel-um" not in stated
 
 
 def test_outlines_and_hidden_parts_of_the_field_are_said() -> None:
