@@ -10,7 +10,7 @@ from edge.run.config import CountConfig
 from edge.run.pixel_size import FROM_BUNDLE
 
 MAX_REJECTED, CLEARLY_REJECTED = 0.25, 0.1
-"""Least share of rejected cells, and least lower end of its interval, above which a bundle does not know them:
+"""Least share of rejected cells, and least lower end of its interval, at which a bundle does not know them:
 ``rejected / cells`` of what ``leuko count FRAMES --bundle BUNDLE --pixel-um UM --json`` prints.
 
 Known cells: 0.032 of the 140 real frames with hemocytometer (0.06 of their worst five in a row, 0.09 if
