@@ -14,7 +14,7 @@ from edge.count.concentration import in_field
 from edge.count.counted_frame import CountedFrame
 from edge.count.tally import Tally, tally_decisions
 from edge.model import Manifest
-from edge.track import LaidOut, TrackedCells
+from edge.track import Agreement, LaidOut, TrackedCells
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Totals:
         cuts is taken with its mirror image.
     shared, followed : int
         Cells that the frame before shows too, and all cells of frames that one comes before.
+    agreement : Agreement
+        How the detections of tracked cells agree.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Totals:
         self.lost: Counter[str] = Counter()
         self.diameters_px: Counter[float] = Counter()
         self.shared = self.followed = 0
+        self.agreement = Agreement()
         self._unlisted: Counter[str] = Counter()
         self._unlisted_now: Counter[str] = Counter()
 
@@ -117,6 +120,8 @@ class Totals:
             border = [cell.border for cell in result.cells]
             in_distribution = [one.rejected_by != "out_of_distribution" for one in result.decisions]
             self._tracks.add(result.track_ids, result.probabilities, border, in_distribution)
+            likeliest = [one.likeliest for one in result.decisions]
+            self.agreement.add(result.cells, likeliest, result.track_ids)
         else:
             self._decisions.update(result.decisions)
         if self._field_px is not None:

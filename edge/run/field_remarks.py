@@ -24,9 +24,15 @@ def _repeats(totals: Totals) -> str:
         return ""
     show = "frames show the field of another frame" if repeats > 1 else "frame shows the field of another one"
     are = "are" if repeats > 1 else "is"
+    sharper = sum(one.kind == "repeat" and "again, sharper" in one.reason for one in tally.failed)
+    series = (
+        f"; {sharper:,} of them {'are' if sharper > 1 else 'is'} sharper than the frame that is counted: of a"
+        " focus series give the sharpest frame alone"
+    )
     return (
         f"{repeats:,} {show} again and {are} not counted (identical images, copies, or a stage that was not"
         " moved): move to a new field for each frame, or pass --count-repeats to count them too"
+        + (series if sharper else "")
     )
 
 

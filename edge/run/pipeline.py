@@ -165,9 +165,10 @@ def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _
         return item
     before = "" if analysis.count_repeats else fields.shown_before(item.fingerprint)
     if before:
-        reason = f"shows the field of {before} again"
+        sharper = fields.sharper_than(before, item.quality.focus)
+        reason = f"shows the field of {before} again" + (", sharper" if sharper else "")
         return FailedFrame(item.frame.name, item.frame.index, reason, "repeat")
-    return replace(item, shared=fields.add(item.frame.name, item.fingerprint))
+    return replace(item, shared=fields.add(item.frame.name, item.fingerprint, item.quality.focus))
 
 
 def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:

@@ -9,6 +9,7 @@ from edge.model import Manifest
 from edge.run.config import CountConfig
 from edge.run.field_remarks import field_remarks
 from edge.run.instrument import Instrument, kind_of
+from edge.run.tracking_remarks import tracking_remark
 from edge.run.usable import loss_remarks
 
 MAX_PIXEL_FACTOR = 1.4
@@ -35,8 +36,8 @@ def closing_remarks(config: CountConfig, totals: Totals) -> tuple[str, ...]:
     chosen = (_chosen(note, frames, totals) for note, frames in totals.notes.items())
     pixel = contradiction(totals.pixels, config.analysis.pixel_um, config.pixel_from)
     sizes = (_sizes(totals), _tiny(config, totals))
-    lost = loss_remarks(config, totals)
-    return tuple(filter(None, (pixel, *sizes, *chosen, *field_remarks(totals), *lost)))
+    lost, tracked = loss_remarks(config, totals), tracking_remark(config, totals)
+    return tuple(filter(None, (pixel, *sizes, *chosen, *field_remarks(totals), tracked, *lost)))
 
 
 def pixel_remark(pixel_um: float, bundle: Manifest) -> str:

@@ -11,6 +11,7 @@ from edge.run.contrast import contrast_remark, contrast_unusable
 from edge.run.pipeline import identifier
 from edge.run.remarks import closing_remarks
 from edge.run.sessions import Count
+from edge.run.tracking_remarks import tracking_unusable
 from edge.run.usable import why_unusable
 
 
@@ -60,7 +61,12 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         quality=totals.spreads(),
         out=tuple(totals.out),
         remarks=tuple(filter(None, (*count.remarks, *closing_remarks(config, totals), contrast))),
-        unusable="; ".join(filter(None, (why_unusable(config, totals), contrast_unusable(totals)))),
+        unusable="; ".join(
+            filter(
+                None,
+                (why_unusable(config, totals), contrast_unusable(totals), tracking_unusable(config, totals)),
+            )
+        ),
         other_files=count.session.remark != "",
     )
 

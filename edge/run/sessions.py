@@ -141,7 +141,7 @@ class ResumedSession(NewSession):
             progress.frames[record.name], progress.last_index = record.sha256, record.index
             progress.settings = _locked(record.settings) or progress.settings
             if shown := record.facts.get("field"):
-                progress.fields.add(record.name, Fingerprint.from_facts(shown))
+                progress.fields.add(record.name, Fingerprint.from_facts(shown), record.quality.get("focus"))
             totals.add(_counted(record, len(session.header.labels)))
         return progress
 

@@ -38,6 +38,10 @@ copies (JPEG 60 to 95, noise, 10 % darker, a drift of 2 px) have at least 0.98, 
 SAME_PLACES, FEW = 0.45, 3
 """Least share of the cells at the same places; fewer cells than `FEW` may lie so by chance."""
 
+SHARPER = 1.03
+"""Ratio of the focus of two frames of one field from which one is sharper: copies (JPEG 60 to 95, noise, 10 %
+darker, a drift of 2 px) of 12 real and 4 simulated frames have at most 1.015; blurred over 0.5 µm, 1.08."""
+
 PLACE_UM = 2.5
 """Farthest, along each axis, that two centres of one cell lie apart."""
 
@@ -55,6 +59,7 @@ class Fields:
         self._exact = exact
         self._names: dict[str, str] = {}
         self._groups: dict[tuple[int, ...], _Group] = {}
+        self._focus: dict[str, float | None] = {}
         self._last: Fingerprint | None = None
 
     def shown_before(self, now: Fingerprint) -> str:
@@ -64,12 +69,18 @@ class Fields:
         group = self._groups.get(_shape(now))
         return "" if group is None or self._exact else group.shown_before(now)
 
-    def add(self, name: str, now: Fingerprint) -> int:
+    def sharper_than(self, name: str, focus: float | None) -> bool:
+        """Return whether a frame of this `edge.find.Quality.focus` is sharper than an earlier one."""
+        before = self._focus.get(name)
+        return before is not None and focus is not None and focus > SHARPER * before
+
+    def add(self, name: str, now: Fingerprint, focus: float | None = None) -> int:
         """Remember a field; return the number of its cells that the last one shows too, as far as seen."""
         before, self._last = self._last, now
         self._names[now.digest] = name
+        self._focus[name] = focus
         if len(self._names) > MEMORY:
-            del self._names[next(iter(self._names))]
+            self._focus.pop(self._names.pop(next(iter(self._names))), None)
         if self._exact:
             return 0
         if now.texture.size:

@@ -96,14 +96,30 @@ def test_a_resumed_count_knows_the_fields_before(sample: Path, tmp_path: Path, f
     whole = counted(config_for(sample, session=keep))
     # a count that dies, rather than one that is stopped: its session stays unfinished
     with pytest.raises(RuntimeError, match="killed"):
-        counted(config_for(sample, session=keep), Recorder(_dies_after(frames)))
+        counted(config_for(sample, session=keep), Recorder(dies_after(frames)))
     (path,) = unfinished_sessions()
     resumed = resume(path)
     run = counted(resumed.config, session=resumed.session)
     assert comparable(run) == comparable(whole)
 
 
-def _dies_after(frames: int) -> Any:
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_sharper_frame_of_a_focus_series_is_named(tmp_path: Path, frames: int) -> None:
+    for k, sigma in enumerate((4.0, 2.0, 0.0, 4.0)):
+        image = cv2.GaussianBlur(field(0), (0, 0), sigma) if sigma else field(0)
+        cv2.imwrite(str(tmp_path / f"z{k}.png"), image)
+    config = config_for(tmp_path, session=SessionConfig(keep=True))
+    whole = counted(config)
+    assert [one.reason.rpartition(" ")[2] for one in whole.tally.failed] == ["sharper", "sharper", "again"]
+    assert any("2 of them are sharper than the frame that is counted" in one for one in whole.remarks)
+    with pytest.raises(RuntimeError, match="killed"):
+        counted(config, Recorder(dies_after(frames)))
+    (path,) = unfinished_sessions()
+    resumed = resume(path)
+    assert comparable(counted(resumed.config, session=resumed.session)) == comparable(whole)
+
+
+def dies_after(frames: int) -> Any:
     def die(done: int) -> None:
         if done == frames:
             raise RuntimeError("killed")
