@@ -87,13 +87,16 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
 def _unknown_cells(totals: Totals) -> str:
     """Return that the bundle does not know the cells, if it rejects many of them.
 
-    Of few cells some are rejected by chance: the share must also be clearly above that of known cells.
+    Of few cells some are rejected by chance: the share must also be clearly above that of known cells. Where
+    an outline lies in the frames, which has a remark of its own, the cells on it are rejected too, and more
+    than the least share must be certain.
     """
     tally = totals.tally()
     if tally.rejected <= MAX_REJECTED * tally.cells:
         return ""  # so is the lower end, which takes milliseconds
     share = estimate_proportion(tally.rejected, tally.cells)
-    if share.value is None or share.low <= CLEARLY_REJECTED:
+    clearly = MAX_REJECTED if totals.lost["outline"] else CLEARLY_REJECTED
+    if share.value is None or share.low <= clearly:
         return ""
     return f"this bundle does not know these cells ({100 * share.value:.0f} % rejected)"
 

@@ -191,6 +191,12 @@ def test_without_a_cell_a_pixel_that_nobody_stated_is_a_cause_beside_the_contras
     assert "--pixel-um" not in stated
 
 
+def test_cells_on_an_outline_are_no_unknown_cells() -> None:
+    assert why_unusable(config(), counted(28, 15)).endswith("(35 % rejected)")
+    assert why_unusable(config(), counted(28, 15, outline=1)) == ""
+    assert why_unusable(config(), counted(28, 30, outline=1)).endswith("(52 % rejected)")
+
+
 def test_outlines_and_hidden_parts_of_the_field_are_said() -> None:
     (rim, hidden) = loss_remarks(config(), counted(9, 0, hidden=0.46, outline=1))
     assert rim.startswith("1 outline lies in the frames")
