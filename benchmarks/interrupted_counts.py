@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.power_cuts import ROOT, kill, make_frames, power_cut
 
 LEUKO = f"{shlex.quote(sys.executable)} -m edge.cli"
-COUNT = f'{LEUKO} count "$FRAMES" --bundle phantom3 --log json'
+COUNT = f'{LEUKO} count "$FRAMES" --bundle phantom3 --count-repeats --log json'
 WRITER = f'LEUKO_HOME="$PLACE" exec {COUNT} --session 2>&1 >/dev/null'
 CHECK = f"exec {shlex.quote(sys.executable)} -m benchmarks.interrupted_counts --examine"
 UNBROKEN = "unbroken.json"

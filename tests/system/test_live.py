@@ -390,7 +390,9 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_resumes(
     assert "live" in kinds
     assert kinds[-2:] == ["unfinished", "failed"]
     away.rename(folder)
-    (folder / "frame_0009.png").write_bytes((folder / "frame_0001.png").read_bytes())
+    image = cv2.imread(str(folder / "frame_0001.png"), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    cv2.imwrite(str(folder / "frame_0009.png"), cv2.flip(image, 1))  # a copy would be a repeat
     with started(tmp_path, *words, "--json") as run:
         after_frames(run, 1)
         run.terminate()

@@ -136,7 +136,7 @@ def test_other_settings_and_foreign_folders_are_refused(
         fit(replace(job(), training=spots(24, 3)), run)
     assert fit(job(), run) == scores
     (tmp_path / "letter.txt").write_text("dear reader")
-    with pytest.raises(ValueError, match="neither empty nor a run"):
+    with pytest.raises(ValueError, match="holds other files; give another name"):
         fit(replace(job(), validation=None), tmp_path)
     with pytest.raises(ValueError, match="not a run folder"):
         load_run(tmp_path)
