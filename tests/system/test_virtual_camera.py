@@ -133,7 +133,16 @@ def test_live_frames_come_whole_and_leave_no_thread(answer: dict[str, Any]) -> N
 
 def test_preview_from_the_command_line(inside: Inside) -> None:
     program = "import virtual_picamera2; from edge.cli import main; main(prog_name='leuko')"
-    words = ("camera", "preview", "picamera2", "--out", "/t/out/preview.png", "--json")
+    words = (
+        "camera",
+        "preview",
+        "picamera2",
+        "--bundle",
+        "phantom3",
+        "--out",
+        "/t/out/preview.png",
+        "--json",
+    )
     said = json.loads(inside.run("-c", program, *words))
     image = inside.image("preview.png")
     played(inside, image)
