@@ -208,10 +208,10 @@ def _child(words: Sequence[str], output: Path) -> None:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1 if end.code else 0
-    except BaseException:
+    except BaseException:  # whatever escapes the command is the finding: its traceback is printed
         traceback.print_exc()
     finally:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # the stream may be what broke; the exit code tells
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)

@@ -207,7 +207,7 @@ def _write_tiff(folder: Folder, container: str, kind: str, how: str, settings: d
     planes = np.moveaxis(image, -1, 0) if settings["planarconfig"] == "separate" else image
     try:
         tifffile.imwrite(path, planes, photometric=photometric, metadata=None, **settings)
-    except Exception:
+    except Exception:  # each codec refuses a variant that it lacks with an error of its own
         path.unlink(missing_ok=True)
         return
     lossy = settings["compression"] in ("jpeg", "jpeg2000", "jpegxl", "jpegxr", "webp")
@@ -322,7 +322,7 @@ def _save(
             same = again.size == image.size
             if lossy and grey is not None:
                 grey = grey_of(np.asarray(again.convert("RGB")).astype(float), 255)
-    except Exception:
+    except Exception:  # Pillow's writers refuse a variant that they lack with any error
         same = pillow in ("PDF", "EPS") and path.exists()
     if not same:
         path.unlink(missing_ok=True)

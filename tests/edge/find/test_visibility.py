@@ -95,7 +95,7 @@ def test_cells_that_are_seen_count_however_bad_the_light() -> None:
 def test_real_cells_and_grid_far_out_of_focus_are_not_seen(number: int) -> None:
     files = sorted((DATA / "hemocytometer" / "frames").glob("*"))
     if not files:
-        pytest.skip("needs ../shared/data")
+        pytest.skip("needs ../shared/data")  # real images, which may not be committed
     (frame,) = read_frames([files[number]])
     assert isinstance(frame, Frame)
     assert reason(frame.image, pixel_um=0.0727) == ""

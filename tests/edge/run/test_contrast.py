@@ -101,7 +101,7 @@ def test_enhanced_contrast_is_remarked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reverse", [False, True])
 def test_real_frames(reverse: bool) -> None:
     if not DATA.is_dir():
-        pytest.skip("needs ../shared/data")
+        pytest.skip("needs ../shared/data")  # real images, which may not be committed
     bundle = load_bundle("hemocytometer")
     totals = Totals(bundle.manifest, 0.5)
     files = sorted((DATA / "hemocytometer" / "frames").iterdir())[::20]

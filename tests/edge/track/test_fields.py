@@ -112,7 +112,7 @@ def test_neighbours_of_a_scan_share_cells_and_those_farther_off_none() -> None:
 @cache
 def real(folder: str, pixel_um: float, most: int) -> list[Fingerprint]:
     if not DATA.is_dir():
-        pytest.skip("needs ../shared/data")
+        pytest.skip("needs ../shared/data")  # real images, which may not be committed
     files = sorted((DATA / folder).glob("*.[jp]*g"))[:most]
     return [known_by(frame.image, pixel_um) for frame in read_frames(files) if isinstance(frame, Frame)]
 
