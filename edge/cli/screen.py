@@ -126,7 +126,8 @@ class Screen:
     def on_frame(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Show a counted frame, and tell systemd that the service is alive."""
         self._notifier.alive()
-        unusable = why_unusable(self.config, totals) if self.config else ""
+        seen = self._as_json or self._notifier.listened_to or not self._progress.disable
+        unusable = why_unusable(self.config, totals) if seen and self.config else ""
         standing = self._course.standing(result, totals.tally(), unusable)
         if self._notifier.listened_to:
             self._notifier.status(standing.line())
