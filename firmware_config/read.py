@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge.base import collect, keys, shown
+from edge.base import collect, keys, shown, toml_remedy
 from firmware_config.profile import SECTIONS, VERSION, DeviceProfile
 
 MOST_LINES = 1000
@@ -131,8 +131,8 @@ def _syntax(text: str, error: Exception) -> Problem:
     key = ".".join(part for part in (section, named[1] if named else "") if part) or "profile"
     # other errors come from limits of the parser: numbers with many digits, deep nesting
     is_syntax = isinstance(error, tomllib.TOMLDecodeError)
-    remedy = "quote texts, and give each key only once" if is_syntax else "no key has such a value"
-    return Problem(line, key, "is not TOML: " + message.partition(" (at ")[0], f"correct that line; {remedy}")
+    remedy = toml_remedy(text, error) if is_syntax else "correct that line; no key has such a value"
+    return Problem(line, key, "is not TOML: " + message.partition(" (at ")[0], remedy)
 
 
 def _lines(text: str) -> dict[str, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +17,17 @@ from typing import Any
 import tomlkit
 from tomlkit.items import Table
 
-from edge.base import PIXELS_UM, SchemaError, declare, home, keys, read, shown, write_atomically
+from edge.base import (
+    PIXELS_UM,
+    SchemaError,
+    declare,
+    home,
+    keys,
+    read,
+    shown,
+    toml_remedy,
+    write_atomically,
+)
 from edge.find import QualityLimits
 
 VERSION = 1
@@ -113,7 +122,6 @@ def _utc(date: datetime) -> str:
     return date.astimezone(UTC).isoformat()
 
 
-_DECIMAL_COMMA = re.compile(r"\s*[\w.]+\s*=\s*\d+,\d+\s*(#.*)?$")
 _COMMANDS = {
     "pixel": "leuko calibrate pixel",
     "flat_field": "leuko calibrate flatfield",
@@ -206,9 +214,7 @@ def _parse(text: str, path: Path) -> Calibration:
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        comma = next((line for line in text.splitlines() if _DECIMAL_COMMA.match(line)), "")
-        remedy = f"write the number of {comma.strip()!r} with a point" if comma else "correct it by hand"
-        raise CalibrationFileError(f"{path}: not TOML ({error}); {remedy}") from error
+        raise CalibrationFileError(f"{path}: not TOML ({error}); {toml_remedy(text, error)}") from error
     if "version" not in raw:
         raise CalibrationFileError(
             f"{path}: version is missing; if it is a calibration, put version = {VERSION} at its beginning, "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.base import SchemaError, declare, home, read
+from edge.base import SchemaError, declare, home, read, toml_remedy
 
 SYSTEM = Path("/etc/leuko/device.toml")
 """Where it exists, it alone holds, for every user; otherwise the file in the folder of leuko's state."""
@@ -48,11 +48,12 @@ def read_device_settings() -> DeviceSettings:
         With one line, if the file cannot be read or states anything that is not a setting: a misspelt one
         must not leave a device open.
     """
-    path = SYSTEM if SYSTEM.exists() else home() / SYSTEM.name
+    path, text = SYSTEM if SYSTEM.exists() else home() / SYSTEM.name, ""
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise OSError(errno.EINVAL, "not a file")
-        settings = read(DeviceSettings, tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        text = path.read_text(encoding="utf-8-sig")
+        settings = read(DeviceSettings, tomllib.loads(text))
         is_file = settings.bundle.endswith(".tflite")
         return replace(settings, bundle=str(path.parent / settings.bundle)) if is_file else settings
     except FileNotFoundError:
@@ -62,4 +63,4 @@ def read_device_settings() -> DeviceSettings:
     except SchemaError as error:
         raise DeviceSettingsError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise DeviceSettingsError(f"{path}: not TOML ({error})") from error
+        raise DeviceSettingsError(f"{path}: not TOML ({error}); {toml_remedy(text, error)}") from error

@@ -56,7 +56,7 @@ def test_a_decimal_comma_in_a_calibration_is_named(tmp_path: Path) -> None:
     path = tmp_path / "calibration.toml"
     path.write_text("version = 1\n[pixel]\npixel_um = 0,0727 # my own\n")
     line = last_line("count", tmp_path, "--bundle", "phantom3", "--calibration", path, code=1)
-    assert line.endswith("write the number of 'pixel_um = 0,0727 # my own' with a point")
+    assert line.endswith("write pixel_um = 0.0727, with a point")
 
 
 def test_a_name_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
