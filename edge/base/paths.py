@@ -17,9 +17,11 @@ def home() -> Path:
     Raises
     ------
     OSError
-        If there is no home folder.
+        If there is no home folder, or ``$LEUKO_HOME`` is a file.
     """
     if named := os.environ.get("LEUKO_HOME"):
+        if Path(named).is_file():
+            raise OSError(errno.ENOTDIR, "a file: set LEUKO_HOME to a folder", named)
         return Path(named)
     state = os.environ.get("XDG_STATE_HOME", "")
     folder = Path(state) if state.startswith("/") else _users_home() / ".local" / "state"

@@ -48,7 +48,11 @@ def read_device_settings() -> DeviceSettings:
         With one line, if the file cannot be read or states anything that is not a setting: a misspelt one
         must not leave a device open.
     """
-    path, text = SYSTEM if SYSTEM.exists() else home() / SYSTEM.name, ""
+    try:
+        path, text = SYSTEM if SYSTEM.exists() else home() / SYSTEM.name, ""
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise DeviceSettingsError(f"{where}{error.strerror}") from error
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise OSError(errno.EINVAL, "not a file")

@@ -31,7 +31,7 @@ _REASONS = {
     sqlite3.SQLITE_CORRUPT: "damaged: part of it cannot be read",
 }
 
-_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
 
 
 class SessionError(Exception):
