@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell, FailedFrame, frame_name
+from edge.base import Cell, FailedFrame, frame_name, quantity
 from edge.capture import (
+    CONTRADICTS,
     PlaneChoice,
     agreed_pixel,
     contradiction,
@@ -24,6 +25,7 @@ from edge.capture import (
 )
 from edge.classify import REJECTED
 from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
+from train.box_places import elsewhere_remark, structure_shares
 from train.data import BACKGROUNDS, CELLS_CSV, alike_labels
 from train.frame_names import match_frames
 from train.images import CROP_PX, require_empty, write_png
@@ -78,7 +80,7 @@ class CropOptions:
 class Cut:
     """Crops per class; boxes left out: rejected, outside their frame, repeated, per frame not given.
 
-    The remark is on the pixel size.
+    The remarks are on the pixel size, on what the reader chose, and on boxes that seem to be elsewhere.
     """
 
     counts: dict[str, int]
@@ -86,7 +88,7 @@ class Cut:
     outside: int
     repeated: int
     elsewhere: dict[str, int]
-    remark: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def cut(
@@ -125,6 +127,8 @@ def cut(
     options = replace(options, pixel_um=pixel_um)
     names = Counter(map(file_name, files))
     crops: list[LabelledCrop] = []
+    notes: dict[str, None] = {}
+    shares: list[float] = []
     # files per stem, which frames of two formats may share
     crop_numbers: Counter[str] = Counter()
     background_numbers: Counter[str] = Counter()
@@ -135,9 +139,11 @@ def cut(
                 raise ValueError(f"{frame.name}: {frame.reason}")
             name, image, index = frame.name, frame.image, len(seen)
             seen.append(name)
+            notes |= dict.fromkeys(frame.notes)
             first = seen[index - index % options.group_frames]
             group = first if names[file_name(first)] > 1 else file_name(first)
             inside = _boxes_inside(by_frame.get(name, []), image.shape, left_out)
+            shares += structure_shares(image, [box.cell for box in inside])
             images = crop_cells(image, [box.cell for box in inside], size_px=CROP_PX, scale=options.scale)
             for box, crop in zip(inside, images, strict=True):
                 path = f"{box.label}/{_numbered(name, crop_numbers)}"
@@ -156,7 +162,7 @@ def cut(
         outside=left_out["outside"],
         repeated=left_out["repeated"],
         elsewhere={name: len(found) for name, found in listed.items() if meant.get(name) not in seen},
-        remark=remark,
+        remarks=tuple(filter(None, (remark, *notes, elsewhere_remark(shares), *_table_remarks(left_out)))),
     )
 
 
@@ -170,7 +176,9 @@ def _pixel_um(
     if given is not None:
         source = "from --pixel-um" if options.pixel_um else "from the table"
         remedy = "check which is right, and pass it as --pixel-um"
-        return options.pixel_um, contradiction(stated, given, source, remedy)
+        others = [um for um in in_table if abs(um - given) > CONTRADICTS * given]
+        table = f"the table's pixel_um is {others[0]:.4g}, and {given:.4g} is used ({source}): {remedy}"
+        return options.pixel_um, table if others else contradiction(stated, given, source, remedy)
     if agreed := agreed_pixel(stated):
         return agreed.um, f"pixel {agreed.um:.4g} µm, from the files ({agreed.source})"
     if known := [str(pixel) for pixel in stated if pixel]:
@@ -185,6 +193,11 @@ def _pixel_um(
 def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> dict[str, list[Box]]:
     """Read the wanted boxes under their class names, by the frame as the table names it."""
     boxes = read_table(path, Box)
+    marked = any(box.touching is not None or box.border is not None for box in boxes.values())
+    left_out["unmarked"] = options.separate and not marked
+    for line, box in boxes.items():
+        left_out["spaces"] += box.label != box.label.strip()
+        boxes[line] = replace(box, label=box.label.strip())
     if options.separate:
         boxes = {line: box for line, box in boxes.items() if not (box.touching or box.border)}
     sizes = sorted({box.pixel_um for box in boxes.values() if box.pixel_um is not None})
@@ -199,13 +212,21 @@ def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> 
         if label == REJECTED:  # of a count's cells.csv: set aside, and no class
             left_out["rejected"] += 1
             continue
-        named = label.isprintable() and Path(label.strip()).name == label
+        named = label.isprintable() and Path(label).name == label
         if not named or label in ("", "..", BACKGROUNDS, CELLS_CSV):
             raise ValueError(f"{path}, line {line}: label {label!r} cannot name a folder")
         by_frame[box.frame].append(replace(box, label=label))
     if alike := alike_labels({box.label for listed in by_frame.values() for box in listed}):
         raise ValueError(f"{path}: {alike[0]}, for example with --rename")
     return dict(by_frame)
+
+
+def _table_remarks(left_out: Counter[str]) -> Iterator[str]:
+    """Yield remarks on what the table of boxes holds, or lacks."""
+    if left_out["spaces"]:
+        yield f"spaces around {quantity(left_out['spaces'], 'label')} are left out"
+    if left_out["unmarked"]:
+        yield "--separate has no effect: BOXES has no column touching or border"
 
 
 def _why_empty(

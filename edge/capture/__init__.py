@@ -21,11 +21,12 @@ from edge.capture.page import ImageFileError
 from edge.capture.picamera import PiCamera
 from edge.capture.planes import PlaneChoice
 from edge.capture.recorded import VideoCamera
-from edge.capture.stated_pixel import agreed_pixel, contradiction
+from edge.capture.stated_pixel import CONTRADICTS, agreed_pixel, contradiction
 from edge.capture.v4l2 import V4l2Camera
 
 __all__ = [
     "CLEAR_FIELD",
+    "CONTRADICTS",
     "MAX_MEGAPIXELS",
     "Camera",
     "CameraError",

@@ -228,14 +228,18 @@ def _read_file(
                 raise ImageFileError(
                     "a video is read at 8 bits: leave out --bit-depth, or save 16-bit images"
                 )
-            yield from read_video(path, name, status.st_mtime_ns, max_megapixels)
+            for item in read_video(path, name, status.st_mtime_ns, max_megapixels):
+                yield replace(item, notes=planes.idle()) if isinstance(item, Frame) else item
             return
         for page in read_pages(file, max_megapixels=max_megapixels, bit_depth=bit_depth, planes=planes):
             page_name = name if page.number is None else f"{name}#{page.number}"
             if isinstance(page, BadPage):
                 yield FailedFrame(page_name, 0, page.reason)
-            else:
-                yield Encoded(page, page_name, 0, status.st_mtime_ns, bit_depth)
+                continue
+            if bit_depth != 16 and page.bits != 16:
+                idle = f"--bit-depth {bit_depth} has no effect on files without 16-bit samples: leave it out"
+                page = replace(page, notes=(*page.notes, idle))
+            yield Encoded(page, page_name, 0, status.st_mtime_ns, bit_depth)
 
 
 def _likely_bit_depth(brightest: int, bit_depth: int) -> int | None:

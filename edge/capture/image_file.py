@@ -72,7 +72,7 @@ def read_pages(
     except (struct.error, IndexError):
         raise ImageFileError("truncated: the file ends inside its header") from None
     (pixel,) = stated_pixels(file)
-    yield replace(page, pixel=pixel)
+    yield replace(page, pixel=pixel, notes=planes.idle())
 
 
 def stated_pixels(file: BinaryIO) -> tuple[StatedPixel | None, ...]:

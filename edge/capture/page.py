@@ -48,7 +48,7 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
     if width * height > max_megapixels * 1e6:
         raise ImageFileError(
             f"declares {width} x {height} px, {width * height / 1e6:.1f} megapixels; "
-            f"the limit is {max_megapixels:g}"
+            f"the limit is {max_megapixels:g} (leuko count --max-megapixels raises it)"
         )
 
 

@@ -27,6 +27,24 @@ _STAIN = re.compile(
 _COLOURS = (("r", "g", "b"), ("red", "green", "blue"))
 
 
+@dataclass(frozen=True)
+class Channel:
+    """A channel: its name, empty if it has none, and whether the file itself says that it is bright field."""
+
+    name: str = ""
+    bright_field: bool = False
+
+    def is_stain(self) -> bool:
+        """Return whether it is a fluorescent stain by its name."""
+        return _STAIN.search(self.name) is not None
+
+    def is_bright_field(self) -> bool:
+        """Return whether it is bright field by its name or by what the file says."""
+        if _OTHER_CONTRAST.search(self.name):
+            return False
+        return self.bright_field or _BRIGHT_FIELD.search(self.name) is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlaneChoice:
     """Which channel and which focal plane are read of a field that a file stores as several pages."""
@@ -46,6 +64,15 @@ class PlaneChoice:
         pattern="sharpest|middle|[1-9][0-9]{0,6}",
     )
 
+    def idle(self, channels: tuple[Channel, ...] = (Channel(),), depth: int = 1) -> tuple[str, ...]:
+        """Return notes on the options that choose nothing in a file with these channels and focal planes."""
+        idle = []
+        if self.channel is not None and channels == (Channel(),):
+            idle.append(f"--channel {self.channel} has no effect on files that name no channels")
+        if self.z is not None and depth == 1:
+            idle.append(f"--z {self.z} has no effect on files that name no focal planes")
+        return tuple(f"{note}: leave it out, or save stacks as OME-TIFF" for note in idle)
+
 
 @dataclass(frozen=True, order=True)
 class Plane:
@@ -61,24 +88,6 @@ class Plane:
     def field(self) -> tuple[int, int]:
         """Planes with the same value show the same field of view at the same time."""
         return self.image, self.time
-
-
-@dataclass(frozen=True)
-class Channel:
-    """A channel: its name, empty if it has none, and whether the file itself says that it is bright field."""
-
-    name: str = ""
-    bright_field: bool = False
-
-    def is_stain(self) -> bool:
-        """Return whether it is a fluorescent stain by its name."""
-        return _STAIN.search(self.name) is not None
-
-    def is_bright_field(self) -> bool:
-        """Return whether it is bright field by its name or by what the file says."""
-        if _OTHER_CONTRAST.search(self.name):
-            return False
-        return self.bright_field or _BRIGHT_FIELD.search(self.name) is not None
 
 
 @dataclass(frozen=True)

@@ -73,9 +73,8 @@ def tiff_pages(
     select_channels(stack.channels[0], choice.channel)  # refuses one that the file does not hold
     for page in _single_pages(tiff, pages, max_megapixels):
         if isinstance(page, Page):
-            stain = _channel_note(stack.channels[0], (0,))
-            notes = (*page.notes, stain) if stain else page.notes
-            page = replace(page, pixel=stack.pixel(0) or pixel, notes=notes)
+            notes = (*page.notes, _channel_note(stack.channels[0], (0,)), *choice.idle(stack.channels[0]))
+            page = replace(page, pixel=stack.pixel(0) or pixel, notes=tuple(filter(None, notes)))
         yield page
 
 
@@ -173,7 +172,8 @@ class _Fields:
     ) -> Iterator[Page | BadPage]:
         """Yield one page per time of an image."""
         depth = 1 + max(plane.focus for plane in planes)
-        notes = (_channel_note(channels, selected), _focus_note(depth, self.choice.z))
+        chosen = (_channel_note(channels, selected), _focus_note(depth, self.choice.z))
+        notes = (*filter(None, chosen), *self.choice.idle(channels, depth))
         fields: dict[int, dict[int, dict[int, Plane]]] = {}
         for plane in planes:
             if plane.page < len(pages) and (self.stack.in_samples or plane.channel in selected):
@@ -190,7 +190,7 @@ class _Fields:
                 continue
             if page:
                 pixel = self.stack.pixel(planes[0].image) or self.pixel
-                yield replace(page, notes=tuple(filter(None, notes)), pixel=pixel)
+                yield replace(page, notes=notes, pixel=pixel)
 
     def _wanted(self, places: Places, depth: int) -> Places:
         """Return the focal planes of a field among which the sharpest is looked for."""

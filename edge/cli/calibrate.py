@@ -254,9 +254,14 @@ def _read(sources: tuple[str, ...], bit_depth: int, planes: PlaneChoice) -> Iter
     named = [os.path.realpath(source) for source in sources if Path(source).is_file()]
     if again := len(named) - len(set(named)):
         click.echo(f"given more than once, and read once: {again} of {len(named)} files", err=True)
-    frames = read_frames(sources, bit_depth=bit_depth, planes=planes)
+    notes: dict[str, None] = {}
     with progress() as bar:
-        yield from bar.track(frames, len(list_files(sources)), description="measuring")
+        frames = read_frames(sources, bit_depth=bit_depth, planes=planes)
+        for frame in bar.track(frames, len(list_files(sources)), description="measuring"):
+            notes |= dict.fromkeys(frame.notes if isinstance(frame, Frame) else ())
+            yield frame
+    for note in notes:
+        click.echo(note, err=True)
 
 
 def _refused(frames: Iterable[FailedFrame]) -> list[dict[str, str]]:

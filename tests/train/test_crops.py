@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.base.cell import Cell
+from edge.capture import PlaneChoice
 from edge.report.files import write_cells_header
 from edge.simulate.scene import Scene
 from edge.simulate.write import simulate
@@ -49,7 +50,7 @@ def test_crops_are_centred_on_their_boxes_and_grouped_by_frame(frames: Path, tmp
         outside=0,
         repeated=0,
         elsewhere={"f3.png": 1},
-        remark=NO_PIXEL,
+        remarks=(NO_PIXEL,),
     )
     data = read_data(out)
     assert data.labels == ("RBC", "leukocyte")
@@ -209,7 +210,7 @@ def test_boxes_off_their_frame_and_repeated_ones_are_left_out_and_counted(
         "f2.png,RBC,10,10,90,90\n"
     )
     done = cut([frames], boxes, tmp_path / "data")
-    assert done == Cut({"RBC": 1, "WBC": 1}, rejected=0, outside=2, repeated=1, elsewhere={}, remark=NO_PIXEL)
+    assert done == Cut({"RBC": 1, "WBC": 1}, rejected=0, outside=2, repeated=1, elsewhere={}, remarks=(NO_PIXEL,))
 
 
 def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Path, tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_crops_reads_what_a_count_a_simulation_and_it_itself_write(tmp_path: Pat
             csv.writer(file).writerow([*row, box["label"], "0.9", box["label"], "", "0.9", "0.1"])
         csv.writer(file).writerow([*row, "rejected", "0.4", box["label"], "low_confidence", "0.4", "0.4"])
     counted = cut([tmp_path / "frames"], tmp_path / "cells.csv", tmp_path / "c", CropOptions(scale=2.0))
-    assert counted == replace(truth, rejected=1, remark=NO_PIXEL)  # it is no class
+    assert counted == replace(truth, rejected=1, remarks=(NO_PIXEL,))  # it is no class
     np.testing.assert_array_equal(read_data(tmp_path / "c").crops, first.crops)
 
 
@@ -330,16 +331,16 @@ def test_the_pixel_is_the_options_the_tables_or_the_files(frames: Path, tmp_path
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("frame,label,x,y,width,height\nf1.tif,a,200,150,100,100\n")
     done = cut([stated], boxes, tmp_path / "files")
-    assert done.remark == "pixel 0.25 µm, from the files (resolution tags)"
+    assert done.remarks == ("pixel 0.25 µm, from the files (resolution tags)",)
     assert read_data(tmp_path / "files").pixel_um == 0.25
     done = cut([stated], boxes, tmp_path / "option", CropOptions(pixel_um=0.5))
     assert (
-        "than the 0.5 µm that is used (from --pixel-um): 0.25 µm (resolution tags) in 2 of 2" in done.remark
+        "than the 0.5 µm that is used (from --pixel-um): 0.25 µm (resolution tags) in 2 of 2" in done.remarks[0]
     )
     assert read_data(tmp_path / "option").pixel_um == 0.5
     boxes.write_text("frame,label,x,y,width,height,pixel_um\nf1.tif,a,200,150,100,100,0.1\n")
     done = cut([stated], boxes, tmp_path / "table")
-    assert "than the 0.1 µm that is used (from the table): 0.25 µm" in done.remark
+    assert "than the 0.1 µm that is used (from the table): 0.25 µm" in done.remarks[0]
     assert read_data(tmp_path / "table").pixel_um == 0.1
     boxes.write_text("frame,label,x,y,width,height\nf1.tif,a,200,150,100,100\n")
     cv2.imwrite(str(stated / "f9.png"), image)
@@ -355,3 +356,65 @@ def test_an_output_below_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Not a directory") as caught:
         cut([tmp_path / "frames"], tmp_path / "truth.csv", tmp_path / "file" / "out")
     assert caught.value.filename == str(tmp_path / "file" / "out")
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small simulated frames with their truth."""
+    folder = tmp_path_factory.mktemp("sample")
+    scene = Scene(width_px=900, height_px=700, leukocytes=9, erythrocytes=3, debris=0)
+    list(simulate(folder, frames=2, seed=6, scene=scene))
+    return folder
+
+
+def _boxes(sample: Path, out: Path, **columns: str) -> Path:
+    """Write the boxes of a sample, columns of other names in the place of some."""
+    with (sample / "truth.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {name: name for name in ("frame", "label", "x", "y", "width", "height")} | columns
+    with out.open("w", newline="") as file:
+        csv.writer(file).writerow(names)
+        csv.writer(file).writerows([row.get(names[name], names[name]) for name in names] for row in rows)
+    return out
+
+
+@pytest.mark.parametrize("columns", [{"x": "y", "y": "x"}, {"x": "20", "y": "30"}])
+def test_boxes_that_miss_the_cells_are_remarked(
+    sample: Path, tmp_path: Path, columns: dict[str, str]
+) -> None:
+    wrong = cut([sample / "frames"], _boxes(sample, tmp_path / "b.csv", **columns), tmp_path / "wrong")
+    assert any(remark.startswith("the boxes seem to miss the cells") for remark in wrong.remarks)
+    right = cut([sample / "frames"], _boxes(sample, tmp_path / "r.csv"), tmp_path / "right")
+    assert right.remarks == (NO_PIXEL,)
+
+
+def test_boxes_of_another_sample_are_remarked(sample: Path, tmp_path: Path) -> None:
+    other = tmp_path / "frames"
+    other.mkdir()
+    one, two = sorted((sample / "frames").iterdir())
+    shutil.copy(one, other / two.name)
+    shutil.copy(two, other / one.name)
+    done = cut([other], sample / "truth.csv", tmp_path / "data")
+    assert len(done.remarks) == 1
+    assert "check that BOXES is of these frames" in done.remarks[0]
+    assert cut([sample / "frames"], sample / "truth.csv", tmp_path / "right").remarks == ()
+
+
+def test_what_has_no_effect_on_these_boxes_is_remarked(sample: Path, tmp_path: Path) -> None:
+    boxes = _boxes(sample, tmp_path / "b.csv", pixel_um="0.25")
+    options = CropOptions(separate=True, pixel_um=0.125, bit_depth=12, planes=PlaneChoice(z="2"))
+    assert cut([sample / "frames"], boxes, tmp_path / "data", options).remarks == (
+        "the table's pixel_um is 0.25, and 0.125 is used (from --pixel-um): check which is right, and pass it"
+        " as --pixel-um",
+        "--z 2 has no effect on files that name no focal planes: leave it out, or save stacks as OME-TIFF",
+        "--bit-depth 12 has no effect on files without 16-bit samples: leave it out",
+        "--separate has no effect: BOXES has no column touching or border",
+    )
+
+
+def test_spaces_around_labels_mean_nothing(frames: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "other.csv"
+    boxes.write_text("frame,label,x,y,width,height\nf1.png,WBC ,1,1,9,20\nf1.png,WBC,9,9,9,20\n")
+    done = cut([frames], boxes, tmp_path / "a", CropOptions(rename={"WBC": "leukocyte"}))
+    assert done.counts == {"leukocyte": 2}
+    assert done.remarks == (NO_PIXEL, "spaces around 1 label are left out")

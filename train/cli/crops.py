@@ -80,8 +80,8 @@ def crops(
         )
     for label, n in done.counts.items():
         click.echo(f"{label}: {n}")
-    if done.remark:
-        click.echo(done.remark, err=True)
+    for remark in done.remarks:
+        click.echo(remark, err=True)
     others = ", ".join(list(done.elsewhere)[:3]) + (" …" if len(done.elsewhere) > 3 else "")
     for n, reason in (
         (done.rejected, "rejected by the count"),
