@@ -176,9 +176,11 @@ def _pixel_um(
     if given is not None:
         source = "from --pixel-um" if options.pixel_um else "from the table"
         remedy = "check which is right, and pass it as --pixel-um"
-        others = [um for um in in_table if abs(um - given) > CONTRADICTS * given]
-        table = f"the table's pixel_um is {others[0]:.4g}, and {given:.4g} is used ({source}): {remedy}"
-        return options.pixel_um, table if others else contradiction(stated, given, source, remedy)
+        others = ", ".join(f"{um:.4g}" for um in sorted(in_table) if abs(um - given) > CONTRADICTS * given)
+        if others:
+            words = f"pixel_um of the table is {others}, and {given:.4g} is used ({source}): {remedy}"
+            return options.pixel_um, words
+        return options.pixel_um, contradiction(stated, given, source, remedy)
     if agreed := agreed_pixel(stated):
         return agreed.um, f"pixel {agreed.um:.4g} µm, from the files ({agreed.source})"
     if known := [str(pixel) for pixel in stated if pixel]:

@@ -203,9 +203,44 @@ def test_what_was_chosen_is_noted(tmp_path: Path) -> None:
 
 def test_a_plain_page_has_no_notes(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", FIELDS[0])
-    (frame,) = read(tmp_path / "a.tif", z="3")
+    (frame,) = read(tmp_path / "a.tif")
     assert isinstance(frame, Frame)
     assert frame.notes == ()
+
+
+def _write_times(path: Path) -> None:
+    write(path, FIELDS[:2], "TYX", "ome")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("a.png", lambda path: cv2.imwrite(str(path), FIELDS[0])),
+        ("a.jpg", lambda path: cv2.imwrite(str(path), FIELDS[0])),
+        ("a.tif", lambda path: tifffile.imwrite(path, FIELDS[0])),
+        ("pages.tif", lambda path: tifffile.imwrite(path, np.stack(FIELDS[:2]), metadata=None)),
+        ("times.ome.tif", _write_times),
+    ],
+)
+def test_a_choice_without_an_effect_is_noted(tmp_path: Path, name: str, make: Any) -> None:
+    make(tmp_path / name)
+    frames = read(tmp_path / name, channel="DAPI", z="3")
+    assert frames
+    for frame in frames:
+        assert isinstance(frame, Frame)
+        assert [note.partition(":")[0] for note in frame.notes] == [
+            "--channel DAPI has no effect on files that name no channels",
+            "--z 3 has no effect on files that name no focal planes",
+        ]
+
+
+def test_a_choice_with_an_effect_is_not_called_idle(tmp_path: Path) -> None:
+    write(tmp_path / "a.ome.tif", FIELDS[:1], "CYX", "ome", ("BF",))
+    write(tmp_path / "z.ome.tif", FOCUS, "ZYX", "ome")
+    for name, choice in (("a.ome.tif", {"channel": "bf"}), ("z.ome.tif", {"z": "sharpest"})):
+        (frame,) = read(tmp_path / name, **choice)
+        assert isinstance(frame, Frame)
+        assert not any("no effect" in note for note in frame.notes)
 
 
 def test_slices_of_a_plain_imagej_stack_are_planes_on_request(tmp_path: Path) -> None:
