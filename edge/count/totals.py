@@ -59,6 +59,8 @@ class Totals:
         cuts is taken with its mirror image.
     shared, followed : int
         Cells that the frame before shows too, and all cells of frames that one comes before.
+    bundle_rejects_below : float
+        Best probability below which the bundle itself rejects a cell.
     agreement : Agreement
         How the detections of tracked cells agree.
     """
@@ -74,6 +76,7 @@ class Totals:
         self._labels, self._counted = manifest.labels, manifest.counted
         self._tracks = TrackedCells(manifest.labels, reject_below) if tracked else None
         self._field_px = field_px
+        self.bundle_rejects_below = manifest.reject_below
         self._decisions: Counter[Decision] = Counter()
         self._quality: dict[str, list[float]] = {}
         self.hashes: list[str] = []

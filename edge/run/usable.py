@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from edge.count import Totals, estimate_proportion
 from edge.find import Gates
 from edge.run.config import CountConfig
+from edge.run.own_gates import own_gate
 from edge.run.pixel_size import FROM_BUNDLE
 
 MAX_REJECTED, CLEARLY_REJECTED = 0.25, 0.1
@@ -46,14 +47,22 @@ def why_unusable(config: CountConfig, totals: Totals) -> str:
         return "no frame could be counted" if tally.failed else ""
     # a count that could not see is no count of zero, and nothing tells it from an empty sample
     nothing = "no cell was found" if not tally.cells else ""
-    pixel = _unknown_pixel(config, totals) or _cut_by_gate(config, totals)
-    return "; ".join(filter(None, (nothing, _unknown_cells(totals), pixel)))
+    own = own_gate(config.analysis.gates, totals)
+    pixel = "" if own else _unknown_pixel(config, totals) or _cut_by_gate(config, totals)
+    return "; ".join(filter(None, (nothing, _unknown_cells(config, totals), pixel)))
 
 
 def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
     """Yield remarks on what is missing from the numbers, each with what to do."""
     tally, lost, frames = totals.tally(), totals.lost, len(totals.hashes)
-    if _unknown_cells(totals):
+    unknown, own = _unknown_cells(config, totals), own_gate(config.analysis.gates, totals)
+    if unknown and _own_rejection(config, totals):
+        yield (
+            f"--reject-below {config.analysis.reject_below:g} rejected"
+            f" {tally.rejected_by['low_confidence']:,} of {tally.cells:,} bodies; the bundle's own limit is"
+            f" {totals.bundle_rejects_below:g}: leave the option out, or lower it"
+        )
+    elif unknown:
         yield (
             f"the bundle rejected {tally.rejected:,} of {tally.cells:,} bodies: use one that was trained on"
             " such cells, or train it (leuko train); if it should know them, check the pixel size, the focus"
@@ -61,6 +70,8 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
         )
     if frames and not tally.cells:
         yield f"no cell was found{_losses(config.analysis.gates, totals)}: {_cause(config, totals)}"
+    elif own:
+        yield own
     elif _small(totals) > MAX_SMALL * totals.detections:
         yield (
             f"{_small(totals):,} bodies are too small for cells, and {totals.detections:,} are cells:"
@@ -84,8 +95,8 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
         )
 
 
-def _unknown_cells(totals: Totals) -> str:
-    """Return that the bundle does not know the cells, if it rejects many of them.
+def _unknown_cells(config: CountConfig, totals: Totals) -> str:
+    """Return that the bundle does not know the cells, or --reject-below is too high, if many are rejected.
 
     Of few cells some are rejected by chance: the share must also be clearly above that of known cells. Where
     an outline lies in the frames, which has a remark of its own, the cells on it are rejected too, and more
@@ -98,7 +109,18 @@ def _unknown_cells(totals: Totals) -> str:
     clearly = MAX_REJECTED if totals.lost["outline"] else CLEARLY_REJECTED
     if share.value is None or share.low <= clearly:
         return ""
+    if _own_rejection(config, totals):
+        return (
+            f"--reject-below {config.analysis.reject_below:g} rejects {100 * share.value:.0f} % of the cells"
+        )
     return f"this bundle does not know these cells ({100 * share.value:.0f} % rejected)"
+
+
+def _own_rejection(config: CountConfig, totals: Totals) -> bool:
+    """Return whether cells are rejected because someone asked for more certainty than the bundle does."""
+    tally = totals.tally()
+    raised = config.analysis.reject_below > totals.bundle_rejects_below
+    return raised and tally.rejected_by["out_of_distribution"] <= MAX_REJECTED * tally.cells
 
 
 def _unknown_pixel(config: CountConfig, totals: Totals) -> str:
@@ -175,6 +197,8 @@ def _cause(config: CountConfig, totals: Totals) -> str:
     lost, small = totals.lost, _small(totals)
     pixel = f"the pixel size of {config.analysis.pixel_um:.4g} µm is wrong: pass --pixel-um, or measure it"
     pixel += " with leuko calibrate pixel"
+    if own := own_gate(config.analysis.gates, totals):
+        return own
     if lost["cut"] > max(small, lost["too_large"], lost["not_round"]):
         return "pass --keep-border, or use larger frames"
     if lost["too_faint"] > 2 * small:

@@ -210,7 +210,9 @@ def test_boxes_off_their_frame_and_repeated_ones_are_left_out_and_counted(
         "f2.png,RBC,10,10,90,90\n"
     )
     done = cut([frames], boxes, tmp_path / "data")
-    assert done == Cut({"RBC": 1, "WBC": 1}, rejected=0, outside=2, repeated=1, elsewhere={}, remarks=(NO_PIXEL,))
+    assert done == Cut(
+        {"RBC": 1, "WBC": 1}, rejected=0, outside=2, repeated=1, elsewhere={}, remarks=(NO_PIXEL,)
+    )
 
 
 def test_unreadable_and_repeated_frames_and_full_folders_are_refused(frames: Path, tmp_path: Path) -> None:
@@ -335,7 +337,8 @@ def test_the_pixel_is_the_options_the_tables_or_the_files(frames: Path, tmp_path
     assert read_data(tmp_path / "files").pixel_um == 0.25
     done = cut([stated], boxes, tmp_path / "option", CropOptions(pixel_um=0.5))
     assert (
-        "than the 0.5 µm that is used (from --pixel-um): 0.25 µm (resolution tags) in 2 of 2" in done.remarks[0]
+        "than the 0.5 µm that is used (from --pixel-um): 0.25 µm (resolution tags) in 2 of 2"
+        in done.remarks[0]
     )
     assert read_data(tmp_path / "option").pixel_um == 0.5
     boxes.write_text("frame,label,x,y,width,height,pixel_um\nf1.tif,a,200,150,100,100,0.1\n")

@@ -636,3 +636,13 @@ def test_relative_sources_start_from_the_root(tmp_path: Path, monkeypatch: pytes
     assert [name for name, _ in read] == ["a/2.png", "a/10.png", "b/3.png", "c.png", "../gone.png"]
     monkeypatch.chdir(tmp_path)
     assert [(frame.name, frame.index) for frame in read_frames(sources)] == read
+
+
+def test_options_without_an_effect_are_noted(tmp_path: Path) -> None:
+    grey = np.full((40, 50), 99, np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), grey)
+    cv2.imwrite(str(tmp_path / "b.png"), grey.astype(np.uint16) * 16)
+    eight, sixteen = good(tmp_path, bit_depth=12)
+    assert eight.notes == ("--bit-depth 12 has no effect on files without 16-bit samples: leave it out",)
+    assert sixteen.notes == ()
+    assert good(tmp_path / "a.png")[0].notes == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,3 +209,56 @@ def test_outlines_and_hidden_parts_of_the_field_are_said() -> None:
 def test_without_a_frame_nothing_is_said() -> None:
     totals = Totals(MANIFEST, 0.5)
     assert (why_unusable(config(), totals), list(loss_remarks(config(), totals))) == ("", [])
+
+
+def narrowed(**gates: Any) -> CountConfig:
+    return replace(config(), analysis=replace(config().analysis, gates=Gates(**gates)))
+
+
+@pytest.mark.parametrize(
+    ("gates", "lost", "option"),
+    [
+        ({"min_solidity": 1.0}, {"not_round": 140, "too_small": 21, "too_faint": 137}, "--min-solidity 1"),
+        ({"max_diameter_um": 8.0}, {"too_large": 90, "too_small": 20}, "--max-diameter-um 8"),
+        ({"min_diameter_um": 30.0}, {"too_small": 130}, "--min-diameter-um 30"),
+        ({}, {"not_round": 140, "too_small": 21}, ""),
+        ({"min_solidity": 0.8}, {"not_round": 1, "too_small": 130}, ""),
+        ({"min_solidity": 0.5}, {"not_round": 140}, ""),  # wider than usual
+    ],
+)
+def test_a_gate_that_someone_narrowed_is_the_cause(
+    gates: dict[str, float], lost: dict[str, int], option: str
+) -> None:
+    (remark,) = loss_remarks(narrowed(**gates), counted(0, 0, **lost))
+    assert (f": {option} leaves out {max(lost.values())} bodies" in remark) == bool(option)
+    assert "the contrast is too low" not in remark or not option
+
+
+def test_a_gate_that_someone_narrowed_loses_most_cells() -> None:
+    totals = counted(1, 0, too_large=90, too_small=20)
+    gates = narrowed(max_diameter_um=8.0)
+    assert why_unusable(gates, totals) == ""  # the pixel size is not to blame
+    assert list(loss_remarks(gates, totals)) == [
+        "--max-diameter-um 8 leaves out 90 bodies; by default it is 40: raise it"
+    ]
+    assert not any("by default" in one for one in loss_remarks(gates, counted(90, 0, too_large=5)))
+
+
+def test_cells_that_the_option_rejects_are_known_to_the_bundle() -> None:
+    below = Decision("leukocyte", "low_confidence")
+    totals = Totals(MANIFEST, 0.999)
+    frame = counted_frame(10, 0)
+    totals.add(replace(frame, decisions=[below] * 9 + [OUT]))
+    strict = replace(config(), analysis=replace(config().analysis, reject_below=0.999))
+    assert why_unusable(strict, totals) == "--reject-below 0.999 rejects 100 % of the cells"
+    (remark,) = loss_remarks(strict, totals)
+    limit = f"{MANIFEST.reject_below:g}"
+    assert remark == (
+        f"--reject-below 0.999 rejected 9 of 10 bodies; the bundle's own limit is {limit}: leave the option"
+        " out, or lower it"
+    )
+    own = replace(config(), analysis=replace(config().analysis, reject_below=MANIFEST.reject_below))
+    assert "does not know these cells" in why_unusable(own, totals)
+    foreign = Totals(MANIFEST, 0.999)
+    foreign.add(counted_frame(4, 6))
+    assert "does not know these cells" in why_unusable(strict, foreign)
