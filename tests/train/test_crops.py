@@ -407,8 +407,8 @@ def test_what_has_no_effect_on_these_boxes_is_remarked(sample: Path, tmp_path: P
     boxes = _boxes(sample, tmp_path / "b.csv", pixel_um="0.25")
     options = CropOptions(separate=True, pixel_um=0.125, bit_depth=12, planes=PlaneChoice(z="2"))
     assert cut([sample / "frames"], boxes, tmp_path / "data", options).remarks == (
-        "pixel_um of the table is 0.25, and 0.125 is used (from --pixel-um): check which is right, and pass it"
-        " as --pixel-um",
+        "pixel_um of the table is 0.25, and 0.125 is used (from --pixel-um): check which is right, and"
+        " pass it as --pixel-um",
         "--z 2 has no effect on files that name no focal planes: leave it out, or save stacks as OME-TIFF",
         "--bit-depth 12 has no effect on files without 16-bit samples: leave it out",
         "--separate has no effect: BOXES has no column touching or border",
