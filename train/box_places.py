@@ -17,7 +17,7 @@ of cells have 0.93 to 0.99, simulated and real, 0.90 in dense frames; those of o
 and y swapped, 0.50 to 0.57."""
 
 LEAST_BOXES = 5
-"""Boxes of which the mean can tell."""
+"""Fewer boxes may have such a mean by chance."""
 
 _WORKING_PX = 16
 """Side of a box, at most twice as long, at which structure is looked at."""
