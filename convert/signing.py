@@ -16,7 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from edge.base import read_input
 from edge.model import Signature, SignatureError, signed_statement
+
+_MOST_BYTES = 64 << 10
 
 
 def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
@@ -26,7 +29,8 @@ def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
     holds no such key, or the passphrase is missing or wrong.
     """
     try:
-        private = load_pem_private_key(key.read_bytes(), passphrase.encode() if passphrase else None)
+        secret = passphrase.encode() if passphrase else None
+        private = load_pem_private_key(read_input(key, _MOST_BYTES), secret)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         why = "wrong or missing passphrase, or not a private key" if encrypted(key) else "not a private key"
         raise SignatureError(f"{key}: {why}") from error
@@ -38,7 +42,7 @@ def sign(key: Path, sha256: str, passphrase: str | None = None) -> Signature:
 
 def encrypted(key: Path) -> bool:
     """Tell whether a private key needs a passphrase."""
-    return b"ENCRYPTED" in key.read_bytes()
+    return b"ENCRYPTED" in read_input(key, _MOST_BYTES)
 
 
 def generate(key: Path, passphrase: str | None = None) -> str:

@@ -238,7 +238,6 @@ def _tree(profile: Path, root: Path) -> Tree:
     checked = check_profile(read_file(profile), profile.parent, root)
     for line in (*(problem.named(str(profile)) for problem in checked.problems), *checked.notes):
         click.echo(line, err=True)
-    if checked.profile is None:
+    if checked.profile is None or checked.bundle is None:
         raise click.ClickException(f"{profile}: first correct what leuko firmware check names")
-    with one_line_errors():
-        return render_tree(checked.profile, checked.text, profile.parent)
+    return render_tree(checked.profile, checked.text, checked.bundle)

@@ -7,10 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge.base import collect, keys, shown, toml_remedy
+from edge.base import collect, keys, read_input, shown, toml_remedy
 from firmware_config.profile import SECTIONS, VERSION, DeviceProfile
+
+if TYPE_CHECKING:
+    # install.sh reads a profile with a Python that has only its standard library
+    from edge.model import Bundle
 
 MOST_LINES = 1000
 """About ten times the lines of a profile that gives every key, comments included."""
@@ -50,6 +54,8 @@ class Reading:
         A value that is missing or wrong is at its default, or None; None if the text is not TOML.
     lines : mapping of str to int
         Section or ``section.key`` → its line.
+    bundle : Bundle or None
+        As it was checked; only these bytes are installed.
     notes : tuple of str
         What could not be examined, and what is allowed but may be unintended.
     """
@@ -58,6 +64,7 @@ class Reading:
     profile: DeviceProfile | None
     problems: tuple[Problem, ...]
     lines: Mapping[str, int]
+    bundle: Bundle | None = None
     notes: tuple[str, ...] = ()
 
     def place(self, key: str, why: str, remedy: str) -> Problem:
@@ -69,13 +76,13 @@ class Reading:
 def read_file(path: Path) -> Reading:
     """Read the profile in a file, see `read`; a file that cannot be read is a problem of the profile too."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            return _unread("", f"is larger than {MOST_BYTES} bytes", "remove what is not a key")
-        text = content.decode("utf-8-sig")  # editors on Windows begin a file with a byte order mark
+        text = read_input(path, MOST_BYTES).decode(
+            "utf-8-sig"
+        )  # editors on Windows begin a file with a byte order mark
     except OSError as error:
-        return _unread("", f"cannot be read ({error.strerror})", "name a readable file")
+        return _unread(
+            "", f"cannot be read ({error.strerror})", "name another file, or remove what is not a key"
+        )
     except UnicodeDecodeError:
         return _unread("", "is not UTF-8", "save it as plain text in UTF-8")
     return read(text)

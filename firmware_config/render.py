@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.resources import files
-from pathlib import Path
 from string import Template
 
-from edge.model import locate_bundle, shipped_bundles
+from edge.model import Bundle
 from firmware_config.hardware import RELEASES, SENSORS
 from firmware_config.profile import HOME, DeviceProfile
 from firmware_config.tree import PROFILE, Block, Entry, File, Link, Tree, Word
@@ -21,17 +19,12 @@ CONSOLE_MB = 128
 _BY = {"LABEL": "label", "PARTLABEL": "partlabel", "UUID": "uuid", "PARTUUID": "partuuid"}
 
 
-def render(profile: DeviceProfile, text: str, folder: Path) -> Tree:
-    """Return the tree of an instrument.
-
-    The bundle's path is relative to `folder`; the profile's own text is installed as it is.
-    """
-    named = profile.bundle.file
-    bundle = locate_bundle(named if named in shipped_bundles() else folder / named).read_bytes()
+def render(profile: DeviceProfile, text: str, bundle: Bundle) -> Tree:
+    """Return the tree of an instrument; the profile's own text is installed as it is."""
     tree: dict[str, Entry] = {
         PROFILE: File(text.encode()),
-        BUNDLE: File(bundle),
-        BUNDLE.replace(".tflite", ".sha256"): _lines(f"{hashlib.sha256(bundle).hexdigest()}  /{BUNDLE}"),
+        BUNDLE: File(bundle.content),
+        BUNDLE.replace(".tflite", ".sha256"): _lines(f"{bundle.sha256}  /{BUNDLE}"),
         f"{UNITS}/leuko-count.service": _count_unit(profile),
         "etc/sysusers.d/leuko.conf": _sysusers(profile),
         "etc/tmpfiles.d/leuko.conf": _lines(f"d {HOME} 0750 leuko leuko -"),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from edge.calibration import CalibrationFileError, PixelCalibration, read_calibration
 from edge.cli import COMMANDS
 from edge.model import Bundle
 from firmware_config.hardware import BOARDS, MB, SENSORS, Mode
-from firmware_config.profile import HOME, DeviceProfile
+from firmware_config.profile import HOME
 from firmware_config.start import PLACEHOLDER
 
 BASE_MB = 150
@@ -28,20 +27,24 @@ HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 """Folders that the count does not see: ProtectHome= and PrivateTmp= of systemd.exec(5)."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """A profile, its bundle and its calibration's file under the root; None if they cannot be used."""
-
-    profile: DeviceProfile
-    bundle: Bundle | None
-    calibration: Path | None
-
-
 Found = tuple[str, str, str]
 """Key, why, remedy."""
-Rule = Callable[[Case], Iterator[Found]]
+Rule = Callable[..., Iterator[Found]]
 RULES: list[tuple[tuple[str, ...], Rule]] = []
-"""Each rule with the keys that must be right by themselves before it is asked."""
+"""Each rule with the keys of the values that it takes, in order; it sees nothing else of a profile.
+
+Beside ``section.key``, a key is one of `DERIVED`.
+"""
+DERIVED: Mapping[str, tuple[str, ...]] = {
+    "bundle": ("bundle.file",),
+    "calibration": ("optics.calibration",),
+    "pixel_um": (
+        *("camera.sensor", "camera.pitch_um", "camera.width_px", "camera.height_px", "camera.bit_depth"),
+        "optics.magnification",
+    ),
+}
+"""What follows from the keys behind it: a `Bundle`, the calibration's file under the root or None, and
+`DeviceProfile.pixel_um`."""
 
 
 def _rule(*keys: str) -> Callable[[Rule], Rule]:
@@ -55,12 +58,11 @@ def _rule(*keys: str) -> Callable[[Rule], Rule]:
 
 
 @_rule("camera.sensor", "camera.overlay", "device.board")
-def _overlay(case: Case) -> Iterator[Found]:
-    camera, board = case.profile.camera, BOARDS[case.profile.device.board]
-    sensor = SENSORS[camera.sensor]
-    name, *parameters = camera.overlay.split(",")
+def _overlay(sensor_name: str, overlay: str, board_name: str) -> Iterator[Found]:
+    sensor, board = SENSORS[sensor_name], BOARDS[board_name]
+    name, *parameters = overlay.split(",")
     if name != sensor.overlay:
-        why = f"{name or 'none'} is not the overlay of {camera.sensor}"
+        why = f"{name or 'none'} is not the overlay of {sensor_name}"
         yield "camera.overlay", why, f'write overlay = "{sensor.overlay}", or another sensor'
         return
     for parameter in (one.partition("=")[0] for one in parameters):
@@ -76,76 +78,75 @@ def _overlay(case: Case) -> Iterator[Found]:
 
 
 @_rule("camera.sensor", "camera.width_px", "camera.height_px", "camera.bit_depth")
-def _mode(case: Case) -> Iterator[Found]:
-    camera = case.profile.camera
-    sensor = SENSORS[camera.sensor]
-    if sensor.modes and sensor.mode(camera.width_px, camera.height_px, camera.bit_depth) is None:
-        size = Mode(camera.width_px, camera.height_px, camera.bit_depth)
-        known = "; ".join(map(str, sensor.modes))
-        yield "camera.width_px", f"{camera.sensor} has no mode of {size}", f"choose one of {known}"
+def _mode(sensor: str, width_px: int, height_px: int, bit_depth: int) -> Iterator[Found]:
+    modes = SENSORS[sensor].modes
+    if modes and SENSORS[sensor].mode(width_px, height_px, bit_depth) is None:
+        size = Mode(width_px, height_px, bit_depth)
+        known = "; ".join(map(str, modes))
+        yield "camera.width_px", f"{sensor} has no mode of {size}", f"choose one of {known}"
 
 
 @_rule("camera.sensor", "camera.pitch_um")
-def _pitch(case: Case) -> Iterator[Found]:
-    camera = case.profile.camera
-    known = SENSORS[camera.sensor].pitch_um
-    if known is not None and camera.pitch_um not in (None, known):
-        why = f"a pixel of {camera.sensor} measures {known:g} µm, not {camera.pitch_um:g}"
+def _pitch(sensor: str, pitch_um: float | None) -> Iterator[Found]:
+    known = SENSORS[sensor].pitch_um
+    if known is not None and pitch_um not in (None, known):
+        why = f"a pixel of {sensor} measures {known:g} µm, not {pitch_um:g}"
         yield "camera.pitch_um", why, "remove it, or name another sensor"
 
 
 @_rule("camera.sensor", "camera.gain")
-def _gain(case: Case) -> Iterator[Found]:
-    camera = case.profile.camera
-    limits = SENSORS[camera.sensor].gain
-    if limits and camera.gain is not None and not limits[0] <= camera.gain <= limits[1]:
-        why = f"{camera.sensor} amplifies {limits[0]:g} to {limits[1]:g} times, not {camera.gain:g}"
+def _gain(sensor: str, gain: float | None) -> Iterator[Found]:
+    limits = SENSORS[sensor].gain
+    if limits and gain is not None and not limits[0] <= gain <= limits[1]:
+        why = f"{sensor} amplifies {limits[0]:g} to {limits[1]:g} times, not {gain:g}"
         yield "camera.gain", why, "write a gain in that range, or remove it for auto-exposure"
 
 
-@_rule("bundle.file", "bundle.sha256")
-def _hash(case: Case) -> Iterator[Found]:
-    stated = case.profile.bundle
-    if case.bundle is not None and case.bundle.sha256 != stated.sha256.lower():
-        why = f"the SHA-256 of {stated.file} is {case.bundle.sha256}"
+@_rule("bundle", "bundle.file", "bundle.sha256")
+def _hash(bundle: Bundle, file: str, sha256: str) -> Iterator[Found]:
+    if bundle.sha256 != sha256.lower():
+        why = f"the SHA-256 of {file} is {bundle.sha256}"
         yield "bundle.sha256", why, "copy the right bundle; if this is the one, write its SHA-256"
 
 
-@_rule(
-    *("camera.sensor", "camera.pitch_um", "camera.width_px", "camera.height_px", "camera.bit_depth"),
-    *("bundle.file", "optics.magnification", "optics.calibration"),
-)
-def _pixel(case: Case) -> Iterator[Found]:
-    nominal_um = case.profile.pixel_um
-    if nominal_um is None and case.profile.optics.calibration is None:
+@_rule("pixel_um", "optics.calibration")
+def _unknown_pixel(nominal_um: float | None, calibration: str | None) -> Iterator[Found]:
+    if nominal_um is None and calibration is None:
         remedy = "write the sensor's pixel pitch, or name a calibration in optics.calibration"
         yield "camera.pitch_um", "without it the pixel size is unknown", remedy
-        return
+
+
+@_rule("pixel_um", "calibration", "bundle", "camera.width_px", "camera.height_px")
+def _pixel(
+    nominal_um: float | None, calibration: Path | None, bundle: Bundle, width_px: int, height_px: int
+) -> Iterator[Found]:
     key, pixel_um = "optics.magnification", nominal_um
-    if case.calibration is not None:
+    if calibration is not None:
         key = "optics.calibration"
         try:
-            measured = read_calibration(case.calibration).pixel
+            measured = read_calibration(calibration).pixel
         except CalibrationFileError as error:
             yield key, str(error), "correct that file, or calibrate again"
             return
         if measured is None:
-            yield key, f"{case.calibration} has no pixel size", "run leuko calibrate pixel on the device"
+            yield key, f"{calibration} has no pixel size", "run leuko calibrate pixel on the device"
             key = "optics.magnification"
         else:
             pixel_um = measured.pixel_um
-            yield from _measured_pixel(case, measured)
-    if case.bundle is None or pixel_um is None:
+            yield from _measured_pixel(measured, nominal_um, (width_px, height_px))
+    if pixel_um is None:
         return
-    bundle_um = case.bundle.manifest.pixel_um
+    bundle_um = bundle.manifest.pixel_um
     if not 1 / LARGEST_SCALE <= pixel_um / bundle_um <= LARGEST_SCALE:
         why = f"a pixel of {pixel_um:.4g} µm is too far from the bundle's {bundle_um:.4g} µm"
         yield key, why, "use another objective, or a bundle trained at this pixel size"
 
 
-def _measured_pixel(case: Case, measured: PixelCalibration) -> Iterator[Found]:
-    key, camera, nominal_um = "optics.calibration", case.profile.camera, case.profile.pixel_um
-    if (measured.width_px, measured.height_px) != (camera.width_px, camera.height_px):
+def _measured_pixel(
+    measured: PixelCalibration, nominal_um: float | None, size_px: tuple[int, int]
+) -> Iterator[Found]:
+    key = "optics.calibration"
+    if (measured.width_px, measured.height_px) != size_px:
         size = f"{measured.width_px} x {measured.height_px} px"
         yield key, f"was made with frames of {size}", "calibrate again with this camera"
     if nominal_um is not None and abs(measured.pixel_um / nominal_um - 1) > LARGEST_DEVIATION:
@@ -153,66 +154,71 @@ def _measured_pixel(case: Case, measured: PixelCalibration) -> Iterator[Found]:
         yield key, why, "correct optics.magnification, or calibrate again with this objective"
 
 
-@_rule("bundle.file", "plan.until_halfwidth")
-def _halfwidth(case: Case) -> Iterator[Found]:
-    bundle = case.bundle
-    if case.profile.plan.until_halfwidth is not None and bundle and len(bundle.manifest.counted) < 2:
+@_rule("bundle", "plan.until_halfwidth")
+def _halfwidth(bundle: Bundle, until_halfwidth: float | None) -> Iterator[Found]:
+    if until_halfwidth is not None and len(bundle.manifest.counted) < 2:
         why = f"{bundle.manifest.name} counts one label, whose fraction is always 1"
         yield "plan.until_halfwidth", why, "remove it, or use until_cells"
 
 
 @_rule("device.board", "service.memory_mb", "camera.width_px", "camera.height_px", "camera.buffer_frames")
-def _memory(case: Case) -> Iterator[Found]:
-    camera, memory_mb = case.profile.camera, case.profile.service.memory_mb
-    board = BOARDS[case.profile.device.board]
-    frames = camera.buffer_frames + FRAMES_IN_WORK
-    needed_mb = BASE_MB + frames * camera.width_px * camera.height_px / MB
+def _memory(
+    board_name: str, memory_mb: int, width_px: int, height_px: int, buffer_frames: int
+) -> Iterator[Found]:
+    board = BOARDS[board_name]
+    frames = buffer_frames + FRAMES_IN_WORK
+    needed_mb = BASE_MB + frames * width_px * height_px / MB
     most_mb = int(board.memory_mb * LARGEST_SHARE)
     if memory_mb > most_mb:
         why = f"{board.description} has at most {board.memory_mb} MB, and its system needs some"
         yield "service.memory_mb", why, f"write {most_mb}, three quarters of it, or less"
     if needed_mb > memory_mb:
-        size = f"{camera.width_px} x {camera.height_px} px"
+        size = f"{width_px} x {height_px} px"
         why = f"{frames} frames of {size} and the program need {needed_mb:.0f} MB"
         yield "service.memory_mb", why, "write more, or lower camera.buffer_frames"
 
 
 @_rule("service.watchdog_s", "service.give_up_s", "camera.exposure_us")
-def _watchdog(case: Case) -> Iterator[Found]:
-    exposure_us, service = case.profile.camera.exposure_us, case.profile.service
-    if service.watchdog_s <= service.give_up_s:
-        why = f"{service.watchdog_s} s are not more than service.give_up_s, so no camera failure is reported"
+def _watchdog(watchdog_s: int, give_up_s: float, exposure_us: int | None) -> Iterator[Found]:
+    if watchdog_s <= give_up_s:
+        why = f"{watchdog_s} s are not more than service.give_up_s, so no camera failure is reported"
         yield "service.watchdog_s", why, "write more, or lower service.give_up_s"
-    if exposure_us is not None and service.watchdog_s * 1e6 < 20 * exposure_us:
-        why = f"{service.watchdog_s} s are less than 20 exposures of {exposure_us} µs"
+    if exposure_us is not None and watchdog_s * 1e6 < 20 * exposure_us:
+        why = f"{watchdog_s} s are less than 20 exposures of {exposure_us} µs"
         yield "service.watchdog_s", why, "write more, or lower camera.exposure_us"
 
 
 @_rule("storage.read_only_root", "storage.data_partition")
-def _data(case: Case) -> Iterator[Found]:
-    storage = case.profile.storage
-    if storage.read_only_root and storage.data_partition is None:
+def _data(read_only_root: bool, data_partition: str | None) -> Iterator[Found]:
+    if read_only_root and data_partition is None:
         why = "a read-only root needs a partition for the sessions"
         yield "storage.data_partition", why, 'name it, as in data_partition = "LABEL=leuko-data"'
 
 
 @_rule("console.enabled")
-def _console(case: Case) -> Iterator[Found]:
-    if case.profile.console.enabled and "serve" not in COMMANDS:
+def _console(enabled: bool) -> Iterator[Found]:
+    if enabled and "serve" not in COMMANDS:
         yield "console.enabled", "this leuko has no console", "write enabled = false"
 
 
-@_rule()
-def _placeholders(case: Case) -> Iterator[Found]:
-    optics = case.profile.optics
-    for key, text in (("optics.objective", optics.objective), ("optics.chamber", optics.chamber)):
-        if text == PLACEHOLDER:
-            yield key, f"still says {PLACEHOLDER!r}", "describe it in your own words"
+@_rule("optics.objective")
+def _objective(text: str) -> Iterator[Found]:
+    yield from _placeholder("optics.objective", text)
+
+
+@_rule("optics.chamber")
+def _chamber(text: str) -> Iterator[Found]:
+    yield from _placeholder("optics.chamber", text)
+
+
+def _placeholder(key: str, text: str) -> Iterator[Found]:
+    if text == PLACEHOLDER:
+        yield key, f"still says {PLACEHOLDER!r}", "describe it in your own words"
 
 
 @_rule("optics.calibration")
-def _hidden(case: Case) -> Iterator[Found]:
-    path = PurePosixPath(os.path.normpath(case.profile.optics.calibration or ""))
+def _hidden(calibration: str | None) -> Iterator[Found]:
+    path = PurePosixPath(os.path.normpath(calibration or ""))
     for folder in HIDDEN:
         if path.is_relative_to(folder):
             why = f"the service cannot see {folder}, which is private to each user or service"

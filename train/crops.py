@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell, FailedFrame, frame_name, quantity
+from edge.base import Cell, FailedFrame, frame_name, partial_path, quantity
 from edge.capture import (
     CONTRADICTS,
     PlaneChoice,
@@ -318,7 +317,7 @@ def empty_places(
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
     """Yield a folder that becomes `out` when the work is done, and vanishes if it fails."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    part = partial_path(out)
     try:
         part.mkdir(parents=True)
     except OSError as error:

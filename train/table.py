@@ -18,7 +18,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
-from edge.base import PIXELS_UM, Cell, csv_writer, unquoted, write_atomically
+from edge.base import PIXELS_UM, Cell, csv_writer, open_input, unquoted, write_atomically
 
 LARGEST_PX = 100_000
 """Coordinates beyond this lie in no frame."""
@@ -28,6 +28,8 @@ TRAINING, VALIDATION = "training", "validation"
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 """Columns in which annotation tools write a box, max exclusive."""
+
+_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,10 +284,11 @@ def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str | None
     """Yield line and fields of each row that is not empty."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: not a regular file")
-    with path.open("rb") as begins:
-        encoding = "utf-16" if begins.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        with path.open(newline="", encoding=encoding) as file:
+        with open_input(path, _MOST_BYTES) as content:
+            utf_16 = content.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            content.seek(0)
+            file = io.TextIOWrapper(content, "utf-16" if utf_16 else "utf-8-sig", newline="")
             reader = _reader(file, kind)
             found = reader.fieldnames or ()
             if missing := kind.missing(found):

@@ -72,6 +72,7 @@ def _passphrase(*, confirm: bool = False) -> str:
 
 
 def _print_trust_lines(name: str, public: str) -> None:
-    click.echo("for a device to trust it, add these lines to its /etc/leuko/device.toml:", err=True)
+    lines = "add these lines to its /etc/leuko/device.toml, below require_signed = true or false"
+    click.echo(f"for a device to trust it, {lines}:", err=True)
     # a JSON string is a TOML string
     click.echo(f'[trusted]\n{json.dumps(name)} = "{public}"')

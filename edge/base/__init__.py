@@ -1,13 +1,21 @@
 """What every room shares: frames, cells, names, files, paths and the board."""
 
 from edge.base import board
-from edge.base.atomic import ANOTHER_NAME, REPLACE, replaced_atomically, replaced_path, write_atomically
+from edge.base.atomic import (
+    ANOTHER_NAME,
+    REPLACE,
+    partial_path,
+    replaced_atomically,
+    replaced_path,
+    write_atomically,
+)
 from edge.base.board import cores
 from edge.base.cell import Cell
 from edge.base.constants import PIXELS_UM, RESEARCH_USE
 from edge.base.count_options import LiveOptions, Policy, SessionConfig, StopLimits
 from edge.base.csv_text import csv_writer, unquoted
 from edge.base.frame import FailedFrame, FailureKind, Frame, StatedPixel
+from edge.base.input_file import open_input, read_input
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
 from edge.base.paths import home
 from edge.base.quantity import quantity
@@ -42,8 +50,11 @@ __all__ = [
     "is_frame_file",
     "keys",
     "natural_order",
+    "open_input",
+    "partial_path",
     "quantity",
     "read",
+    "read_input",
     "redeclare",
     "replaced_atomically",
     "replaced_path",

@@ -24,6 +24,7 @@ from edge.base import (
     home,
     keys,
     read,
+    read_input,
     shown,
     toml_remedy,
     write_atomically,
@@ -35,6 +36,7 @@ VERSION = 1
 DEPTHS_UM = (2, 10_000)
 """Depths of a chamber: no leukocyte fits into a shallower one, and a depth of 0.1 is one in mm."""
 
+_MOST_BYTES = 256 << 10
 _HEAD = "Calibration of this microscope and its camera. Your own comments stay when leuko writes here."
 
 
@@ -145,8 +147,13 @@ def read_calibration(path: Path) -> Calibration:
     CalibrationFileError
         If the file is missing, not TOML, of another version, or `edge.base.schema.read` refuses it.
     """
+    return _parse(_text(path), path)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # with the byte order mark of Windows editors, or without
+        # with the byte order mark of Windows editors, or without, and with their line ends
+        return read_input(path, _MOST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError as error:
         raise CalibrationFileError(
             f"{path}: no such calibration; leuko calibrate pixel writes one"
@@ -155,7 +162,6 @@ def read_calibration(path: Path) -> Calibration:
         raise CalibrationFileError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise CalibrationFileError(f"{path}: not TOML (not UTF-8); correct it by hand") from error
-    return _parse(text, path)
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
@@ -169,8 +175,9 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
         If the file cannot be written; the old one is then untouched.
     """
     if path.exists():
-        read_calibration(path)
-        document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+        text = _text(path)
+        _parse(text, path)
+        document = tomlkit.parse(text)
     else:
         document = tomlkit.document()
         document.add(tomlkit.comment(_HEAD))

@@ -7,6 +7,7 @@ speck, which other frames do not have at that place.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import FailedFrame, Frame, write_atomically
+from edge.base import FailedFrame, Frame, read_input, write_atomically
 from edge.calibration.file import CalibrationFileError, FlatFieldCalibration
 from edge.find import Map, flat_field_gain, light
 
@@ -25,6 +26,13 @@ MAP_PX = 512
 
 SMOOTHING_PX = 2.0
 """Standard deviation of the Gaussian that removes the remaining noise of the reduced frames."""
+
+MOST_FRAME_PX = 100_000_000
+"""Largest frame with a flat field: its gain takes 4 bytes per pixel."""
+
+_MOST_BYTES = 4 * MAP_PX * MAP_PX
+_MAP_HEADER = re.compile(rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR(....)(....)\x10\0", re.DOTALL)
+"""The beginning of a PNG of 16 bits and one channel, with width and height."""
 
 MIN_FRAMES = 5
 """With fewer, the median keeps a cell that lies at one place in two of them."""
@@ -164,12 +172,18 @@ def read_flat_field_gain(folder: Path, section: FlatFieldCalibration) -> Map:
     Raises
     ------
     CalibrationFileError
-        If the file is missing, or not the one that the calibration names by its hash.
+        If the file is missing, not the one that the calibration names by its hash, or not what
+        `write_flat_field` writes; also if its frames would be larger than any camera's.
     """
     path = folder / section.file
     remedy = "run leuko calibrate flatfield"
+    if section.width_px * section.height_px > MOST_FRAME_PX:
+        raise CalibrationFileError(
+            f"{path}: the flat field of frames of {section.width_px} × {section.height_px} px, more than "
+            f"{MOST_FRAME_PX:,} pixels; {remedy}"
+        )
     try:
-        data = path.read_bytes()
+        data = read_input(path, _MOST_BYTES)
     except OSError as error:
         raise CalibrationFileError(
             f"{path}: the flat field cannot be read ({error.strerror}); {remedy}"
@@ -178,7 +192,11 @@ def read_flat_field_gain(folder: Path, section: FlatFieldCalibration) -> Map:
         raise CalibrationFileError(
             f"{path}: not the flat field of its calibration: damaged or replaced; {remedy}"
         )
-    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    header = _MAP_HEADER.match(data)
+    # what it declares is what decoding it takes
+    sides = [int.from_bytes(side, "big") for side in header.groups()] if header else [0]
+    fits = all(1 <= side <= MAP_PX for side in sides)
+    samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if fits else None
     if samples is None or samples.dtype != np.uint16 or samples.ndim != 2 or not samples.all():
         raise CalibrationFileError(f"{path}: not a flat field; {remedy}")
     light = samples.astype(np.float32)

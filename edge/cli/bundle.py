@@ -109,7 +109,7 @@ def inspect_bundle(name: str) -> tuple[Bundle, int, str | None]:
     """Read a bundle even if this device refuses it; return it, its size in bytes, and why it is refused."""
     settings = read_device_settings()
     found = load_bundle(name, replace(settings, require_signed=False))
-    return found, locate_bundle(name).stat().st_size, refusal_reason(found, settings)
+    return found, len(found.content), refusal_reason(found, settings)
 
 
 def _as_json(found: Bundle, size_bytes: int, refusal: str | None) -> dict[str, Any]:

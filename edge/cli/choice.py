@@ -11,7 +11,7 @@ from edge.model import BundleError, DeviceSettings, load_bundle, read_device_set
 REMEDY = """\
 No --bundle: each knows only the cells that it was trained on. Pass --bundle with a .tflite file or one of
 {}
-or write bundle = "NAME" into device.toml, in /etc/leuko or $LEUKO_HOME."""
+or write bundle = "NAME" and require_signed = false into device.toml, in /etc/leuko or $LEUKO_HOME."""
 
 
 def chosen_bundle(given: str | None) -> str:

@@ -61,6 +61,8 @@ class NamedPath(click.Path):
         if path.exists():
             if path.is_dir() and not self.dir_okay:
                 raise click.ClickException(f"{path} is a folder: name a file")
+            if self.exists and not path.is_dir() and not path.is_file():
+                raise click.ClickException(f"{path} is a pipe or a device: name a {self._kind()}")
             if not path.is_dir() and not self.file_okay:
                 raise click.ClickException(f"{path} is a file: name a folder")
         elif self.exists:

@@ -12,7 +12,7 @@ Map = NDArray[np.float32]
 def flat_field_gain(light: Map, width_px: int, height_px: int) -> Map:
     """Return the factors, float32 [h, w], that undo an illumination, float32 [h', w'] of mean 1."""
     whole = cv2.resize(light, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(1 / whole, np.float32)
+    return np.asarray(np.reciprocal(whole, out=whole), np.float32)
 
 
 def divide_flat_field(image: NDArray[np.uint8], gain: Map) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """The bundle: one checked file that holds a network and everything known about it."""
 
 from edge.model.bundle import (
+    FILE_LIMIT_BYTES,
     Bundle,
     BundleError,
     load_bundle,
@@ -29,6 +30,7 @@ from edge.model.manifest import (
 from edge.model.signature import Signature, SignatureError, signed_statement
 
 __all__ = [
+    "FILE_LIMIT_BYTES",
     "OCTAVES",
     "OUT_OF_DISTRIBUTION",
     "SCHEMA",

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import write_atomically
+from edge.base import read_input, write_atomically
 from edge.model import archive, manifest, signature
 from edge.model.device_settings import DeviceSettings, DeviceSettingsError, read_device_settings
 from edge.model.manifest import Manifest
@@ -26,7 +26,7 @@ from edge.model.signature import Signature
 SHIPPED = Path(__file__).parents[1] / "bundles"
 _MEMBERS = ("manifest.json", "labels.txt", "golden.npz")
 _SIGNATURE = "signature.json"
-_FILE_LIMIT_BYTES = 256 << 20
+FILE_LIMIT_BYTES = 256 << 20
 _FLATBUFFER_IDENTIFIER = b"TFL3"
 _DAMAGED = "bytes that `leuko convert` does not write: damaged or altered, copy it again"
 
@@ -62,6 +62,12 @@ class Bundle:
     unsigned_sha256: str
     signature: Signature | None = None
     signer: str | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The whole file, byte for byte."""
+        golden = self.golden_crops, self.golden_outputs
+        return self.flatbuffer + _appended(len(self.flatbuffer), self.manifest, *golden, self.signature)
 
     @property
     def signed(self) -> str:
@@ -113,9 +119,7 @@ def load_bundle(name_or_path: str | Path, settings: DeviceSettings | None = None
     path = locate_bundle(name_or_path)
     try:
         settings = settings or read_device_settings()
-        if path.stat().st_size > _FILE_LIMIT_BYTES:
-            raise BundleError(f"larger than {_FILE_LIMIT_BYTES >> 20} MiB, not a bundle")
-        bundle = _parse(path.read_bytes())
+        bundle = _parse(read_input(path, FILE_LIMIT_BYTES))
     except DeviceSettingsError as error:
         raise BundleError(str(error)) from error
     except OSError as error:

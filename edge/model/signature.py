@@ -12,6 +12,19 @@ from dataclasses import asdict, dataclass
 
 from edge.base import declare, read
 
+_PRIME = 2**255 - 19
+_SMALL_ORDER = frozenset(
+    int.from_bytes(bytes.fromhex(y), "little")
+    for y in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "ec" + "ff" * 30 + "7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+)
+"""The y of the eight points of small order, with either sign of x."""
+
 
 class SignatureError(ValueError):
     """A signature, or a key, that cannot be used; the message is one line."""
@@ -61,11 +74,25 @@ def check(signature: Signature, sha256: str) -> None:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    if why := weakness(signature.public_key):
+        raise SignatureError(f"its key {why}")
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signature.public_key))
         key.verify(bytes.fromhex(signature.signature), signed_statement(sha256))
     except (InvalidSignature, ValueError) as error:
         raise SignatureError("its signature does not fit: altered after it was signed") from error
+
+
+def weakness(public_key: str) -> str:
+    """Return why nobody's signature can be told by a public key, in hexadecimal; empty if it can.
+
+    Keys of small order accept signatures that anybody can make (RFC 8032, 5.1.7, does not refuse them), and
+    a key with a second spelling would be two.
+    """
+    y = int.from_bytes(bytes.fromhex(public_key), "little") & (2**255 - 1)
+    if y in _SMALL_ORDER:
+        return "is an Ed25519 key of small order, for which anybody can sign"
+    return "is not in the canonical form of an Ed25519 key" if y >= _PRIME else ""
 
 
 def signed_statement(sha256: str) -> bytes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from edge.base import ANOTHER_NAME, csv_writer
+from edge.base import ANOTHER_NAME, csv_writer, partial_path
 from edge.report.files import CELL_COLUMNS, cell_values, probability_columns
 from edge.session import FrameRecord, SessionError, StoredSession
 
@@ -92,7 +91,7 @@ def _of_cells(values: Sequence[object]) -> tuple[object, ...]:
 @contextmanager
 def _replaced_folder(out: Path) -> Iterator[Path]:
     """Yield a folder that takes the place of `out`, absent or an earlier export, when the block ends."""
-    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
+    part, old = partial_path(out), partial_path(out, ".old")
     part.mkdir()
     try:
         yield part

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import board
+from edge.base import board, read_input
 from edge.classify import Classifier, Model, dequantise, int8_to_grey, runtime_version
 from edge.find import segment
-from edge.model import Bundle
+from edge.model import FILE_LIMIT_BYTES, Bundle
 from edge.simulate import Optics, simulate_frame
 
 BATCHES = (1, 8)
@@ -163,7 +163,7 @@ def describe_machine() -> dict[str, Any]:
 def _float_model(path: Path, int8: Model, threads: int) -> Model:
     """Load a float32 network with the same input and output as the int8 one."""
     try:
-        model = Model(path.read_bytes(), int8.runtime, threads, np.float32)
+        model = Model(read_input(path, FILE_LIMIT_BYTES), int8.runtime, threads, np.float32)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     takes, bundle_takes = (list(one.input_shape) for one in (model, int8))

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from edge.base import board, home, quantity, write_atomically
+from edge.base import board, home, partial_path, quantity, write_atomically
 from edge.calibration import CalibrationFileError, read_calibration, read_flat_field_gain
 from edge.capture import CameraError, picamera, v4l2
 from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
@@ -168,7 +168,7 @@ def check_disk(folder: Path | None = None) -> Finding:
     free = shutil.disk_usage(there).free
     found = f"{free / (1 << 30):.1f} GiB free for {folder}"
     try:
-        probe = there / f".doctor-{os.getpid()}"
+        probe = partial_path(there / "doctor")
         write_atomically(probe, b"probe")
         probe.unlink()
     except OSError as error:

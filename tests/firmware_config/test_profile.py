@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,7 @@ from firmware_config.fence import END, fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 from firmware_config.profile import SECTIONS
 from firmware_config.read import MOST_BYTES, MOST_LINES, read, read_file
+from firmware_config.rules import DERIVED, RULES
 from firmware_config.start import initial_values
 from firmware_config.write import documentation, new_profile
 
@@ -311,7 +313,7 @@ def test_no_file_makes_it_fail(tmp_path: Path) -> None:
         as_json = CliRunner().invoke(main, ["firmware", "check", str(path), "--json"])
         assert [problem["line"] for problem in json.loads(as_json.stdout)["problems"]] in ([0], [1])
     endless = CliRunner().invoke(main, ["firmware", "check", "/dev/zero"])
-    assert "is larger than" in endless.stdout
+    assert "is a pipe or a device: name a file" in endless.stderr
 
 
 @pytest.mark.parametrize("version", ["", "version = 2", "version = true", 'version = "1"'])
@@ -411,3 +413,56 @@ def test_a_calibration_out_of_the_root_is_not_opened(tmp_path: Path) -> None:
     text = profile(optics__calibration='"/var/lib/leuko/profile.toml"')
     assert not problems(text, root)
     assert "leads out of" in notes(text, root)
+
+
+NOT_A_VALUE = ("", "5", '"none"', "{a = 1}", "nan")
+"""Written for a key of another kind; an empty one leaves the key out."""
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with a config.txt and a calibration, as on every device."""
+    root = tmp_path_factory.mktemp("card")
+    (root / "boot/firmware").mkdir(parents=True)
+    (root / "boot/firmware/config.txt").write_text("dtoverlay=imx708\ndtparam=watchdog=off\n")
+    pixel = PixelCalibration(0.1, 0.001, 4056, 3040, "by hand", datetime(2026, 1, 1, tzinfo=UTC))
+    (root / "var/lib/leuko").mkdir(parents=True)
+    write_calibration(root / "var/lib/leuko/calibration.toml", Calibration(pixel))
+    return root
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_wrong_value_is_named_and_what_reads_it_is_not_asked(key: str, card: Path) -> None:
+    text = profile(optics__calibration='"/var/lib/leuko/calibration.toml"')
+    assert any(not check(read(text), ROOT, card).problems for text in (text, profile()))
+    for value in NOT_A_VALUE:
+        wrong = changed(text, key, value)
+        if not value:
+            wrong = wrong.replace(f"\n{key.partition('.')[2]} = \n", "\n")
+        found = {problem.key for problem in read(wrong).problems}
+        checked = check(read(wrong), ROOT, card)
+        assert found <= {problem.key for problem in checked.problems}
+        assert (checked.profile is None) == bool(checked.problems)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_of_another_kind_is_named(section: str, card: Path) -> None:
+    text = profile()
+    without = re.sub(rf"(?ms)^\[{section}\]$.*?(?=^\[|\Z)", "", text)
+    for value in ("5", "[]", "{}", "[[]]"):
+        checked = check(read(f"{section} = {value}\n{without}"), ROOT, card)
+        assert (checked.profile is None) == bool(checked.problems)
+        if value != "{}":
+            assert section in {problem.key for problem in checked.problems}
+
+
+def test_what_was_not_compared_is_said(card: Path) -> None:
+    assert "imx708 is a camera beside the profile's" in notes(profile(), card)
+    said = notes(changed(profile(), "camera.sensor", "5"), card)
+    assert said == "not compared with other values until it is right: camera.sensor"
+
+
+def test_a_rule_sees_only_the_values_that_it_declares() -> None:
+    for keys, rule in RULES:
+        assert len(signature(rule).parameters) == len(keys)
+        assert set(keys) <= {*KEYS, *DERIVED}

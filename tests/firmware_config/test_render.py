@@ -7,11 +7,13 @@ import hashlib
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from edge.cli.count import count
+from edge.model import Bundle, DeviceSettings, load_bundle, shipped_bundles
 from edge.model.bundle import locate_bundle
 from firmware_config.fence import fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
@@ -26,7 +28,12 @@ UNIT = f"{UNITS}/leuko-count.service"
 def rendered(text: str) -> Tree:
     found = read(text).profile
     assert found is not None
-    return render(found, text, ROOT)
+    return render(found, text, loaded(found.bundle.file))
+
+
+@cache
+def loaded(file: str) -> Bundle:
+    return load_bundle(file if file in shipped_bundles() else ROOT / file, DeviceSettings())
 
 
 def parsed(tree: Tree, name: str) -> configparser.ConfigParser:

@@ -12,11 +12,11 @@ import pytest
 
 from firmware_config.install import carry_out
 from firmware_config.plan import plan_installation
-from firmware_config.read import read
-from firmware_config.render import UNITS, render
+from firmware_config.render import UNITS
 from firmware_config.tree import Link
 from tests.firmware_config.root import bootstrapped, inside
-from tests.firmware_config.test_profile import ROOT, profile
+from tests.firmware_config.test_profile import profile
+from tests.firmware_config.test_render import rendered
 
 EXPOSURE = "20"
 """Greatest exposure level of a service, in tenths."""
@@ -50,8 +50,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def install(root: Path, text: str) -> None:
-    found = read(text).profile
-    assert found is not None
     shutil.copytree(SYSTEM_UNITS, root / "usr/lib/systemd/system", symlinks=True)
     (root / "lib").symlink_to("usr/lib")
     for program in ("usr/bin/sha256sum", "usr/bin/true", "opt/leuko/bin/leuko"):
@@ -60,7 +58,7 @@ def install(root: Path, text: str) -> None:
     (root / "etc").mkdir()
     (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nvideo:x:44:\n")
-    for name, entry in render(found, text, ROOT).items():
+    for name, entry in rendered(text).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(entry, Link):
@@ -129,12 +127,10 @@ def test_debian_13_agrees(tmp_path: Path) -> None:
     )
     board, sensor, changes = CASES["all"]
     text = profile(board, sensor, **changes, device__release='"trixie"')
-    found = read(text).profile
-    assert found is not None
     (root / "boot/firmware").mkdir(parents=True)
     (root / "boot/firmware/config.txt").touch()
     (root / "boot/firmware/cmdline.txt").touch()
-    carry_out(plan_installation(root, render(found, text, ROOT)))
+    carry_out(plan_installation(root, rendered(text)))
     (root / "opt/leuko/bin").mkdir(parents=True)
     (root / "opt/leuko/bin/leuko").touch(mode=0o755)
     script = (

@@ -54,13 +54,13 @@ def test_the_devices_bundle_is_counted_with(home: Path, frames: Path) -> None:
     """By a shipped name, by a path, by a path from its own folder; and --bundle comes first."""
     shutil.copy(SHIPPED / "phantom3.tflite", home / "own.tflite")
     for named in ("phantom3", str(home / "own.tflite"), "own.tflite"):
-        (home / "device.toml").write_text(f'bundle = "{named}"\n')
+        (home / "device.toml").write_text(f'bundle = "{named}"\nrequire_signed = false\n')
         done = CliRunner().invoke(main, ["count", str(frames), "--json"])
         assert done.exit_code == 0, done.stderr
         assert json.loads(done.stdout)["bundle"]["name"] == "phantom3"
     done = CliRunner().invoke(main, ["count", str(frames), "--bundle", "hemocytometer", "--json"])
     assert json.loads(done.stdout)["bundle"]["name"] == "hemocytometer"
-    (home / "device.toml").write_text('bundle = "absent.tflite"\n')
+    (home / "device.toml").write_text('bundle = "absent.tflite"\nrequire_signed = false\n')
     done = CliRunner().invoke(main, ["count", str(frames)])
     assert done.exit_code == 1
     assert f"no bundle {home / 'absent.tflite'}" in done.stderr

@@ -205,7 +205,7 @@ def test_invalid_settings_are_refused(home: Path, text: str, reason: str) -> Non
 
 def test_the_devices_settings_come_first(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_device_settings() == DeviceSettings()
-    (home / "device.toml").write_text(f'[trusted]\nme = "{OTHER_KEY}"\n')
+    (home / "device.toml").write_text(f'require_signed = false\n[trusted]\nme = "{OTHER_KEY}"\n')
     assert read_device_settings() == DeviceSettings(trusted={"me": OTHER_KEY})
     monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "device.toml")
     (tmp_path / "etc").mkdir()
@@ -244,7 +244,7 @@ def test_a_malformed_signature_is_refused() -> None:
         with pytest.raises(SignatureError, match="malformed"):
             signature.decode(bad)
     with pytest.raises(SignatureError, match="does not fit"):
-        signature.check(Signature("ff" * 32, "00" * 64), "00" * 32)
+        signature.check(Signature(LAB, "00" * 64), "00" * 32)
 
 
 def test_an_unsigned_bundle_costs_no_cryptography(signed: Path) -> None:
@@ -294,8 +294,81 @@ def test_a_passphrase_needs_a_terminal_or_a_variable(tmp_path: Path) -> None:
 
 def test_settings_that_are_not_a_file_are_refused(home: Path) -> None:
     os.mkfifo(home / "device.toml")
-    with pytest.raises(DeviceSettingsError, match=r"device.toml: cannot be read \(not a file\)"):
+    with pytest.raises(DeviceSettingsError, match=r"device.toml: cannot be read \(not a regular file\)"):
         read_device_settings()
+
+
+WHOLE = f'bundle = "phantom3"\nrequire_signed = true\n[trusted]\nlab = "{LAB}"\n'
+
+
+def test_settings_that_were_cut_short_open_no_device(home: Path) -> None:
+    for length in range(len(WHOLE)):
+        (home / "device.toml").write_text(WHOLE[:length])
+        try:
+            opened = not read_device_settings().require_signed
+        except DeviceSettingsError:
+            opened = False
+        assert not opened, WHOLE[:length]
+    (home / "device.toml").write_text('bundle = "phantom3"\n')
+    with pytest.raises(BundleError, match=r"device.toml: does not state require_signed, .* cut short: write"):
+        load_bundle("phantom3")
+
+
+def test_settings_that_lead_nowhere_open_no_device(home: Path, tmp_path: Path) -> None:
+    path = home / "device.toml"
+    for target in ("absent", "device.toml", "/dev/zero"):
+        path.symlink_to(target)
+        with pytest.raises(DeviceSettingsError, match=r"device.toml: cannot be read"):
+            read_device_settings()
+        path.unlink()
+    path.write_bytes(b"#" * (1 << 20))
+    with pytest.raises(DeviceSettingsError, match=r"cannot be read \(larger than 64 KiB\)"):
+        read_device_settings()
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
+def test_system_settings_that_lead_nowhere_do_not_give_way_to_the_users(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool
+) -> None:
+    (home / "device.toml").write_text("require_signed = false\n")
+    monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "device.toml")
+    if folder:
+        (tmp_path / "etc").symlink_to("absent")
+    else:
+        (tmp_path / "etc").mkdir()
+        settings.SYSTEM.symlink_to("absent")
+    refused = leuko("verify", "phantom3", code=1).stderr
+    assert refused == f"Error: {settings.SYSTEM}: cannot be read (No such file or directory)\n"
+
+
+SMALL_ORDER = (
+    *("00" * 32, "00" * 31 + "80", "01" + "00" * 31, "01" + "00" * 30 + "80"),
+    *("ec" + "ff" * 30 + "7f", "ec" + "ff" * 31),
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+)
+NOT_CANONICAL = ("ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f", "ee" + "ff" * 31, "ff" * 32)
+
+
+def test_a_key_for_which_anybody_can_sign_is_refused(home: Path) -> None:
+    # for this key and statement the identity and zero are a signature, made without a private key
+    universal = Signature("01" + "00" * 31, "01" + "00" * 63)
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    Ed25519PublicKey.from_public_bytes(bytes.fromhex(universal.public_key)).verify(
+        bytes.fromhex(universal.signature), signature.signed_statement("00" * 32)
+    )
+    with pytest.raises(SignatureError, match="key is an Ed25519 key of small order"):
+        signature.check(universal, "00" * 32)
+    for keys, reason in ((SMALL_ORDER, "of small order"), (NOT_CANONICAL, "not in the canonical form")):
+        for key in keys:
+            assert reason in signature.weakness(key)
+            (home / "device.toml").write_text(f'require_signed = true\n[trusted]\nlab = "{key}"\n')
+            with pytest.raises(DeviceSettingsError, match=rf"device.toml: trusted.lab is .*{reason}.*remove"):
+                read_device_settings()
+    assert signature.weakness(LAB) == ""
 
 
 def test_settings_with_a_byte_order_mark_are_read(home: Path) -> None:

@@ -284,9 +284,9 @@ def test_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_devices_own_bundle_is_checked(home: Path) -> None:
     home.mkdir()
     shutil.copy(SHIPPED / "phantom3.tflite", home / "own.tflite")
-    (home / "device.toml").write_text('bundle = "own.tflite"\n')
+    (home / "device.toml").write_text('bundle = "own.tflite"\nrequire_signed = false\n')
     assert f"{home / 'own.tflite'}: 12 golden crops match" in doctor.check_bundles().found
-    (home / "device.toml").write_text('bundle = "absent"\n')
+    (home / "device.toml").write_text('bundle = "absent"\nrequire_signed = false\n')
     found = doctor.check_bundles()
     assert (found.status, found.remedy) == ("problem", "correct device.toml")
     assert "no bundle absent" in found.found
