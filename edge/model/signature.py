@@ -84,7 +84,7 @@ def check(signature: Signature, sha256: str) -> None:
 
 
 def weakness(public_key: str) -> str:
-    """Return why nobody's signature can be told by a public key, in hexadecimal; empty if it can.
+    """Return why a public key, in hexadecimal, proves nobody's signature; empty if it proves one.
 
     Keys of small order accept signatures that anybody can make (RFC 8032, 5.1.7, does not refuse them), and
     a key with a second spelling would be two.
