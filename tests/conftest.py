@@ -20,6 +20,7 @@ settings.register_profile(
 )
 
 MINUTES = (
+    "tests/fuzz/test_fuzz.py::test_a_minute",
     "tests/system/test_arm.py",
     "tests/system/test_firmware_arm.py",
     "tests/system/test_firmware_service.py",
