@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -102,8 +104,23 @@ def test_wheel_holds_everything_and_runs_outside_the_checkout(tmp_path: Path) ->
     assert (tmp_path / "result" / "report.html").stat().st_size > 10_000
 
 
+def test_a_wheel_built_twice_is_the_same_byte_for_byte(tmp_path: Path) -> None:
+    """From two checkouts with other times and rights of files."""
+    made = []
+    for name, umask in (("one", 0o022), ("two", 0o077)):
+        checkout = tmp_path / name
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "tests", "benchmarks", "docs", "dist", "demo")
+        shutil.copytree(ROOT, checkout, ignore=ignored, copy_function=shutil.copyfile)
+        for path in checkout.rglob("*"):
+            path.chmod(0o777 & ~umask if path.is_dir() else 0o666 & ~umask)
+            os.utime(path, (umask, umask))
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", checkout / "dist", cwd=checkout)
+        made.append(next((checkout / "dist").iterdir()).read_bytes())
+    assert made[0] == made[1]
+
+
 def test_pins_hold_hashes_and_no_addresses() -> None:
-    for name in ("base.txt", "train.txt", "dev.txt"):
+    for name in ("base.txt", "train.txt", "dev.txt", "release.txt"):
         lines = (ROOT / "constraints" / name).read_text().splitlines()
         pins = [line for line in lines if "==" in line and not line.startswith("#")]
         assert pins
