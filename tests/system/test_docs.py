@@ -22,7 +22,13 @@ from tests.system.command_reference import PAGE, commands, reference
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    README,
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 PRODUCT = ("edge", "train", "convert", "firmware_config", "benchmarks", "install.sh", "run")
 GROUPS = {name for name, command, _ in commands() if isinstance(command, click.Group)}
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -162,7 +168,8 @@ def test_modules_that_pages_run_exist(page: Path) -> None:
     wrong = []
     for line in spans(prose(page)):
         for module, rest in re.findall(r"-m\s+((?:benchmarks|tests)\.[.\w]+)(.*)", line, re.DOTALL):
-            source = ROOT / (module.replace(".", "/") + ".py")
+            place = ROOT / module.replace(".", "/")
+            source = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
             if not source.exists():
                 wrong.append(module)
                 continue
@@ -243,6 +250,17 @@ def test_architecture_names_what_there_is() -> None:
         f"{room}.{name}" for room, name in re.findall(r"`(\w+)\.(\w+)`", walks) if not exported(room, name)
     ]
     assert not missing
+
+
+def test_each_promise_of_the_threat_model_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+    promises = [row.split("|")[1:-1] for row in text.splitlines() if row.startswith("| **")]
+    assert len(promises) >= 9
+    for what, _, _, tests in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", tests)
+        assert named, what
+        for file, function in named:
+            assert f"def {function or 'test_'}" in (ROOT / file).read_text("utf-8"), (what, file, function)
 
 
 NAMES = re.compile(r"`(\w+)`")
