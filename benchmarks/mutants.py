@@ -3,7 +3,8 @@
 ``python -m benchmarks.mutants [--sample 40] [--seed 1] [--jobs 2]`` (needs ``pip install cosmic-ray``)
 
 Sites are drawn at random per room, and one of cosmic-ray's operators that apply there; annotations are left
-out, since nothing evaluates them. Each mutant meets the room's tests and those of the rooms that use it.
+out, since nothing evaluates them. Each mutant meets the tests that reach its line, those that reach least
+first, and if it outlives them, all tests of the room and of the rooms that use it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ ROOMS = {
     "session": ("session", "report", "cli/test_sessions_cli.py", "run/test_count_run.py"),
 }
 """Room → what of tests/edge its mutants meet, the nearest first."""
-TIMEOUT_S = 300
+CPU_S, TIMEOUT_S = 300, 3600
+"""What a test run may take: of a processor, and by the clock, which a busy machine does not shorten."""
+
+Reach = dict[tuple[str, int], list[str]]
+"""File and line → the tests that run it."""
 
 
 @dataclass(frozen=True)
@@ -92,33 +97,59 @@ def drawn(room: str, count: int, rng: random.Random) -> list[Mutant]:
     return mutants
 
 
-def lives(mutant: Mutant, tree: Path) -> bool:
+def passes(tree: Path, *words: str) -> bool:
+    """Say whether pytest passes in a copy of the project."""
+    pytest = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *words]
+    environment = {"PYTHONPATH": str(tree), "PATH": "/usr/bin:/bin", "HOME": str(tree)}
+    limited = ["sh", "-c", f'ulimit -t {CPU_S}; exec "$@"', "pytest", *pytest]
+    try:
+        done = subprocess.run(
+            limited, cwd=tree, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def reach(tree: Path, room: str) -> Reach:
+    """Run a room's tests once and return which of them reach each of its lines."""
+    from coverage import CoverageData
+
+    record = ["--cov", f"edge.{room}", "--cov-context", "test", "--cov-report", ""]
+    if not passes(tree, *record, *tests_of(room)):
+        raise SystemExit(f"the tests of {room} fail without a mutant")
+    data = CoverageData(str(tree / ".coverage"))
+    data.read()
+    found: Reach = {}
+    breadth: Counter[str] = Counter()
+    for path in data.measured_files():
+        for line, contexts in data.contexts_by_lineno(path).items():
+            tests = sorted({context.rpartition("|")[0] for context in contexts} - {""})
+            found[str(Path(path).relative_to(tree)), line] = tests
+            breadth.update(tests)
+    named = tree / "named"
+    named.write_text("\n".join(breadth), encoding="utf-8")
+    if not passes(tree, "--collect-only", f"@{named}"):
+        raise SystemExit("pytest does not find every test by its name")
+    return {place: sorted(tests, key=breadth.__getitem__) for place, tests in found.items()}
+
+
+def tests_of(room: str) -> list[str]:
+    """Return what a room's mutants meet."""
+    return [f"tests/edge/{name}" for name in ROOMS[room]]
+
+
+def lives(mutant: Mutant, tree: Path, reached: Reach) -> bool:
     """Say whether all tests pass with the mutant in a copy of the project."""
     path = tree / mutant.path
     original = path.read_text(encoding="utf-8")
     path.write_text(mutant.code, encoding="utf-8")
-    tests = [f"tests/edge/{name}" for name in ROOMS[mutant.room]]
-    command = [
-        sys.executable,
-        "-B",
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        *tests,
-    ]
+    near = tree / "near"
+    near.write_text("\n".join(reached.get((mutant.path, mutant.line), [])), encoding="utf-8")
     try:
-        environment = {"PYTHONPATH": str(tree), "PATH": "/usr/bin:/bin", "HOME": str(tree)}
-        done = subprocess.run(
-            command, cwd=tree, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False
-        )
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        if near.read_text(encoding="utf-8") and not passes(tree, "-x", f"@{near}"):
+            return False
+        return passes(tree, "-x", *tests_of(mutant.room))
     finally:
         path.write_text(original, encoding="utf-8")
 
@@ -146,11 +177,12 @@ def main() -> None:
                 shutil.copy(ROOT / name, tree / name)
             (tree.parent / "shared").symlink_to(ROOT.parent / "shared")
             trees.put(tree)
+        reached = {room: reach(tree, room) for room in options.rooms}
 
         def tried(mutant: Mutant) -> bool:
             tree = trees.get()
             try:
-                return lives(mutant, tree)
+                return lives(mutant, tree, reached[mutant.room])
             finally:
                 trees.put(tree)
 
