@@ -57,7 +57,7 @@ def score(image: Image, pixel_um: float) -> float:
     return found
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_focus_falls_on_both_sides_of_the_focal_plane(seed: int) -> None:
     """The cells' middle is 4 µm above the slide; from 10 µm off there is nothing left that could fall."""
     above = [score(simulated(z, seed), SIMULATED_UM) for z in (5.5, 8.0, 10.5, 13.0)]
@@ -100,7 +100,7 @@ def test_focus_does_not_depend_on_the_light(gain: float) -> None:
 
 
 @needs_real
-@pytest.mark.parametrize("number", [349, 379, 439, 484])
+@pytest.mark.parametrize("number", [379, 484])
 def test_any_blur_lowers_the_focus_of_real_frames(number: int) -> None:
     scores = []
     for blur_um in (0, 0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.4):

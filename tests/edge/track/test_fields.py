@@ -44,14 +44,14 @@ def shown(scene: str, number: int) -> Fingerprint:
 @pytest.mark.parametrize("copy", COPIES)
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_copy_is_a_repeat(scene: str, copy: str) -> None:
-    for number in range(3):
+    for number in range(2):
         if len(shown(scene, number).places):
             assert is_repeat(shown(scene, number), known_by(COPIES[copy](field(scene, number)), PIXEL_UM))
 
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_another_field_is_no_repeat(scene: str) -> None:
-    for before, now in combinations([shown(scene, number) for number in range(8)], 2):
+    for before, now in combinations([shown(scene, number) for number in range(5)], 2):
         assert not is_repeat(before, now)
         assert shared_cells(before, now) == 0
 
