@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--times", type=int, default=1, help="counts of each file for the memory")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    files = list_files([options.frames])
+    files = list(map(Path, list_files([options.frames])))
     words = ("--bundle", options.bundle, "--threads", str(options.threads))
     grey, colour, plain, reported = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,10 +24,12 @@ def channels_by_name(files: Iterable[str | Path]) -> list[str]:
     fields: defaultdict[str, set[str]] = defaultdict(set)
     listed = list(files)
     for file in listed:
-        found = list(_CHANNEL.finditer(Path(file).stem))
+        name = str(file)
+        base = os.path.basename(name)  # noqa: PTH119 (there may be 300,000)
+        found = list(_CHANNEL.finditer(os.path.splitext(base)[0]))  # noqa: PTH122
         if found:
-            last, name = found[-1], str(file)
-            start = len(name) - len(Path(name).name) + last.start()
+            last = found[-1]
+            start = len(name) - len(base) + last.start()
             fields[name[:start] + "*" + name[start + len(last[0]) :]].add(last[0])
     several = [channels for channels in fields.values() if len(channels) > 1]
     if 2 * sum(map(len, several)) <= len(listed):

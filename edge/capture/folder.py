@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from edge.capture.frames import read_frames
 from edge.capture.recorded import Recorded
 
 POLL_S = 0.5
+"""Time between two looks at the folder, and at least as long as a look takes: it may hold 300,000 files."""
 STILL_S = 1.0
 """Time without a change of size and date after which a file counts as complete."""
 PATIENCE_S = 10.0
@@ -56,9 +59,9 @@ class FolderCamera(Recorded):
         self._folder, self._root = folder, root
         self._done, self._read_frames = done, read
         self._clock, self._wait = clock, wait
-        self._waiting: dict[Path, _Waiting] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._finished: set[str] = set()
-        self._ready: list[Path] = []
+        self._ready: deque[str] = deque()
         self._frames: Iterator[Frame | FailedFrame] = iter(())
         self._poll()
 
@@ -71,7 +74,7 @@ class FolderCamera(Recorded):
                 return frame
             now = self._clock()
             if self._ready:
-                self._frames = self._read(self._ready.pop(0))
+                self._frames = self._read(self._ready.popleft())
             elif now >= self._next_poll:
                 self._poll()
             elif now >= end:
@@ -82,28 +85,32 @@ class FolderCamera(Recorded):
     def _poll(self) -> None:
         """List the files, and those that have stopped changing."""
         now = self._clock()
-        self._next_poll = now + POLL_S
-        seen: dict[Path, _Waiting] = {}
+        seen: dict[str, _Waiting] = {}
+        within = "" if self._folder == Path() else os.path.join(self._folder, "")  # noqa: PTH118
         try:
-            for entry in filter(is_frame_file, (self._root / self._folder).iterdir()):
-                path = self._folder / entry.name
-                name = frame_name(path)
-                stamp = None if name in self._finished or name in self._done else self._stamp(path)
-                if stamp is None:
-                    continue
-                known = self._waiting.get(path, _Waiting(stamp, now))
-                seen[path] = known if known.stamp == stamp else _Waiting(stamp, now, given=known.given)
+            with os.scandir(self._root / self._folder) as entries:
+                for entry in entries:
+                    path = within + entry.name
+                    if not is_frame_file(entry.name) or (name := frame_name(path)) in self._finished:
+                        continue
+                    stamp = None if name in self._done else self._stamp(path)
+                    if stamp is None:
+                        continue
+                    known = self._waiting.get(path) or _Waiting(stamp, now)
+                    seen[path] = known if known.stamp == stamp else _Waiting(stamp, now, given=known.given)
         except OSError as error:
             raise CameraError(f"{self._folder}: {(error.strerror or str(error)).lower()}") from error
         self._waiting = seen
+        looked = self._clock()
+        self._next_poll = looked + max(POLL_S, looked - now)
         still = (
             path
             for path, file in seen.items()
             if now - file.since >= (PATIENCE_S if file.failed else STILL_S)
         )
-        self._ready = sorted(still, key=natural_order)
+        self._ready = deque(sorted(still, key=natural_order))
 
-    def _read(self, path: Path) -> Iterator[Frame | FailedFrame]:
+    def _read(self, path: str) -> Iterator[Frame | FailedFrame]:
         """Yield the frames of a file; end early, to read it again later, if it proves incomplete."""
         file = self._waiting[path]
         for frame in self._read_frames([path], root=self._root):
@@ -119,10 +126,10 @@ class FolderCamera(Recorded):
         self._finished.add(frame_name(path))
         del self._waiting[path]
 
-    def _stamp(self, path: Path) -> _Stamp | None:
+    def _stamp(self, path: str) -> _Stamp | None:
         """Return the stamp of a path; None if it is not a regular file, or no longer there."""
         try:
-            status = (self._root / path).stat()
+            status = os.stat(os.path.join(self._root, path))  # noqa: PTH116, PTH118 (of each file, at each look)
         except OSError:
             return None
         return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None

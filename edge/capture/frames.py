@@ -131,8 +131,8 @@ def read_encoded(
     return (replace(item, index=index) for index, item in enumerate(items))
 
 
-def list_files(sources: Sequence[str | Path], root: Path = Path()) -> list[Path]:
-    """Return the files of the sources in reading order, each once.
+def list_files(sources: Sequence[str | Path], root: Path = Path()) -> list[str]:
+    """Return the files of the sources in reading order, each once: text, for there may be 300,000.
 
     A folder gives its images and videos in natural order (``f2`` before ``f10``), without subfolders, hidden
     files and other suffixes (it may also hold a ``boxes.csv``). A glob gives its matches in natural order,
@@ -140,11 +140,11 @@ def list_files(sources: Sequence[str | Path], root: Path = Path()) -> list[Path]
     unreadable) stays in the list, for `read_frames` to report. Relative sources start from the folder `root`
     and give paths relative to it.
     """
-    files: dict[str, Path] = {}
+    files: dict[str, str] = {}
     for source in sources:
         for path in _expand_glob(source, root):
-            for file in _expand_folder(path, root):
-                files.setdefault(os.path.realpath(root / file), file)
+            for real, file in _expand_folder(str(path), root):
+                files.setdefault(real, file)
     return list(files.values())
 
 
@@ -157,18 +157,22 @@ def passed_over(sources: Sequence[str | Path], root: Path = Path()) -> Counter[s
             left.update(
                 Path(entry.name).suffix.lower()
                 for entry in entries
-                if entry.is_file() and not entry.name.startswith(".") and not is_frame_file(Path(entry.name))
+                if not is_frame_file(entry.name) and not entry.name.startswith(".") and entry.is_file()
             )
     return Counter({suffix: n for suffix, n in left.items() if suffix not in NOTES})
 
 
-def files_pixels(sources: Sequence[str | Path], root: Path = Path()) -> Counter[StatedPixel | None]:
+def files_pixels(
+    sources: Sequence[str | Path], root: Path = Path(), *, at_most: int | None = None
+) -> Counter[StatedPixel | None]:
     """Return what the files of the sources state of a pixel → their number, by their headers alone.
 
-    None stands for images that state nothing, and videos. Files that cannot be read are left out.
+    None stands for images that state nothing, and videos. Files that cannot be read are left out. Of more
+    files than `at_most`, that many are asked, evenly spread.
     """
     stated: Counter[StatedPixel | None] = Counter()
-    for path in list_files(sources, root):
+    files = list_files(sources, root)
+    for path in files[:: 1 if at_most is None else max(1, -(-len(files) // at_most))]:
         with suppress(OSError, ImageFileError, struct.error):
             if not stat.S_ISREG((root / path).stat().st_mode):
                 continue  # opening a pipe would wait
@@ -186,14 +190,21 @@ def _expand_glob(source: str | Path, root: Path) -> list[Path]:
     return sorted(matches, key=natural_order) or [Path(text)]
 
 
-def _expand_folder(path: Path, root: Path) -> list[Path]:
-    if not os.path.isdir(root / path):  # noqa: PTH112 (Path.is_dir raises where the parent may not be entered)
-        return [path]
-    try:
-        entries = [path / entry.name for entry in (root / path).iterdir()]
-    except OSError:
-        return [path]
-    return sorted(filter(is_frame_file, entries), key=natural_order) or [path]
+def _expand_folder(path: str, root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the files of a folder, or else the path itself, each behind its name without links."""
+    real, names, links = os.path.realpath(root / path), list[str](), set[str]()
+    # OSError: a file, nothing, or a folder that may not be entered
+    with suppress(OSError), os.scandir(root / path) as entries:
+        for entry in entries:
+            if is_frame_file(entry.name):
+                names.append(entry.name)
+                if entry.is_symlink():
+                    links.add(entry.name)
+    if not names:
+        yield real, path
+    within, beside = "" if path == "." else os.path.join(path, ""), os.path.join(real, "")  # noqa: PTH118
+    for name in sorted(names, key=natural_order):
+        yield os.path.realpath(beside + name) if name in links else beside + name, within + name
 
 
 def _read_sources(

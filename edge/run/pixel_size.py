@@ -12,6 +12,9 @@ from edge.run.instrument import Instrument
 FROM_OPTION = "from --pixel-um"
 FROM_BUNDLE = "the bundle's: nothing else states it for all files"
 
+MAX_ASKED = 10_000
+"""Files whose headers are read before the first frame. What a count reads later is held against them."""
+
 
 def choose_pixel(
     given: float | None, instrument: Instrument, sources: Sequence[str], root: Path = Path()
@@ -25,7 +28,7 @@ def choose_pixel(
         return given, FROM_OPTION
     if instrument.calibrated:
         return instrument.pixel_um, FROM_CALIBRATION
-    stated = agreed_pixel(files_pixels(list(map(_file, sources)), root))
+    stated = agreed_pixel(files_pixels(list(map(_file, sources)), root, at_most=MAX_ASKED))
     return (stated.um, f"from the files ({stated.source})") if stated else (instrument.pixel_um, FROM_BUNDLE)
 
 

@@ -65,7 +65,8 @@ def _other_camera(config: CountConfig, calibration: Calibration) -> str:
 
 def _channels(config: CountConfig) -> str:
     """Return a remark on files that seem to be channels of one field; empty if none do."""
-    channels = channels_by_name(list_files(_folders(config), config.root))
+    files = config.files or list_files(_folders(config), config.root)
+    channels = channels_by_name(files)
     if not channels:
         return ""
     more = " …" if len(channels) > 4 else ""

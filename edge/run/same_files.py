@@ -25,9 +25,10 @@ def files_remark(config: CountConfig) -> str:
     if config.files is None:
         return ""
     then, now = config.files, file_names(config.sources, config.root)
+    before, after = set(then), set(now)
     changes = (
-        _listed([name for name in now if name not in set(then)], "added"),
-        _listed([name for name in then if name not in set(now)], "removed"),
+        _listed([name for name in now if name not in before], "added"),
+        _listed([name for name in then if name not in after], "removed"),
     )
     if not any(changes):
         return ""

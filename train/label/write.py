@@ -175,7 +175,7 @@ def _pair_files(
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Return the files of a folder by their names without suffix."""
     files: dict[str, Path] = {}
-    for path in list_files([folder]):
+    for path in map(Path, list_files([folder])):
         if path == folder:
             raise ValueError(f"{folder}: a folder without images")
         stem = frame_name(Path(path.stem))
