@@ -34,8 +34,9 @@ _NUMBER = re.compile("[0-9]+")
 
 def is_frame_file(path: Path | str) -> bool:
     """Return whether a folder's entry is, by its name, an image or a video, and not hidden."""
-    name = os.path.basename(path)  # noqa: PTH119 (a folder may have 300,000 entries)
-    return os.path.splitext(name)[1].lower() in _FRAME_SUFFIXES and not name.startswith(".")  # noqa: PTH122
+    text = os.fspath(path)
+    name = text[text.rfind("/") + 1 :]
+    return name[name.rfind(".") :].lower() in _FRAME_SUFFIXES and not name.startswith(".")
 
 
 def frame_name(path: Path | str) -> str:

@@ -265,8 +265,10 @@ def _scalar(key: Key, kind: Any, raw: Any) -> Any:
 
 def _check_characters(key: Key, raw: str) -> None:
     allowed = re.compile(key.characters).fullmatch if key.characters else str.isprintable
-    if wrong := [one for one in raw if not allowed(one)]:
-        raise ValueError(f"contains {shown(wrong[0])}, which is not allowed")
+    # of 300,000 names at a stroke
+    if not (re.fullmatch(f"(?:{key.characters})*", raw) if key.characters else raw.isprintable()):
+        wrong = next(one for one in raw if not allowed(one))
+        raise ValueError(f"contains {shown(wrong)}, which is not allowed")
     if not raw.strip() and raw != key.default:
         raise ValueError("is blank")
     if len(raw) > key.max_length:

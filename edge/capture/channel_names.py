@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -25,8 +24,9 @@ def channels_by_name(files: Iterable[str | Path]) -> list[str]:
     listed = list(files)
     for file in listed:
         name = str(file)
-        base = os.path.basename(name)  # noqa: PTH119 (there may be 300,000)
-        found = list(_CHANNEL.finditer(os.path.splitext(base)[0]))  # noqa: PTH122
+        base = name[name.rfind("/") + 1 :]
+        dot = base.rfind(".")
+        found = list(_CHANNEL.finditer(base, 0, dot if dot > 0 else len(base)))
         if found:
             last = found[-1]
             start = len(name) - len(base) + last.start()
