@@ -16,7 +16,8 @@ from edge.capture.frames import read_frames
 from edge.capture.recorded import Recorded
 
 POLL_S = 0.5
-"""Time between two looks at the folder, and at least as long as a look takes: it may hold 300,000 files."""
+"""Time between two looks at the folder; where nothing waits, at least as long as a look took: at 300,000 files
+that were read one would follow another."""
 STILL_S = 1.0
 """Time without a change of size and date after which a file counts as complete."""
 PATIENCE_S = 10.0
@@ -102,7 +103,7 @@ class FolderCamera(Recorded):
             raise CameraError(f"{self._folder}: {(error.strerror or str(error)).lower()}") from error
         self._waiting = seen
         looked = self._clock()
-        self._next_poll = looked + max(POLL_S, looked - now)
+        self._next_poll = looked + (POLL_S if seen else max(POLL_S, looked - now))
         still = (
             path
             for path, file in seen.items()

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -648,3 +649,16 @@ def test_options_without_an_effect_are_noted(tmp_path: Path) -> None:
     assert eight.notes == ("--bit-depth 12 has no effect on files without 16-bit samples: leave it out",)
     assert sixteen.notes == ()
     assert good(tmp_path / "a.png")[0].notes == ()
+
+
+def test_a_folder_of_many_files_is_listed_in_linear_time(tmp_path: Path) -> None:
+    """Per file no path object, no look-up of links: 20,000 empty files take a fraction of a second."""
+    for number in range(20_000):
+        os.close(os.open(tmp_path / f"f{number}.png", os.O_CREAT))
+    os.symlink(tmp_path / "f7.png", tmp_path / "again.png")
+    began = time.process_time()
+    files = list_files([tmp_path, f"{tmp_path}/f7.png"])
+    assert time.process_time() - began < 1
+    assert len(files) == 20_000
+    assert Path(files[0]).name == "again.png"  # instead of f7.png, which it leads to
+    assert Path(files[-1]).name == "f19999.png"
