@@ -16,8 +16,8 @@ from edge.capture.frames import read_frames
 from edge.capture.recorded import Recorded
 
 POLL_S = 0.5
-"""Time between two looks at the folder; where nothing waits, at least as long as a look took: at 300,000 files
-that were read one would follow another."""
+"""Time between two looks at the folder; where nothing waits, at least as long as a look took: of 300,000
+files that were read one would follow another."""
 STILL_S = 1.0
 """Time without a change of size and date after which a file counts as complete."""
 PATIENCE_S = 10.0
