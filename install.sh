@@ -33,8 +33,15 @@ done
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs python3 3.11 or newer"
 
 # check the profile and the wheels before changing anything
+staged=
+if [ -n "$wheels" ]; then
+    # a private copy, whose hashes are checked while it is made; /tmp may be memory
+    staged=$(mktemp -d /var/tmp/leuko-wheels.XXXXXXXXXX)
+    trap 'rm -rf "$staged"' EXIT
+    trap 'exit 1' HUP INT TERM
+fi
 packages=$(PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 \
-    python3 -P -m firmware_config.preflight "$profile" ${wheels:+"$wheels"}) ||
+    python3 -P -m firmware_config.preflight "$profile" ${wheels:+"$wheels" "$staged"}) ||
     fail "correct that, then run this again; nothing was changed"
 missing=
 for package in $packages; do
@@ -59,8 +66,8 @@ pip() {
 }
 if [ -n "$wheels" ]; then
     remedy="collect the wheels again with leuko firmware bundle-wheels"
-    list=$wheels/leuko-requirements.txt
-    collected() { pip --no-index --find-links "$wheels" --require-hashes "$@"; }
+    list=$staged/leuko-requirements.txt
+    collected() { pip --no-index --find-links "$staged" --require-hashes "$@"; }
     collected --requirement "$list"
     # another build of the same version may be installed
     grep '^leuko_edge==' "$list" | collected --no-deps --force-reinstall --requirement /dev/stdin

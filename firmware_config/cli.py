@@ -16,6 +16,7 @@ from firmware_config import system
 from firmware_config.check import check as check_profile
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 from firmware_config.install import NotUndoneError, carry_out
+from firmware_config.journal import alone, interrupted, roll_back
 from firmware_config.plan import InstallPlan, differences, plan_installation
 from firmware_config.read import read_file
 from firmware_config.render import render as render_tree
@@ -194,6 +195,19 @@ def bundle_wheels(release: str, machine: str, out: Path) -> None:
 
 
 def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
+    if not yes:
+        _change(root, tree, yes=False, overwrite=overwrite)
+        return
+    if os.geteuid() != 0:
+        raise click.ClickException("needs root; run it with sudo")
+    with one_line_errors(InstallError), alone(root):
+        if interrupted(root):
+            roll_back(root)
+            click.echo("an interrupted installation was undone first", err=True)
+        _change(root, tree, yes=True, overwrite=overwrite)
+
+
+def _change(root: Path, tree: Tree, *, yes: bool, overwrite: bool) -> None:
     plan = _plan(root, tree, overwrite)
     if not yes:
         for change in plan.changes:
@@ -207,8 +221,6 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
         click.echo("nothing was changed; pass --yes to do it; leuko firmware diff shows the lines", err=True)
     if not yes:
         return
-    if os.geteuid() != 0:
-        raise click.ClickException("needs root; run it with sudo")
 
     def finish() -> None:
         if tree:

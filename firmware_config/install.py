@@ -1,18 +1,17 @@
 """Carries out an installation, file by file, and undoes all of it if anything fails.
 
 What was there before is kept in `BACKUP` and comes back when the tree is removed. Every file is replaced
-atomically. `RECORD` is written before the first file changes, so that after a power cut a second installation
-completes the first, and removing it still restores everything.
+atomically. After a kill or a power cut, the journal undoes all of it: see `firmware_config.journal`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from firmware_config.journal import remove_journal, sync_folders, write_journal
 from firmware_config.plan import InstallPlan
 from firmware_config.record import BACKUP, RECORD, Kept, Record
 from firmware_config.state import (
@@ -22,6 +21,8 @@ from firmware_config.state import (
     make_folder,
     missing_folders,
     put,
+    refuse_outside,
+    remove_empty,
     remove_folder,
     remove_partials,
 )
@@ -46,9 +47,11 @@ def carry_out(plan: InstallPlan, finish: Callable[[], None] = lambda: None) -> N
     except BaseException as error:
         try:
             undo.close()
+            remove_journal(plan.root)
         except (OSError, InstallError) as second:
             raise NotUndoneError(
-                f"{error}; undoing it failed too ({second}): repair that, then run leuko firmware uninstall"
+                f"{error}; undoing it failed too ({second}): repair that, then run leuko firmware uninstall "
+                "--yes"
             ) from error
         raise
 
@@ -56,37 +59,39 @@ def carry_out(plan: InstallPlan, finish: Callable[[], None] = lambda: None) -> N
 def _carry_out(plan: InstallPlan, finish: Callable[[], None], undo: ExitStack) -> None:
     root, before, after = plan.root, plan.before.kept, plan.after.kept
     steps = _Steps(root, undo)
-    under_way = _under_way(plan)
-    for path in after.keys() - before.keys():
-        steps.put(f"{BACKUP}/{path}", look(root, path))
-    steps.put(RECORD, under_way.state())
+    copies = [f"{BACKUP}/{path}" for path in after.keys() - before.keys()]
+    stale = _stale_copies(root, after)
+    paths = (*copies, *(change.path for change in plan.changes), *stale, RECORD)
+    made = {folder for path in paths for folder in missing_folders(root, path)}
+    if plan.changes or stale:
+        write_journal(root, {path: look(root, path) for path in paths}, made)
+    for path in copies:
+        steps.put(path, look(root, path.removeprefix(f"{BACKUP}/")))
     for change in plan.changes:
         steps.put(change.path, change.then)
     for path in plan.also:
         steps.watch(path)
     finish()
-    copies = [found for found in (root / BACKUP).rglob("*") if found.is_symlink() or not found.is_dir()]
-    for copy in copies:
-        if str(copy.relative_to(root / BACKUP)) not in after:
-            steps.put(str(copy.relative_to(root)), None)
-    steps.put(RECORD, replace(under_way, kept=after).state())
+    for path in stale:
+        steps.put(path, None)
+    folders = plan.before.folders | made
+    steps.put(RECORD, Record(after, folders).state())
     for path in {*before, *after, RECORD}:
         remove_partials(root / path)
     own = {os.path.relpath(folder, root) for folder, _, _ in os.walk(root / OWN)}
-    steps.prune(under_way.folders | own)
-    there = frozenset(folder for folder in under_way.folders if (root / folder).is_dir())
+    steps.prune(folders | own)
+    there = frozenset(folder for folder in folders if (root / folder).is_dir())
     steps.put(RECORD, Record(after, there).state())
+    sync_folders(root, paths)
+    remove_journal(root)
 
 
-def _under_way(plan: InstallPlan) -> Record:
-    """Return the record while files change: it knows each file before and after, and all folders to make."""
-    kept = dict(plan.after.kept)
-    for path, old in plan.before.kept.items():
-        new = plan.after.kept.get(path, Kept(old.edit, ()))
-        kept[path] = Kept(new.edit, tuple(dict.fromkeys((*old.digests, *new.digests))))
-    paths = (RECORD, *(change.path for change in plan.changes))
-    made = {folder for path in paths for folder in missing_folders(plan.root, path)}
-    return Record(kept, plan.before.folders | made)
+def _stale_copies(root: Path, after: Mapping[str, Kept]) -> list[str]:
+    """Return the copies of replaced files that no file of `after` needs."""
+    refuse_outside(root, PurePath(BACKUP))
+    found = [path for path in (root / BACKUP).rglob("*") if path.is_symlink() or not path.is_dir()]
+    names = (str(path.relative_to(root / BACKUP)) for path in found)
+    return [f"{BACKUP}/{name}" for name in names if name not in after]
 
 
 class _Steps:
@@ -116,11 +121,7 @@ class _Steps:
 
     def prune(self, folders: Iterable[str]) -> None:
         """Remove those of the folders that are empty."""
-        for name in sorted(folders, reverse=True):
-            folder = self._root / name
-            if folder.is_dir() and not any(folder.iterdir()):
-                self._undo.callback(make_folder, folder)
-                folder.rmdir()
+        remove_empty(self._root, folders, lambda folder: self._undo.callback(make_folder, folder))
 
 
 def _bring_back(root: Path, path: str, was: State | None) -> None:

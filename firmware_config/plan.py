@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from firmware_config.journal import JOURNAL, interrupted
 from firmware_config.record import (
     BACKUP,
     Kept,
@@ -16,7 +17,7 @@ from firmware_config.record import (
     guessed_record,
     read_record,
 )
-from firmware_config.state import State, look, refuse_outside
+from firmware_config.state import InstallError, State, look, refuse_outside
 from firmware_config.tree import Tree, edited, wanted
 
 
@@ -62,9 +63,14 @@ def plan_installation(
     """Compare a system with the tree that it is to have; an empty tree removes everything.
 
     With `rebuild`, a lost record of an earlier installation of this tree is reconstructed, see
-    `guessed_record`. Raises InstallError if something is in the way or leads out of the root, or the record
-    is lost.
+    `guessed_record`. Raises InstallError if something is in the way or leads out of the root, the record is
+    lost, or an earlier installation was interrupted.
     """
+    if interrupted(root):
+        raise InstallError(
+            f"{root / JOURNAL}: an installation was interrupted; leuko firmware install, or uninstall, with "
+            "--yes first undoes it"
+        )
     for path in also:
         refuse_outside(root, PurePath(path))
     try:

@@ -21,17 +21,18 @@ def packages(profile: DeviceProfile) -> list[str]:
     return ["python3-venv", *(["python3-picamera2"] if camera == "picamera2" else [])]
 
 
-def main(path: str, *wheels: str) -> None:
+def main(path: str, wheels: str = "", into: str = "") -> None:
     """Check a profile's single values and, if one is given, a folder of wheels; exit 1 with what is wrong.
 
-    The installed ``leuko`` later checks for contradictions.
+    The wheels are copied into an empty folder, and the copy is checked. The installed ``leuko`` later checks
+    the profile for contradictions.
     """
     reading = read_file(Path(path))
     if reading.profile is None or reading.problems:
         sys.exit("\n".join(problem.named(path) for problem in reading.problems))
     try:
-        for folder in wheels:
-            verify(Path(folder))
+        if wheels:
+            verify(Path(wheels), Path(into))
     except (WheelsError, OSError) as error:
         sys.exit(str(error))
     print(*packages(reading.profile))

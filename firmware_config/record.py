@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from firmware_config.state import InstallError, State, look
+from firmware_config.state import InstallError, State, check_relative, look
 from firmware_config.tree import PROFILE, Block, Edit, Entry, Tree, Word, wanted
 
 FOLDER = str(PurePath(PROFILE).parent)
@@ -23,10 +23,7 @@ class LostRecordError(InstallError):
 
 @dataclass(frozen=True)
 class Kept:
-    """How a file of others was edited (None for leuko's own), and the digests of what was put there.
-
-    There is more than one digest while an installation is under way.
-    """
+    """How a file of others was edited (None for leuko's own), and the digests of what was put there."""
 
     edit: Edit | None
     digests: tuple[str, ...]
@@ -67,7 +64,9 @@ def read_record(root: Path) -> Record:
         if raw["version"] != VERSION:
             raise ValueError
         kept = {path: Kept(_edit(one), tuple(one["digests"])) for path, one in raw["files"].items()}
-        return Record(kept, frozenset(raw["folders"]))
+        folders = frozenset(raw["folders"])
+        check_relative((*kept, *folders))
+        return Record(kept, folders)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = "is missing" if state is None else "is not a record of this leuko"
         raise LostRecordError(

@@ -7,6 +7,7 @@ from string import Template
 
 from edge.model import Bundle
 from firmware_config.hardware import RELEASES, SENSORS
+from firmware_config.journal import JOURNAL
 from firmware_config.profile import HOME, DeviceProfile
 from firmware_config.tree import PROFILE, Block, Entry, File, Link, Tree, Word
 
@@ -163,7 +164,7 @@ def _filled(template: str, **values: object) -> File:
     folder = files("firmware_config") / "templates"
     hardening = (folder / "hardening").read_text(encoding="utf-8")
     text = (folder / template).read_text(encoding="utf-8")
-    return File(Template(text).substitute(values, home=HOME, hardening=hardening).encode())
+    return File(Template(text).substitute(values, home=HOME, journal=JOURNAL, hardening=hardening).encode())
 
 
 def _lines(*rows: str) -> File:

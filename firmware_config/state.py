@@ -5,11 +5,17 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import stat
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from edge.base import replaced_atomically
+from edge.base import partial_path, replaced_atomically
+from firmware_config.hardware import RELEASES
+
+_OWN_MOUNTS = (*{release.boot for release in RELEASES.values()}, "var/lib/leuko")
+"""The boot partition, and the sessions' partition."""
 
 
 class InstallError(Exception):
@@ -53,12 +59,32 @@ def look(root: Path, path: str) -> State | None:
 
 def refuse_outside(root: Path, path: PurePath) -> None:
     """Raise InstallError for a path that is a link out of the root, or leads through one."""
+    top, mounted = Path(os.path.realpath(root)), _mounts(root)
     for part in (*reversed(path.parents), path):
         place = root / part
         # Path.resolve raises RuntimeError, not OSError, on circular links
         target = Path(os.path.realpath(place))
-        if not target.is_relative_to(os.path.realpath(root)):
+        if not target.is_relative_to(top):
             raise InstallError(f"{place}: leads out of {root}, to {target}; make it a relative link within")
+        if target in mounted and str(target.relative_to(top)) not in _OWN_MOUNTS:
+            raise InstallError(f"{place}: is mounted into {root} from elsewhere; unmount it")
+
+
+def check_relative(paths: Iterable[str]) -> None:
+    """Raise ValueError for a path that is not from the root, or is not spelt as this program does."""
+    for path in paths:
+        if path in ("", ".") or path.startswith(("/", "..")) or os.path.normpath(path) != path:
+            raise ValueError(f"{path!r} is not a path from the root")
+
+
+def _mounts(root: Path) -> set[Path]:
+    """Return what is mounted below a root that is not this machine's own, where nothing is elsewhere."""
+    top = Path(os.path.realpath(root))
+    if top == Path("/"):
+        return set()
+    rows = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    places = (re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), row.split()[4]) for row in rows)
+    return {place for place in map(Path, map(os.fsdecode, places)) if top in place.parents}
 
 
 def missing_folders(root: Path, path: str) -> list[str]:
@@ -71,6 +97,21 @@ def make_folder(folder: Path) -> None:
     """Make a folder that everybody can read, whatever the umask."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
+
+
+def remove_empty(
+    root: Path, folders: Iterable[str], before: Callable[[Path], object] = lambda folder: None
+) -> None:
+    """Remove those of the folders that are empty, and inside the root; `before` is called before each."""
+    for name in sorted(folders, reverse=True):
+        folder = root / name
+        try:
+            refuse_outside(root, PurePath(name))
+        except InstallError:
+            continue
+        if folder.is_dir() and not (folder.is_symlink() or folder.is_mount() or any(folder.iterdir())):
+            before(folder)
+            folder.rmdir()
 
 
 def remove_folder(folder: Path) -> None:
@@ -98,7 +139,7 @@ def put(place: Path, state: State | None) -> None:
 
 
 def _link(place: Path, target: str) -> None:
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    partial = partial_path(place)
     try:
         partial.symlink_to(target)
         partial.replace(place)

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge.base import ANOTHER_NAME
+from edge.base import ANOTHER_NAME, read_input, shown
 from firmware_config.hardware import RELEASES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "leuko-requirements.txt"
 _PINNED = "leuko-pinned.txt"
+_LIST_MOST_BYTES, _WHEEL_MOST_BYTES = 1 << 20, 512 << 20
 GLIBC = {"bookworm": 36, "trixie": 41}
 """Minor version of each release's glibc 2; wheels for an older one work too."""
 
@@ -67,43 +68,50 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
             raise WheelsError(f"{wheel.name}: is not for {machine}; pin a version that has wheels")
     listed.unlink()
     # last, because this list tells install.sh that the folder is complete
-    rows = (_head(python, machine), *map(_pin, wheels))
+    rows = (_head(python, machine), *(_pin(wheel.name, wheel.read_bytes()) for wheel in wheels))
     (folder / REQUIREMENTS).write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     return wheels
 
 
-def verify(folder: Path) -> None:
-    """Check a folder of wheels against its list: each wheel is listed with its hash, and none is missing.
+def verify(folder: Path, into: Path) -> None:
+    """Copy a folder of wheels, and check the copy against its list: each wheel is listed with its hash.
 
-    Raises WheelsError if not, or if they were collected for another Python or processor than this one.
+    Only the copy is to be installed: the folder may change after it was read. Raises WheelsError if a wheel
+    is altered, unlisted or missing, or if they were collected for another Python or processor than this one.
     """
     listed = folder / REQUIREMENTS
     if not listed.is_file():
         raise WheelsError(f"{folder}: was not made by leuko firmware bundle-wheels")
-    head, *pins = listed.read_text(encoding="utf-8").splitlines() or [""]
+    content = read_input(listed, _LIST_MOST_BYTES)
+    head, *pins = content.decode("utf-8", "replace").splitlines() or [""]
     here = _head(f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine())
     if head != here:
+        made_for = shown(head.strip("# ")).strip('"')
         raise WheelsError(
-            f"{folder}: is {head.strip('# ')}, not {here.strip('# ')}; collect them with the device's "
+            f"{folder}: is {made_for}, not {here.strip('# ')}; collect them with the device's "
             "--release and --machine"
         )
-    there = {_pin(wheel): wheel for wheel in sorted(folder.glob("*.whl"))}
-    again = "copy the folder here again"
-    for pin, wheel in there.items():
+    again, there = "copy the folder here again", set()
+    for wheel in sorted(folder.glob("*.whl")):
+        data = read_input(wheel, _WHEEL_MOST_BYTES)
+        pin = _pin(wheel.name, data)
         if pin not in pins:
             raise WheelsError(f"{wheel}: is not as it was collected; {again}")
+        there.add(pin)
+        (into / wheel.name).write_bytes(data)
     for pin in pins:
         if pin not in there:
             raise WheelsError(f"{folder}: the wheel of {pin.split()[0]} is missing; {again}")
+    (into / REQUIREMENTS).write_bytes(content)
 
 
 def _head(python: str, machine: str) -> str:
     return f"# for Python {python} on {machine}"
 
 
-def _pin(wheel: Path) -> str:
-    name, version, *_ = *wheel.name.split("-"), ""
-    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+def _pin(wheel: str, data: bytes) -> str:
+    name, version, *_ = *wheel.split("-"), ""
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def environment(release: str, machine: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pytest
 from firmware_config import wheels
 from firmware_config.hardware import RELEASES
 from firmware_config.wheels import CHECKOUT, WheelsError, collect, for_environment, verify
+from tests.firmware_config.swap import swapped
 from tests.firmware_config.test_profile import profile
 
 PINNED = """\
@@ -119,11 +120,31 @@ SPOILT = {
 
 @pytest.mark.parametrize("how", SPOILT)
 def test_wheels_that_are_not_those_collected_are_refused(tmp_path: Path, how: str) -> None:
-    folder = collected(tmp_path / "wheels")
-    verify(folder)
+    folder, copy = collected(tmp_path / "wheels"), tmp_path / "copy"
+    copy.mkdir()
+    verify(folder, copy)
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == {
+        path.name: path.read_bytes() for path in folder.iterdir()
+    }
     spoil(folder, how)
     with pytest.raises(WheelsError, match=SPOILT[how]):
-        verify(folder)
+        verify(folder, copy)
+
+
+def test_wheels_that_are_swapped_meanwhile_are_never_in_the_copy(tmp_path: Path) -> None:
+    folder = collected(tmp_path / "wheels")
+    wheel = min(folder.glob("*.whl"))
+    honest, outcomes = wheel.read_bytes(), set()
+    with swapped(wheel, honest, b"another"):
+        for k in range(100):
+            copy = tmp_path / f"copy{k}"
+            copy.mkdir()
+            try:
+                verify(folder, copy)
+                outcomes.add((copy / wheel.name).read_bytes())
+            except WheelsError:
+                outcomes.add(b"refused")
+    assert outcomes <= {honest, b"refused"}
 
 
 def preflight(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -157,9 +178,11 @@ def test_problems_are_named_before_anything_is_installed(tmp_path: Path) -> None
     assert f"{path}:" in done.stderr
     path.write_text(profile())
     folder = collected(tmp_path / "wheels")
-    assert preflight(path, folder).returncode == 0
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    assert preflight(path, folder, copy).returncode == 0
     spoil(folder, "tampered")
-    refused = preflight(path, folder)
+    refused = preflight(path, folder, copy)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "is not as it was collected" in refused.stderr
 
