@@ -41,6 +41,7 @@ SECONDS = (
     "tests/edge/count/test_prevalence.py",
     "tests/edge/find/test_quality.py",
     "tests/edge/find/test_rims.py",
+    "tests/edge/run/test_certainty.py",
     "tests/edge/run/test_count_run.py",
     "tests/edge/run/test_contrast.py",
     "tests/edge/run/test_doctor.py",

@@ -1,10 +1,12 @@
-"""The contrast of a frame's cells relative to the training crops: a negative or a dim one has another.
+"""The contrast of a frame's cells, and their finest detail, relative to the training crops.
 
-A bundle's out-of-distribution model states the statistics of its training crops, so no bundle has to change.
+A negative or a dim frame has another contrast, a blurred one less detail, a noisy one more. A bundle's
+out-of-distribution model states the statistics of its training crops, so no bundle has to change.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,7 @@ from edge.model import OCTAVES, OutOfDistributionModel
 
 @dataclass(frozen=True)
 class Contrast:
-    """The contrast of some cells, relative to the training crops.
+    """The contrast and the finest detail of some cells, relative to the training crops.
 
     The medians of the 140 hemocytometer frames, of simulated frames and of other unstained cells (``hsc``)
     are 1.04, 1.17 and 0.89; negatives of the first two 1.86 and 1.88, dark field 4, stained cells (``pbc``)
@@ -28,10 +30,16 @@ class Contrast:
     asymmetry : float
         How much farther they depart upward from the background than downward, relative to it and less what
         the training crops do: 0.01 and -0.04 above, 0.2 in the negatives of simulated frames.
+    detail : float
+        How much stronger their finest detail is than in training crops of otherwise the same statistics, in
+        standard deviations of these. What cells are in a sample cancels for the most part: simulated
+        frames have -0.8 (lymphocytes alone) to 0.6 (granulocytes alone), the hemocytometer frames -0.3 to
+        0.3; after a blur of 0.25 µm, 0.8 less.
     """
 
     ratio: float
     asymmetry: float
+    detail: float
 
 
 def contrast(statistics: NDArray[np.float64], trained: OutOfDistributionModel) -> Contrast | None:
@@ -41,7 +49,14 @@ def contrast(statistics: NDArray[np.float64], trained: OutOfDistributionModel) -
     mean = np.array(trained.mean)
     middle = np.median(statistics, axis=0) - mean
     lean = [_lean(row) for row in statistics]
-    return Contrast(float(np.exp(middle[:OCTAVES].mean())), float(np.median(lean)) - _lean(mean))
+    # a row of a Gaussian's precision gives how far that statistic is from its mean given the others
+    finest = np.array(trained.precision[0])
+    detail = np.median((statistics - mean) @ finest) / math.sqrt(max(finest[0], 1e-6))
+    return Contrast(
+        ratio=float(np.exp(middle[:OCTAVES].mean())),
+        asymmetry=float(np.median(lean)) - _lean(mean),
+        detail=float(detail),
+    )
 
 
 def _lean(statistics: NDArray[np.float64]) -> float:

@@ -12,6 +12,7 @@ from edge.base import FailedFrame, StatedPixel
 from edge.classify import Decision
 from edge.count.concentration import in_field
 from edge.count.counted_frame import CountedFrame
+from edge.count.doubt import Doubt
 from edge.count.tally import Tally, tally_decisions
 from edge.model import Manifest
 from edge.track import Agreement, LaidOut, TrackedCells
@@ -63,6 +64,8 @@ class Totals:
         Best probability below which the bundle itself rejects a cell.
     agreement : Agreement
         How the detections of tracked cells agree.
+    doubt : Doubt
+        How sure the bundle is of the label of each detection.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Totals:
         self.diameters_px: Counter[float] = Counter()
         self.shared = self.followed = 0
         self.agreement = Agreement()
+        self.doubt = Doubt()
         self._unlisted: Counter[str] = Counter()
         self._unlisted_now: Counter[str] = Counter()
 
@@ -116,6 +120,7 @@ class Totals:
         self.pixels[result.frame.pixel] += 1
         self.lost.update(result.lost)
         self.detections += len(result.cells)
+        self.doubt.add(result.decisions, result.probabilities)
         self.diameters_px.update(
             round(2 * (cell.area_px * (2 if cell.border else 1) / math.pi) ** 0.5, 1) for cell in result.cells
         )

@@ -58,7 +58,7 @@ class Quality:
         Of the cells; None without cells.
     hidden_share : float
         Share of the frame in which no cell could be found, see `edge.find.segmentation`.
-    contrast, asymmetry : float or None
+    contrast, asymmetry, detail : float or None
         Of the cells, relative to the bundle's training crops (`edge.classify.Contrast`); None if not known.
     """
 
@@ -75,6 +75,7 @@ class Quality:
     hidden_share: float = 0.0
     contrast: float | None = None
     asymmetry: float | None = None
+    detail: float | None = None
 
 
 def measure_quality(

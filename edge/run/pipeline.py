@@ -155,7 +155,9 @@ def _cut(
     known_by = fingerprint(*small, [] if analysis.each_once else cells, pixel_um)
     in_distribution, contrast = classifier.compare(crops)
     if contrast is not None:
-        quality = replace(quality, contrast=contrast.ratio, asymmetry=contrast.asymmetry)
+        quality = replace(
+            quality, contrast=contrast.ratio, asymmetry=contrast.asymmetry, detail=contrast.detail
+        )
     return _Cut(frame, sha256, cells, found.lost, crops, in_distribution, quality, known_by)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from edge.calibration import Calibration, UnknownVolumeError, field_volume
 from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts, estimate_concentration
+from edge.run.certainty import certainty_remark, certainty_unusable
 from edge.run.contrast import contrast_remark, contrast_unusable
 from edge.run.pipeline import identifier
 from edge.run.remarks import closing_remarks
@@ -34,7 +35,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         concentrations, no_concentration = _concentrations(count, totals), ""
     except UnknownVolumeError as why:
         concentrations, no_concentration = {}, str(why)
-    contrast = contrast_remark(totals, bundle.manifest)
+    appearance = contrast_remark(totals, bundle.manifest), certainty_remark(totals, bundle.manifest)
     return CountResult(
         tally=tally,
         corrected=correct_counts(tally, bundle.manifest.confusion),
@@ -60,11 +61,16 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         no_concentration=no_concentration,
         quality=totals.spreads(),
         out=tuple(totals.out),
-        remarks=tuple(filter(None, (*count.remarks, *closing_remarks(config, totals), contrast))),
+        remarks=tuple(filter(None, (*count.remarks, *closing_remarks(config, totals), *appearance))),
         unusable="; ".join(
             filter(
                 None,
-                (why_unusable(config, totals), contrast_unusable(totals), tracking_unusable(config, totals)),
+                (
+                    why_unusable(config, totals),
+                    contrast_unusable(totals),
+                    certainty_unusable(totals, bundle.manifest),
+                    tracking_unusable(config, totals),
+                ),
             )
         ),
         other_files=count.session.remark != "",
