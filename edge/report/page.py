@@ -226,6 +226,7 @@ _MEASURES = {
     "border_share": ("Cells cut by the edge", "{:.0%}"),
     "touching_share": ("Cells that touch another", "{:.0%}"),
     "contrast": ("Contrast of the cells, 1 in training", "{:.2f}"),
+    "detail": ("Finest detail of the cells, 0 in training, in standard deviations", "{:+.1f}"),
     "dropped_before": ("Frames dropped before one", "{:.0f}"),
     "late_ms": ("Wait to be counted, ms", "{:,.0f}"),
 }

@@ -48,7 +48,7 @@ binning, -0.7 after a blur of 0.25 µm, 0.5 in JPEG of quality 10, and 1.3 with 
 
 
 def certainty_remark(totals: Totals, bundle: Manifest) -> str:
-    """Return a remark on labels of which the bundle is unsure; empty if it is as sure as in validation."""
+    """Return a remark on labels that the bundle doubts; empty if it is as sure of them as in validation."""
     if not _doubted(totals, bundle, DOUBTFUL):
         return ""
     labels = _judged(totals, bundle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ from edge.run.config import Analysis
 from edge.run.pipeline import count_frames
 from edge.simulate.frame import simulate_frame
 from edge.simulate.scene import Scene
+from tests.edge.run.test_count_run import comparable, config_for
+from tests.edge.run.test_count_run import counted as count_of
+from tests.edge.run.test_file_facts import interrupted
 
 Image = NDArray[np.uint8]
 BUNDLE = load_bundle("phantom3")
@@ -174,3 +178,14 @@ def test_remark_names_the_likely_cause(quality: dict[str, float], words: list[st
     listed = ["times the contrast", "weaker than", "stronger than", "check the focus, the pixel"]
     assert [one for one in listed if one in remark] == [one for one in listed if one in " ".join(words)]
     assert all(word in remark for word in words)
+
+
+def test_a_resumed_count_doubts_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for k in range(4):
+        quarter = field()[616 * (k // 2) :, 820 * (k % 2) :][:616, :820]
+        cv2.imwrite(str(frames / f"{k}.png"), cv2.GaussianBlur(quarter, (0, 0), 2.5))
+    run = interrupted(frames, tmp_path / "sessions", monkeypatch, {})
+    assert any("bundle phantom3 doubts" in remark for remark in run.remarks)
+    assert comparable(run) == comparable(count_of(config_for(frames)))

@@ -65,9 +65,12 @@ def test_contrast_as_in_training_is_not_remarked(tmp_path: Path, share: float) -
 @pytest.mark.parametrize("share", [0.3, 0.45])
 def test_faint_cells_are_remarked(tmp_path: Path, share: float) -> None:
     run = count_of(tmp_path, scaled(share))
-    (remark,) = run.remarks
+    remark, doubt = run.remarks
     assert "times the contrast of those that bundle phantom3 was trained on: faint cells are missed" in remark
     assert "stop down the condenser" in remark
+    # at half the contrast more than a third of the granulocytes are taken for monocytes
+    assert "bundle phantom3 doubts" in doubt
+    assert "labels do not hold in these frames" in run.unusable
 
 
 def test_cells_that_hardly_stand_out_are_not_a_number_without_words(tmp_path: Path) -> None:
