@@ -29,7 +29,8 @@ from edge.model import TEST_TIME_VIEWS
 from edge.run import INVOKE, time_bundle
 from train.networks import multiply_accumulates
 from train.report.figure import plots, svg
-from train.run import load_run, read_config, read_crops
+from train.run import load_run, read_crops
+from train.run_config import read_config
 from train.table import table_text
 
 COLUMNS = ("set", "network", "MMAC", "parameters", "bundle, MB", "ms per view", "float", "int8")
@@ -63,7 +64,7 @@ class Point:
 def point(data: str, run: Path) -> Point:
     """Convert a run and measure it."""
     network, _, _ = load_run(run)
-    recipe, crops = read_config(run)["recipe"], read_crops(run)
+    recipe, crops = read_config(run).recipe, read_crops(run)
     description = Description(
         name=run.name,
         version="1",
@@ -81,11 +82,11 @@ def point(data: str, run: Path) -> Point:
         size_bytes = file.stat().st_size
     answers = Classifier(bundle).logits(crops.validation).argmax(axis=1)
     timings = time_bundle(bundle, "litert", [1])
-    width = f" ×{recipe['width']:g}" if recipe["width"] != 1 else ""
+    width = f" ×{recipe.width:g}" if recipe.width != 1 else ""
     assert bundle.manifest.parity is not None
     return Point(
         data=data,
-        title=recipe["network"] + width,
+        title=recipe.network + width,
         macs=sum(multiply_accumulates(network).values()),
         parameters=network.count_params(),
         size_bytes=size_bytes,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -27,7 +25,8 @@ from edge.model import Bundle, Manifest, Parity, RepresentativeSet, TrainingData
 from edge.simulate import simulate_frame
 from train.fit import normalised
 from train.metrics import confusion_matrix
-from train.run import RunCrops, load_run, read_config, read_crops, stored_test_time_views
+from train.run import RunCrops, load_run, read_crops
+from train.run_config import RunConfig, read_config
 
 GOLDEN_CROPS = 12
 
@@ -38,24 +37,29 @@ class TrainedRun:
 
     folder: Path
     network: keras.Model
-    labels: tuple[str, ...]
-    normalisation: Normalisation
+    config: RunConfig
     crops: RunCrops
 
     @classmethod
     def load(cls, folder: Path) -> TrainedRun:
         """Load the run in a folder; ValueError if it holds no finished one."""
-        return cls(folder, *load_run(folder), read_crops(folder))
+        network, _, _ = load_run(folder)
+        return cls(folder, network, read_config(folder), read_crops(folder))
 
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The run's ``config.json``."""
-        return read_config(self.folder)
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels in output order."""
+        return self.config.labels
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """How a crop becomes the input."""
+        return self.config.recipe.normalisation
 
     @property
     def side_px(self) -> int:
         """Side of a crop."""
-        return int(self.crops.representative.shape[1])
+        return self.config.crop_px
 
     def inputs(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return crops as the network takes them, float32 [n, s, s, 1]."""
@@ -87,7 +91,8 @@ def build(
     refuse_others(flatbuffer)
     model = Model(flatbuffer)
     validation = trained.inputs(trained.crops.validation)
-    views = stored_test_time_views(run) if settings.test_time_views is None else settings.test_time_views
+    stored_views = trained.config.recipe.test_time_views
+    views = stored_views if settings.test_time_views is None else settings.test_time_views
     calibrated = calibrate(model, trained.crops, validation, settings, views, crop_um)
     parity = None
     if len(validation):
@@ -124,8 +129,7 @@ def counted_labels(trained: TrainedRun, description: Description) -> tuple[str, 
 
 def stated_pixel_um(run: Path) -> float | None:
     """Return the pixel size of a run's crops in the specimen, µm; None if the training data gave none."""
-    stated: float | None = read_config(run).get("pixel_um")
-    return stated
+    return read_config(run).pixel_um
 
 
 def pixel_size_um(run: Path, description: Description) -> float:
@@ -193,7 +197,7 @@ def manifest_of(
         temperature=inference.temperature,
         reject_below=calibrated.reject_below,
         confusion=tuple(map(tuple, confusion.tolist())),
-        training=TrainingData(description.training_name, trained.config["training"]["sha256"]),
+        training=TrainingData(description.training_name, trained.config.training.sha256),
         intended_use=description.intended_use,
         licence=description.licence,
         notice=description.notice,

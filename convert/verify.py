@@ -103,7 +103,7 @@ def refuse_other_run(bundle: Bundle, trained: TrainedRun) -> None:
     """Raise ValueError if a bundle was not made from this run."""
     manifest, run = bundle.manifest, trained.folder
     stated = manifest.labels, manifest.crop_px, manifest.normalisation, manifest.training.sha256
-    training_sha256 = trained.config["training"]["sha256"]
+    training_sha256 = trained.config.training.sha256
     if (trained.labels, trained.side_px, trained.normalisation, training_sha256) != stated:
         raise ValueError(
             f"{run}: its labels or training crops are not the bundle's: name the run it was made from"

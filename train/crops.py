@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell, FailedFrame, frame_name, partial_path, quantity
+from edge.base import Cell, FailedFrame, alike_labels, frame_name, label_problem, partial_path, quantity
 from edge.capture import (
     CONTRADICTS,
     PlaneChoice,
@@ -25,7 +25,7 @@ from edge.capture import (
 from edge.classify import REJECTED
 from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
 from train.box_places import elsewhere_remark, structure_shares
-from train.data import BACKGROUNDS, CELLS_CSV, alike_labels
+from train.data import BACKGROUNDS, CELLS_CSV
 from train.frame_names import match_frames
 from train.images import CROP_PX, require_empty, write_png
 from train.table import Box, LabelledCrop, file_name, read_table, write_table
@@ -213,9 +213,8 @@ def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> 
         if label == REJECTED:  # of a count's cells.csv: set aside, and no class
             left_out["rejected"] += 1
             continue
-        named = label.isprintable() and Path(label).name == label
-        if not named or label in ("", "..", BACKGROUNDS, CELLS_CSV):
-            raise ValueError(f"{path}, line {line}: label {label!r} cannot name a folder")
+        if problem := label_problem(label):
+            raise ValueError(f"{path}, line {line}: {problem}")
         by_frame[box.frame].append(replace(box, label=label))
     if alike := alike_labels({box.label for listed in by_frame.values() for box in listed}):
         raise ValueError(f"{path}: {alike[0]}, for example with --rename")

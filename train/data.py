@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import IMAGE_SUFFIXES, quantity
+from edge.base import IMAGE_SUFFIXES, alike_labels, label_problem, quantity
 from edge.find import SCALE_TOLERANCE
 from train.images import CROP_PX, read_grey, square
-from train.table import LabelledCrop, check_name, scan_table
+from train.table import LabelledCrop, scan_table
 
 CELLS_CSV = "cells.csv"
 """Table path,label,group that lists the crops of the folder it lies in."""
@@ -111,18 +110,6 @@ def list_data(path: str | Path) -> Listing:
     return Listing(table.parent, tuple(rows), tuple(problems))
 
 
-def alike_labels(labels: Iterable[str]) -> list[str]:
-    """Return one line per group of labels that differ only in case, spaces or Unicode form."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for label in sorted(labels):
-        groups["".join(unicodedata.normalize("NFKC", label).casefold().split())].append(label)
-    return [
-        f"labels {' and '.join(alike)} differ only in case, spaces or Unicode form: make them one"
-        for alike in groups.values()
-        if len(alike) > 1
-    ]
-
-
 def _listed_in_table(path: Path) -> tuple[list[LabelledCrop], list[str]]:
     rows, problems = scan_table(path, LabelledCrop)
     lines: dict[str, int] = {}  # file → the line that lists it first
@@ -141,10 +128,8 @@ def _listed_in_folders(path: Path) -> tuple[list[LabelledCrop], list[str]]:
     problems: list[str] = []
     folders = (p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     for folder in sorted(p for p in folders if p.name != BACKGROUNDS):
-        try:
-            check_name(folder.name)
-        except ValueError as error:
-            problems.append(f"class {error}")
+        if problem := label_problem(folder.name):
+            problems.append(f"class folder: {problem}")
             continue
         files = _images_in(folder)
         if not files:

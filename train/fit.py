@@ -18,10 +18,13 @@ from edge.find import Normalisation, level
 from train.batches import Batches
 from train.data import Dataset
 from train.metrics import Scores, score
+from train.network_file import read_network
 from train.networks import build_network, multiply_accumulates
 from train.recipe import Recipe, TrainingJob
 from train.report.curves import write_curves
 from train.run import (
+    METRICS,
+    NETWORK,
     Epoch,
     finished,
     open_run,
@@ -135,7 +138,7 @@ def fit(job: TrainingJob, out: Path, observer: FitObserver = SILENT) -> Scores |
 def _train(job: TrainingJob, out: Path, observer: FitObserver) -> keras.Model:
     """Train for all epochs that the run folder lacks, with a checkpoint after each."""
     steps = len(Batches(job.training, job.recipe, job.seed, 0))
-    model, history = _last_checkpoint(out, steps) or (_compiled(job, steps), [])
+    model, history = _last_checkpoint(job, out, steps) or (_compiled(job, steps), [])
     for epoch in range(len(history), job.recipe.epochs):
         start = time.monotonic()
         reporter = keras.callbacks.LambdaCallback(
@@ -160,14 +163,23 @@ def _train(job: TrainingJob, out: Path, observer: FitObserver) -> keras.Model:
     return model
 
 
-def _last_checkpoint(out: Path, steps: int) -> tuple[keras.Model, list[Epoch]] | None:
+def _last_checkpoint(job: TrainingJob, out: Path, steps: int) -> tuple[keras.Model, list[Epoch]] | None:
     """Load the model after the last whole epoch and the history up to there; None before the first."""
     for partial in out.glob(".*.partial*"):  # of a write that a kill cut short
         partial.unlink()
     if not (out / CHECKPOINT).is_file():
         return None
-    model = keras.models.load_model(out / CHECKPOINT)
-    return model, read_history(out)[: int(model.optimizer.iterations) // steps]
+    labels = len(job.training.labels)
+    model = read_network(
+        out / CHECKPOINT, lambda: build_network(job.recipe, labels), lambda: _compiled(job, steps)
+    )
+    history = read_history(out)
+    epochs, more = divmod(int(model.optimizer.iterations), steps)
+    if more or not 0 < epochs <= min(len(history), job.recipe.epochs):
+        raise ValueError(
+            f"{out / CHECKPOINT} and history.csv are not of one run: delete both to begin the run again"
+        )
+    return model, history[:epochs]
 
 
 def _validated(row: Epoch, model: keras.Model, validation: Dataset, recipe: Recipe) -> Epoch:
@@ -189,11 +201,11 @@ def _finish(job: TrainingJob, out: Path, trained: keras.Model) -> None:
         views = job.recipe.test_time_views
         answers = probabilities(plain, validation.crops, job.recipe.normalisation, views).argmax(axis=1)
         scores = score(validation.truth, answers, validation.labels)
-        write_json(out / "metrics.json", scores)
+        write_json(out / METRICS, scores)
     save_crops(out, job)
     write_curves(out, read_history(out), job.recipe.epochs, finished=True)
     # written last: its presence means that the run is finished
-    save_network(out / "model.keras", plain)
+    save_network(out / NETWORK, plain)
 
 
 def _compiled(job: TrainingJob, steps: int) -> keras.Model:

@@ -95,7 +95,11 @@ def score(truth: NDArray[np.int64], answers: NDArray[np.int64], labels: Sequence
     """
     if len(truth) == 0:
         raise ValueError("there are no cells to score")
-    matrix = confusion_matrix(truth, answers, len(labels))
+    return scores_of(confusion_matrix(truth, answers, len(labels)), labels)
+
+
+def scores_of(matrix: NDArray[np.int64], labels: Sequence[str]) -> Scores:
+    """Return the scores of a confusion matrix with at least one cell, see `rates`."""
     found = rates(matrix)
 
     def by_label(values: NDArray[np.float64]) -> dict[str, float | None]:
@@ -111,7 +115,7 @@ def score(truth: NDArray[np.int64], answers: NDArray[np.int64], labels: Sequence
         f1=by_label(found.f1),
         confusion=matrix.tolist(),
         labels=list(labels),
-        cells=len(truth),
+        cells=int(matrix.sum()),
     )
 
 

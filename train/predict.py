@@ -105,14 +105,15 @@ def _predict_with_run(
 ) -> Predictions:
     # these need Keras, which the base install lacks
     from train.fit import probabilities
-    from train.run import load_run, read_config, stored_test_time_views
+    from train.run import NETWORK, load_run
+    from train.run_config import read_config
 
     folder = Path(run)
     model, labels, normalisation = load_run(folder)
-    views = stored_test_time_views(folder) if test_time_views is None else test_time_views
-    dataset = read_data(data, labels, int(model.input_shape[1]))
     config = read_config(folder)
-    with (folder / "model.keras").open("rb") as file:
+    views = config.recipe.test_time_views if test_time_views is None else test_time_views
+    dataset = read_data(data, labels, config.crop_px)
+    with (folder / NETWORK).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Predictions(
         dataset=dataset,
@@ -121,8 +122,8 @@ def _predict_with_run(
         ),
         model={"kind": "run", "name": folder.resolve().name, "sha256": sha256},
         test_time_views=views,
-        trained_on=_trained_on(folder / "split.csv", config["training"]["sha256"], dataset),
-        pixel_um=config.get("pixel_um"),
+        trained_on=_trained_on(folder / "split.csv", config.training.sha256, dataset),
+        pixel_um=config.pixel_um,
     )
 
 

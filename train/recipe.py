@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from edge.base import declare
 from edge.find import Normalisation
 from train.data import Dataset
 
@@ -65,26 +66,26 @@ class Recipe:
         If the network is unknown, or has no width factor and `width` is not 1.
     """
 
-    name: str
-    network: str = "fusion"
-    crop_px: int = 0
-    width: float = 1.0
-    dropout: float = 0.0
-    batch_norm_momentum: float = 0.99
-    epochs: int = 25
-    batch: int = 32
-    learning_rate: float = 1e-4
-    warm_up: float | None = None
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    clip_norm: float | None = None
-    augmentation: Literal["paper", "random"] = "paper"
-    normalisation: Normalisation = PLAIN
-    balance: float = 0.0
-    backgrounds: float = 0.0
-    mixup: float = 0.0
-    test_time_views: int = 1
-    precision: Literal["float32", "bfloat16"] = "float32"
+    name: str = declare("name of the recipe")
+    network: str = declare("name of the network", default="fusion", choices=tuple(NETWORK_INPUT_PX))
+    crop_px: int = declare("side of the crops", 0, 1024, unit="px", default=0)
+    width: float = declare("factor on all channels", 0, 16, low_open=True, default=1.0)
+    dropout: float = declare("share of hidden outputs dropped", 0, 1, high_open=True, default=0.0)
+    batch_norm_momentum: float = declare("momentum of the moving averages", 0, 1, default=0.99)
+    epochs: int = declare("passes over the crops", 1, default=25)
+    batch: int = declare("crops per step", 1, default=32)
+    learning_rate: float = declare("peak of Adam's rate", 0, default=1e-4)
+    warm_up: float | None = declare("share of the steps in which the rate rises", 0, 1, default=None)
+    weight_decay: float = declare("weight decay", 0, default=0.0)
+    label_smoothing: float = declare("label smoothing", 0, 1, default=0.0)
+    clip_norm: float | None = declare("largest norm of the gradient", 0, default=None)
+    augmentation: Literal["paper", "random"] = declare("augmentation", default="paper")
+    normalisation: Normalisation = declare("how a crop becomes the input", default=PLAIN)
+    balance: float = declare("repetition of rare classes", 0, 1, default=0.0)
+    backgrounds: float = declare("share of crops laid over others' backgrounds", 0, 1, default=0.0)
+    mixup: float = declare("parameter of the Beta distribution", 0, default=0.0)
+    test_time_views: Literal[1, 8] = declare("views averaged over", default=1)
+    precision: Literal["float32", "bfloat16"] = declare("arithmetic of a step", default="float32")
 
     def __post_init__(self) -> None:
         if self.network not in NETWORK_INPUT_PX:

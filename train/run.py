@@ -10,11 +10,13 @@ optimizer after the last whole epoch. A finished run adds ``metrics.json`` (scor
 from __future__ import annotations
 
 import json
-import zipfile
+import math
+import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import keras
 import numpy as np
@@ -24,12 +26,21 @@ from edge import __version__
 from edge.base import ANOTHER_NAME, replaced_atomically, replaced_path, write_atomically
 from edge.find import Normalisation
 from train.data import Dataset
-from train.metrics import Scores
+from train.metrics import Scores, scores_of
+from train.network_file import read_network
+from train.networks import build_network
 from train.recipe import TrainingJob
+from train.run_config import CONFIG, read_config, read_object, stored_settings
 from train.table import Row, SplitCrop, read_table, write_table
 
 REPRESENTATIVE = 300
 """Training crops kept with a run, for the ranges of a quantised network."""
+
+NETWORK, METRICS, CROPS = "model.keras", "metrics.json", "crops.npz"
+
+_LEAST_INFLATED, _MOST_INFLATED = 64 << 20, 50
+"""Bytes that a file of crops may have when inflated, and how many times its own size it may have beyond them;
+crops of cells shrink to a third, empty ones to a fiftieth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +81,7 @@ def open_run(out: Path, job: TrainingJob, **more: object) -> None:
         If the folder was begun otherwise, or holds something else.
     """
     settings = _settings(job) | more
-    if (out / "config.json").is_file():
+    if (out / CONFIG).is_file():
         _refuse_other(out, settings)
         return
     if out.exists() and any(out.iterdir()):
@@ -88,7 +99,7 @@ def open_run(out: Path, job: TrainingJob, **more: object) -> None:
         "backend": keras.backend.backend(),
         "numpy": np.__version__,
     }
-    write_json(out / "config.json", settings)
+    write_json(out / CONFIG, settings)
 
 
 def _settings(job: TrainingJob) -> dict[str, Any]:
@@ -110,71 +121,60 @@ def _settings(job: TrainingJob) -> dict[str, Any]:
 
 def _refuse_other(out: Path, settings: dict[str, Any]) -> None:
     """Raise ValueError if a run was begun with other settings than these."""
-    stored = read_config(out)
+    stored = stored_settings(out)
     for key, option in (("targets_sha256", "--teacher"), ("teacher_sha256", "--distil")):
         if stored.get(key):
             raise ValueError(f"{out} was started with {option}, which no longer exists; {ANOTHER_NAME}")
     changed = [key for key in settings if stored.get(key) != settings[key]]
     if "recipe" in changed:
-        old, new = stored["recipe"], settings["recipe"]
-        changed[:1] = [key for key in new if old.get(key) != new[key]]
+        old, new = asdict(read_config(out).recipe), settings["recipe"]
+        changed[:1] = [key for key in new if old[key] != new[key]]
     if changed:
         raise ValueError(f"{out} was started with another {', '.join(changed)}; {ANOTHER_NAME}")
 
 
 def finished(out: Path) -> bool:
     """Return whether a run folder holds a finished model."""
-    return (out / "model.keras").is_file()
-
-
-def read_config(out: Path) -> dict[str, Any]:
-    """Read a run's settings from ``config.json``.
-
-    Raises
-    ------
-    ValueError
-        If the folder is not a run's.
-    """
-    path = out / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{out} is not a run folder: it has no config.json") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error})") from error
-    recipe = config["recipe"]
-    if "views" in recipe:  # their name in older runs
-        recipe["test_time_views"] = recipe.pop("views")
-    return config
+    return (out / NETWORK).is_file()
 
 
 def read_scores(out: Path) -> Scores | None:
-    """Read a finished run's validation scores; None for a run without a validation set."""
-    path = out / "metrics.json"
+    """Return a finished run's validation scores; None for a run without a validation set.
+
+    They are worked out again from the confusion matrix; ValueError if ``metrics.json`` is damaged.
+    """
+    path = out / METRICS
     if not path.is_file():
         return None
-    scores: Scores = json.loads(path.read_text())
+    stored, labels = read_object(path), read_config(out).labels
+    try:
+        confusion = np.array(stored["confusion"])
+        whole = confusion.shape == (len(labels),) * 2 and confusion.dtype.kind == "i"
+        if not whole or confusion.min() < 0 or not 0 < confusion.max() < 1 << 40:
+            raise ValueError("no confusion matrix of its labels")
+        scores = scores_of(confusion, labels)
+        if stored != scores:
+            raise ValueError("its scores are not those of its confusion matrix")
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error}): train the run again") from error
     return scores
 
 
 def load_run(out: Path) -> tuple[keras.Model, tuple[str, ...], Normalisation]:
-    """Load a finished run's model, its labels and the normalisation of its crops.
+    """Load a finished run's network, float32, its labels and the normalisation of its crops.
 
     Raises
     ------
     ValueError
-        If the folder is not a run's, or the run is unfinished.
+        If the folder is not a run's, the run is unfinished, or its network is not one that `leuko train`
+        writes.
     """
     config = read_config(out)
     if not finished(out):
         raise ValueError(f"{out} is not finished: repeat its leuko train command to resume it")
-    normalisation = Normalisation(**config["recipe"]["normalisation"])
-    return keras.models.load_model(out / "model.keras"), tuple(config["labels"]), normalisation
-
-
-def stored_test_time_views(out: Path) -> int:
-    """Return the views of a crop over which the run's recipe averages; see `read_config`."""
-    return int(read_config(out)["recipe"].get("test_time_views", 1))
+    recipe = replace(config.recipe, precision="float32")
+    network = read_network(out / NETWORK, lambda: build_network(recipe, len(config.labels)))
+    return network, config.labels, recipe.normalisation
 
 
 def write_json(path: Path, content: object) -> None:
@@ -208,7 +208,7 @@ def save_crops(out: Path, job: TrainingJob) -> None:
         members = members[np.argsort(training.crops[members].mean(axis=(1, 2)), kind="stable")]
         wanted = min(len(members), REPRESENTATIVE // len(training.labels))
         chosen.append(members[np.linspace(0, len(members) - 1, wanted).round().astype(np.int64)])
-    with replaced_atomically(out / "crops.npz") as file:
+    with replaced_atomically(out / CROPS) as file:
         np.savez_compressed(
             file,
             representative=training.crops[np.concatenate(chosen)],
@@ -223,11 +223,38 @@ def read_crops(out: Path) -> RunCrops:
     Raises
     ------
     ValueError
-        If there are none, or they cannot be read.
+        If there are none, they cannot be read, or they are not of the run's side and labels.
     """
-    path = out / "crops.npz"
+    path, config = out / CROPS, read_config(out)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return RunCrops(archive["representative"], archive["validation"], archive["truth"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read: train the run again") from error
+        if path.is_symlink() or not path.is_file():
+            raise ValueError("there is no such file")
+        with ZipFile(path) as archive:
+            declared = sum(one.file_size for one in archive.infolist())
+            if declared > max(_LEAST_INFLATED, _MOST_INFLATED * path.stat().st_size):
+                raise ValueError("it is too large when inflated")
+            side = config.crop_px
+            representative = _read_array(archive, "representative", np.uint8, (side, side))
+            validation = _read_array(archive, "validation", np.uint8, (side, side))
+            truth = _read_array(archive, "truth", np.int64, ())
+        if not 0 < len(representative) <= REPRESENTATIVE or len(validation) != len(truth):
+            raise ValueError("another number of crops than leuko train keeps")
+        if len(truth) and not 0 <= truth.min() <= truth.max() < len(config.labels):
+            raise ValueError("a label that the run lacks")
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, NotImplementedError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error}): train the run again") from error
+    return RunCrops(representative, validation, truth)
+
+
+def _read_array(archive: ZipFile, name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Read an array [n, *shape]; its size is checked before memory is taken."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call] # of NumPy
+        if version != (1, 0):
+            raise ValueError(f"{name} is no array of numbers")
+        found, in_columns, kind = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call] # as above
+        size = math.prod(found) * np.dtype(dtype).itemsize
+        if kind != dtype or in_columns or found[1:] != shape or file.tell() + size != info.file_size:
+            raise ValueError(f"{name} is no array of {np.dtype(dtype).name} {list(shape)}")
+        return np.frombuffer(file.read(), dtype).reshape(found)

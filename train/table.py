@@ -18,7 +18,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TextIO, TypeVar
 
-from edge.base import PIXELS_UM, Cell, csv_writer, open_input, unquoted, write_atomically
+from edge.base import PIXELS_UM, Cell, csv_writer, label_problem, open_input, unquoted, write_atomically
 
 LARGEST_PX = 100_000
 """Coordinates beyond this lie in no frame."""
@@ -89,8 +89,10 @@ class LabelledCrop(Row):
         for name in ("path", "label"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty")
-        for text in (self.path, self.label, self.group):
+        for text in (self.path, self.group):
             check_name(text)
+        if problem := label_problem(self.label):
+            raise ValueError(problem)
         super().__post_init__()
 
 

@@ -16,6 +16,7 @@ from edge.base.count_options import LiveOptions, Policy, SessionConfig, StopLimi
 from edge.base.csv_text import csv_writer, unquoted
 from edge.base.frame import FailedFrame, FailureKind, Frame, StatedPixel
 from edge.base.input_file import open_input, read_input
+from edge.base.labels import alike_labels, label_problem, labels_problem
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
 from edge.base.paths import home
 from edge.base.quantity import quantity
@@ -40,6 +41,7 @@ __all__ = [
     "SessionConfig",
     "StatedPixel",
     "StopLimits",
+    "alike_labels",
     "board",
     "collect",
     "cores",
@@ -49,6 +51,8 @@ __all__ = [
     "home",
     "is_frame_file",
     "keys",
+    "label_problem",
+    "labels_problem",
     "natural_order",
     "open_input",
     "partial_path",

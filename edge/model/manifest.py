@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge.base import PIXELS_UM, SchemaError, declare, read, shown
+from edge.base import PIXELS_UM, SchemaError, declare, labels_problem, read, shown
 from edge.find import Normalisation
 
 SCHEMA = 5
@@ -190,6 +190,8 @@ def _checked(raw: Mapping[str, Any]) -> Manifest:
         manifest = read(Manifest, raw)
     except SchemaError as error:
         raise ValueError(f"manifest.json is malformed ({error})") from error
+    if problem := labels_problem(manifest.labels):
+        raise ValueError(f"manifest.json cannot be used: {problem}")
     if broken := _broken_rules(manifest):
         raise ValueError(f"manifest.json contradicts itself: {broken[0]}")
     return manifest

@@ -132,7 +132,8 @@ def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_of_one_class_is_refused(run: Path) -> None:
-    alone = replace(TrainedRun.load(run), labels=("granulocyte",))
+    trained = TrainedRun.load(run)
+    alone = replace(trained, config=replace(trained.config, labels=("granulocyte",)))
     with pytest.raises(ValueError, match="it knows a single class, granulocyte, and tells nothing apart"):
         counted_labels(alone, description())
 

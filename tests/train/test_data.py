@@ -122,16 +122,16 @@ def test_the_hash_knows_pixels_labels_and_groups(tmp_path: Path) -> None:
         (
             {"cells.csv": b"path,label\n1.png, a\n2.png,\n"},
             None,
-            "line 2: ' a' has control characters, or spaces at an end and 1 more",
+            "line 2: label ' a' has spaces at an end and 1 more",
         ),
-        ({"cells.csv": b'path,label\n1.png,"a\nb"\n'}, None, "line 3: 'a.nb' has control characters"),
+        ({"cells.csv": b'path,label\n1.png,"a\nb"\n'}, None, "line 3: label 'a.nb' has control characters"),
         (
             {"cells.csv": b"path,label,pixel_um\n1.png,a,-1\n"},
             None,
             "line 2: pixel_um is -1: it must be 0.005 to 10 µm",
         ),
         ({"a/1.png": b"image", "a/.2.png": b"half copied"}, ["b"], "unknown label a"),
-        ({"a\x1b/1.png": b"image"}, None, "class 'a.x1b' has control characters"),
+        ({"a\x1b/1.png": b"image"}, None, "class folder: label 'a.x1b' has control characters"),
     ],
 )
 def test_bad_data_gets_one_line(

@@ -17,7 +17,8 @@ from train.fit import FitObserver, fit, probabilities
 from train.metrics import Scores
 from train.recipe import RECIPES, Recipe, TrainingJob, recipe_of
 from train.report.curves import CURVES
-from train.run import Epoch, finished, load_run, read_config
+from train.run import Epoch, finished, load_run
+from train.run_config import read_config
 
 TINY = {name: replace(recipe, width=0.05, epochs=3, batch=8) for name, recipe in RECIPES.items()}
 BEST = TINY["best"]
@@ -211,7 +212,7 @@ def test_a_run_of_an_earlier_release_is_read_and_resumed(
     config["recipe"]["views"] = config["recipe"].pop("test_time_views")
     config |= {"targets_sha256": None, "teacher_sha256": None}
     (run / "config.json").write_text(json.dumps(config))
-    assert read_config(run)["recipe"]["test_time_views"] == 8
+    assert read_config(run).recipe.test_time_views == 8
     assert fit(job(), run) == runs[2]
     with pytest.raises(ValueError, match="was started with another test_time_views; give another name"):
         fit(job(replace(BEST, test_time_views=1)), run)

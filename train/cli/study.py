@@ -139,14 +139,15 @@ def _run_study(settings: StudySettings, data: Path, validation: Path | None, not
     # as in `study`
     from train.fit import FitObserver, expected_seconds
     from train.report.study import files
-    from train.run import finished, read_config, read_history
+    from train.run import finished, read_history
+    from train.run_config import read_config
     from train.study.results import read_study
     from train.study.runs import costs, fit_run, open_study, read_sets, seconds_left
 
     sets = read_sets(data, validation)
     open_study(settings, sets)
     runs = settings.runs()
-    cost = costs(runs, len(read_config(settings.out)["labels"]))
+    cost = costs(runs, len(read_config(settings.out).labels))
     if not read_history(runs[0].folder):
         training, _ = sets(runs[0].recipe.side_px)
         times = (expected_seconds(run.recipe, training, cost[run.network].macs) for run in runs)

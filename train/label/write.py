@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.base import FailedFrame, frame_name, write_atomically
+from edge.base import FailedFrame, frame_name, labels_problem, write_atomically
 from edge.capture import list_files, read_frames
 from edge.find import crop_cells
 from train.data import BACKGROUNDS
@@ -78,9 +78,10 @@ class LabelOptions:
                 raise ValueError(f"{name!r} cannot be a class: it marks what is left out")
             if name == BACKGROUNDS:
                 raise ValueError(f"{name!r} cannot be a class: that folder is for crops that hold no cell")
-            if Path(name).name != name or name.startswith("."):
-                raise ValueError(f"{name!r} cannot be a class: its crops go into a folder of its name")
-        return list(dict.fromkeys((*SUGGESTED, *self.more_classes)))
+        classes = list(dict.fromkeys((*SUGGESTED, *self.more_classes)))
+        if problem := labels_problem(classes):
+            raise ValueError(problem)
+        return classes
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from train.fit import normalised
 from train.metrics import Scores
-from train.run import Epoch, finished, load_run, read_config, read_crops, read_history, read_scores
+from train.run import Epoch, finished, load_run, read_crops, read_history, read_scores
+from train.run_config import read_config
 from train.study.runs import Cost, StudyRun, StudySettings
 
 WITHOUT_FUSION = "ablation3"
@@ -90,8 +91,8 @@ def read_study(settings: StudySettings, cost: Mapping[str, Cost], note: str) -> 
         name=settings.name,
         runs=runs,
         results=results,
-        training=config["training"]["counts"],
-        validation=config["validation"]["counts"],
+        training=config.training.counts,
+        validation=config.validation.counts if config.validation else {},
         note=note,
         maps=maps,
     )
