@@ -19,7 +19,7 @@ import h5py
 import keras
 import numpy as np
 
-from edge.base import shown
+from edge.base import open_input, shown
 from train.run_config import LARGEST_JSON_BYTES, json_object
 
 _DESCRIPTION, _WEIGHTS = "config.json", "model.weights.h5"
@@ -28,6 +28,7 @@ _MEMBERS = {"metadata.json", _DESCRIPTION, _WEIGHTS}
 _OTHERWISE = ("dtype", "trainable", "seed", "momentum", "rate", "noise_shape", "sparse", "ragged", "optional")
 """Settings of a layer that do not change what a finished network answers."""
 
+_MOST_BYTES = 16 << 30
 _MOST_OBJECTS = 5000
 """Of a file of weights; ResNet-50 with its optimizer has 1,300."""
 
@@ -50,7 +51,11 @@ def read_network(
         In one line, if the file is not one that `leuko train` writes for this network, or is damaged.
     """
     try:
-        with path.open("rb") as file, ZipFile(file) as archive, tempfile.TemporaryDirectory() as folder:
+        with (
+            open_input(path, _MOST_BYTES) as file,
+            ZipFile(file) as archive,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             _check_members(archive)
             description = json_object(archive.read(_DESCRIPTION))
             weights = Path(folder, _WEIGHTS)

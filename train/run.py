@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.base import ANOTHER_NAME, replaced_atomically, replaced_path, write_atomically
+from edge.base import ANOTHER_NAME, open_input, replaced_atomically, replaced_path, write_atomically
 from edge.find import Normalisation
 from train.data import Dataset
 from train.metrics import Scores, scores_of
@@ -38,6 +38,7 @@ REPRESENTATIVE = 300
 
 NETWORK, METRICS, CROPS = "model.keras", "metrics.json", "crops.npz"
 
+_MOST_BYTES = 4 << 30
 _LEAST_INFLATED, _MOST_INFLATED = 64 << 20, 50
 """Bytes that a file of crops may have when inflated, and how many times its own size it may have beyond them;
 crops of cells shrink to a third, empty ones to a fiftieth."""
@@ -227,9 +228,7 @@ def read_crops(out: Path) -> RunCrops:
     """
     path, config = out / CROPS, read_config(out)
     try:
-        if path.is_symlink() or not path.is_file():
-            raise ValueError("there is no such file")
-        with ZipFile(path) as archive:
+        with open_input(path, _MOST_BYTES) as file, ZipFile(file) as archive:
             declared = sum(one.file_size for one in archive.infolist())
             if declared > max(_LEAST_INFLATED, _MOST_INFLATED * path.stat().st_size):
                 raise ValueError("it is too large when inflated")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from edge.base import PIXELS_UM, declare, labels_problem, read
+from edge.base import PIXELS_UM, declare, labels_problem, read, read_input
 from train.recipe import Recipe
 
 CONFIG = "config.json"
@@ -78,11 +78,8 @@ def stored_settings(out: Path) -> dict[str, Any]:
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object of at most `LARGEST_JSON_BYTES` from a run folder; ValueError for anything else."""
-    with path.open("rb") as file:
-        content = file.read(LARGEST_JSON_BYTES + 1)
+    content = read_input(path, LARGEST_JSON_BYTES)
     try:
-        if len(content) > LARGEST_JSON_BYTES:
-            raise ValueError("too large")
         return json_object(content)
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error})") from error
