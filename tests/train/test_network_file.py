@@ -179,7 +179,7 @@ def test_a_compressed_archive_and_no_archive_are_refused(sound: Path, tmp_path: 
     squeezed = write(tmp_path / "squeezed.keras", members(sound), ZIP_DEFLATED)
     with pytest.raises(ValueError, match="archive is compressed"):
         read_network(squeezed, build)
-    damaged = shutil.copy(sound, tmp_path / "damaged.keras")
+    damaged = Path(shutil.copy(sound, tmp_path / "damaged.keras"))
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
