@@ -58,6 +58,7 @@ SECONDS = (
     "tests/train/test_folds.py",
     "tests/train/test_kill.py",
     "tests/train/test_metrics.py",
+    "tests/train/test_network_file.py",
     "tests/train/test_networks.py",
     "tests/train/test_study.py",
     "tests/firmware_config/test_install.py",
