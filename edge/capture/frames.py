@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.base import FailedFrame, Frame, StatedPixel, frame_name, is_frame_file, natural_order
 from edge.capture.image_file import read_pages, stated_pixels
+from edge.capture.mosaic import mosaic
 from edge.capture.page import BadPage, ImageFileError, Page
 from edge.capture.planes import PlaneChoice
 from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
@@ -58,6 +59,8 @@ class Encoded:
             image = _decode(self.page, self.bit_depth)
         except ImageFileError as error:
             return FailedFrame(self.name, self.index, str(error))
+        if raw := mosaic(image):
+            return FailedFrame(self.name, self.index, raw)
         likely = _likely_bit_depth(int(image.max()), self.bit_depth) if self.page.bits == 16 else None
         return Frame(
             image,
@@ -240,7 +243,11 @@ def _read_file(
                     "a video is read at 8 bits: leave out --bit-depth, or save 16-bit images"
                 )
             for item in read_video(path, name, status.st_mtime_ns, max_megapixels):
-                yield replace(item, notes=planes.idle()) if isinstance(item, Frame) else item
+                if isinstance(item, Frame):
+                    raw = mosaic(item.image)
+                    yield FailedFrame(item.name, 0, raw) if raw else replace(item, notes=planes.idle())
+                else:
+                    yield item
             return
         for page in read_pages(file, max_megapixels=max_megapixels, bit_depth=bit_depth, planes=planes):
             page_name = name if page.number is None else f"{name}#{page.number}"
