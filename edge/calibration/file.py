@@ -103,6 +103,22 @@ class Calibration:
         sections = (self.pixel, self.flat_field)
         return tuple(dict.fromkeys(section.camera for section in sections if section and section.camera))
 
+    def size_px(self, *, calibrated_pixel: bool) -> tuple[int, int] | None:
+        """Return the width and height that a frame must have; None if any will do.
+
+        A calibrated pixel size is for frames of one size, and so is a flat field.
+
+        Raises
+        ------
+        ValueError
+            If these differ.
+        """
+        pixel = self.pixel if calibrated_pixel else None
+        if pixel and self.flat_field and (different := self.different_sizes()):
+            raise ValueError(different)
+        sized = pixel or self.flat_field
+        return None if sized is None else (sized.width_px, sized.height_px)
+
     def different_sizes(self) -> str:
         """Return that pixel and flat field are for frames of different sizes; empty if they are not."""
         pixel, flat = self.pixel, self.flat_field

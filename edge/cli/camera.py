@@ -14,7 +14,6 @@ import click
 from edge.base import FailedFrame, Frame
 from edge.capture import CameraError, LiveSettings, live_frames
 from edge.cli.camera_view import View, Watch, image_path, write_image
-from edge.cli.choice import chosen_bundle
 from edge.cli.errors import one_line_errors
 from edge.cli.options import (
     FiniteRange,
@@ -29,7 +28,6 @@ from edge.cli.options import (
 from edge.run import (
     CameraConfig,
     CountConfig,
-    Instrument,
     camera_calibration,
     list_cameras,
     open_camera,
@@ -110,7 +108,8 @@ def preview(
     Brightness is the grey level of the clear field, 0 to 255; saturated the share of pixels at 255; focus, 0
     to 1 and largest where the image is sharpest, is what leuko count compares with the calibration's limit.
     With --watch, a bar shows the focus in a terminal, full at the largest so far; elsewhere each frame is a
-    line. Exposure stays as it settled at the beginning.
+    line. Exposure stays as it settled at the beginning. No bundle is needed: one only states the pixel size
+    where nothing else does.
     """
     if out is None and not watch:
         raise click.UsageError(
@@ -119,8 +118,8 @@ def preview(
     if out is not None:
         require_free(force, out)
     with one_line_errors(ValueError):
-        instrument = Instrument.load(chosen_bundle(bundle), camera_calibration(calibration, name))
-    view, config = View(instrument, pixel_um), CameraConfig(name=name, **camera_options)
+        view = View.load(camera_calibration(calibration, name), bundle, pixel_um)
+    config = CameraConfig(name=name, **camera_options)
     if watch:
         frame = _watched(Watch(view, name, as_json), config, timeout_s)
         if out is not None:

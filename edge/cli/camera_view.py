@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import FailedFrame, Frame, write_atomically
+from edge.calibration import Calibration, read_calibration, read_flat_field_gain
 from edge.capture import clear_field
 from edge.cli.errors import one_line_errors
-from edge.find import divide_flat_field, focus
-from edge.run import Instrument
+from edge.find import DEFAULT_PIXEL_UM, divide_flat_field, focus
+from edge.model import load_bundle, read_device_settings
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -26,12 +27,46 @@ BAR = 30
 """Columns of the bar, which is full at the largest focus so far."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """How frames are measured: as counting does with this instrument."""
+    """How frames are measured: as counting does with this calibration and pixel size.
 
-    instrument: Instrument
-    pixel_um: float | None
+    Attributes
+    ----------
+    sized : bool
+        Whether the pixel size is the calibration's, and so for frames of one size.
+    gain : float32 [h, w] or None
+        Of the flat field.
+    """
+
+    calibration: Calibration
+    gain: NDArray[np.float32] | None
+    pixel_um: float
+    sized: bool
+
+    @classmethod
+    def load(cls, calibration: str | None, bundle: str | None, pixel_um: float | None) -> View:
+        """Load a calibration, and a bundle only where nothing else states the pixel size.
+
+        Raises
+        ------
+        BundleError, CalibrationFileError
+            If one of them cannot be used.
+        """
+        known = Calibration() if calibration is None else read_calibration(Path(calibration))
+        gain, pixel = None, known.pixel
+        if calibration and known.flat_field:
+            gain = read_flat_field_gain(Path(calibration).parent, known.flat_field)
+        chosen_um = pixel_um or (pixel.pixel_um if pixel else None)
+        if chosen_um is None and (named := bundle or read_device_settings().bundle):
+            chosen_um = load_bundle(named).manifest.pixel_um
+        if chosen_um is None:
+            click.echo(
+                "the pixel size is not known, and the focus is that of frames of"
+                f" {DEFAULT_PIXEL_UM:g} µm: pass --pixel-um",
+                err=True,
+            )
+        return cls(known, gain, chosen_um or DEFAULT_PIXEL_UM, sized=pixel_um is None and pixel is not None)
 
     def measures(self, frame: Frame) -> dict[str, Any]:
         """Return the measures of a frame; where there is no `focus` it is None, and `unknown` says why."""
@@ -44,18 +79,17 @@ class View:
             "brightness": clear_field(image),
             "saturated": float((image == 255).mean()),
             "focus": value,
-            "min_focus": self.instrument.calibration.quality.min_focus,
+            "min_focus": self.calibration.quality.min_focus,
         } | ({"unknown": unknown} if unknown else {})
 
     def _focus(self, image: NDArray[np.uint8]) -> tuple[float | None, str]:
-        instrument = self.instrument
-        size_px = instrument.size_px(calibrated_pixel=self.pixel_um is None and instrument.calibrated)
+        size_px = self.calibration.size_px(calibrated_pixel=self.sized)
         if size_px not in (None, image.shape[::-1]):
             sized = " x ".join(map(str, size_px or ()))
             return None, f"the calibration is for frames of {sized} px"
-        if instrument.flat_field_gain is not None:
-            image = divide_flat_field(image, instrument.flat_field_gain)
-        value = focus(image, self.pixel_um or instrument.pixel_um)
+        if self.gain is not None:
+            image = divide_flat_field(image, self.gain)
+        value = focus(image, self.pixel_um)
         return value, "" if value is not None else "the frame shows no fine detail to judge it by"
 
 

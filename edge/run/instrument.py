@@ -60,20 +60,8 @@ class Instrument:
         return self.bundle.manifest.pixel_um if pixel is None else pixel.pixel_um
 
     def size_px(self, *, calibrated_pixel: bool) -> tuple[int, int] | None:
-        """Return the width and height that a frame must have; None if any will do.
-
-        A calibrated pixel size is for frames of one size, and so is a flat field.
-
-        Raises
-        ------
-        ValueError
-            If these differ.
-        """
-        pixel, flat_field = self.calibration.pixel if calibrated_pixel else None, self.calibration.flat_field
-        if pixel and flat_field and (different := self.calibration.different_sizes()):
-            raise ValueError(different)
-        sized = pixel or flat_field
-        return None if sized is None else (sized.width_px, sized.height_px)
+        """Return the width and height that a frame must have, see `Calibration.size_px`."""
+        return self.calibration.size_px(calibrated_pixel=calibrated_pixel)
 
 
 def camera_calibration(given: str | None, camera: str) -> str | None:

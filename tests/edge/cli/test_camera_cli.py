@@ -24,6 +24,7 @@ from edge.calibration.file import Calibration, PixelCalibration, write_calibrati
 from edge.calibration.flat_field import estimate_illumination, read_flat_field_gain, write_flat_field
 from edge.capture import clear_field
 from edge.cli import main
+from edge.find import DEFAULT_PIXEL_UM
 from edge.find.flat_field import divide_flat_field
 from edge.find.focus import focus
 from edge.find.quality import QualityLimits
@@ -81,6 +82,22 @@ def test_a_preview_is_a_settled_frame_and_its_numbers(tmp_path: Path) -> None:
         "focus not known: the frame shows no fine detail to judge it by\n"
     )
     assert line.stderr == f"preview: {out}\n"
+
+
+def test_a_preview_needs_no_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path))
+    words = ("preview", "simulate:3", "--size", "640x480", "--out", tmp_path / "p.png", "--force", "--json")
+    sizes: dict[float, tuple[str, ...]] = {DEFAULT_PIXEL_UM: (), 0.125: PHANTOM3, 0.2: ("--pixel-um", "0.2")}
+    for pixel_um, given in sizes.items():
+        result = run(*words, *given)
+        assert result.exit_code == 0, result.stderr
+        image = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_UNCHANGED)
+        assert json.loads(result.stdout)["focus"] == focus(np.asarray(image, np.uint8), pixel_um)
+        assert ("the pixel size is not known" in result.stderr) == (given == ())
+    (tmp_path / "device.toml").write_text('bundle = "phantom3"\nrequire_signed = false\n')
+    named = run(*words)
+    assert json.loads(named.stdout)["focus"] == json.loads(run(*words, *PHANTOM3).stdout)["focus"]
+    assert "not known" not in named.stderr
 
 
 def test_exposure_and_gain_can_be_given(tmp_path: Path) -> None:

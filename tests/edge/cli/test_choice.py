@@ -33,7 +33,6 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("count", "FRAMES"),
         ("count", "--camera", "simulate"),
         ("count", "FRAMES", "--pixel-um", "0.125", "--json"),
-        ("camera", "preview", "simulate", "--out", "p.png"),
     ],
 )
 def test_without_a_bundle_the_answer_lists_what_each_counts(
