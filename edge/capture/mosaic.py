@@ -37,5 +37,6 @@ def mosaic(image: NDArray[np.uint8]) -> str:
         return ""
     return (
         "a raw mosaic of colour filters (Bayer): neighbouring pixels differ by"
-        f" {100 * usual / light:.0f} % of the light; save frames in colour, or in grey as the camera's own program makes them"
+        f" {100 * usual / light:.0f} % of the light; save frames in colour, or in grey as the camera's own"
+        " program makes them"
     )
