@@ -256,6 +256,23 @@ def test_the_pixel_is_what_the_files_state(sample: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize(("pixel_um", "median"), [(0.25, 18), (0.0875, 6), (0.125, None)])
+def test_cells_of_another_size_than_leukocytes_are_remarked(
+    sample: Path, tmp_path: Path, pixel_um: float, median: float | None
+) -> None:
+    result = run(
+        *(sample / "frames", sample / "fluorescence", "--out", tmp_path / "out"),
+        *("--pixel-um", str(pixel_um), "--bit-depth", "12", "--json"),
+    )
+    *size, idle = json.loads(result.stdout)["remarks"]
+    assert idle == "--bit-depth 12 has no effect on files without 16-bit samples: leave it out"
+    assert len(size) == (median is not None)
+    for remark in size:
+        assert float(remark.split("median diameter of ")[1].split()[0]) == pytest.approx(median, abs=1)
+        assert f"check the pixel size, {pixel_um:g} µm (--pixel-um)" in remark
+        assert remark in result.stderr
+
+
 def test_what_does_not_match_is_refused_and_the_others_are_labelled(sample: Path, tmp_path: Path) -> None:
     bright, stain = tmp_path / "bf", tmp_path / "fl"
     shutil.copytree(sample / "frames", bright)

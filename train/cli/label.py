@@ -171,6 +171,8 @@ def _suggest(brightfield: Path, fluorescence: Path, out: Path, options: LabelOpt
     else:
         _print_counts(labelled.suggestions)
     click.echo(f"pairs labelled: {labelled.fields}, refused: {len(labelled.refused)}", err=True)
+    for remark in labelled.remarks:
+        click.echo(remark, err=True)
     click.echo(f"flagged: {_flags(labelled.flags)}", err=True)
     click.echo(f"confirm the labels in a browser: {page}", err=True)
     if labelled.refused:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
-from edge.base import FailedFrame, frame_name, labels_problem, write_atomically
+from edge.base import FailedFrame, Frame, frame_name, labels_problem, write_atomically
 from edge.capture import list_files, read_frames
 from edge.find import crop_cells
 from train.data import BACKGROUNDS
@@ -25,6 +25,7 @@ from train.label.nuclei import cell_diameter_um
 from train.label.pair import pair_names
 from train.label.register import MismatchError
 from train.label.sheet import contact_sheet
+from train.label.size import size_remark
 from train.label.suggest import NO_NUCLEUS, SUGGESTED, UNSURE
 from train.table import SuggestedLabel, write_table
 
@@ -86,12 +87,16 @@ class LabelOptions:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Cells per suggestion and per flag, the number of pairs labelled, and name and reason of the others."""
+    """Cells per suggestion and per flag, the number of pairs labelled, and name and reason of the others.
+
+    The remarks are on the cells' size, and on options without an effect.
+    """
 
     suggestions: dict[str, int]
     flags: dict[str, int]
     fields: int
     refused: list[tuple[str, str]]
+    remarks: tuple[str, ...] = ()
 
 
 def write_labels(
@@ -125,15 +130,17 @@ def write_labels(
     rows: list[SuggestedLabel] = []
     cells: list[MeasuredCell] = []
     fields: list[dict[str, object]] = []
+    remarks: dict[str, None] = {}
     for pair in pairs:
         names = [frame_name(path) for path in pair]
         try:
-            image, labelled = _label_pair(*pair, options)
+            frame, labelled = _label_pair(*pair, options)
         except MismatchError as error:
             refused.append((" + ".join(names), str(error)))
             on_refused(*refused[-1])
         else:
-            rows += _write_crops(out, pair[0], image, labelled, options)
+            rows += _write_crops(out, pair[0], frame.image, labelled, options)
+            remarks |= dict.fromkeys(frame.notes)
             cells += labelled.cells
             entry = dict(zip(("brightfield", "fluorescence"), names, strict=True))
             fields.append({**entry, "cells": len(labelled.cells), "shift": asdict(labelled.shift)})
@@ -147,7 +154,8 @@ def write_labels(
     write_atomically(out / LABELLING, _parameters(options, fields, refused))
     counts = Counter(NO_NUCLEUS if row.reason == NO_NUCLEUS else row.suggestion for row in rows)
     suggestions = {name: counts[name] for name in (*SUGGESTED, UNSURE, NO_NUCLEUS)}
-    return Labelled(suggestions, count_flags(rows), len(fields), refused)
+    size = size_remark(cells, options.pixel_um)
+    return Labelled(suggestions, count_flags(rows), len(fields), refused, (*filter(None, [size]), *remarks))
 
 
 def count_flags(rows: Sequence[SuggestedLabel]) -> dict[str, int]:
@@ -186,27 +194,27 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _label_pair(first: Path, second: Path, options: LabelOptions) -> tuple[NDArray[np.uint8], Field]:
-    """Return the bright-field image and the labelled field of two files."""
-    image, stain = (_read(path, options.bit_depth) for path in (first, second))
-    return image, label_field(
-        image,
-        stain,
+def _label_pair(first: Path, second: Path, options: LabelOptions) -> tuple[Frame, Field]:
+    """Return the bright-field frame and the labelled field of two files."""
+    frame, stain = (_read(path, options.bit_depth) for path in (first, second))
+    return frame, label_field(
+        frame.image,
+        stain.image,
         pixel_um=options.pixel_um,
         max_shift_um=options.max_shift_um,
         segmentation=options.segmentation,
     )
 
 
-def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
-    """Return the one image of a file, uint8 [h, w]."""
+def _read(path: Path, bit_depth: int) -> Frame:
+    """Return the one image of a file."""
     found = list(islice(read_frames([path], bit_depth=bit_depth), 2))
     name = frame_name(Path(path.parent.name, path.name))
     if isinstance(found[0], FailedFrame):
         raise MismatchError(f"{name} cannot be read: {found[0].reason}")
     if len(found) > 1:
         raise MismatchError(f"{name} holds several images: save each as a file of its own")
-    return found[0].image
+    return found[0]
 
 
 def _write_crops(
