@@ -134,6 +134,8 @@ def cut(
     seen: list[str] = []
     with _appearing(out) as folder:
         for frame in read_frames(frames, bit_depth=options.bit_depth, planes=options.planes):
+            if isinstance(frame, FailedFrame) and frame.kind == "repeat":
+                continue  # an empty frame of a video
             if isinstance(frame, FailedFrame):
                 raise ValueError(f"{frame.name}: {frame.reason}")
             name, image, index = frame.name, frame.image, len(seen)

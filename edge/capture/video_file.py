@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from edge.base import FailedFrame, Frame
+from edge.capture.avi_index import empty_frames
 from edge.capture.foreign import format_name
 from edge.capture.page import ImageFileError, check_size
 from edge.capture.video_packets import ISO_BOXES
@@ -74,7 +75,15 @@ def read_video(
     # a container counts its frames, or estimates them from its duration: one in a hundred is tolerated
     tolerated = 0 if record.width else 1 + declared / 100
     if declared - record.number > tolerated:
-        raise ImageFileError(f"the video ends after {record.number} of its {declared} frames")
+        empty = empty_frames(path)
+        if declared - record.number - len(empty) > tolerated:
+            raise ImageFileError(
+                f"the video ends after {record.number} of its {declared} frames: copy it again, or {_ADVICE}"
+            )
+        for number in empty:
+            yield FailedFrame(
+                f"{name}#empty{number}", 0, "an empty frame, shows the one before again", "repeat"
+            )
 
 
 def _item(record: Record, name: str, start_ns: int) -> Frame | FailedFrame | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.base import FailedFrame, Frame
 from edge.capture import read_frames
@@ -15,10 +16,10 @@ from edge.simulate.camera import SimulatedCamera
 SIZES = [(320, 240), (321, 243), (64, 64), (2048, 1536)]
 
 
-def _frame(size: tuple[int, int]) -> np.ndarray:
+def _frame(size: tuple[int, int]) -> NDArray[np.float32]:
     frame = SimulatedCamera(3, size=(320, 240)).grab(1)
     assert isinstance(frame, Frame)
-    return cv2.resize(frame.image, size).astype(np.float32)
+    return np.asarray(cv2.resize(frame.image, size), np.float32)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -124,6 +124,23 @@ def test_a_damaged_jpeg_is_named_and_those_after_it_are_read(
         np.testing.assert_array_equal(image, still(frames[int(name[1:])]))
 
 
+@pytest.mark.parametrize("empty", [[1, 2, 3], [5], [1, 3, 5], list(range(1, 40))])
+def test_empty_frames_of_an_avi_show_the_one_before_again(tmp_path: Path, empty: list[int]) -> None:
+    frames = [jpeg(picture) for picture in pictures(max(empty) + 2)]
+    path = avi(tmp_path / "a.avi", [b"" if k in empty else data for k, data in enumerate(frames)])
+    whole, lost = read(path)
+    kept = [data for k, data in enumerate(frames) if k not in empty]
+    assert len(whole) == len(kept)
+    for image, data in zip(whole.values(), kept, strict=True):
+        np.testing.assert_array_equal(image, still(data))
+    if len(empty) > 1:  # one frame in a hundred may be missing
+        assert list(lost) == [f"#empty{k}" for k in empty]
+        assert {item.kind for item in read_frames([path]) if isinstance(item, FailedFrame)} == {"repeat"}
+    bad = avi(tmp_path / "b.avi", [*frames, b"", b"", b""])
+    bad.write_bytes(bad.read_bytes().replace(b"idx1", b"none"))
+    assert "ends after" in read(bad)[1][""]
+
+
 @pytest.mark.parametrize(
     ("first", "later", "size"),
     [
