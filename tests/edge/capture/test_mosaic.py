@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def test_a_mosaic_is_named(
 def test_other_images_are_none(tmp_path: Path, size: tuple[int, int]) -> None:
     width, height = size
     rng = np.random.default_rng(1)
-    images = {
+    images: dict[str, NDArray[Any]] = {
         "cells": _frame(size),
         "noise": rng.integers(0, 256, (height, width)),
         "ramp": np.linspace(0, 255, width)[None].repeat(height, 0),
