@@ -23,6 +23,7 @@ from edge.cli.options import (
     json_option,
     quiet_libraries,
     require_free,
+    require_out,
     stop_requests,
 )
 from edge.run import (
@@ -115,6 +116,7 @@ def preview(
         raise click.UsageError(
             "pass --out FILE to write a frame, or --watch to see the measures of every frame"
         )
+    require_out(force, out)
     if out is not None:
         require_free(force, out)
     with one_line_errors(ValueError):

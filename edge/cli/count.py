@@ -22,6 +22,7 @@ from edge.cli.options import (
     leaves,
     log_option,
     parameter_name,
+    require_out,
     threads_option,
 )
 from edge.cli.screen import Screen, counting, follow
@@ -86,6 +87,7 @@ def count(
     none was or the report could not be written, 130 when the count of files was stopped.
     """
     camera = options["camera"]
+    require_out(force, out)
     _check_usage(sources, camera, resume, options)
     with counting(log_form) as screen:
         refused: dict[Path, str] = {}

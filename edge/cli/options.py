@@ -186,6 +186,12 @@ def require_free(force: bool, *paths: Path) -> None:
             raise click.ClickException(f"{path} exists; {REPLACE}")
 
 
+def require_out(force: bool, out: Path | None) -> None:
+    """Refuse --force without --out, where it would replace nothing."""
+    if force and out is None:
+        raise click.UsageError("No --out for --force.")
+
+
 def declared_options(
     kind: type[Any], *, only: tuple[str, ...] = (), without: tuple[str, ...] = ()
 ) -> Callable[[F], F]:

@@ -25,6 +25,7 @@ def opening_remarks(config: CountConfig, instrument: Instrument) -> tuple[str, .
     remarks = (
         pixel_remark(config.analysis.pixel_um, instrument.bundle.manifest),
         _other_camera(config, instrument.calibration),
+        _empty_calibration(config, instrument.calibration),
         _channels(config),
         _passed_over(config),
     )
@@ -60,6 +61,16 @@ def _other_camera(config: CountConfig, calibration: Calibration) -> str:
     return (
         f"calibration {config.calibration} was made with camera {' and '.join(others)}, and this count's "
         f"is {kind}: calibrate it (leuko calibrate), or name its own --calibration"
+    )
+
+
+def _empty_calibration(config: CountConfig, calibration: Calibration) -> str:
+    """Return a remark on a calibration file that states nothing; empty for others."""
+    if config.calibration is None or calibration != Calibration():
+        return ""
+    return (
+        f"calibration {config.calibration} has no effect: nothing is calibrated in it (leuko calibrate pixel,"
+        " flatfield and volume)"
     )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from edge.base import quantity
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free
+from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free, require_out
 from edge.cli.tables import progress, stdout_console
 from edge.model import TEST_TIME_VIEWS
 from train.cli.options import EXISTING, FOLDER, require_extra, require_keras
@@ -106,6 +106,7 @@ def evaluate(
     A bundle (a path or a shipped name) needs the base install only; a run folder and --out need the train
     extra.
     """
+    require_out(force, out)
     if out is not None:
         require_free(force, *(out / name for name in EVALUATION_FILES))
         require_extra("evaluate --out", "matplotlib")

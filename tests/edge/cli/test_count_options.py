@@ -89,3 +89,11 @@ def test_what_a_field_refuses_is_a_usage_error(words: tuple[str, ...], refused: 
     result = CliRunner().invoke(main, ["count", str(tmp_path), *words])
     assert result.exit_code == 2
     assert refused in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words", ["count . --bundle phantom3", "camera preview simulate --watch", "evaluate phantom3 ."]
+)
+def test_force_without_an_output_is_a_usage_error(words: str) -> None:
+    result = CliRunner().invoke(main, [*words.split(), "--force"])
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "Error: No --out for --force.")

@@ -10,14 +10,17 @@ import pytest
 
 from edge.base.cell import Cell
 from edge.base.frame import Frame
+from edge.calibration.file import Calibration
 from edge.classify.decision import Decision
 from edge.count.counted_frame import CountedFrame
 from edge.count.totals import Totals
-from edge.find.quality import Quality
+from edge.find.quality import Quality, QualityLimits
 from edge.find.segmentation import Gates
 from edge.model.bundle import load_bundle
 from edge.run.config import Analysis, CountConfig
+from edge.run.instrument import Instrument
 from edge.run.pixel_size import FROM_BUNDLE, FROM_OPTION
+from edge.run.remarks import opening_remarks
 from edge.run.usable import loss_remarks, why_unusable
 
 MANIFEST = load_bundle("hemocytometer").manifest
@@ -262,3 +265,12 @@ def test_cells_that_the_option_rejects_are_known_to_the_bundle() -> None:
     foreign = Totals(MANIFEST, 0.999)
     foreign.add(counted_frame(4, 6))
     assert "does not know these cells" in why_unusable(strict, foreign)
+
+
+def test_a_calibration_without_content_is_remarked() -> None:
+    instrument, named = Instrument(load_bundle("hemocytometer")), replace(config(), calibration="c.toml")
+    (remark,) = opening_remarks(named, instrument)
+    assert remark.startswith("calibration c.toml has no effect: nothing is calibrated in it")
+    limits = Calibration(quality=QualityLimits(min_focus=0.3))
+    assert opening_remarks(named, replace(instrument, calibration=limits)) == ()
+    assert opening_remarks(config(), instrument) == ()
