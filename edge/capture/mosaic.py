@@ -14,8 +14,7 @@ LEAST_ERRORS = 8.0
 """The difference in its standard errors: in small noisy images it may come by chance."""
 
 LEAST_SQUARES, SAMPLES = 64, 60_000
-"""Squares without which nothing can be told, and those that are looked at, which takes less than a
-millisecond."""
+"""Fewest squares that show it, and those that are looked at, which takes less than a millisecond."""
 
 
 def mosaic(image: NDArray[np.uint8]) -> str:
