@@ -24,13 +24,18 @@ MINUTES = (
     "tests/system/test_arm.py",
     "tests/system/test_firmware_arm.py",
     "tests/system/test_firmware_service.py",
+    "tests/system/test_fuzz_bundle.py::test_no_mutation_is_accepted[5000]",
+    "tests/system/test_fuzz_files.py::test_mutated_files[54]",
     "tests/system/test_image_formats.py::test_files_of_programs",
-    "tests/system/test_virtual_camera.py",
+    "tests/system/test_kill_session.py::test_no_frame_that_was_reported_is_lost[20]",
     "tests/system/test_packaging.py::test_wheel",
     "tests/system/test_page_commands.py::test_commands_of_a_page_do_what_they_say[docs/train.md]",
+    "tests/system/test_power_cut.py::test_no_frame_that_was_reported_is_lost[20]",
+    "tests/system/test_virtual_camera.py",
     "tests/train/test_kill.py::test_killed",
 )
-"""Tests that build a foreign system, boot one, or train for minutes; left out unless asked for."""
+"""Tests that build a foreign system, boot one, train for minutes, or repeat a shorter one more often; left
+out unless asked for."""
 
 SECONDS = (
     "tests/convert",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.system.fuzz_files import attempt, fuzz, write_originals
 
 
@@ -15,7 +17,8 @@ def test_the_originals_are_read(tmp_path: Path) -> None:
         )
 
 
-def test_mutated_files(tmp_path: Path) -> None:
-    outcomes, findings = fuzz(tmp_path, files=54, seed=20261127)
+@pytest.mark.parametrize("files", [18, 54])
+def test_mutated_files(tmp_path: Path, files: int) -> None:
+    outcomes, findings = fuzz(tmp_path, files=files, seed=20261127)
     assert findings == []
-    assert outcomes.total() == 54
+    assert outcomes.total() == files

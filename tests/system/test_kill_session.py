@@ -11,15 +11,14 @@ from benchmarks.power_cuts import CHECK, LONGEST_S, WRITER, examine, kill, make_
 from edge.session.writer import create_session
 from tests.edge.session.test_session import header, record
 
-KILLS = 20
-"""``python -m benchmarks.power_cuts`` makes two hundred."""
 
-
-def test_no_frame_that_was_reported_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [5, 20])
+def test_no_frame_that_was_reported_is_lost(tmp_path: Path, kills: int) -> None:
+    """``python -m benchmarks.power_cuts`` makes two hundred."""
     make_frames(tmp_path / "frames")
-    moments = random.Random(20)
-    kills = [kill(WRITER, CHECK, tmp_path, moments.uniform(0, LONGEST_S)) for _ in range(KILLS)]
-    assert kills == [None] * KILLS
+    moments = random.Random(kills)
+    missed = [kill(WRITER, CHECK, tmp_path, moments.uniform(0, LONGEST_S)) for _ in range(kills)]
+    assert missed == [None] * kills
 
 
 @pytest.mark.parametrize(
