@@ -308,8 +308,7 @@ def test_watching_without_focus_says_why() -> None:
     assert (empty.exit_code, empty.stderr) == (1, "Error: absent.avi: no such file\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("number", "terminal"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_watching_ends_with_a_signal(number: int, terminal: bool) -> None:
     reading, writing = pty.openpty() if terminal else os.pipe()
     words = ("camera", "preview", "simulate", *PHANTOM3, *("--size", "640x480"), "--watch")

@@ -189,12 +189,12 @@ def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_
 def slide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float, int]:
     """A scan without an error of the stage, the fields that it covers, and the leukocytes that it shows."""
     folder = tmp_path_factory.mktemp("slide")
-    scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=20, erythrocytes=8)
+    scene = replace(SCENE, leukocytes=13, erythrocytes=5)
     columns, rows, overlap = 4, 3, 0.3
     shown = set()
     for k, simulated in enumerate(moving_frames(8, Scan(columns, rows, overlap, jitter_um=0), scene=scene)):
         cv2.imwrite(str(folder / f"{k:02}.png"), simulated.image)
-        middles = in_field([t.cell for t in simulated.truth], 1000, 800)
+        middles = in_field([t.cell for t in simulated.truth], 820, 616)
         leukocytes = [t.label in load_bundle("phantom3").manifest.counted for t in simulated.truth]
         shown |= {t.particle for t, a, b in zip(simulated.truth, middles, leukocytes, strict=True) if a and b}
     return folder, (1 + (columns - 1) * (1 - overlap)) * (1 + (rows - 1) * (1 - overlap)), len(shown)
@@ -205,12 +205,11 @@ def test_a_scan_has_the_concentration_of_the_area_that_it_covers(
 ) -> None:
     folder, fields, leukocytes = slide
     path = tmp_path / "calibration.toml"
-    calibration = replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800))
-    write_calibration(path, calibration)
+    write_calibration(path, CALIBRATION)
     config = config_for(folder, calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan")
     run = counted(config)
     assert run.no_concentration == ""
-    volume = field_volume(calibration)
+    volume = field_volume(CALIBRATION)
     truth = leukocytes * volume.dilution / (fields * volume.field_ul)
     found = run.concentrations[LEUKOCYTES]
     # segmentation misses some cells that touch
@@ -225,7 +224,7 @@ def test_a_resumed_scan_has_the_same_concentration(
     slide: tuple[Path, float, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "calibration.toml"
-    write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800)))
+    write_calibration(path, CALIBRATION)
     config = config_for(slide[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan")
     whole, stop = counted(config), threading.Event()
     config = replace(config, session=SessionConfig(keep=True))
@@ -243,7 +242,7 @@ def test_fields_of_a_scan_that_share_no_cell_show_an_unknown_area(
     slide: tuple[Path, float, int], tmp_path: Path
 ) -> None:
     path = tmp_path / "calibration.toml"
-    write_calibration(path, replace(CALIBRATION, pixel=replace(PIXEL, width_px=1000, height_px=800)))
+    write_calibration(path, CALIBRATION)
     config = config_for(slide[0], calibration=str(path), pixel_from=FROM_CALIBRATION, each_once="scan")
     two = tuple(str(slide[0] / name) for name in ("00.png", "11.png"))
     run = counted(replace(config, sources=two, files=two))

@@ -37,6 +37,8 @@ Field = tuple[Image, list[Cell]]
 def slide(seed: int = 0) -> Field:
     """A large simulated field and its cells, to be seen through windows."""
     scene = Scene(width_px=2400, height_px=1500, leukocytes=60, erythrocytes=20, debris=10, closest=1.1)
+    if seed:  # of which one window is seen
+        scene = Scene(width_px=1200, height_px=900, leukocytes=18, erythrocytes=6, debris=3, closest=1.1)
     image = simulate_frame(seed, scene=scene).image
     return image, segment(image, pixel_um=PIXEL_UM)
 
