@@ -32,7 +32,7 @@ MINUTES = (
     "tests/system/test_page_commands.py::test_commands_of_a_page_do_what_they_say[docs/train.md]",
     "tests/system/test_power_cut.py::test_no_frame_that_was_reported_is_lost[20]",
     "tests/system/test_virtual_camera.py",
-    "tests/train/test_kill.py::test_killed",
+    "tests/train/test_kill.py",
 )
 """Tests that build a foreign system, boot one, train for minutes, or repeat a shorter one more often; left
 out unless asked for."""
@@ -61,7 +61,6 @@ SECONDS = (
     "tests/train/test_evaluate.py",
     "tests/train/test_fit.py",
     "tests/train/test_folds.py",
-    "tests/train/test_kill.py",
     "tests/train/test_metrics.py",
     "tests/train/test_network_file.py",
     "tests/train/test_networks.py",

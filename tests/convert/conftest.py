@@ -1,7 +1,9 @@
-"""A tiny trained run that the conversion tests share."""
+"""A tiny trained run and its bundle, which the conversion tests share."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,26 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with shared_folder(tmp_path_factory, "run") as out:
         fit(job, out)  # a finished run is only read
     return out
+
+
+@pytest.fixture(scope="session")
+def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's bundle, made by a process of its own."""
+    with shared_folder(tmp_path_factory, "bundle") as folder:
+        path = folder / "tiny.tflite"
+        if not path.exists():
+            converted(run, path)
+    return path
+
+
+def converted(run: Path, path: Path) -> str:
+    """Convert a run; return what is said on stderr."""
+    words = ["convert", run, "--out", path, "--pixel-um", "0.1", "--name", "tiny"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge.cli", *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def description(**changes: object) -> Description:

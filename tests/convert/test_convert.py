@@ -29,7 +29,7 @@ from edge.classify.classifier import Classifier
 from edge.cli.bench import bench
 from edge.model.bundle import load_bundle
 from edge.report.model_card import model_facts
-from tests.convert.conftest import description, discs_and_rings
+from tests.convert.conftest import converted, description, discs_and_rings
 from train.fit import fit, normalised, probabilities
 from train.networks import NETWORKS
 from train.recipe import TrainingJob, recipe_of
@@ -44,28 +44,27 @@ pytestmark = [
 ]
 
 
-def test_the_bundle_answers_as_the_network_does(run: Path, tmp_path: Path) -> None:
-    bundle = build(run, tmp_path / "tiny.tflite", description(), Settings())
-    assert bundle.manifest == load_bundle(tmp_path / "tiny.tflite").manifest
-    assert bundle.manifest.counted == ("lymphocyte",)
-    assert bundle.manifest.input.scale == pytest.approx(1 / 64)
-    assert bundle.manifest.input.zero_point == 0
-    assert bundle.manifest.crop_um == pytest.approx(20)
-    assert np.sum(bundle.manifest.confusion) == 32
+def test_the_bundle_answers_as_the_network_does(run: Path, bundle: Path) -> None:
+    made = load_bundle(bundle)
+    assert made.manifest.counted == ("lymphocyte",)
+    assert made.manifest.input.scale == pytest.approx(1 / 64)
+    assert made.manifest.input.zero_point == 0
+    assert made.manifest.crop_um == pytest.approx(20)
+    assert np.sum(made.manifest.confusion) == 32
     kept = read_crops(run).representative
-    assert bundle.manifest.representative is not None
-    assert bundle.manifest.representative.crops == len(kept)
-    assert bundle.manifest.representative.sha256 == hashlib.sha256(kept.tobytes()).hexdigest()
-    assert bundle.manifest.parity is not None
-    assert bundle.manifest.parity.cells == 32
-    assert bundle.manifest.parity.agreement >= 0.9
+    assert made.manifest.representative is not None
+    assert made.manifest.representative.crops == len(kept)
+    assert made.manifest.representative.sha256 == hashlib.sha256(kept.tobytes()).hexdigest()
+    assert made.manifest.parity is not None
+    assert made.manifest.parity.cells == 32
+    assert made.manifest.parity.agreement >= 0.9
 
     fresh = discs_and_rings(40, 3).crops
     network, _, normalisation = load_run(run)
     as_trained = probabilities(network, fresh, normalisation)
-    logits = np.log(as_trained) / bundle.manifest.temperature
+    logits = np.log(as_trained) / made.manifest.temperature
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    found = Classifier(bundle).probabilities(fresh)
+    found = Classifier(made).probabilities(fresh)
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.97
     assert np.abs(found - expected).mean() < 0.02
 
@@ -99,25 +98,10 @@ def test_a_network_that_folding_would_change_is_refused(network: str, layer: str
         folded(model, np.zeros((1, 78, 78, 1), np.float32))
 
 
-def test_same_run_same_bytes(run: Path, tmp_path: Path) -> None:
+def test_same_run_same_bytes(run: Path, bundle: Path, tmp_path: Path) -> None:
     # a process each: TensorFlow numbers its functions through a process, and the names stay in the model
-    for name in ("a.tflite", "b.tflite"):
-        words = [
-            "-m",
-            "edge.cli",
-            "convert",
-            run,
-            "--out",
-            tmp_path / name,
-            "--pixel-um",
-            "0.1",
-            "--name",
-            "n",
-        ]
-        done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == STARTS
-    assert (tmp_path / "a.tflite").read_bytes() == (tmp_path / "b.tflite").read_bytes()
+    assert converted(run, tmp_path / "b.tflite") == STARTS
+    assert (tmp_path / "b.tflite").read_bytes() == bundle.read_bytes()
 
 
 def test_a_differential_needs_a_label(run: Path, tmp_path: Path) -> None:
@@ -237,18 +221,19 @@ def test_a_run_without_validation_cells_becomes_a_bundle_that_states_none(tmp_pa
     assert "kept no validation cells: pass DATA after it" in refused.stderr
 
 
-def test_no_training_image_is_in_the_bundle(run: Path, tmp_path: Path) -> None:
-    bundle = build(run, tmp_path / "tiny.tflite", description(), Settings())
+def test_no_training_image_is_in_the_bundle(run: Path, bundle: Path) -> None:
+    made = load_bundle(bundle)
     _, _, normalisation = load_run(run)
     kept = read_crops(run)
     grey = np.concatenate([kept.representative, kept.validation])
-    trained_on = np.rint(normalised(grey, normalisation) / bundle.manifest.input.scale)
-    for golden in bundle.golden_crops.astype(float):
+    trained_on = np.rint(normalised(grey, normalisation) / made.manifest.input.scale)
+    for golden in made.golden_crops.astype(float):
         assert np.abs(trained_on - golden).mean(axis=(1, 2, 3)).min() > 3
 
 
 def test_mistakes_and_crops_out_of_distribution_get_one_threshold_each(run: Path, tmp_path: Path) -> None:
     manifest = build(run, tmp_path / "tiny.tflite", description(), Settings(precision=0.97)).manifest
+    assert manifest == load_bundle(tmp_path / "tiny.tflite").manifest
     assert manifest.rejection is not None
     assert manifest.rejection.precision == 0.97
     assert manifest.rejection.coverage <= 0.98

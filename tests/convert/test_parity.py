@@ -16,18 +16,16 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.build import build
 from convert.cli.verify import verify
 from convert.fold import folded
 from convert.logits import Inference
 from convert.noise import costs
 from convert.operators import ALLOWED, operators, refuse_others
 from convert.parity import compare, loses_more, loss_points, paired_interval, summary_lines
-from convert.settings import Settings
 from edge.classify.runtime import RUNTIMES, installed_runtimes
 from edge.model.bundle import load_bundle, shipped_bundles
 from edge.model.manifest import Parity
-from tests.convert.conftest import description, discs_and_rings
+from tests.convert.conftest import discs_and_rings
 from train.fit import fit, normalised
 from train.recipe import TrainingJob, recipe_of
 from train.run import load_run, read_crops
@@ -77,13 +75,6 @@ def test_a_loss_fails_beyond_the_limit_and_beyond_chance(
     lines = summary_lines(parity)
     assert len(lines) == 2
     assert ("within chance" in lines[0]) is (loss_points(parity) > 0.5 and not fails)
-
-
-@pytest.fixture(scope="module")
-def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "tiny.tflite"
-    build(run, path, description(notice=""), Settings())
-    return path
 
 
 def test_noise_and_cost_per_layer(run: Path, bundle: Path) -> None:
