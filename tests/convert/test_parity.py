@@ -133,14 +133,14 @@ def test_verify_refuses_what_does_not_belong(run: Path, bundle: Path, tmp_path: 
     other = words.invoke(verify, ["phantom3", str(run)])
     assert other.exit_code == 1
     assert "name the run it was made from" in other.stderr
-    for crops, width, epochs in (
-        (1, 0.06, 4),  # with another seed; it names all crops as the bundle's run does
-        (1, 0.12, 1),
-        (9, 0.06, 1),
+    for crops, seed, width, epochs in (
+        (96, 1, 0.06, 4),  # with another seed; it names all crops as the bundle's run does
+        (24, 1, 0.12, 1),
+        (24, 9, 0.06, 1),
     ):
         recipe = recipe_of("best", width=width, epochs=epochs, batch=16, learning_rate=3e-3)
-        another = tmp_path / f"{crops} {width}"
-        fit(TrainingJob(discs_and_rings(96, crops), discs_and_rings(32, 2), recipe, seed=2), another)
+        another = tmp_path / f"{seed} {width}"
+        fit(TrainingJob(discs_and_rings(crops, seed), discs_and_rings(32, 2), recipe, seed=2), another)
         other = words.invoke(verify, [str(bundle), str(another)])
         assert other.exit_code == 1
         assert re.fullmatch(f"Error: {another}: its .*: name the run .*was made from\n", other.stderr)
