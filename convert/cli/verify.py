@@ -80,7 +80,7 @@ def verify(
         classifier = Classifier(checked, first)
         replays = {classifier.runtime: asdict(classifier.replay)}
         for other in others:
-            replays |= ask_runtime(other, "verify", bundle)["runtimes"]
+            replays |= ask_runtime(other, "verify", bundle, sha256=checked.sha256)["runtimes"]
     measured = Measured()
     with one_line_errors(ValueError), quiet_libraries():
         if run is not None:

@@ -68,7 +68,7 @@ def bench(
         options = [f"--rounds={rounds}", *(f"--threads={n}" for n in tried)]
         options += [f"--float={float_model}"] if float_model else []
         for other in others:
-            rows = ask_runtime(other, "bench", bundle, *options)["timings"]
+            rows = ask_runtime(other, "bench", bundle, *options, sha256=checked.sha256)["timings"]
             timings += [Timing(**row) for row in rows if row["runtime"]]  # the frame is timed already
 
     if as_json:

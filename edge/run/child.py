@@ -67,15 +67,18 @@ def split_runtimes(requested: str | None) -> tuple[str | None, list[str]]:
     return runtimes[0] if runtimes else None, runtimes[1:]
 
 
-def ask_runtime(runtime: str, command: str, *arguments: str) -> Any:
+def ask_runtime(runtime: str, command: str, bundle: str, *options: str, sha256: str) -> Any:
     """Return what a ``leuko`` command with ``--runtime`` and ``--json`` answers in a process of its own.
 
     Raises
     ------
     ChildError
-        If it fails, with the runtime's name in front of the reason.
+        If it fails, with the runtime's name in front of the reason; also if it read another bundle.
     """
     try:
-        return answer(start("edge.cli", command, *arguments, "--runtime", runtime, "--json"))
+        answered = answer(start("edge.cli", command, bundle, *options, "--runtime", runtime, "--json"))
+        if answered["bundle"]["sha256"] != sha256:
+            raise ChildError(f"{bundle}: was replaced meanwhile; repeat it")
     except ChildError as error:
         raise ChildError(f"{runtime}: {error}") from error
+    return answered

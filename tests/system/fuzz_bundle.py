@@ -380,7 +380,8 @@ def rewritten(random: Random, content: bytes) -> bytes:
     if trick == 0:
         described = dataclasses.replace(described, temperature=random.uniform(0.1, 3))
     elif trick == 1:
-        described = dataclasses.replace(described, confusion=((random.randrange(9), 0), (0, 9)))
+        first, *rest = described.confusion
+        described = dataclasses.replace(described, confusion=((random.randrange(9), *first[1:]), *rest))
     elif trick == 2:
         crops = crops + np.int8(random.randint(1, 99))
     elif trick == 3:

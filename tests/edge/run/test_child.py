@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.classify import installed_runtimes
+from edge.model import DeviceSettings, load_bundle
 from edge.run.child import ChildError, ChildTimeoutError, answer, ask_runtime, split_runtimes, start
 
 
@@ -47,6 +48,9 @@ def test_every_runtime_but_the_first_has_its_own_process() -> None:
     assert [first, *others] == installed_runtimes()
     assert split_runtimes("onnx") == ("onnx", [])
     with pytest.raises(ChildError, match=r"^onnx: no runtime onnx: installed "):
-        ask_runtime("onnx", "verify", "phantom3")
+        ask_runtime("onnx", "verify", "phantom3", sha256="")
+    sha256 = load_bundle("phantom3", DeviceSettings()).sha256
     for other in others:
-        assert list(ask_runtime(other, "verify", "phantom3")["runtimes"]) == [other]
+        assert list(ask_runtime(other, "verify", "phantom3", sha256=sha256)["runtimes"]) == [other]
+    with pytest.raises(ChildError, match=r"phantom3: was replaced meanwhile; repeat it"):
+        ask_runtime(installed_runtimes()[0], "verify", "phantom3", sha256="00" * 32)
