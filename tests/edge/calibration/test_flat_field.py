@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 from edge.base.frame import FailedFrame, Frame
 from edge.calibration.file import CalibrationFileError, read_calibration
 from edge.calibration.flat_field import (
+    MAP_PX,
     FlatFieldError,
     estimate_illumination,
     read_flat_field_gain,
@@ -193,6 +197,37 @@ def test_the_file_is_read_back_and_checked(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(CalibrationFileError, match=r"cannot be read .*; run leuko calibrate flatfield"):
         read_flat_field_gain(tmp_path, section)
+
+
+@pytest.mark.parametrize(
+    "trick", ["huge", "wide", "8 bits", "colours", "not a PNG", "large", "many pixels", "pipe"]
+)
+def test_a_file_that_is_no_flat_field_takes_no_memory(tmp_path: Path, trick: str) -> None:
+    section = write_flat_field(tmp_path, estimate_illumination(frames(*(blank(k) for k in range(5)))), NOON)
+    data = (tmp_path / section.file).read_bytes()
+    huge = (2**31 - 1).to_bytes(4, "big")
+    data = {
+        "huge": data[:16] + huge + huge + data[24:],
+        "wide": cv2.imencode(".png", np.ones((4, MAP_PX + 1), np.uint16))[1].tobytes(),
+        "8 bits": cv2.imencode(".png", np.ones((40, 40), np.uint8))[1].tobytes(),
+        "colours": cv2.imencode(".png", np.ones((40, 40, 3), np.uint16))[1].tobytes(),
+        "not a PNG": b"P5 1000000000 1000000000 65535\n",
+        "large": data + bytes(8 << 20),
+    }.get(trick, data)
+    (tmp_path / section.file).write_bytes(data)
+    section = replace(section, sha256=hashlib.sha256(data).hexdigest())
+    if trick == "many pixels":
+        section = replace(section, width_px=100_000, height_px=100_000)
+    if trick == "pipe":
+        (tmp_path / section.file).unlink()
+        os.mkfifo(tmp_path / section.file)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CalibrationFileError, match=r"run leuko calibrate flatfield$"):
+            read_flat_field_gain(tmp_path, section)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_command_keeps_the_map_beside_the_calibration(tmp_path: Path) -> None:
