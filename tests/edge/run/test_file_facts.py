@@ -286,5 +286,6 @@ def test_channels_in_files_of_their_own_are_remarked(tmp_path: Path) -> None:
     assert [remark[:50] for remark in found if "channels" in remark] == [
         "files differ in BF, DAPI alone, and each was count"
     ]
-    alone = replace(config_for(tmp_path), sources=(f"{tmp_path}/*_BF.png",))
+    files = tuple(str(tmp_path / f"{k}_BF.png") for k in range(2))
+    alone = replace(config_for(tmp_path), sources=(f"{tmp_path}/*_BF.png",), files=files)
     assert not any("channels" in one for one in opening_remarks(alone, Instrument.load("phantom3", None)))
