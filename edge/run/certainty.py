@@ -23,8 +23,11 @@ blurred by 0.25 µm 6.6, noise of 12 grey levels 7.1, half the contrast 15. Thos
 most 2.3, but for a pixel size that is a quarter off, 3.0. Counts with hemocytometer hold in all these, as far
 as it does not reject the cells, and it has at most 1.6."""
 
-ENOUGH_CELLS = 10
-"""Cells of the counted labels that are judged by themselves: where there are fewer, all labels are."""
+ENOUGH_CELLS, MINORITY = 10, 0.1
+"""Least number of cells that are judged, and the share of all cells below which those of the counted labels
+may be what others are mistaken for, or be mistaken for others: then all labels are judged too. Simulated
+frames with few leukocytes or none have 0.2 to 0.6 times what the validation leaves possible, stem cells at
+four times the bundle's pixel 8."""
 
 _CAUSES = (
     (
@@ -49,9 +52,9 @@ binning, -0.7 after a blur of 0.25 µm, 0.5 in JPEG of quality 10, and 1.3 with 
 
 def certainty_remark(totals: Totals, bundle: Manifest) -> str:
     """Return a remark on labels that the bundle doubts; empty if it is as sure of them as in validation."""
-    if not _doubted(totals, bundle, DOUBTFUL):
+    labels = _doubted(totals, bundle, DOUBTFUL)
+    if not labels:
         return ""
-    labels = _judged(totals, bundle)
     doubted, wrong = _percent(totals.doubt.estimate(labels)), _percent(_wrong_in_validation(bundle, labels))
     return (
         f"bundle {bundle.name} doubts {doubted} of the labels that it gives ({', '.join(labels)}), and"
@@ -62,9 +65,9 @@ def certainty_remark(totals: Totals, bundle: Manifest) -> str:
 
 def certainty_unusable(totals: Totals, bundle: Manifest) -> str:
     """Return why numbers cannot be meant at this certainty, for `CountResult.unusable`; empty if they can."""
-    if not _doubted(totals, bundle, WRONG):
+    labels = _doubted(totals, bundle, WRONG)
+    if not labels:
         return ""
-    labels = _judged(totals, bundle)
     doubted, wrong = _percent(totals.doubt.estimate(labels)), _percent(_wrong_in_validation(bundle, labels))
     return (
         f"this bundle's labels do not hold in these frames (it doubts {doubted}, and {wrong} were wrong in"
@@ -72,21 +75,20 @@ def certainty_unusable(totals: Totals, bundle: Manifest) -> str:
     )
 
 
-def _doubted(totals: Totals, bundle: Manifest, times: float) -> bool:
-    """Return whether the doubt is so many times what the validation leaves possible, and clearly above."""
-    labels = _judged(totals, bundle)
-    doubt, possible = totals.doubt.estimate(labels), _wrong_in_validation(bundle, labels).high
-    return (
-        totals.doubt.cells(labels) >= ENOUGH_CELLS
-        and doubt.value is not None
-        and doubt.value > times * possible
-        and doubt.low > possible
-    )
-
-
-def _judged(totals: Totals, bundle: Manifest) -> tuple[str, ...]:
-    """Return the labels whose certainty says whether the numbers can be meant."""
-    return bundle.counted if totals.doubt.cells(bundle.counted) >= ENOUGH_CELLS else bundle.labels
+def _doubted(totals: Totals, bundle: Manifest, times: float) -> tuple[str, ...]:
+    """Return labels with so many times the doubt that the validation leaves possible, clearly above it."""
+    counted, cells = totals.doubt.cells(bundle.counted), totals.doubt.cells(bundle.labels)
+    few = counted < max(ENOUGH_CELLS, MINORITY * cells)
+    for labels in (bundle.counted, bundle.labels) if few else (bundle.counted,):
+        doubt, possible = totals.doubt.estimate(labels), _wrong_in_validation(bundle, labels).high
+        if (
+            totals.doubt.cells(labels) >= ENOUGH_CELLS
+            and doubt.value is not None
+            and doubt.value > times * possible
+            and doubt.low > possible
+        ):
+            return labels
+    return ()
 
 
 def _wrong_in_validation(bundle: Manifest, labels: tuple[str, ...]) -> Estimate:

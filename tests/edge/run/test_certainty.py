@@ -118,44 +118,45 @@ def test_no_number_where_labels_go_wrong(change: Callable[[Image], Image], cause
     assert "leuko train" in remark
 
 
-def doubted(
-    cells: int, doubt: float, *, label: str = "monocyte", quality: dict[str, float] | None = None
-) -> Totals:
-    """Return totals of cells of one label, half of them doubted a third more and half a third less."""
+def doubted(*labels: tuple[int, float, str], quality: dict[str, float] | None = None) -> Totals:
+    """Return totals of cells of some labels, half of each doubted a third more and half a third less."""
     totals = Totals(BUNDLE.manifest, 0.5)
-    best = 1 - doubt * np.where(np.arange(cells) % 2, 2 / 3, 4 / 3)
-    probabilities = np.zeros((cells, len(BUNDLE.manifest.labels)), np.float32)
-    probabilities[:, 0] = best
-    totals.add(
-        CountedFrame(
-            Frame(np.zeros((9, 9), np.uint8), "f.png", 0, 0),
-            "0" * 64,
-            [Cell(k, 0, 9, 9, 64, border=False, touching=False) for k in range(cells)],
-            np.zeros((cells, 8, 8), np.uint8),
-            probabilities,
-            [Decision(label)] * cells,
-            Quality(0.5, 150.0, None, 0.0, cells, 100.0, 0.0, 0.0, 0, 0.0, **(quality or {})),
+    for cells, doubt, label in labels:
+        probabilities = np.zeros((cells, len(BUNDLE.manifest.labels)), np.float32)
+        probabilities[:, 0] = 1 - doubt * np.where(np.arange(cells) % 2, 2 / 3, 4 / 3)
+        totals.add(
+            CountedFrame(
+                Frame(np.zeros((9, 9), np.uint8), "f.png", 0, 0),
+                "0" * 64,
+                [Cell(k, 0, 9, 9, 64, border=False, touching=False) for k in range(cells)],
+                np.zeros((cells, 8, 8), np.uint8),
+                probabilities,
+                [Decision(label)] * cells,
+                Quality(0.5, 150.0, None, 0.0, cells, 100.0, 0.0, 0.0, 0, 0.0, **(quality or {})),
+            )
         )
-    )
     return totals
 
 
 @pytest.mark.parametrize(
-    ("cells", "doubt", "label", "remarked", "unusable"),
+    ("labels", "remarked", "unusable"),
     [
-        (100, 0.02, "monocyte", False, False),
-        (100, 0.03, "monocyte", True, False),
-        (100, 0.05, "monocyte", True, True),
-        (9, 0.3, "monocyte", False, False),  # too few to say
-        (10, 0.3, "monocyte", True, True),
-        (100, 0.008, "debris", False, False),
-        (100, 0.09, "debris", True, True),  # blurred until no cell looks like a leukocyte
+        ([(100, 0.02, "monocyte")], False, False),
+        ([(100, 0.03, "monocyte")], True, False),
+        ([(100, 0.05, "monocyte")], True, True),
+        ([(9, 0.3, "monocyte")], False, False),  # too few to say
+        ([(10, 0.3, "monocyte")], True, True),
+        ([(100, 0.008, "debris")], False, False),
+        ([(100, 0.09, "debris")], True, True),  # blurred until no cell looks like a leukocyte
+        ([(25, 0.01, "granulocyte"), (400, 0.07, "debris")], True, True),  # cells of another kind
+        ([(60, 0.01, "granulocyte"), (400, 0.07, "debris")], False, False),  # what debris is does not matter
+        ([(10, 0.1, "granulocyte"), (400, 0.001, "erythrocyte")], True, True),
     ],
 )
 def test_how_much_doubt_is_remarked(
-    cells: int, doubt: float, label: str, remarked: bool, unusable: bool
+    labels: list[tuple[int, float, str]], remarked: bool, unusable: bool
 ) -> None:
-    totals = doubted(cells, doubt, label=label)
+    totals = doubted(*labels)
     assert (certainty_remark(totals, BUNDLE.manifest) != "") == remarked
     assert (certainty_unusable(totals, BUNDLE.manifest) != "") == unusable
 
@@ -171,7 +172,7 @@ def test_how_much_doubt_is_remarked(
     ],
 )
 def test_remark_names_the_likely_cause(quality: dict[str, float], words: list[str]) -> None:
-    remark = certainty_remark(doubted(50, 0.1, quality=quality), BUNDLE.manifest)
+    remark = certainty_remark(doubted((50, 0.1, "monocyte"), quality=quality), BUNDLE.manifest)
     assert remark.startswith(
         "bundle phantom3 doubts 10 % of the labels that it gives (granulocyte, lymphocyte"
     )
