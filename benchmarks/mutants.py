@@ -26,7 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
-    "find": ("find", "calibration", "run/test_pipeline.py"),
+    "find": ("find", "track/test_fields.py", "calibration", "run/test_pipeline.py"),
     "classify": ("classify", "run/test_pipeline.py", "run/test_count_run.py"),
     "count": ("count", "report", "run/test_count_run.py"),
     "session": ("session", "report", "cli/test_sessions_cli.py", "run/test_count_run.py"),

@@ -41,23 +41,27 @@ SECONDS = (
     "tests/convert",
     "tests/edge/capture/test_frames.py",
     "tests/edge/capture/test_videos.py",
+    "tests/edge/classify/test_out_of_distribution.py",
+    "tests/edge/classify/test_unlike_cells.py",
     "tests/edge/cli/test_camera_cli.py",
     "tests/edge/cli/test_tables.py",
     "tests/edge/count/test_prevalence.py",
     "tests/edge/find/test_quality.py",
     "tests/edge/find/test_rims.py",
     "tests/edge/run/test_certainty.py",
-    "tests/edge/run/test_count_run.py",
     "tests/edge/run/test_contrast.py",
+    "tests/edge/run/test_count_run.py",
     "tests/edge/run/test_doctor.py",
+    "tests/edge/run/test_file_facts.py",
     "tests/edge/run/test_repeats.py",
     "tests/edge/run/test_tracking_remarks.py",
-    "tests/edge/run/test_file_facts.py",
     "tests/edge/simulate",
     "tests/edge/track",
+    "tests/firmware_config/test_install.py",
     "tests/system",
     "tests/train/test_backends.py",
     "tests/train/test_cli.py",
+    "tests/train/test_curves.py",
     "tests/train/test_evaluate.py",
     "tests/train/test_fit.py",
     "tests/train/test_folds.py",
@@ -65,9 +69,20 @@ SECONDS = (
     "tests/train/test_network_file.py",
     "tests/train/test_networks.py",
     "tests/train/test_study.py",
-    "tests/firmware_config/test_install.py",
+    "tests/train/test_study_summary.py",
 )
 """Tests that load Keras, train, or run whole programs; left out of the fast run."""
+
+
+FAST, USUAL = "not minutes and not seconds", "not minutes"
+"""The tiers of ./run, as its -m states them."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what a tier leaves out whole, before it loads Keras."""
+    left_out = {FAST: MINUTES + SECONDS, USUAL: MINUTES}.get(config.option.markexpr, ())
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return True if path in left_out else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
