@@ -62,7 +62,7 @@ def is_repeat(before: Fingerprint, now: Fingerprint) -> bool:
     """Return whether a count that has seen one frame calls the other a repeat."""
     fields = Fields()
     fields.add("before", before)
-    return fields.shown_before(now) != ""
+    return fields.shown_before(now) is not None
 
 
 def measure(before: Fingerprint, now: Fingerprint) -> tuple[float, float]:

@@ -97,6 +97,8 @@ class FailedFrame:
     listed : bool
         False for a frame of a device that is not counted for the same reason as one listed before it, such as
         those of a stage that nobody moves: only their number is kept.
+    stood_ns : int
+        Time of a frame in which a flow stands still; 0 for others.
     """
 
     name: str
@@ -104,3 +106,4 @@ class FailedFrame:
     reason: str
     kind: FailureKind = "unreadable"
     listed: bool = True
+    stood_ns: int = 0

@@ -15,7 +15,7 @@ from edge.count.counted_frame import CountedFrame
 from edge.count.doubt import Doubt
 from edge.count.tally import Tally, tally_decisions
 from edge.model import Manifest
-from edge.track import Agreement, LaidOut, TrackedCells
+from edge.track import Agreement, Constellations, LaidOut, TrackedCells
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,10 @@ class Totals:
     diameters_px : Counter
         Diameter of the disc of a cell's area, to a tenth of a pixel → cells. A cell that the frame's edge
         cuts is taken with its mirror image.
-    shared, followed : int
-        Cells that the frame before shows too, and all cells of frames that one comes before.
+    followed : int
+        Cells of frames that one comes before.
+    constellations : Constellations
+        How many of them earlier frames show too.
     bundle_rejects_below : float
         Best probability below which the bundle itself rejects a cell.
     agreement : Agreement
@@ -94,7 +96,8 @@ class Totals:
         self.pixels: Counter[StatedPixel | None] = Counter()
         self.lost: Counter[str] = Counter()
         self.diameters_px: Counter[float] = Counter()
-        self.shared = self.followed = 0
+        self.followed = 0
+        self.constellations = Constellations(turned=tracked)
         self.agreement = Agreement()
         self.doubt = Doubt()
         self._unlisted: Counter[str] = Counter()
@@ -111,7 +114,8 @@ class Totals:
         self._unlisted_now.clear()  # the frame says how many they were
         self._unlisted.update(result.unlisted_before)
         self.followed += len(result.cells) if self.hashes else 0
-        self.shared += result.shared
+        if result.fingerprint is not None:
+            self.constellations.add(result.fingerprint, cells=len(result.cells), shared=result.shared)
         self.hashes.append(result.sha256)
         self.notes.update(result.frame.notes)
         height, width = result.frame.image.shape

@@ -17,9 +17,13 @@ from edge.find.reduction import block_mean
 
 Image = NDArray[np.uint8]
 Map = NDArray[np.int8]
+Real = NDArray[np.float32]
 
 MAP_PX = 32
 """Longer side of the maps, or a little less: a drift of a few pixels stays within one of theirs."""
+
+SQUARE_PX = 24
+"""Sides of the square maps."""
 
 DETAIL_UM = 0.58
 """Pixel in µm at which texture and patches are looked at: a rim is one or two of them wide."""
@@ -49,8 +53,12 @@ class Fingerprint:
         Width and height of the frame.
     texture, grey : int8 [h, w]
         Density of detail, and brightness without the illumination; empty for a frame without cells.
+    squares : int8 [2, SQUARE_PX, SQUARE_PX]
+        Both of the whole frame, squeezed into squares: the same whatever size the frame was saved at.
     places : float64 [k, 2]
         Centres of the cells in µm, the largest cell first.
+    diameters : float64 [k]
+        Diameters in µm of the discs of their areas.
     patches : int8 [m, PATCH_PX ** 2]
         Surroundings of the first of them, of mean 0; all 0 for a cell that the edge cuts.
     """
@@ -59,7 +67,9 @@ class Fingerprint:
     size_um: tuple[float, float]
     texture: Map
     grey: Map
+    squares: Map
     places: NDArray[np.float64]
+    diameters: NDArray[np.float64]
     patches: Map
 
     def facts(self) -> dict[str, Any]:
@@ -68,7 +78,9 @@ class Fingerprint:
             "digest": self.digest,
             "size_um": list(self.size_um),
             "maps": [*self.texture.shape, _text(np.stack([self.texture, self.grey]))],
-            "places": (self.places * 10).astype(int).ravel().tolist(),
+            "squares": _text(self.squares),
+            "places": np.rint(self.places * 10).astype(int).ravel().tolist(),
+            "diameters": np.rint(self.diameters * 10).astype(int).tolist(),
             "patches": _text(self.patches),
         }
 
@@ -77,9 +89,12 @@ class Fingerprint:
         """Return what `facts` was made of."""
         height, width, maps = facts["maps"]
         texture, grey = _bytes(maps).reshape(2, height, width)
+        squares = _bytes(facts["squares"]).reshape(2, *((SQUARE_PX,) * 2 if height else (0, 0)))
         size_um = (float(facts["size_um"][0]), float(facts["size_um"][1]))
         places = np.array(facts["places"], np.float64).reshape(-1, 2) / 10
-        return cls(facts["digest"], size_um, texture, grey, places, _bytes(facts["patches"]).reshape(-1, 64))
+        diameters = np.array(facts["diameters"], np.float64) / 10
+        patches = _bytes(facts["patches"]).reshape(-1, PATCH_PX**2)
+        return cls(facts["digest"], size_um, texture, grey, squares, places, diameters, patches)
 
 
 def fingerprint(work: Image, work_um: float, cells: Sequence[Cell], pixel_um: float) -> Fingerprint:
@@ -99,29 +114,44 @@ def fingerprint(work: Image, work_um: float, cells: Sequence[Cell], pixel_um: fl
     size_um = (work.shape[1] * work_um, work.shape[0] * work_um)
     nothing = np.zeros((0, 0), np.int8)
     if not cells:
-        places = np.zeros((0, 2))
-        return Fingerprint(digest.hexdigest(), size_um, nothing, nothing, places, nothing.reshape(0, 64))
+        patches = nothing.reshape(0, PATCH_PX**2)
+        maps = nothing, nothing, np.stack([nothing, nothing])
+        return Fingerprint(digest.hexdigest(), size_um, *maps, np.zeros((0, 2)), np.zeros(0), patches)
     largest = sorted(cells, key=lambda cell: -cell.area_px)[:MAX_PLACES]
     centres = [(cell.x + cell.width / 2, cell.y + cell.height / 2) for cell in largest]
     places = np.rint(np.array(centres) * pixel_um * 10) / 10
     patches = _patches(fine, places[:MAX_PATCHES] / fine_um)
     patches[[cell.border for cell in largest[:MAX_PATCHES]]] = 0
-    return Fingerprint(digest.hexdigest(), size_um, *_maps(fine), places, patches)
+    areas = np.array([cell.area_px for cell in largest])
+    diameters = np.rint(np.sqrt(areas / np.pi) * 2 * pixel_um * 10) / 10
+    return Fingerprint(digest.hexdigest(), size_um, *_maps(fine), places, diameters, patches)
 
 
-def _maps(fine: Image) -> tuple[Map, Map]:
-    """Return the maps of texture and grey."""
+def _maps(fine: Image) -> tuple[Map, Map, Map]:
+    """Return the maps of texture and grey, and both of the whole frame as squares."""
+    detail = np.asarray(cv2.absdiff(fine, cv2.blur(fine, (DETAIL_WINDOW_PX, DETAIL_WINDOW_PX))), np.uint8)
     factor = max(1, -(-max(fine.shape) // MAP_PX))
-    height, width = (max(1, side // factor) for side in fine.shape)
+    texture, grey = _texture_and_grey(_shrunk(detail, factor), _shrunk(fine, factor))
+    factor = max(1, max(fine.shape) // (4 * SQUARE_PX))  # leaves next to nothing at the right and below
+    squares = np.stack(_texture_and_grey(_squeezed(detail, factor), _squeezed(fine, factor)))
+    return texture, grey, squares
 
-    def shrunk(image: Image) -> NDArray[np.float32]:
-        # by a whole factor: five times as fast
-        whole = image[: height * factor, : width * factor].astype(np.float32)
-        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
-    detail = cv2.absdiff(fine, cv2.blur(fine, (DETAIL_WINDOW_PX, DETAIL_WINDOW_PX)))
-    texture = cv2.GaussianBlur(shrunk(np.asarray(detail, np.uint8)), (0, 0), 0.7)
-    light = shrunk(fine)
+def _shrunk(image: Image, factor: int) -> Real:
+    """Return an image reduced by a whole factor: five times as fast as by another one."""
+    height, width = (max(1, side // factor) for side in image.shape)
+    whole = image[: height * factor, : width * factor].astype(np.float32)
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _squeezed(image: Image, factor: int) -> Real:
+    """Return an image as a square."""
+    size = (SQUARE_PX, SQUARE_PX)
+    return np.asarray(cv2.resize(_shrunk(image, factor), size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _texture_and_grey(detail: Real, light: Real) -> tuple[Map, Map]:
+    texture = cv2.GaussianBlur(detail, (0, 0), 0.7)
     return (
         _scaled(np.asarray(texture - np.median(texture), np.float32)),
         _scaled(np.asarray(light - cv2.GaussianBlur(light, (0, 0), LIGHT_PX), np.float32)),

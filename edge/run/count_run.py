@@ -151,6 +151,7 @@ def _counted_frames(
         tracker = Tracker(analysis.each_once, pixel_um=analysis.pixel_um)
         if before.tracker_state:
             tracker.restore(before.tracker_state)
+            tracker.stood(before.stood_ns)
     return count_frames(
         _camera_frames(config, config.camera, size_px, before, over)
         if config.camera

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 from edge.count import Totals
+from edge.run.config import CountConfig
 
 MIN_SHARED, MIN_SHARED_SHARE = 3, 0.02
-"""Least number and share of cells seen in the frame before from which a remark is made; separate fields, real
+"""Least number and share of cells seen in an earlier frame from which a remark is made; separate fields, real
 and simulated, leave none."""
 
 
-def field_remarks(totals: Totals) -> tuple[str, ...]:
+def field_remarks(config: CountConfig, totals: Totals) -> tuple[str, ...]:
     """Return the remarks on the fields of a count."""
-    return tuple(filter(None, (_repeats(totals), _unseen(totals), _overlap(totals))))
+    return tuple(filter(None, (_repeats(config, totals), _unseen(totals), _overlap(config, totals))))
 
 
-def _repeats(totals: Totals) -> str:
+def _repeats(config: CountConfig, totals: Totals) -> str:
     """Return a remark on the frames that show an earlier field again; empty without any."""
     tally = totals.tally()
     repeats = tally.left_out.get("repeat", 0)
@@ -24,15 +25,29 @@ def _repeats(totals: Totals) -> str:
         return ""
     show = "frames show the field of another frame" if repeats > 1 else "frame shows the field of another one"
     are = "are" if repeats > 1 else "is"
-    sharper = sum(one.kind == "repeat" and "again, sharper" in one.reason for one in tally.failed)
+    if config.analysis.each_once == "flow":
+        return (
+            f"{repeats:,} {show} again and {are} not counted (the flow stood still, or images are there"
+            " twice); cells are followed on from there: keep the flow going, or pass --count-repeats to count"
+            " these frames too"
+        )
+    ways = Counter(frame.reason.rpartition(" again")[2] for frame in tally.failed if frame.kind == "repeat")
+    sharper = ways[", sharper"]
+    resized = sum(n for way, n in ways.items() if way.endswith("another size"))
+    turned = sum(n for way, n in ways.items() if "turned" in way or "mirrored" in way)
     series = (
         f"; {sharper:,} of them {'are' if sharper > 1 else 'is'} sharper than the frame that is counted: of a"
         " focus series give the sharpest frame alone"
     )
+    copies = " and ".join(
+        f"{n:,} {what}" for n, what in ((turned, "turned or mirrored"), (resized, "of another size")) if n
+    )
+    as_taken = f"; {copies} of them: give each field once, as the camera took it"
     return (
         f"{repeats:,} {show} again and {are} not counted (identical images, copies, or a stage that was not"
         " moved): move to a new field for each frame, or pass --count-repeats to count them too"
         + (series if sharper else "")
+        + (as_taken if copies else "")
     )
 
 
@@ -52,13 +67,19 @@ def _unseen(totals: Totals) -> str:
     )
 
 
-def _overlap(totals: Totals) -> str:
-    """Return a remark on cells that two frames in a row show; empty where they are few."""
-    share = totals.shared / max(totals.followed, 1)
-    if totals.shared < MIN_SHARED or share < MIN_SHARED_SHARE:
+def _overlap(config: CountConfig, totals: Totals) -> str:
+    """Return a remark on cells that earlier frames show too; empty where they are few."""
+    seen = totals.constellations.seen_again()
+    share = seen.cells / max(totals.followed, 1)
+    if seen.cells < MIN_SHARED or share < MIN_SHARED_SHARE:
         return ""
+    cells = f"about {seen.cells:,} of {totals.followed:,} cells ({100 * share:.0f} %)"
+    frames = f"{seen.turned:,} frames show" if seen.turned > 1 else "1 frame shows"
+    turned = f"{frames} them turned or mirrored, which tracking does not recognise: leave these frames out"
+    if config.analysis.each_once:
+        return f"{cells} are in an earlier frame too, and are counted twice; {turned}"
     return (
-        f"about {totals.shared:,} of {totals.followed:,} cells ({100 * share:.0f} %)"
-        " are in the frame before too, and are counted twice: pass --each-once scan for fields that overlap,"
-        " or --each-once flow for cells that flow by"
+        f"{cells} are in an earlier frame too, and are counted twice: pass --each-once scan for fields that"
+        " overlap, --each-once flow for cells that flow by, or leave out copies and parts of other frames"
+        + (f"; {turned}" if seen.turned else "")
     )

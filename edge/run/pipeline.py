@@ -99,6 +99,8 @@ def count_frames(
         answers = iter(_classified(classifier, [item.crops for item in ready if isinstance(item, _Cut)]))
         for item in ready:
             if isinstance(item, FailedFrame):
+                if tracker is not None and item.stood_ns:
+                    tracker.stood(item.stood_ns)
                 yield item
                 continue
             result = _decided(item, next(answers), classifier, analysis, instrument)
@@ -151,8 +153,8 @@ def _cut(
     manifest = classifier.bundle.manifest
     scale = crop_scale(pixel_um, manifest.pixel_um)
     crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
-    # what else tracked frames have in common is the tracker's to find
-    known_by = fingerprint(*small, [] if analysis.each_once else cells, pixel_um)
+    # what else the frames of a flow have in common is the tracker's to find
+    known_by = fingerprint(*small, [] if analysis.each_once == "flow" else cells, pixel_um)
     in_distribution, contrast = classifier.compare(crops)
     if contrast is not None:
         quality = replace(
@@ -165,12 +167,19 @@ def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _
     """Refuse a frame that shows an earlier field again; else remember its field."""
     if isinstance(item, FailedFrame):
         return item
-    before = "" if analysis.count_repeats else fields.shown_before(item.fingerprint)
+    tracked = analysis.each_once is not None
+    before = None if analysis.count_repeats else fields.shown_before(item.fingerprint, tracked=tracked)
     if before:
-        sharper = fields.sharper_than(before, item.quality.focus)
-        reason = f"shows the field of {before} again" + (", sharper" if sharper else "")
-        return FailedFrame(item.frame.name, item.frame.index, reason, "repeat")
-    return replace(item, shared=fields.add(item.frame.name, item.fingerprint, item.quality.focus))
+        sharper = not before.how and fields.sharper_than(before.name, item.quality.focus)
+        how = "sharper" if sharper else before.how
+        reason = f"shows the field of {before.name} again" + (f", {how}" if how else "")
+        # of a flow that stands still the time stands too: its cells are where they were
+        stands = analysis.each_once == "flow" and fields.is_last(before.name)
+        stood_ns = _time_ns(item.frame) if stands else 0
+        return FailedFrame(item.frame.name, item.frame.index, reason, "repeat", stood_ns=stood_ns)
+    shared = 0 if tracked else fields.shared(item.fingerprint)
+    fields.add(item.frame.name, item.fingerprint, item.quality.focus)
+    return replace(item, shared=shared)
 
 
 def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
@@ -211,10 +220,14 @@ def _decided(
 
 def _tracked(result: CountedFrame, tracker: Tracker, keep_state: bool) -> CountedFrame:
     frame = result.frame
-    time_ns = frame.index * STILL_STEP_NS if frame.sha256 else frame.time_ns
-    track_ids = tracker.update(frame.image, result.cells, time_ns)
+    track_ids = tracker.update(frame.image, result.cells, _time_ns(frame))
     tracker_state = tracker.state() if keep_state else None
     return replace(result, track_ids=track_ids, laid_out=tracker.laid_out(), tracker_state=tracker_state)
+
+
+def _time_ns(frame: Frame) -> int:
+    """Return the time of a frame for tracking."""
+    return frame.index * STILL_STEP_NS if frame.sha256 else frame.time_ns
 
 
 def sha256_of(frame: Encoded | Frame) -> str:

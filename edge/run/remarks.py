@@ -38,7 +38,7 @@ def closing_remarks(config: CountConfig, totals: Totals) -> tuple[str, ...]:
     pixel = contradiction(totals.pixels, config.analysis.pixel_um, config.pixel_from)
     sizes = (_sizes(totals), _tiny(config, totals))
     lost, tracked = loss_remarks(config, totals), tracking_remark(config, totals)
-    return tuple(filter(None, (pixel, *sizes, *chosen, *field_remarks(totals), tracked, *lost)))
+    return tuple(filter(None, (pixel, *sizes, *chosen, *field_remarks(config, totals), tracked, *lost)))
 
 
 def pixel_remark(pixel_um: float, bundle: Manifest) -> str:

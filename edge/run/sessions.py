@@ -48,6 +48,8 @@ class Progress:
         Name of each frame, in order → its SHA-256; None if it could not be read.
     settings : CameraSettings or None
         Of the camera, at the last frame.
+    stood_ns : int
+        Until when the flow stood still after the last frame that was counted; 0 if it did not.
     fields : Fields
         What they showed.
     """
@@ -56,6 +58,7 @@ class Progress:
     last_index: int = -1
     settings: CameraSettings | None = None
     tracker_state: bytes = b""
+    stood_ns: int = 0
     fields: Fields = field(default_factory=Fields)
     seconds: float = 0.0
 
@@ -140,9 +143,12 @@ class ResumedSession(NewSession):
         for record in session.frames():
             progress.frames[record.name], progress.last_index = record.sha256, record.index
             progress.settings = _locked(record.settings) or progress.settings
-            if shown := record.facts.get("field"):
-                progress.fields.add(record.name, Fingerprint.from_facts(shown), record.quality.get("focus"))
-            totals.add(_counted(record, len(session.header.labels)))
+            counted = _counted(record, len(session.header.labels))
+            if isinstance(counted, CountedFrame) and counted.fingerprint:
+                progress.fields.add(record.name, counted.fingerprint, record.quality.get("focus"))
+            stood_ns = counted.stood_ns or progress.stood_ns if isinstance(counted, FailedFrame) else 0
+            progress.stood_ns = stood_ns
+            totals.add(counted)
         return progress
 
 
@@ -236,7 +242,8 @@ def config_of(session: str, header: Header) -> CountConfig:
 def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
     """Return what a record was made of, without the pixels."""
     if record.failed is not None:
-        return FailedFrame(record.name, record.index, record.failed, record.facts.get("kind", "unreadable"))
+        kind, stood_ns = record.facts.get("kind", "unreadable"), record.facts.get("stood_ns", 0)
+        return FailedFrame(record.name, record.index, record.failed, kind, stood_ns=stood_ns)
     width, height = record.facts.get("size_px", (0, 0))
     no_pixels = np.broadcast_to(np.uint8(0), (height, width))  # of the frame's size, in one byte
     track_ids = [cell.track_id for cell in record.cells]
@@ -260,6 +267,7 @@ def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
         Quality(**record.quality) if record.quality else None,
         record.breaches,
         record.facts.get("lost", {}),
+        Fingerprint.from_facts(record.facts["field"]) if "field" in record.facts else None,
         shared=record.facts.get("shared", 0),
         unlisted_before=record.facts.get("unlisted_before", {}),
         laid_out=LaidOut(**record.facts["laid_out"]) if "laid_out" in record.facts else None,

@@ -23,7 +23,9 @@ def tracking_remark(config: CountConfig, totals: Totals) -> str:
         return (
             f"{seen.contradictions:,} of {seen.joined:,} detections contradict the one before of the same"
             " cell: unrelated cells were taken for one; --each-once flow is for cells that flow by: leave it"
-            " out for separate fields, and pass --each-once scan for fields that overlap"
+            " out for separate fields, and pass --each-once scan for fields that overlap; if cells flow by,"
+            " let them flow more slowly or take frames more often (a cell should move less than half a field"
+            " between two frames), and give all frames in the order in which they were taken"
         )
     if _no_scan(config, totals):
         return (
@@ -37,7 +39,7 @@ def tracking_remark(config: CountConfig, totals: Totals) -> str:
 def tracking_unusable(config: CountConfig, totals: Totals) -> str:
     """Return why numbers of such tracks cannot be meant, for `CountResult.unusable`; empty if they can."""
     if _no_flow(config, totals):
-        return "these cells do not flow by, and unrelated ones were taken for one (--each-once flow)"
+        return "unrelated cells were taken for one: no flow, or too fast or out of order (--each-once flow)"
     if _no_scan(config, totals):
         return "these cells move, and were counted more than once (--each-once scan)"
     return ""

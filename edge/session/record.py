@@ -82,9 +82,9 @@ class FrameRecord:
     dropped_before : int
         Frames dropped between the frame before and this one.
     facts : mapping
-        What else a resumed count needs, as JSON can hold it: ``kind`` of a `FailedFrame`; ``notes``,
-        ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost``, ``field`` (its fingerprint),
-        ``shared`` and ``unlisted_before`` of a `CountedFrame`. Empty ones are left out.
+        What else a resumed count needs, as JSON can hold it: ``kind`` and ``stood_ns`` of a `FailedFrame`;
+        ``notes``, ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost``, ``field`` (its
+        fingerprint), ``shared`` and ``unlisted_before`` of a `CountedFrame`. Empty ones are left out.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -135,7 +135,8 @@ class SessionTotals:
 def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False) -> FrameRecord:
     """Return the record of a frame."""
     if isinstance(result, FailedFrame):
-        return FrameRecord(result.index, result.name, 0, failed=result.reason, facts={"kind": result.kind})
+        why = {"kind": result.kind} | ({"stood_ns": result.stood_ns} if result.stood_ns else {})
+        return FrameRecord(result.index, result.name, 0, failed=result.reason, facts=why)
     rows = zip(result.cells, result.decisions, result.probabilities, result.crops, strict=True)
     frame, track_ids = result.frame, result.track_ids
     facts = {

@@ -7,7 +7,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +52,11 @@ class Tracker:
         else:
             self._state, track_ids = next_moment(self._state, cells, image.shape, self._pixel_um, time_ns)
         return track_ids
+
+    def stood(self, time_ns: int) -> None:
+        """Note that the cells of a flow are still where the last frame showed them."""
+        if isinstance(self._state, FlowState) and self._state.frames and time_ns > self._state.time_ns:
+            self._state = replace(self._state, time_ns=time_ns)
 
     def laid_out(self) -> LaidOut | None:
         """Return how much of the slide the fields of a scan cover so far; None for a flow."""

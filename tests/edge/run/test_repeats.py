@@ -157,6 +157,74 @@ def test_overlap_is_remarked_with_the_option_unless_that_is_given(tmp_path: Path
     assert remark.startswith("1 frame shows the field of another one again")
 
 
+@pytest.fixture
+def copies(tmp_path: Path) -> Path:
+    """Two fields, and both again: turned, mirrored, and at another size."""
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    for k in range(2):
+        cv2.imwrite(str(folder / f"{k}.png"), field(k))
+    cv2.imwrite(str(folder / "2.png"), np.rot90(field(0)))
+    cv2.imwrite(str(folder / "3.jpg"), field(1)[:, ::-1])
+    cv2.imwrite(
+        str(folder / "4.png"), cv2.resize(field(1), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    )
+    return folder
+
+
+@pytest.mark.parametrize("each_once", [None, "scan"])
+def test_copies_that_were_turned_or_resized_are_not_counted(copies: Path, each_once: str | None) -> None:
+    config = config_for(copies, each_once=each_once, session=SessionConfig(keep=True))
+    once = counted(replace(config, sources=only(copies, "0.png", "1.png")))
+    run = counted(config)
+    assert run.tally.counts == once.tally.counts
+    ways = [one.reason.rpartition(" again")[2] for one in run.tally.failed]
+    assert ways == [", turned", ", mirrored", ", at another size"]
+    (remark,) = run.remarks
+    assert "2 turned or mirrored and 1 of another size of them" in remark
+    assert "as the camera took it" in remark
+    with pytest.raises(RuntimeError, match="killed"):
+        counted(config, Recorder(dies_after(3)))
+    (path,) = unfinished_sessions()
+    resumed = resume(path)
+    assert comparable(counted(resumed.config, session=resumed.session)) == comparable(run)
+
+
+@pytest.fixture
+def passes(tmp_path: Path) -> Path:
+    """Three fields in two passes, of which the second is shifted; neighbouring frames share nothing."""
+    folder = tmp_path / "passes"
+    folder.mkdir()
+    scene = replace(SCENE, width_px=1000, height_px=800, leukocytes=14, separate=True)
+    fields = [simulate_frame(4, k, scene=scene).image for k in range(3)]
+    for k, image in enumerate(fields):
+        cv2.imwrite(str(folder / f"{k}.png"), image[:700, :880])
+        cv2.imwrite(str(folder / f"{k + 3}.png"), image[100:, 120:])
+    return folder
+
+
+def test_fields_that_come_again_later_are_remarked(passes: Path) -> None:
+    config = config_for(passes, session=SessionConfig(keep=True))
+    run = counted(config)
+    (remark,) = run.remarks
+    assert "are in an earlier frame too, and are counted twice: pass --each-once scan" in remark
+    assert "leave out copies and parts of other frames" in remark
+    with pytest.raises(RuntimeError, match="killed"):
+        counted(config, Recorder(dies_after(4)))
+    (path,) = unfinished_sessions()
+    resumed = resume(path)
+    assert comparable(counted(resumed.config, session=resumed.session)) == comparable(run)
+    assert counted(config_for(passes, each_once="scan")).remarks == ()
+
+
+def test_turned_fields_are_remarked_where_cells_are_tracked(passes: Path) -> None:
+    image = cv2.imread(str(passes / "3.png"), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    cv2.imwrite(str(passes / "3.png"), np.rot90(image))
+    (remark,) = (one for one in counted(config_for(passes, each_once="scan")).remarks if "size" not in one)
+    assert "1 frame shows them turned or mirrored, which tracking does not recognise" in remark
+
+
 class StillCamera:
     """A device over fields that are each shown for some frames."""
 

@@ -68,6 +68,48 @@ def test_what_moves_in_another_way_has_no_number(
     assert f"(--each-once {each_once})" in run.unusable
 
 
+@pytest.fixture(scope="module")
+def paused(samples: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flow, which stood still for five frames after the fourth."""
+    folder = tmp_path_factory.mktemp("paused")
+    frames = [samples["flow"] / f"{k}.png" for k in (0, 1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 6, 7)]
+    for k, frame in enumerate(frames):
+        (folder / f"{k:02}.png").write_bytes(frame.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("frames", [None, 4, 6, 9])
+def test_a_flow_that_stood_still_is_counted_as_if_it_had_not(
+    samples: dict[str, Path], paused: Path, frames: int | None
+) -> None:
+    steady = counted(config_for(samples["flow"], each_once="flow"))
+    config = config_for(paused, each_once="flow", session=SessionConfig(keep=True))
+    if frames is None:
+        run = counted(config)
+    else:
+        with pytest.raises(RuntimeError, match="killed"):
+            counted(config, Recorder(dies_after(frames)))
+        (path,) = unfinished_sessions()
+        resumed = resume(path)
+        run = counted(resumed.config, session=resumed.session)
+    assert run.tally.counts == steady.tally.counts
+    (remark,) = run.remarks
+    assert remark.startswith("5 frames show the field of another frame again")
+    assert "the flow stood still" in remark
+    assert "move to a new field" not in remark
+
+
+@pytest.mark.parametrize("order", [(0, 4, 1, 7, 2, 6, 3, 5), (0, 3, 1, 4, 2, 5)])
+def test_a_flow_out_of_order_has_no_number(
+    samples: dict[str, Path], tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    for k, number in enumerate(order):
+        (tmp_path / f"{k}.png").write_bytes((samples["flow"] / f"{number}.png").read_bytes())
+    run = counted(config_for(tmp_path, each_once="flow"))
+    assert "out of order" in run.unusable
+    assert any("in the order in which they were taken" in one for one in run.remarks)
+
+
 @pytest.mark.parametrize(("sample", "each_once"), [("separate", "flow"), ("flow", "scan")])
 def test_a_resumed_count_says_the_same(samples: dict[str, Path], sample: str, each_once: str) -> None:
     config = config_for(samples[sample], each_once=each_once, session=SessionConfig(keep=True))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,8 @@ from edge.simulate.frame import simulate_frame
 from edge.simulate.motion import Scan, moving_frames
 from edge.simulate.scene import Scene
 from edge.track import fields as fields_module
-from edge.track.fields import Fields
+from edge.track.constellations import Constellations, SeenAgain
+from edge.track.fields import Fields, Repeat
 from edge.track.overlap import shared_cells
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -76,16 +78,64 @@ def test_a_frame_without_cells_is_a_repeat_only_of_the_same_pixels() -> None:
     assert not is_repeat(known_by(first, PIXEL_UM), known_by(second, PIXEL_UM))
 
 
-def test_a_frame_of_another_size_is_no_repeat() -> None:
+def test_a_part_of_a_frame_is_no_repeat() -> None:
     image = field("usual", 0)
     assert not is_repeat(shown("usual", 0), known_by(image[:700].copy(), PIXEL_UM))
+
+
+@pytest.mark.parametrize(
+    ("how", "change"),
+    [
+        ("turned", lambda image: np.rot90(image)),
+        ("turned", lambda image: np.rot90(image, 2)),
+        ("turned", lambda image: np.rot90(image, 3)),
+        ("mirrored", lambda image: image[:, ::-1]),
+        ("mirrored and turned", lambda image: image[::-1]),
+        ("mirrored and turned", lambda image: image.T),
+        ("at another size", lambda image: resized(image, 1.4)),
+        ("at another size", lambda image: resized(image, 0.7)),
+        ("at another size", lambda image: resized(image, 0.5)),
+        ("turned and at another size", lambda image: resized(np.rot90(image), 0.8)),
+        ("turned", lambda image: COPIES["JPEG 60"](np.rot90(image))),
+    ],
+)
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_copy_that_was_turned_or_resized_is_a_repeat(
+    how: str, change: Callable[[Image], Image], tracked: bool
+) -> None:
+    remembered = Fields()
+    for number in range(8):
+        remembered.add(str(number), shown("usual", number))
+    for number in (0, 3):
+        now = known_by(np.ascontiguousarray(change(field("usual", number))), PIXEL_UM)
+        assert remembered.shown_before(now, tracked=tracked) == Repeat(str(number), how)
+
+
+def resized(image: Image, factor: float) -> Image:
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=way), np.uint8)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_another_field_of_another_size_is_no_repeat(scene: str) -> None:
+    small = [known_by(resized(field(scene, number), 0.7), PIXEL_UM) for number in range(4)]
+    for before, now in product(range(8), range(4)):
+        assert before == now or not is_repeat(shown(scene, before), small[now])
+
+
+def test_where_cells_are_tracked_an_overlap_is_no_repeat() -> None:
+    remembered = Fields()
+    remembered.add("0", shown("usual", 0))
+    copy = known_by(COPIES["drift of 2 px"](field("usual", 0)), PIXEL_UM)
+    assert remembered.shown_before(copy) == Repeat("0")
+    assert remembered.shown_before(copy, tracked=True) is None
 
 
 def test_a_fingerprint_survives_json() -> None:
     for before in (shown("usual", 0), shown("sparse", 1), known_by(np.zeros((400, 400), np.uint8), PIXEL_UM)):
         after = Fingerprint.from_facts(json.loads(json.dumps(before.facts())))
         assert (after.digest, after.size_um) == (before.digest, before.size_um)
-        for name in ("texture", "grey", "places", "patches"):
+        for name in ("texture", "grey", "squares", "places", "diameters", "patches"):
             assert np.array_equal(getattr(after, name), getattr(before, name))
 
 
@@ -95,8 +145,9 @@ def test_the_fields_seen_last_are_remembered(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(5):
         remembered.add(str(number), shown("usual", number))
     copies = [known_by(COPIES["JPEG 75"](field("usual", number)), PIXEL_UM) for number in range(5)]
-    assert [remembered.shown_before(copy) for copy in copies] == ["", "", "2", "3", "4"]
-    assert [remembered.shown_before(shown("usual", number)) for number in range(5)] == ["", "", "2", "3", "4"]
+    expected = [None, None, Repeat("2"), Repeat("3"), Repeat("4")]
+    assert [remembered.shown_before(copy) for copy in copies] == expected
+    assert [remembered.shown_before(shown("usual", number)) for number in range(5)] == expected
 
 
 def test_neighbours_of_a_scan_share_cells_and_those_farther_off_none() -> None:
@@ -145,3 +196,28 @@ def test_real_fields_that_overlap_share_cells() -> None:
 def test_real_fields_that_do_not_overlap_share_none(folder: str, pixel_um: float) -> None:
     prints = real(folder, pixel_um, 80)
     assert sum(shared_cells(*pair) for pair in pairwise(prints)) == 0
+
+
+def seen(frames: Sequence[Fingerprint], *, turned: bool = False) -> SeenAgain:
+    constellations = Constellations(turned=turned)
+    for one in frames:
+        constellations.add(one, cells=len(one.places), shared=0)
+    return constellations.seen_again()
+
+
+@pytest.mark.parametrize(
+    ("folder", "pixel_um"), [("hsc", 0.645), ("hsc", 0.125), ("pbc/lymphocyte", 0.1), ("pbc/neutrophil", 0.1)]
+)
+def test_separate_real_fields_share_nothing(folder: str, pixel_um: float) -> None:
+    assert seen(real(folder, pixel_um, 80)) == SeenAgain()
+
+
+def test_interleaved_real_rows_are_noticed() -> None:
+    """Every third frame is a neighbour on the slide."""
+    frames = real("hemocytometer/frames", 0.0727, 70)
+    rows = [frames[k + row] for k in range(12) for row in (0, 20, 40)]
+    in_order = seen(frames).cells / sum(len(one.places) for one in frames)
+    found = seen(rows)
+    assert found.turned == 0
+    assert 0.08 < found.cells / sum(len(one.places) for one in rows) < 0.4
+    assert 0.1 < in_order < 0.4
