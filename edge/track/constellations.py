@@ -100,7 +100,7 @@ class Constellations:
         self._whole = self._forgotten = 0
 
     def add(self, now: Fingerprint, *, cells: int, shared: int) -> None:
-        """Remember a frame of that many cells, of which some are known to be in the frame before."""
+        """Remember a frame of that many cells, some of them known to be in the frame before."""
         whole, places = np.flatnonzero(now.patches.any(axis=1)), now.places @ np.array([1, 1j])
         triangles = triangles_of(places[whole], now.diameters[whole])
         nothing = now.texture[:0, :0]
