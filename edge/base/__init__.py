@@ -21,6 +21,7 @@ from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_o
 from edge.base.paths import home
 from edge.base.quantity import quantity
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
+from edge.base.sole_writer import sole_writer
 from edge.base.toml_remedy import toml_remedy
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "replaced_atomically",
     "replaced_path",
     "shown",
+    "sole_writer",
     "toml_remedy",
     "unquoted",
     "write_atomically",

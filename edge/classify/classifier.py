@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,9 @@ from edge.classify.contrast import Contrast, contrast
 from edge.classify.decision import softmax
 from edge.classify.out_of_distribution import crop_statistics, distances
 from edge.classify.quantisation import dequantise, grey_to_int8
-from edge.classify.runtime import Model
+from edge.classify.runtime import CRASHES, Model, chosen_runtime
 from edge.classify.test_time_augmentation import average_logits
+from edge.classify.trial import crash_reason
 from edge.find import level
 from edge.model import Bundle, BundleError
 
@@ -44,6 +46,10 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, runtime: str | None = None, threads: int = 1) -> None:
         manifest = bundle.manifest
+        runtime = chosen_runtime(runtime)
+        trial = runtime in CRASHES and bundle.signer is None
+        if trial and (reason := crash_reason(partial(_try_model, bundle, runtime))):
+            raise BundleError(f"bundle {manifest.name}: its model takes {runtime} down ({reason})")
         try:
             self._model = Model(bundle.flatbuffer, runtime, threads)
         except ValueError as error:
@@ -61,7 +67,7 @@ class Classifier:
 
     def _replay_golden(self) -> GoldenReplay:
         expected = self.bundle.golden_outputs.astype(np.int16)
-        found = self._run(self.bundle.golden_crops).astype(np.int16)
+        found = _run(self._model, self.bundle.golden_crops, self.bundle.manifest.name).astype(np.int16)
         name = self.bundle.manifest.name
         if found.shape != expected.shape:
             raise BundleError(f"bundle {name}: {found.shape[1]} outputs for {expected.shape[1]} labels")
@@ -72,11 +78,6 @@ class Classifier:
             )
         return GoldenReplay(len(expected), step == 0, step)
 
-    def _run(self, quantised: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Return int8 [n, labels] for int8 [n, side, side, 1], in batches to bound the memory."""
-        starts = range(0, len(quantised), BATCH)
-        return np.concatenate([self._model.run(quantised[start : start + BATCH]) for start in starts])
-
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the logits before the temperature, float32 [n, labels], of grey crops uint8 [n, side, side].
 
@@ -86,7 +87,7 @@ class Classifier:
         if len(crops) == 0:
             return np.zeros((0, len(manifest.labels)), np.float32)
         return average_logits(
-            lambda quantised: dequantise(self._run(quantised), manifest.output),
+            lambda quantised: dequantise(_run(self._model, quantised, manifest.name), manifest.output),
             self._quantised[level(crops, manifest.normalisation.background)][..., None],
             manifest.test_time_views,
             manifest.margin,
@@ -111,3 +112,19 @@ class Classifier:
         statistics = crop_statistics(crops)
         near = distances(statistics, manifest.out_of_distribution) <= manifest.rejection.threshold
         return near, contrast(statistics, manifest.out_of_distribution)
+
+
+def _try_model(bundle: Bundle, runtime: str) -> None:
+    """Load a model and let it answer one crop, then two at a time."""
+    model = Model(bundle.flatbuffer, runtime)
+    for crops in (bundle.golden_crops[:1], bundle.golden_crops[:2]):
+        model.run(crops)
+
+
+def _run(model: Model, quantised: NDArray[np.int8], name: str) -> NDArray[np.int8]:
+    """Return int8 [n, labels] for int8 [n, side, side, 1], in batches to bound the memory."""
+    starts = range(0, len(quantised), BATCH)
+    try:
+        return np.concatenate([model.run(quantised[start : start + BATCH]) for start in starts])
+    except ValueError as error:
+        raise BundleError(f"bundle {name}: {error}") from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
-from edge.base import quantity
+from edge.base import quantity, sole_writer
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, WholeRange, json_option, parse_pair
 from edge.cli.tables import progress, say_duration
@@ -118,7 +119,7 @@ def simulate(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     say_duration(f"simulating {quantity(frames, 'frame')}", SECONDS_PER_FRAME * frames)
-    with one_line_errors(ValueError), progress() as bar:
+    with one_line_errors(ValueError), sole_writer(Path(directory)), progress() as bar:
         written = write(
             directory,
             frames=frames,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edge.base import PIXELS_UM, quantity
+from edge.base import PIXELS_UM, quantity, sole_writer
 from edge.capture import PlaneChoice
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, WholeRange, declared_options, quiet_libraries
@@ -69,7 +69,7 @@ def crops(
     """
     if boxes.is_dir():
         raise click.UsageError(f"{boxes} is a folder; BOXES, the CSV, comes last: leuko crops FRAMES BOXES")
-    with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
+    with one_line_errors(ValueError), quiet_libraries(), sole_writer(out), progress() as bar:
         task = bar.add_task("frames", total=None)
         done = cut(
             frames,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from edge.base import sole_writer
 from edge.capture import agreed_pixel, contradiction, files_pixels
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, WholeRange, json_option, quiet_libraries
@@ -153,7 +154,7 @@ def _refuse_options(context: click.Context, names: tuple[str, ...], reason: str)
 
 
 def _suggest(brightfield: Path, fluorescence: Path, out: Path, options: LabelOptions, as_json: bool) -> None:
-    with one_line_errors(ValueError), quiet_libraries(), progress() as bar:
+    with one_line_errors(ValueError), quiet_libraries(), sole_writer(out), progress() as bar:
         task = bar.add_task("labelling", total=None)
         labelled = write_labels(
             brightfield,
@@ -180,7 +181,7 @@ def _suggest(brightfield: Path, fluorescence: Path, out: Path, options: LabelOpt
 
 
 def _apply(table: Path, out: Path, options: dict[str, Any], as_json: bool) -> None:
-    with one_line_errors(ValueError):
+    with one_line_errors(ValueError), sole_writer(out):
         applied = apply_labels(table, out, **options)
     if as_json:
         click.echo(json.dumps(asdict(applied)))

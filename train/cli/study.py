@@ -11,7 +11,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from edge.base import quantity, write_atomically
+from edge.base import quantity, sole_writer, write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import WholeRange, json_option, quiet_libraries
 from edge.cli.tables import progress, say_duration, stdout_console, time_words
@@ -124,7 +124,7 @@ def study(
     from train.report.study import as_json as summary
     from train.study.runs import StudySettings
 
-    with one_line_errors(ValueError), quiet_libraries():
+    with one_line_errors(ValueError), quiet_libraries(), sole_writer(out):
         settings = StudySettings(name, out, recipe_of(recipe_name, **changes), seeds, peer_px)
         done = _run_study(settings, data, validation, note)
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import Progress
 
-from edge.base import quantity
+from edge.base import quantity, sole_writer
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, WholeRange, quiet_libraries
 from edge.cli.tables import progress, say_duration
@@ -127,7 +127,7 @@ def train(
     from train.folds import write_out_of_fold
     from train.run import finished
 
-    with one_line_errors(ValueError), quiet_libraries():
+    with one_line_errors(ValueError), quiet_libraries(), sole_writer(out):
         was_finished = finished(out)
         if not was_finished:
             work = f"training on {len(job.training.names):,} crops for {quantity(recipe.epochs, 'epoch')}"
