@@ -58,6 +58,7 @@ SECONDS = (
     "tests/edge/simulate",
     "tests/edge/track",
     "tests/firmware_config/test_install.py",
+    "tests/firmware_config/test_swap.py",
     "tests/system",
     "tests/train/test_backends.py",
     "tests/train/test_cli.py",
