@@ -44,6 +44,7 @@ SECONDS = (
     "tests/edge/classify/test_out_of_distribution.py",
     "tests/edge/classify/test_unlike_cells.py",
     "tests/edge/cli/test_camera_cli.py",
+    "tests/edge/cli/test_damaged_sessions.py",
     "tests/edge/cli/test_tables.py",
     "tests/edge/count/test_prevalence.py",
     "tests/edge/find/test_quality.py",

@@ -4,9 +4,10 @@
 `collect`) and whatever shows the key to a person (`keys`: help, comments in a new file, documentation).
 `dataclasses.asdict` gives the mapping that `read` takes back.
 
-A field is a bool, int, float, str, datetime (aware; kept in UTC), Literal, another dataclass, a tuple or a
-Mapping with text keys of these, or any of them ``| None``. What is declared of a tuple or a Mapping holds for
-each value in it. A dataclass that the mapping leaves out reads as an empty one: each required key is named.
+A field is a bool, int, float, str, datetime (aware; kept in UTC), Literal, Any, another dataclass, a tuple
+or a Mapping with text keys of these, or any of them ``| None``. What is declared of a tuple or a Mapping
+holds for each value in it. A dataclass that the mapping leaves out reads as an empty one: each required key
+is named.
 """
 
 from __future__ import annotations
@@ -15,13 +16,19 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
+from functools import cache
+from itertools import takewhile
 from types import NoneType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+N = TypeVar("N")
+
+MOST_PROBLEMS = 1000
+"""Problems after which no more are looked for."""
 
 ANY_CHARACTER = "(?s:.)"
 """For `declare(characters=…)`: texts such as paths, which need not be printable."""
@@ -33,6 +40,7 @@ _NAMES = {
     float: "a number",
     str: "a text",
     datetime: "a date and time with its offset, like 2026-01-31T09:30:00Z",
+    Any: "anything",
 }
 
 
@@ -66,7 +74,9 @@ class Key:
     type : Any
         Without ``| None``, which `optional` states.
     default : Any
-        `dataclasses.MISSING` for a required key. A text may be blank only if its default is.
+        `dataclasses.MISSING` for a required key.
+    blank : bool
+        Whether a text may be blank; if its default is, it may be so too.
     low, high : float
         Range of a number, both ends included unless `low_open` or `high_open`.
     pattern, characters : str
@@ -91,6 +101,7 @@ class Key:
     pattern: str = ""
     characters: str = ""
     max_length: int = 4000
+    blank: bool = False
     form: str = ""
     option: str = ""
 
@@ -167,6 +178,11 @@ def collect(kind: type[T], raw: Mapping[str, Any]) -> Reading[T]:
 
 def keys(kind: type[Any]) -> tuple[Key, ...]:
     """Return the declared keys of a dataclass, in order."""
+    return _keys(kind)  # type: ignore[arg-type]  # a type can be hashed
+
+
+@cache
+def _keys(kind: type[Any]) -> tuple[Key, ...]:
     found, hints = [], get_type_hints(kind)
     for declared in fields(kind):
         hint, factory = hints[declared.name], declared.default_factory
@@ -199,7 +215,7 @@ def _group(kind: Any, raw: Any, path: tuple[str | int, ...], problems: list[Prob
     if not isinstance(raw, Mapping):
         problems.append(Problem(path, f"is {shown(raw)}", _allowed(Key(), kind)))
         raw = {}
-    for name in raw:
+    for name in _until_enough(raw, problems):
         if name not in known:
             problems.append(Problem((*path, name), "is not a known key", f"one of {', '.join(known)}"))
     for name, key in known.items():
@@ -216,8 +232,15 @@ def _group(kind: Any, raw: Any, path: tuple[str | int, ...], problems: list[Prob
     return kind(**values)
 
 
+def _until_enough(names: Iterable[N], problems: list[Problem]) -> Iterator[N]:
+    """Yield names until there are `MOST_PROBLEMS`: a file of a few megabytes may hold a million."""
+    return takewhile(lambda _: len(problems) < MOST_PROBLEMS, names)
+
+
 def _value(key: Key, kind: Any, raw: Any, path: tuple[str | int, ...], problems: list[Problem]) -> Any:
     """Read a value of a key, or one within it, as a `kind`."""
+    if kind is Any:
+        return raw
     if is_dataclass(kind):
         return _group(kind, raw, path, problems)
     origin, inner = get_origin(kind), get_args(kind)
@@ -226,13 +249,17 @@ def _value(key: Key, kind: Any, raw: Any, path: tuple[str | int, ...], problems:
             if not isinstance(raw, list | tuple) or (inner[-1] is not ... and len(raw) != len(inner)):
                 raise ValueError(f"is {shown(raw)}")
             kinds = inner[:1] * len(raw) if inner[-1] is ... else inner
-            return tuple(_value(key, kinds[i], raw[i], (*path, i), problems) for i in range(len(raw)))
+            numbers = _until_enough(range(len(raw)), problems)
+            return tuple(_value(key, kinds[i], raw[i], (*path, i), problems) for i in numbers)
         if origin in (dict, Mapping):
             if not isinstance(raw, Mapping):
                 raise ValueError(f"is {shown(raw)}")
-            for name in raw:
+            if inner[1] is Any:
+                return dict(raw)
+            for name in _until_enough(raw, problems):
                 _value(Key(), str, name, (*path, name), problems)
-            return {n: _value(key, inner[1], raw[n], (*path, n), problems) for n in raw}
+            names = _until_enough(raw, problems)
+            return {n: _value(key, inner[1], raw[n], (*path, n), problems) for n in names}
         return _scalar(key, kind, raw)
     except ValueError as error:
         problems.append(Problem(path, str(error), _allowed(key, kind)))
@@ -269,7 +296,7 @@ def _check_characters(key: Key, raw: str) -> None:
     if not (re.fullmatch(f"(?:{key.characters})*", raw) if key.characters else raw.isprintable()):
         wrong = next(one for one in raw if not allowed(one))
         raise ValueError(f"contains {shown(wrong)}, which is not allowed")
-    if not raw.strip() and raw != key.default:
+    if not key.blank and not raw.strip() and raw != key.default:
         raise ValueError("is blank")
     if len(raw) > key.max_length:
         raise ValueError(f"has {len(raw)} characters, more than {key.max_length}")

@@ -42,7 +42,7 @@ from edge.run import (
     file_names,
 )
 from edge.run import resume as resume_session
-from edge.session import SessionError, unfinished_sessions
+from edge.session import DamagedSessionError, SessionError, set_aside, unfinished_sessions
 
 NOT_OPTIONS = ("sources", "folder", "files", "report", "pixel_from")
 """Keys of the configuration that follow from the arguments and the calibration."""
@@ -101,7 +101,11 @@ def count(
                 screen.say(
                     "no report", f"no report in {out}: the frames before the interruption were not kept"
                 )
-            follow(screen, resumed, threads=threads, as_json=as_json)
+            try:
+                follow(screen, resumed, threads=threads, as_json=as_json)
+            except DamagedSessionError as error:  # whose hashes fit, and whose content does not
+                refused[path] = str(error)
+                continue
             return
         if camera is not None:
             options["calibration"] = camera_calibration(options["calibration"], camera)
@@ -226,8 +230,12 @@ def _check_options(resumed: Count) -> None:
 def _end(path: Path, why: str, screen: Screen) -> None:
     """End a session that is not resumed: a service that failed here would fail at every start."""
     try:
-        end_unfinished(path, f"not resumed: {why}")
         words = f"session {path.stem} ends with what it counted, and a new one begins: {why}"
+        try:
+            end_unfinished(path, f"not resumed: {why}")
+        except DamagedSessionError as error:
+            aside = set_aside(path)
+            words = f"session {path.stem} is not resumed, and a new one begins: {error}; now {aside.name}"
     except SessionError as error:
         words = f"session {path.stem} stays as it is, and a new one begins: {error}"
     screen.say("not resumed", words, "warning", id=path.stem)

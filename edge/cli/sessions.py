@@ -61,7 +61,7 @@ def list_(as_json: bool) -> None:
         bundle = one.header.bundle if one.header else ""
         counts = str(one.frames), str(one.cells)
         columns = (one.id, *map(_short, names), one.state, *counts, bundle, one.reason)
-        table.add_row(*map(plain, columns), style="red" if one.state == "unreadable" else "")
+        table.add_row(*map(plain, columns), style="red" if one.state in ("damaged", "unreadable") else "")
     print_table(table, droppable=("Bundle", "Operator", "Reason", "Sample", "Cells", "Frames", "State"))
 
 
@@ -152,8 +152,11 @@ def resume(session: str | None, threads: int | None, log_form: str, as_json: boo
     help="Format to write; may be given several times. By default csv, json and fcs.",
 )
 @click.option("--force", is_flag=True, help="Replace files of an earlier export.")
+@click.option("--with-paths", is_flag=True, help="Keep the folders of this machine in the names of files.")
 @json_option
-def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_json: bool) -> None:
+def export(
+    session: str, out: Path, formats: tuple[str, ...], force: bool, with_paths: bool, as_json: bool
+) -> None:
     """Write SESSION as cells.csv, frames.csv, session.json and cells.fcs (FCS 3.1, one event per cell).
 
     Of a count with --keep-crops, also as PNG files. The format crops is one PNG per cell in the folder crops,
@@ -161,7 +164,8 @@ def export(session: str, out: Path, formats: tuple[str, ...], force: bool, as_js
     leuko train reads.
     """
     with one_line_errors(SessionError), read_session(find_session(session)) as stored:
-        written = export_session(stored, out, list(dict.fromkeys(formats or TABLE_FORMATS)), replace=force)
+        wanted = list(dict.fromkeys(formats or TABLE_FORMATS))
+        written = export_session(stored, out, wanted, replace=force, with_paths=with_paths)
     if as_json:
         click.echo(json.dumps({"id": stored.id, "files": [str(path) for path in written]}))
         return

@@ -18,6 +18,7 @@ from edge.base import REPLACE, RESEARCH_USE, csv_writer, replaced_atomically
 from edge.classify import REASONS, REJECTED
 from edge.report.crop_export import CLASSES, CROPS, check_crops, write_crops
 from edge.report.files import CELL_COLUMNS, PIXEL_COLUMN, cell_values, probability_columns
+from edge.report.without_paths import WithoutPaths
 from edge.session import FrameRecord, StoredSession
 
 EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -45,12 +46,18 @@ UNKNOWN = -1
 
 
 def export_session(
-    session: StoredSession, folder: Path, formats: Sequence[str], *, replace: bool = False
+    session: StoredSession,
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    replace: bool = False,
+    with_paths: bool = False,
 ) -> list[Path]:
     """Write a session in several formats, and return the paths of the files, each complete or not there.
 
     Of a folder of crops, those of its tables are returned. No name in the session becomes a file's name, but
     for labels, which are checked. A session may be written meanwhile: all files then show the same moment.
+    Absolute folders are left out, see `WithoutPaths`, unless `with_paths` is set.
 
     Raises
     ------
@@ -62,6 +69,7 @@ def export_session(
         if not replace and path.exists():
             raise FileExistsError(errno.EEXIST, f"exists; {REPLACE}", str(path))
     written: list[Path] = []
+    session = session if with_paths else WithoutPaths(session)
     with session.snapshot():
         for path in paths:
             if path.name in (CROPS, CLASSES):
@@ -121,8 +129,9 @@ def _write_cells_csv(session: StoredSession, file: BinaryIO) -> None:
 
 def _pixel_um(parameters: Mapping[str, Any]) -> float | None:
     """Return the side of a frame's pixel; before schema 2 it stood among the other parameters."""
-    pixel_um: float | None = parameters.get("analysis", parameters).get("pixel_um")
-    return pixel_um
+    pixel_um = parameters.get("analysis", parameters)
+    pixel_um = pixel_um.get("pixel_um") if isinstance(pixel_um, Mapping) else None
+    return pixel_um if isinstance(pixel_um, float | int) else None
 
 
 def _write_frames_csv(session: StoredSession, file: BinaryIO) -> None:

@@ -26,10 +26,9 @@ from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
 from edge.run.results import count_result, new_totals
 from edge.run.same_files import why_other
-from edge.run.sessions import Count, Progress, resume
+from edge.run.sessions import Count, Progress, resume, tracker_of
 from edge.run.sinks import Observer, Result, Sink
-from edge.session import SessionError, open_session
-from edge.track import Tracker
+from edge.session import DamagedSessionError, SessionError, open_session
 
 
 def run_count(
@@ -126,10 +125,13 @@ def end_unfinished(path: Path, why: str) -> None:
     Where its bundle or calibration has changed since, or another version of leuko began it, only its records
     say what was counted.
 
-    A session that another process writes, or that cannot be written, raises a SessionError.
+    A session that another process writes, or that cannot be written, raises a SessionError; a damaged one is
+    not sealed, and raises a DamagedSessionError.
     """
     try:
         count = resume(path)
+    except DamagedSessionError:
+        raise
     except (SessionError, ValueError, OSError):
         with open_session(path) as session:
             session.finish(why)
@@ -146,12 +148,9 @@ def _counted_frames(
     """Count the frames that remain, where a tracker knows the cells of those before."""
     config, analysis = count.config, count.config.analysis
     size_px = count.instrument.size_px(calibrated_pixel=config.calibrated_pixel)
-    tracker = None
-    if analysis.each_once is not None:
-        tracker = Tracker(analysis.each_once, pixel_um=analysis.pixel_um)
-        if before.tracker_state:
-            tracker.restore(before.tracker_state)
-            tracker.stood(before.stood_ns)
+    tracker = tracker_of(analysis, before.tracker_state)
+    if tracker is not None and before.tracker_state:
+        tracker.stood(before.stood_ns)
     return count_frames(
         _camera_frames(config, config.camera, size_px, before, over)
         if config.camera

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from edge import __version__
-from edge.base import FailedFrame, Frame, SchemaError, StatedPixel, read
+from edge.base import FailedFrame, SchemaError, read
 from edge.capture import CameraSettings
 from edge.count import CountedFrame, CountResult, Totals
-from edge.find import Fingerprint, Quality, crop_scale
+from edge.find import crop_scale
 from edge.report import result_summary
-from edge.run.config import CountConfig
+from edge.run.config import Analysis, CountConfig
 from edge.run.instrument import Instrument
 from edge.run.remarks import opening_remarks
+from edge.run.replayed import counted_before, locked
 from edge.run.same_files import files_remark
 from edge.run.sinks import Observer, Result, Sink
 from edge.session import (
+    DamagedSessionError,
     FrameRecord,
     Header,
     Session,
@@ -32,7 +31,7 @@ from edge.session import (
     frame_record,
     open_session,
 )
-from edge.track import Fields, LaidOut
+from edge.track import Fields, Tracker
 
 HEADER_FIELDS = ("sources", "sample_id", "operator", "stop_rule")
 """Fields of the configuration that a session's header states itself; the others are its parameters."""
@@ -141,15 +140,26 @@ class ResumedSession(NewSession):
         seconds = (datetime.now(UTC) - session.header.started).total_seconds()
         progress = Progress(tracker_state=session.tracker_state or b"", seconds=max(0.0, seconds))
         for record in session.frames():
-            progress.frames[record.name], progress.last_index = record.sha256, record.index
-            progress.settings = _locked(record.settings) or progress.settings
-            counted = _counted(record, len(session.header.labels))
-            if isinstance(counted, CountedFrame) and counted.fingerprint:
-                progress.fields.add(record.name, counted.fingerprint, record.quality.get("focus"))
-            stood_ns = counted.stood_ns or progress.stood_ns if isinstance(counted, FailedFrame) else 0
-            progress.stood_ns = stood_ns
-            totals.add(counted)
+            with _damage_named(session, record):
+                progress.frames[record.name], progress.last_index = record.sha256, record.index
+                progress.settings = locked(record.settings) or progress.settings
+                counted = counted_before(record, len(session.header.labels))
+                if isinstance(counted, CountedFrame) and counted.fingerprint:
+                    progress.fields.add(record.name, counted.fingerprint, record.quality.get("focus"))
+                stood_ns = counted.stood_ns or progress.stood_ns if isinstance(counted, FailedFrame) else 0
+                progress.stood_ns = stood_ns
+                totals.add(counted)
         return progress
+
+
+@contextmanager
+def _damage_named(session: Session, record: FrameRecord) -> Iterator[None]:
+    """Name the record that holds what no count records; its hash may fit all the same."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise DamagedSessionError(f"{session.path}: damaged: frame {record.index} ({reason})") from error
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,8 @@ def resume(path: Path) -> Count:
 
     Raises
     ------
+    DamagedSessionError
+        If its file does not hold what leuko wrote: its chain of hashes is verified first.
     SessionError
         If it cannot be resumed, or its bundle or calibration has changed since.
     BundleError, CalibrationFileError
@@ -196,9 +208,23 @@ def resume(path: Path) -> Count:
         ):
             if before != now:
                 raise SessionError(f"{session.id}: {name} is not the one that the session began with")
+        try:
+            tracker_of(config.analysis, session.tracker_state or b"")
+        except ValueError as error:
+            raise SessionError(f"{session.id}: {error}") from error
         resumed = ResumedSession(session, config)
         stack.pop_all()
         return Count(config, instrument, resumed)
+
+
+def tracker_of(analysis: Analysis, state: bytes) -> Tracker | None:
+    """Return the tracker of a count in that state, if it has one; raise a ValueError for no such state."""
+    if analysis.each_once is None:
+        return None
+    tracker = Tracker(analysis.each_once, pixel_um=analysis.pixel_um)
+    if state:
+        tracker.restore(state)
+    return tracker
 
 
 def header_of(config: CountConfig, instrument: Instrument) -> Header:
@@ -231,53 +257,12 @@ def config_of(session: str, header: Header) -> CountConfig:
     """
     stated = {name: getattr(header, name) for name in HEADER_FIELDS}
     try:
-        return read(CountConfig, {**header.parameters, **stated})
+        config = read(CountConfig, {**header.parameters, **stated})
+        if config.camera is not None and config.sources != (config.camera.name,):
+            raise SessionError(f"{session}: its source is not its camera")
+        return config
     except SchemaError as error:
         raise SessionError(
             f"{session}: {header.software} began it, and this leuko cannot resume it ({error});"
             " what it counted stays in it"
         ) from error
-
-
-def _counted(record: FrameRecord, labels: int) -> CountedFrame | FailedFrame:
-    """Return what a record was made of, without the pixels."""
-    if record.failed is not None:
-        kind, stood_ns = record.facts.get("kind", "unreadable"), record.facts.get("stood_ns", 0)
-        return FailedFrame(record.name, record.index, record.failed, kind, stood_ns=stood_ns)
-    width, height = record.facts.get("size_px", (0, 0))
-    no_pixels = np.broadcast_to(np.uint8(0), (height, width))  # of the frame's size, in one byte
-    track_ids = [cell.track_id for cell in record.cells]
-    probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
-    return CountedFrame(
-        Frame(
-            no_pixels,
-            record.name,
-            record.index,
-            record.time_ns,
-            record.settings,
-            record.dropped_before,
-            notes=tuple(record.facts.get("notes", ())),
-            pixel=StatedPixel(**record.facts["pixel"]) if "pixel" in record.facts else None,
-        ),
-        record.sha256 or "",
-        [one.cell for one in record.cells],
-        no_pixels[None],
-        probabilities.reshape(-1, labels),
-        [one.decision for one in record.cells],
-        Quality(**record.quality) if record.quality else None,
-        record.breaches,
-        record.facts.get("lost", {}),
-        Fingerprint.from_facts(record.facts["field"]) if "field" in record.facts else None,
-        shared=record.facts.get("shared", 0),
-        unlisted_before=record.facts.get("unlisted_before", {}),
-        laid_out=LaidOut(**record.facts["laid_out"]) if "laid_out" in record.facts else None,
-        track_ids=None if None in track_ids else np.array(track_ids, np.int64),
-    )
-
-
-def _locked(settings: Mapping[str, Any]) -> CameraSettings | None:
-    """Return what to lock so that frames are like one taken with these settings; None if they are empty."""
-    red, blue = settings.get("colour_gain_red"), settings.get("colour_gain_blue")
-    colour_gains = None if red is None or blue is None else (red, blue)
-    locked = CameraSettings(settings.get("exposure_us"), settings.get("gain"), colour_gains)
-    return None if locked == CameraSettings() else locked

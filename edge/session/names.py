@@ -21,17 +21,20 @@ IDS_SHOWN = 6
 """Ids named where the beginning of one fits several."""
 
 _FORMAT = "%Y-%m-%dT%H%M%SZ"
-_ID = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
+_ID = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}Z)(\.damaged\d*)?", re.ASCII)
 _SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A session in a list; `reason` states why it ended, or why it cannot be read."""
+    """A session in a list; `reason` states why it ended, or why it cannot be read.
+
+    A damaged one could not be resumed and was set aside; it can be looked at.
+    """
 
     id: str
     path: Path
-    state: State | Literal["unreadable"]
+    state: State | Literal["damaged", "unreadable"]
     header: Header | None
     frames: int
     cells: int
@@ -59,6 +62,9 @@ def _listed(session_id: str, path: Path) -> Listed:
         with read_session(path) as session:
             reason = session.finished.reason if session.finished else ""
             counts = session.count_frames(), session.count_cells()
+            if ".damaged" in session_id:
+                reason = "set aside: leuko sessions verify says what is damaged"
+                return Listed(session_id, path, "damaged", session.header, *counts, reason, False)
             return Listed(session_id, path, session.state, session.header, *counts, reason, session.resumable)
     except SessionError as error:
         reason = str(error).removeprefix(f"{path}: ")
@@ -113,7 +119,8 @@ def find_session(name: str, folder: Path | None = None) -> Path:
         raise SessionError(f"no session in {folder}: leuko count --session keeps one")
     if name == LATEST:
         return path_of(known[-1], folder)
-    meant = [one for one in known if one.startswith(name.upper())]
+    meant = [one for one in known if one.upper().startswith(name.upper())]
+    meant = [one for one in meant if one.upper() == name.upper()] or meant
     if not meant:
         raise SessionError(f"no session {name!r}; `leuko sessions list` names all of them")
     if len(meant) > 1:
@@ -137,8 +144,7 @@ def _ids(folder: Path) -> list[str]:
 def _moment(session_id: str) -> datetime | None:
     """Return when an id says that its session started; None if it is not an id."""
     try:  # strptime alone would take one-digit months too
-        return (
-            datetime.strptime(session_id, _FORMAT).replace(tzinfo=UTC) if _ID.fullmatch(session_id) else None
-        )
+        found = _ID.fullmatch(session_id)
+        return datetime.strptime(found[1], _FORMAT).replace(tzinfo=UTC) if found else None
     except ValueError:  # digits that are not a date
         return None

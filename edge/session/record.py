@@ -11,12 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell, FailedFrame
+from edge.base import ANY_CHARACTER, Cell, FailedFrame, declare
 from edge.classify import Decision
 from edge.count import CountedFrame, Tally
 
 PNG_LEVEL = 1
 """Compression of stored crops: level 6 makes them 2 % smaller and takes five times as long (measured)."""
+
+
+_TEXT: dict[str, Any] = {"characters": ANY_CHARACTER, "max_length": 1_000_000, "blank": True}
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,19 @@ class Header:
         Side of a crop's pixel in the specimen; None if not recorded, as by release 0.1.
     """
 
-    sample_id: str
-    operator: str
-    bundle: str
-    bundle_sha256: str
-    labels: tuple[str, ...]
-    counted: tuple[str, ...]
-    calibration_sha256: str | None
-    parameters: Mapping[str, Any]
-    stop_rule: Mapping[str, Any]
-    sources: tuple[str, ...]
-    software: str
-    started: datetime
-    crop_pixel_um: float | None = None
+    sample_id: str = declare("Name of the sample", **_TEXT)
+    operator: str = declare("Name of the operator", **_TEXT)
+    bundle: str = declare("Name and version of the bundle", **_TEXT)
+    bundle_sha256: str = declare("Hash of its file", **_TEXT)
+    labels: tuple[str, ...] = declare("Labels of the bundle", max_length=1000)
+    counted: tuple[str, ...] = declare("Labels of the differential")
+    calibration_sha256: str | None = declare("Hash of the calibration's file", **_TEXT)
+    parameters: Mapping[str, Any] = declare("Settings")
+    stop_rule: Mapping[str, Any] = declare("What ends the count")
+    sources: tuple[str, ...] = declare("What the operator named", **_TEXT)
+    software: str = declare("What counted", **_TEXT)
+    started: datetime = declare("Start")
+    crop_pixel_um: float | None = declare("Side of a crop's pixel", 0, low_open=True, default=None)
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,11 @@ class FrameRecord:
 class Finish:
     """How a session ended: why, the number of records, the hash before the seal, and the final count."""
 
-    reason: str
-    ended: datetime
-    frames: int
-    last_hash: str
-    result: Mapping[str, Any] | None
+    reason: str = declare("Why it ended", **_TEXT)
+    ended: datetime = declare("When")
+    frames: int = declare("Number of records", 0)
+    last_hash: str = declare("Hash of the last record", pattern="[0-9a-f]{64}")
+    result: Mapping[str, Any] | None = declare("The final count")
 
 
 @dataclass(frozen=True)

@@ -8,23 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from edge.base import Cell
-from edge.classify import REJECTED, Decision
-from edge.session.record import CellRecord, FrameRecord, Header
+from edge.session.record import FrameRecord, Header
 
 APPLICATION_ID = 0x4C455553
 """Marks the file as a session, "LEUS" (SQLite's ``application_id``)."""
 
 Row = Sequence[Any]
 """A row as SQLite returns it: text, numbers, bytes and None."""
+
+
+Types = tuple[tuple[type, ...], ...]
+"""Of each column the types of its values."""
+
+
+def _types(statement: str, columns: Sequence[str]) -> Types:
+    """Return the types that a statement declares."""
+    kinds = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
+    declared = {
+        name: (kinds[kind],) if must else (kinds[kind], type(None))
+        for name, kind, must in re.findall(
+            r"(\w+) (INTEGER|REAL|TEXT|BLOB)( NOT NULL| PRIMARY KEY)?", statement
+        )
+    }
+    return tuple(declared[name] for name in columns)
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,23 @@ class Tables:
     def statements(self) -> tuple[str, ...]:
         """The statements that create all tables, in order."""
         return (_HEADER, self.frame, self.cell, *_OTHER_TABLES)
+
+    @cached_property
+    def schema(self) -> list[tuple[str, str, str, str | None]]:
+        """The rows of ``sqlite_schema`` (type, name, table, statement), sorted as texts."""
+        names = ((statement.split()[2], statement) for statement in self.statements)
+        rows: list[tuple[str, str, str, str | None]] = [("table", name, name, sql) for name, sql in names]
+        return sorted([*rows, ("index", "sqlite_autoindex_cell_1", "cell", None)], key=str)
+
+    @cached_property
+    def frame_types(self) -> Types:
+        """What each of `frame_columns` holds, and the hash after them."""
+        return _types(self.frame, (*self.frame_columns, "hash"))
+
+    @cached_property
+    def cell_types(self) -> Types:
+        """What the number of the frame and each of `cell_columns` hold."""
+        return _types(self.cell, ("frame_index", *self.cell_columns))
 
 
 _HEADER = (
@@ -100,26 +130,15 @@ TABLES_1 = Tables(
 
 VERSIONS = {tables.version: tables for tables in (TABLES_1, TABLES)}
 
-_HEADER_NAMES_1 = {"profile_sha256": "calibration_sha256", "plan": "stop_rule"}
-"""Header's fields in tables of version 1 → now."""
-
 INSERT_FRAME = f"INSERT INTO frame VALUES ({'?, ' * len(TABLES.frame_columns)}?)"
 INSERT_CELL = f"INSERT INTO cell VALUES ({'?, ' * len(TABLES.cell_columns)}?)"
 
 
 def header_text(header: Header, session_id: str) -> str:
-    """Return a header as JSON, which `to_header` reads; raise `ValueError` for what JSON cannot hold."""
+    """Return a header as JSON, for `to_header`; raise `ValueError` for what JSON cannot hold."""
     values = {one.name: getattr(header, one.name) for one in fields(header)}
     values |= {"parameters": dict(header.parameters), "stop_rule": dict(header.stop_rule)}
     return canonical(values | {"started": header.started.isoformat(), "id": session_id})
-
-
-def to_header(text: str) -> tuple[str, Header]:
-    """Return a session's id and its header."""
-    values = {_HEADER_NAMES_1.get(name, name): value for name, value in json.loads(text).items()}
-    values |= {name: tuple(values[name]) for name in ("labels", "counted", "sources")}
-    session_id = str(values.pop("id"))
-    return session_id, Header(**values | {"started": datetime.fromisoformat(values["started"])})
 
 
 def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
@@ -156,42 +175,6 @@ def to_rows(record: FrameRecord) -> tuple[Row, list[Row]]:
         for number, one in enumerate(record.cells)
     ]
     return frame, cells
-
-
-def to_record(frame: Row, cells: Sequence[Row], tables: Tables, header: Header) -> FrameRecord:
-    """Return the record of a frame's row and its cells' rows."""
-    values = dict(zip(tables.frame_columns, frame, strict=True))
-    del values["tracker_sha256"]
-    return FrameRecord(
-        index=values.pop("frame_index"),
-        settings=json.loads(values.pop("settings")),
-        quality=json.loads(values.pop("quality")),
-        breaches=tuple(json.loads(values.pop("breaches"))),
-        facts=json.loads(values.pop("facts", "{}")),
-        cells=tuple(_to_cell(dict(zip(tables.cell_columns, row, strict=True)), header) for row in cells),
-        **values,
-    )
-
-
-def _to_cell(values: Mapping[str, Any], header: Header) -> CellRecord:
-    probabilities = tuple(json.loads(values["probabilities"]))
-    if "label" in values:  # tables of version 1
-        decision, track_id = _decision_1(values["label"], probabilities, header), values["identity"]
-    else:
-        decision, track_id = Decision(values["likeliest"], values["rejected_by"]), values["track_id"]
-    box = (values["x"], values["y"], values["width"], values["height"], values["area_px"] or 0.0)
-    cell = Cell(*box, bool(values["border"]), bool(values["touching"]))
-    return CellRecord(cell, decision, probabilities, track_id, values["crop_png"])
-
-
-def _decision_1(label: str, probabilities: Sequence[float], header: Header) -> Decision:
-    """Return the decision behind a label of release 0.1, which rejected cells of low confidence first."""
-    best = max(probabilities)
-    likeliest = header.labels[probabilities.index(best)]
-    if label != REJECTED:
-        return Decision(label)
-    low = np.float32(best) < header.parameters["reject_below"]
-    return Decision(likeliest, "low_confidence" if low else "out_of_distribution")
 
 
 def canonical(value: Any) -> str:

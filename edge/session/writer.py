@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.session.files import (
+    DamagedSessionError,
     SessionError,
-    connect,
+    close_folder,
     disk_errors,
     lock_held,
     make_folder,
@@ -23,6 +24,7 @@ from edge.session.files import (
     write_new,
 )
 from edge.session.names import SUFFIX, new_id, path_of, sessions_folder
+from edge.session.opening import Database, connect
 from edge.session.record import FrameRecord, Header
 from edge.session.store import StoredSession, read_session
 from edge.session.tables import (
@@ -52,9 +54,9 @@ class Session(StoredSession):
     error in writing nothing more is written; what was added before stays readable.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, undo: ExitStack) -> None:
+    def __init__(self, path: Path, connection: Database, undo: ExitStack) -> None:
         super().__init__(path, connection)
-        self._failed = False
+        self._failed, self._sound = False, True  # it is new, or was verified
         with self._reading():
             self._index, self._hash = self._last()
         self._count = self.count_frames()
@@ -116,6 +118,7 @@ class Session(StoredSession):
     def _transaction(self) -> Iterator[None]:
         if self._failed:
             raise SessionError(f"{self.path}: nothing more is written after an error")
+        self._db.renew()
         with disk_errors(self.path):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -137,6 +140,7 @@ def create_session(header: Header, folder: Path | None = None) -> Session:
     folder = sessions_folder() if folder is None else folder
     with disk_errors(folder, "set LEUKO_HOME to a folder that can be written"):
         make_folder(folder)
+        close_folder(folder)
         _tidy(folder)
         for _ in range(_TRIES):
             session_id = new_id(header.started, folder)
@@ -150,7 +154,10 @@ def create_session(header: Header, folder: Path | None = None) -> Session:
 
 
 def open_session(path: Path) -> Session:
-    """Open an unfinished session of this release that no other process writes, to resume it."""
+    """Open an unfinished session of this release that no other process writes, to resume it.
+
+    One that `StoredSession.verify` finds a problem in raises a `DamagedSessionError`: nothing is added to it.
+    """
     with disk_errors(path), ExitStack() as stack:
         must_exist(path)
         if not stack.enter_context(lock_held(path)):
@@ -163,6 +170,9 @@ def open_session(path: Path) -> Session:
                     f"{path}: an earlier release of leuko wrote it: it can be shown, verified and exported,"
                     " but not resumed; count again"
                 )
+            if problems := stored.verify():
+                more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+                raise DamagedSessionError(f"{path}: damaged: {problems[0]}{more}")
         return _open(path, stack)
 
 

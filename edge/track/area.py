@@ -9,6 +9,9 @@ import numpy as np
 from edge.track.appearance import Boxes
 from edge.track.rows import Rows
 
+MAX_GRID = 1 << 24
+"""Places of the grid between the windows' edges that are looked at together."""
+
 
 @dataclass(frozen=True)
 class LaidOut:
@@ -73,9 +76,15 @@ def union_area(windows: Boxes) -> float:
     if not len(windows):
         return 0.0
     x, y = (np.unique(windows[:, [k, k + 2]]) for k in (0, 1))
-    covered = np.zeros((len(y) - 1, len(x) - 1), bool)
     left, right = np.searchsorted(x, windows[:, 0]), np.searchsorted(x, windows[:, 2])
     top, bottom = np.searchsorted(y, windows[:, 1]), np.searchsorted(y, windows[:, 3])
-    for rows, columns in zip(map(slice, top, bottom), map(slice, left, right), strict=True):
-        covered[rows, columns] = True
-    return float(np.diff(y) @ covered @ np.diff(x))
+    at_once, area = max(1, MAX_GRID // len(x)), 0.0
+    for first in range(0, len(y) - 1, at_once):
+        heights = np.diff(y[first : first + at_once + 1])
+        covered = np.zeros((len(heights), len(x) - 1), bool)
+        here = (top < first + len(heights)) & (bottom > first)
+        starts, ends = np.maximum(top[here] - first, 0), bottom[here] - first
+        for rows, columns in zip(map(slice, starts, ends), map(slice, left[here], right[here]), strict=True):
+            covered[rows, columns] = True
+        area += float(heights @ covered @ np.diff(x))
+    return area

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -20,8 +18,9 @@ from edge.track.flow import FlowState, next_moment
 from edge.track.known import ScanState
 from edge.track.rows import Rows
 from edge.track.scan import next_field
+from edge.track.stored import Arrays, packed, unpacked
 
-VERSION = 3
+VERSION = 4
 """Version of `Tracker.state`."""
 
 
@@ -64,20 +63,19 @@ class Tracker:
 
     def state(self) -> bytes:
         """Return everything that the next frames depend on, for `restore`."""
-        arrays: dict[str, Any] = {"version": VERSION, "pixel_um": self._pixel_um}
-        tables = {name: vars(table) for name, table in vars(self._state).items() if isinstance(table, Rows)}
+        return packed(self._arrays(self._state))
+
+    def _arrays(self, state: ScanState | FlowState) -> Arrays:
+        arrays = {"version": np.array(VERSION), "pixel_um": np.array(float(self._pixel_um))}
+        tables = {name: vars(table) for name, table in vars(state).items() if isinstance(table, Rows)}
         for name, columns in tables.items():
             arrays |= {f"{name}.{column}": values for column, values in columns.items()}
-        arrays |= {name: value for name, value in vars(self._state).items() if name not in tables}
-        file = io.BytesIO()
-        np.savez(file, **arrays)
-        return zlib.compress(file.getvalue(), level=1)
+        return arrays | {name: np.asarray(value) for name, value in vars(state).items() if name not in tables}
 
     def restore(self, state: bytes) -> None:
         """Continue from the state of a tracker of the same mode and pixel size; else raise a ValueError."""
         try:
-            with np.load(io.BytesIO(zlib.decompress(state)), allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = unpacked(state, self._arrays(type(self._state)()))
             if int(arrays["version"]) != VERSION:
                 raise ValueError(f"version {int(arrays['version'])}, not {VERSION}")
             if float(arrays["pixel_um"]) != self._pixel_um:
@@ -88,9 +86,29 @@ class Tracker:
                 if isinstance(table, Rows)
             }
             restored = _build(type(self._state), arrays, "", **tables)
-        except (zlib.error, zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, ValueError) as error:
+            _check(restored)
+        except (zlib.error, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not the state of such a tracker ({error})") from error
         self._state = restored
+
+
+def _check(state: ScanState | FlowState) -> None:
+    """Raise a ValueError for a state that no frames lead to."""
+    tables = [table for table in vars(state).values() if isinstance(table, Rows)]
+    if any(len({len(column) for column in vars(table).values()}) > 1 for table in tables):
+        raise ValueError("its tables have columns of different lengths")
+    columns = [column for table in tables for column in vars(table).values()]
+    if not all(np.isfinite(column).all() and (np.abs(column) <= 2**53).all() for column in columns):
+        raise ValueError("a number in it is out of range")
+    known, track_ids = state.cells.track_id, state.track_ids
+    if not 0 <= track_ids <= 2**53 or ((known < 0) | (known >= track_ids)).any():
+        raise ValueError("a track id in it was never given")
+    if isinstance(state, ScanState):
+        islands = np.concatenate([state.cells.island, state.fields.track_id, [state.island]])
+        if not np.isfinite(state.origin).all() or not np.isfinite(state.boxes).all():
+            raise ValueError("a place in it is none")
+        if len(state.boxes) > len(known) or ((islands < 0) | (islands >= max(state.islands, 1))).any():
+            raise ValueError("an island in it does not exist")
 
 
 def _build(kind: type[Any], arrays: dict[str, NDArray[Any]], prefix: str, **others: object) -> Any:

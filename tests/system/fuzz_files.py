@@ -172,7 +172,7 @@ def attempt(words: Sequence[str], output: Path, codes: Sequence[int] = EXIT_CODE
     """Run a command in a process of its own; return what is wrong with how it ended, or nothing."""
     child = os.fork()
     if child == 0:
-        _child(words, output)
+        become(words, output)
     limit = time.monotonic() + LIMIT_S
     while time.monotonic() < limit:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -194,7 +194,7 @@ def attempt(words: Sequence[str], output: Path, codes: Sequence[int] = EXIT_CODE
     return "nothing said" if code and not text.strip() else ""
 
 
-def _child(words: Sequence[str], output: Path) -> None:
+def become(words: Sequence[str], output: Path) -> None:
     """Become the command; never return."""
     code = 70
     try:

@@ -198,6 +198,53 @@ def test_all_files_show_one_moment(tmp_path: Path) -> None:
     assert fcs(tmp_path / "out" / "cells.fcs")[0]["tot"] == "2"
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A session of files that were named absolutely, counted in somebody's home."""
+    parameters = {
+        "folder": "/home/anna",
+        "report": "/home/anna/out",
+        "bundle": "/opt/models/b.tflite",
+        "analysis": {"pixel_um": 0.1},
+        "files": ["/home/anna/day 1/a.png", "/mnt/secret project/plate/b.png"],
+    }
+    sources = ("/home/anna/day 1", "/mnt/secret project/plate")
+    result = {"sources": list(sources), "remarks": ["no pixel in /home/anna/day 1/a.png, half of it"]}
+    with create_session(header(parameters=parameters, sources=sources), tmp_path) as session:
+        session.add(replace(record(0), name="/home/anna/day 1/a.png"))
+        session.add(replace(record(1), name="/mnt/secret project/plate/b.png#3"))
+        session.add(FrameRecord(2, "c.png", 0, failed="cannot open '/home/anna/c.png'"))
+        session.finish("all frames", result)
+    return session.path
+
+
+def test_the_folders_of_the_machine_stay_there(tmp_path: Path, elsewhere: Path) -> None:
+    out = exported(elsewhere, tmp_path / "out", *TABLE_FORMATS, "crops")
+    for path in out.rglob("*"):
+        if path.is_file():
+            assert not [word for word in (b"anna", b"secret", b"/opt") if word in path.read_bytes()], path
+    assert [row["frame"] for row in rows(out / "frames.csv")] == ["day 1/a.png", "plate/b.png#3", "c.png"]
+    content = json.loads((out / "session.json").read_text())
+    assert content["header"]["sources"] == ["day 1", "plate"]
+    assert content["header"]["parameters"] == {
+        "folder": ".",
+        "report": "out",
+        "bundle": "b.tflite",
+        "analysis": {"pixel_um": 0.1},
+        "files": ["day 1/a.png", "plate/b.png"],
+    }
+    assert content["finished"]["result"]["remarks"] == ["no pixel in day 1/a.png, half of it"]
+    assert content["frames"][2]["failed"] == "cannot open 'c.png'"
+
+
+def test_they_are_exported_when_asked_for(tmp_path: Path, elsewhere: Path) -> None:
+    with read_session(elsewhere) as session:
+        export_session(session, tmp_path / "out", ["csv", "json"], with_paths=True)
+    assert rows(tmp_path / "out" / "frames.csv")[0]["frame"] == "/home/anna/day 1/a.png"
+    content = json.loads((tmp_path / "out" / "session.json").read_text())
+    assert content["header"]["parameters"]["folder"] == "/home/anna"
+
+
 def test_earlier_files_stay_without_force(tmp_path: Path, finished: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

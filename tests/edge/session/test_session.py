@@ -110,7 +110,11 @@ def files(folder: Path) -> list[str]:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
@@ -118,26 +122,33 @@ mappings = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
 int64 = st.integers(-(2**63), 2**63 - 1)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 finite = st.floats(allow_nan=False, allow_infinity=False)
+pixels = st.integers(0, 2**31 - 1)
+shares = st.floats(0, 1)
 cells = st.builds(
     CellRecord,
-    st.builds(Cell, *[int64] * 4, finite, st.booleans(), st.booleans()),
-    st.builds(Decision, texts, st.sampled_from(["", *REASONS])),
-    st.tuples(finite, finite, finite),
-    st.none() | int64,
+    st.builds(Cell, *[pixels] * 4, st.floats(0, 1e15), st.booleans(), st.booleans()),
+    st.builds(Decision, st.sampled_from(LABELS), st.sampled_from(["", *REASONS])),
+    st.tuples(shares, shares, shares),
+    st.none() | st.integers(0, 2**53),
     st.none() | st.binary(),
 )
-records = st.builds(
-    FrameRecord,
-    index=st.just(0),
-    name=texts,
-    time_ns=int64,
-    sha256=st.none() | texts,
-    failed=st.none() | texts,
-    settings=mappings,
-    quality=mappings,
-    breaches=st.lists(st.text()).map(tuple),
-    dropped_before=st.integers(0, 9),
-    cells=st.lists(cells, max_size=3).map(tuple),
+counted = {"sha256": st.text("0123456789abcdef", min_size=64, max_size=64)}
+not_counted = {"failed": texts}
+records = st.one_of(
+    [
+        st.builds(
+            FrameRecord,
+            index=st.just(0),
+            name=texts,
+            time_ns=int64,
+            settings=mappings,
+            quality=mappings,
+            breaches=st.lists(st.text()).map(tuple),
+            dropped_before=st.integers(0, 9),
+            **more,
+        )
+        for more in (counted | {"cells": st.lists(cells, max_size=3).map(tuple)}, not_counted)
+    ]
 )
 
 
