@@ -27,6 +27,9 @@ _MOST_PX = 2**31
 _MOST = 2**53
 """Largest pixel, and largest count, index or track id: a float holds it exactly."""
 
+_MOST_NAMES = {"labels": 1000, "counted": 1000, "sources": 100_000}
+"""Of a bundle, and of a command line."""
+
 _NUMBERS = {int, float}
 
 _HEADER_NAMES_1 = {"profile_sha256": "calibration_sha256", "plan": "stop_rule"}
@@ -36,6 +39,8 @@ _HEADER_NAMES_1 = {"profile_sha256": "calibration_sha256", "plan": "stop_rule"}
 def to_header(text: str) -> tuple[str, Header]:
     """Return a session's id and its header."""
     values = {_HEADER_NAMES_1.get(name, name): value for name, value in _mapping(text).items()}
+    if any(isinstance(values[n], list) and len(values[n]) > most for n, most in _MOST_NAMES.items()):
+        raise ValueError("it names too much")
     session_id, started = values.pop("id"), datetime.fromisoformat(values["started"])
     header = read(Header, values | {"started": started})
     if not isinstance(session_id, str) or not session_id.isprintable() or len(session_id) > 100:
