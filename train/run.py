@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -42,6 +43,11 @@ _MOST_BYTES = 4 << 30
 _LEAST_INFLATED, _MOST_INFLATED = 64 << 20, 50
 """Bytes that a file of crops may have when inflated, and how many times its own size it may have beyond them;
 crops of cells shrink to a third, empty ones to a fiftieth."""
+
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error),
+    *(SyntaxError, TokenError),  # of NumPy's header
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +246,7 @@ def read_crops(out: Path) -> RunCrops:
             raise ValueError("another number of crops than leuko train keeps")
         if len(truth) and not 0 <= truth.min() <= truth.max() < len(config.labels):
             raise ValueError("a label that the run lacks")
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, NotImplementedError, zlib.error) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path} cannot be read ({error}): train the run again") from error
     return RunCrops(representative, validation, truth)
 

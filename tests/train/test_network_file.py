@@ -21,6 +21,7 @@ import keras
 from train.network_file import read_network
 from train.networks import build_network
 from train.recipe import Recipe
+from train.run import read_crops
 
 RECIPE = Recipe("tiny", network="hep2", crop_px=78)
 
@@ -194,3 +195,18 @@ def test_a_small_file_does_not_make_a_large_network(sound: Path) -> None:
     huge = Recipe("huge", network="vgg16", crop_px=1024)
     with pytest.raises(ValueError, match="has another batch_shape"):
         read_network(sound, lambda: build_network(huge, 2))
+
+
+@pytest.mark.parametrize("header", ["{'descr': (", "{'descr': '|u1', 'shape': (9", "'" * 40, "{}"])
+def test_damaged_crops_are_one_line(header: str, tmp_path: Path) -> None:
+    settings = {
+        "recipe": {"name": "tiny", "network": "hep2"},
+        "labels": ["a", "b"],
+        "crop_px": 78,
+        "training": {"cells": 1, "counts": {"a": 1}, "sha256": "0" * 64},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    array = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+    write(tmp_path / "crops.npz", dict.fromkeys(("representative.npy", "validation.npy", "truth.npy"), array))
+    with pytest.raises(ValueError, match=r"crops\.npz cannot be read .*: train the run again"):
+        read_crops(tmp_path)
