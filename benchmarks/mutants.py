@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.mutants [--sample 40] [--seed 1] [--jobs 2]`` (needs ``pip install cosmic-ray``)
 
-Sites are drawn at random per room, and one of cosmic-ray's operators that apply there; annotations are left
-out, since nothing evaluates them. Each mutant meets the tests that reach its line, those that reach least
-first, and if it outlives them, all tests of the room and of the rooms that use it.
+Sites are drawn at random per room, and one of cosmic-ray's operators that apply there. Left out are annotations,
+which nothing evaluates, and guards against mistakes of the program itself. Each mutant meets the tests that
+reach its line, those that reach least first, and if it outlives them, all tests of the room and of the rooms
+that use it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ ROOMS = {
 CPU_S, TIMEOUT_S = 300, 3600
 """What a test run may take: of a processor, and by the clock, which a busy machine does not shorten."""
 
+GUARDS = ("strict", "frozen", "kw_only")
+"""Keywords that change nothing where the program makes no mistake."""
+
 Reach = dict[tuple[str, int], list[str]]
 """File and line → the tests that run it."""
 
@@ -57,10 +61,12 @@ class Mutant:
 
 
 def annotated(source: str) -> set[int]:
-    """Return the offsets, (line, column) as one number, at which annotations lie."""
+    """Return the offsets, (line, column) as one number, at which annotations and guards lie."""
     places = set()
     for node in ast.walk(ast.parse(source)):
         parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        if isinstance(node, ast.keyword) and node.arg in GUARDS:
+            parts.append(node.value)
         for part in filter(None, parts):
             for line in range(part.lineno, part.end_lineno + 1):
                 first = part.col_offset if line == part.lineno else 0

@@ -45,12 +45,19 @@ def history(run: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Scores | None]:
+def pages() -> list[str]:
+    """The page of the curves after each epoch of `runs`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, pages: list[str]) -> tuple[Path, Path, Scores | None]:
     """A run, a copy of its folder during the second epoch, and its scores."""
     run = tmp_path_factory.mktemp("runs") / "unbroken"
     killed = run.with_name("killed")
 
     def copy(row: Epoch) -> None:
+        pages.append((run / CURVES).read_text())
         if row.epoch == 1:
             shutil.copytree(run, killed)
 
@@ -101,17 +108,15 @@ def test_a_killed_run_resumes_to_the_same_weights(runs: tuple[Path, Path, Scores
         np.testing.assert_allclose(resumed, whole, rtol=1e-5, atol=1e-7)
 
 
-def test_curves_are_drawn_while_a_run_trains(tmp_path: Path, runs: tuple[Path, Path, Scores | None]) -> None:
-    run = tmp_path / "run"
-    pages: list[str] = []
-    fit(job(), run, FitObserver(on_epoch=lambda _: pages.append((run / CURVES).read_text())))
+def test_curves_are_drawn_while_a_run_trains(
+    runs: tuple[Path, Path, Scores | None], pages: list[str]
+) -> None:
     assert ["Training: 1 of 3 epochs" in pages[0], "Training: 2 of 3 epochs" in pages[1]] == [True, True]
     assert "will be kept" in pages[2]
-    for folder in (run, runs[0]):
-        page = (folder / CURVES).read_text()
-        assert "Trained for 3 epochs" in page
-        assert "The network of epoch 3, the last one, is kept" in page
-        assert all(f"<td>{float(row['validation_loss']):.4f}</td>" in page for row in history(folder))
+    page = (runs[0] / CURVES).read_text()
+    assert "Trained for 3 epochs" in page
+    assert "The network of epoch 3, the last one, is kept" in page
+    assert all(f"<td>{float(row['validation_loss']):.4f}</td>" in page for row in history(runs[0]))
 
 
 def test_a_run_killed_before_its_last_files_is_only_finished(
@@ -181,7 +186,7 @@ def test_the_papers_recipe() -> None:
 
 
 def test_bfloat16_steps_leave_a_float32_model(tmp_path: Path) -> None:
-    recipe = replace(BEST, precision="bfloat16", epochs=2)
+    recipe = replace(BEST, precision="bfloat16", epochs=1)
     validation = spots(6, 2)
     half = TrainingJob(spots(12, 1), validation, recipe, 5)
     scores = fit(half, tmp_path / "run")
