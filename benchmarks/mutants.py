@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.mutants [--sample 40] [--seed 1] [--jobs 2]`` (needs ``pip install cosmic-ray``)
 
-Sites are drawn at random per room, and one of cosmic-ray's operators that apply there. Left out are annotations,
-which nothing evaluates, and guards against mistakes of the program itself. Each mutant meets the tests that
-reach its line, those that reach least first, and if it outlives them, all tests of the room and of the rooms
-that use it.
+Sites are drawn at random per room, and one of cosmic-ray's operators that apply there. Left out are
+annotations, which nothing evaluates, and guards against mistakes of the program itself. Each mutant meets the
+tests that reach its line, those that reach least first, and if it outlives them, all tests of the room and of
+the rooms that use it.
 """
 
 from __future__ import annotations
