@@ -101,7 +101,7 @@ def _check_png(data: bytes, max_megapixels: float) -> Page:
 
     Without the others the decoder has no profile to complain about and no transparency to apply.
     """
-    width = height = bits = 0
+    width = height = bits = held = 0
     kept = [PNG_SIGNATURE]
     position, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
@@ -118,10 +118,21 @@ def _check_png(data: bytes, max_megapixels: float) -> Page:
         if kind == b"IHDR":
             width, height, bits = struct.unpack_from(">IIB", data, position + 8)
             check_size(width, height, max_megapixels)
+        held += length if kind == b"IDAT" else 0
+        if held > _most_png_bytes(width, height):
+            raise ImageFileError("damaged: the PNG holds more data than its size takes")
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             kept.append(data[position:end])
         position = end
     return Page(None, width, height, b"".join(kept), bits)
+
+
+def _most_png_bytes(width: int, height: int) -> int:
+    """Return the most bytes that the pixels of a PNG may take: twice those of 16-bit RGBA, not deflated.
+
+    What follows the last row is inflated too, and thrown away.
+    """
+    return 2 * height * (8 * width + 8) + (1 << 16)
 
 
 def _check_jpeg(data: bytes, max_megapixels: float) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from edge.capture.page import ImageFileError, check_size
+from edge.capture.page import MAX_SCANS, ImageFileError, check_size
 
 # ITU-T T.81, table B.1: the frame headers (SOF), and what else may follow a scan of a progressive file.
 _JPEG_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -27,7 +27,7 @@ def jpeg_size(data: bytes, max_megapixels: float) -> tuple[int, int]:
         If the file ends inside its header.
     """
     width = height = 0
-    position, marker, scanned = 2, 0, False
+    position, marker, scans = 2, 0, 0
     while True:
         while data[position] == 0xFF:
             marker = data[(position := position + 1)]
@@ -47,7 +47,9 @@ def jpeg_size(data: bytes, max_megapixels: float) -> tuple[int, int]:
                 raise ImageFileError(f"{what} is not supported: save it as 8-bit grey or RGB")
         position += length
         if marker == _JPEG_SOS:
-            scanned = True
+            scans += 1
+            if scans > MAX_SCANS:
+                raise ImageFileError(f"damaged: a JPEG of more than {MAX_SCANS} scans")
             end = _JPEG_SCAN_END.search(data, position)
             if end is None:
                 raise ImageFileError("truncated: the JPEG ends before its end marker")
@@ -55,6 +57,6 @@ def jpeg_size(data: bytes, max_megapixels: float) -> tuple[int, int]:
             if data[position + 1] not in _JPEG_AFTER_SCAN:
                 raise ImageFileError("damaged: a marker inside the JPEG's data that cannot be there")
         marker = 0
-    if not (width and scanned):
+    if not (width and scans):
         raise ImageFileError("damaged: the JPEG holds no picture")
     return width, height

@@ -6,8 +6,8 @@ import math
 from xml.etree import ElementTree
 
 from edge.base import StatedPixel
-from edge.capture.page import ImageFileError
-from edge.capture.planes import MAX_PLANES, Channel, Plane, Stack, check_sizes
+from edge.capture.page import MAX_IMAGES, MAX_PLANES, ImageFileError
+from edge.capture.planes import Channel, Plane, Stack, check_sizes
 from edge.capture.stated_pixel import size_um, stated_pixel
 
 
@@ -24,23 +24,30 @@ def read_ome(text: str, samples: int = 1) -> Stack:
     samples : int
         Samples of a pixel of the first page; as many channels without a description are its colours.
     """
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ImageFileError(
+            "its OME-XML declares entities, which may be a bomb: save it with its own metadata"
+        )
     planes: list[Plane] = []
     channels: list[tuple[Channel, ...]] = []
     sizes: list[StatedPixel | None] = []
     try:
         root = ElementTree.fromstring(text)
-        for number, pixels in enumerate(_images(root)):
+        images = _images(root)
+        if len(images) > MAX_IMAGES:
+            raise ImageFileError(
+                f"its OME-XML declares {len(images):,} images: at most {MAX_IMAGES:,} are read"
+            )
+        for number, pixels in enumerate(images):
             sizes.append(_pixel(pixels))
             channels.append(_channels(pixels, samples))
-            planes += _planes(root, pixels, number, len(channels[-1]))
+            planes += _planes(root, pixels, number, len(channels[-1]), MAX_PLANES - len(planes))
     except ImageFileError:
         raise
     except (ElementTree.ParseError, ValueError):
         raise ImageFileError("damaged: the OME-XML of the TIFF cannot be read") from None
     if not planes:
         raise ImageFileError("its OME-XML describes none of its pages: save it with its own metadata")
-    if len(planes) > MAX_PLANES:
-        raise ImageFileError("damaged: the OME-XML of the TIFF declares too many planes")
     return Stack(tuple(sorted(planes)), tuple(channels), pixels=tuple(sizes))
 
 
@@ -71,8 +78,10 @@ def _channel(element: ElementTree.Element) -> Channel:
     return Channel(element.get("Name", ""), contrast == "Brightfield" or transmitted)
 
 
-def _planes(root: ElementTree.Element, pixels: ElementTree.Element, image: int, channels: int) -> list[Plane]:
-    """Return the planes of one OME image that lie in this file."""
+def _planes(
+    root: ElementTree.Element, pixels: ElementTree.Element, image: int, channels: int, most: int
+) -> list[Plane]:
+    """Return the planes of one OME image that lie in this file, of which it may hold so many."""
     sizes = {"C": channels, "Z": int(pixels.get("SizeZ", "1")), "T": int(pixels.get("SizeT", "1"))}
     total = math.prod(sizes.values())
     check_sizes(sizes)
@@ -80,7 +89,7 @@ def _planes(root: ElementTree.Element, pixels: ElementTree.Element, image: int, 
     if sorted(order) != ["C", "T", "Z"]:
         raise ValueError(order)
     steps = {axis: math.prod(sizes[before] for before in order[: order.index(axis)]) for axis in order}
-    planes = []
+    planes: list[Plane] = []
     for data in pixels.findall("{*}TiffData"):
         file = data.find("{*}UUID")
         if file is not None and root.get("UUID") not in (None, file.text):
@@ -92,6 +101,8 @@ def _planes(root: ElementTree.Element, pixels: ElementTree.Element, image: int, 
         start = sum(int(data.get(f"First{axis}", "0")) * step for axis, step in steps.items())
         if page < 0 or start < 0 or not 0 <= count <= total - start:
             raise ValueError(count)
+        if len(planes) + count > most:
+            raise ImageFileError("damaged: the OME-XML of the TIFF declares too many planes")
         for k in range(count):
             place = {axis: (start + k) // step % sizes[axis] for axis, step in steps.items()}
             planes.append(Plane(page + k, image, place["T"], place["C"], place["Z"]))

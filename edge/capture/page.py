@@ -1,10 +1,41 @@
-"""One still image of a file, and the limits of its size."""
+"""One still image of a file, and the limits of what a file may make us read, inflate and remember.
+
+A file of 1 MB must cost about 1 MB of work. Every limit is stated here, far beyond what cameras and programs
+write, and every reader keeps to it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from edge.base import StatedPixel
+
+MAX_READING = 4
+"""Bytes read of a file, as a multiple of its size: more means that its pages, strips or tables overlap."""
+
+MAX_INFLATION = 200
+"""Pixels of a file's pages per byte of it, beyond the first page: a camera's have ten, black ones 1,000."""
+
+MAX_VIDEO_INFLATION = 4000
+"""Pixels of a video's frames per byte of it: lossy video of a scene at rest reaches a quarter of that."""
+
+MAX_BLOCKS = 1 << 16
+"""Strips or tiles of a page: 16 megapixels in tiles of 16 px."""
+
+MAX_OVERHANG = 1 << 24
+"""Pixels of tiles beyond the edges of their page."""
+
+MAX_SCANS = 100
+"""Scans of a JPEG: each makes the decoder pass over the whole picture. Progressive files have 6 to 15."""
+
+MAX_PLANES = 100_000
+"""Planes that the metadata of a file may declare."""
+
+MAX_IMAGES = 4096
+"""Images, each with channels and planes of its own, that OME-XML may declare."""
+
+MAX_NAMED = 8
+"""Channels and sizes that a sentence names."""
 
 # No pixel of a supported file takes more bytes than this, however badly compressed (16-bit RGBA), and
 # nothing around the pixels (profiles, previews) more than the allowance.

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.base import ANY_CHARACTER, StatedPixel, declare
-from edge.capture.page import ImageFileError
+from edge.capture.page import MAX_NAMED, MAX_PLANES, ImageFileError
 
-MAX_PLANES = 1 << 20
 _BRIGHT_FIELD = re.compile(
     r"(?<![a-z])(bf|bright[ _-]?field|trans(mitted|mission)?([ _-]?light)?|tl|t[ _-]?pmt|dia)(?![a-z])"
     r"|^(bright|td|ch[ _-]?d|esid|white([ _-]?light)?|hellfeld|durchlicht)$",
@@ -127,7 +126,7 @@ def select_channels(channels: tuple[Channel, ...], asked: str | None) -> tuple[i
         If there is no such channel, or the names do not say which one is bright field.
     """
     names = [channel.name.strip().lower() for channel in channels]
-    listed = ", ".join(name_channels(channels))
+    listed = list_channels(channels)
     if asked is not None:
         named = [number for number, name in enumerate(names) if name == asked.strip().lower()]
         if not named and asked.strip().isdecimal() and 1 <= int(asked) <= len(names):
@@ -152,6 +151,12 @@ def select_channels(channels: tuple[Channel, ...], asked: str | None) -> tuple[i
 def name_channels(channels: tuple[Channel, ...]) -> list[str]:
     """Return the names of channels, in their order; the number of one that has none."""
     return [channel.name or f"channel {number}" for number, channel in enumerate(channels, 1)]
+
+
+def list_channels(channels: tuple[Channel, ...]) -> str:
+    """Return the names of channels for a sentence, the first of many, each as far as a sentence holds it."""
+    more = ", …" if len(channels) > MAX_NAMED else ""
+    return ", ".join(name[:80] for name in name_channels(channels[:MAX_NAMED])) + more
 
 
 def select_focus(planes: int, asked: str) -> int:
@@ -183,5 +188,5 @@ def regular_stack(
 def check_sizes(sizes: Mapping[str, int]) -> None:
     """Raise an ImageFileError for a stack without planes, or with more than a file can hold."""
     if min(sizes.values(), default=1) < 1 or math.prod(sizes.values()) > MAX_PLANES:
-        text = " x ".join(f"{axis} {size}" for axis, size in sizes.items())
+        text = " x ".join(f"{axis} {size:.15g}" for axis, size in sizes.items())
         raise ImageFileError(f"damaged: the metadata of the TIFF declare planes of {text}")

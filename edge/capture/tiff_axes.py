@@ -12,8 +12,8 @@ import re
 import struct
 
 from edge.capture.ome_xml import is_ome, read_ome
-from edge.capture.page import ImageFileError
-from edge.capture.planes import Stack, regular_stack
+from edge.capture.page import MAX_NAMED, ImageFileError
+from edge.capture.planes import Stack, check_sizes, regular_stack
 from edge.capture.tiff_metadata import Metadata
 
 
@@ -47,6 +47,7 @@ def _read_imagej(text: str, labels: tuple[str, ...], slices_are_planes: bool) ->
     names = {"frames": "T", "slices": "Z", "channels": "C"}
     sizes = {axis: _number(values.get(name, "1")) for name, axis in names.items()}
     images = _number(values.get("images", "1"))
+    check_sizes({"images": images})
     if math.prod(sizes.values()) != images:
         sizes = {"T": images}
     # ImageJ also calls the images of a plain sequence slices
@@ -80,8 +81,9 @@ def _read_tifffile(text: str, samples: int) -> Stack:
         return Stack()
     if len(axes) != len(shape):
         if truncated:
+            shown = " x ".join(f"{size:.15g}" for size in shape[:MAX_NAMED])
             raise ImageFileError(
-                f"an array of {' x '.join(map(str, shape))} without names for its axes, after one directory: "
+                f"an array of {shown} without names for its axes, after one directory: "
                 "save it as a TIFF with one page per plane"
             )
         return Stack()
@@ -90,7 +92,9 @@ def _read_tifffile(text: str, samples: int) -> Stack:
         if axis not in "YXS":
             kind = axis if axis in "CZ" else "T"
             if kind in sizes:
-                raise ImageFileError(f"its axes {axes} are not read: save each field as a file of its own")
+                raise ImageFileError(
+                    f"its axes {axes[:80]} are not read: save each field as a file of its own"
+                )
             sizes[kind] = size
     if not sizes:
         return Stack()

@@ -17,6 +17,7 @@ from edge.capture.planes import (
     Plane,
     PlaneChoice,
     Stack,
+    list_channels,
     name_channels,
     select_channels,
     select_focus,
@@ -148,8 +149,11 @@ class _Fields:
         stack = self.stack
         declared = 1 + max(plane.page for plane in stack.planes)
         pages = planes_after(self.tiff, self.pages[0], declared) if len(self.pages) == 1 else self.pages
+        of_image: dict[int, list[Plane]] = {}
+        for plane in stack.planes:
+            of_image.setdefault(plane.image, []).append(plane)
         for image, channels in enumerate(stack.channels):
-            mine = [plane for plane in stack.planes if plane.image == image]
+            mine = of_image.get(image, [])
             if not mine:
                 continue
             try:
@@ -179,8 +183,7 @@ class _Fields:
             if plane.page < len(pages) and (self.stack.in_samples or plane.channel in selected):
                 fields.setdefault(plane.time, {}).setdefault(plane.focus, {})[plane.channel] = plane
         if not fields:
-            names = name_channels(channels)
-            held = ", ".join(names[k] for k in sorted({plane.channel for plane in planes}))
+            held = list_channels(tuple(channels[k] for k in sorted({plane.channel for plane in planes})))
             yield BadPage(None, f"holds the channels {held} of a field, not the bright-field one")
         for places in fields.values():
             try:
@@ -232,13 +235,14 @@ class _Fields:
 
 
 def _channel_note(channels: tuple[Channel, ...], selected: tuple[int, ...]) -> str:
-    names = name_channels(channels)
     if len(channels) == 1 and channels[0].is_stain():
-        return f"the only channel of a file is called {names[0]}: if it is a stain, count other files"
+        stain = channels[0].name[:80]
+        return f"the only channel of a file is called {stain}: if it is a stain, count other files"
     if len(selected) == len(channels):
         return ""
     return (
-        f"of {len(names)} channels of each field ({', '.join(names)}) only {names[selected[0]]} is counted; "
+        f"of {len(channels)} channels of each field ({list_channels(channels)}) only "
+        f"{name_channels(channels)[selected[0]][:80]} is counted; "
         "--channel chooses another"
     )
 

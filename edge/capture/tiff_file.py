@@ -5,14 +5,22 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.capture.page import ImageFileError, Page, byte_limit
+from edge.capture.page import (
+    MAX_BLOCKS,
+    MAX_INFLATION,
+    MAX_READING,
+    ImageFileError,
+    Page,
+    byte_limit,
+)
 from edge.capture.tiff_pixels import (
     COMPRESSION,
     UNCOMPRESSED,
@@ -35,7 +43,9 @@ _PIXEL_TAGS = frozenset(
 _NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH = 254, 255, 32997
 _OTHER_TAGS = frozenset({_NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH})
 _REDUCED, _MASK = 1, 4  # bits of the new subfile type
-_MAX_VALUES = 1 << 20  # in one tag: more than a 100-megapixel image in strips of one row or 16 px tiles
+_MAX_VALUES = 4 * MAX_BLOCKS  # in one tag: of the blocks of four separate samples
+_INFLATION_ALLOWANCE = 1 << 24  # pixels: small files are cheap
+_READING_ALLOWANCE = 1 << 16  # bytes: the first directory of a small file is read several times
 # Field type -> (classic type to write it as, numbers per value, layout of a number); text is numbers too.
 _LONG = 4
 _TYPES = {
@@ -59,15 +69,22 @@ class Tiff:
     size: int
     order: str
     offset: str
+    spent: Counter[str] = field(default_factory=Counter)
 
     def numbers(self, layout: str, at: int) -> tuple[int, ...]:
         """Return the numbers at a byte offset."""
         return struct.unpack(self.order + layout, self.read(at, struct.calcsize(self.order + layout)))
 
     def read(self, at: int, count: int) -> bytes:
-        """Return the bytes at a byte offset; if the file ends before, it is truncated."""
+        """Return the bytes at a byte offset; if the file ends before, it is truncated.
+
+        What overlaps is read again for each page that points to it, which is bounded for the whole file.
+        """
         if at + count > self.size:
             raise ImageFileError("truncated: the TIFF ends before the data it points to")
+        self.spent["bytes"] += count
+        if self.spent["bytes"] > MAX_READING * self.size + _READING_ALLOWANCE:
+            raise ImageFileError("damaged: the pages of the TIFF share their data, or its tables overlap")
         self.file.seek(at)
         return self.file.read(count)
 
@@ -134,8 +151,8 @@ def entries_at(tiff: Tiff, at: int) -> tuple[dict[int, Entry], int]:
     end = start + count * entry_bytes
     (following,) = tiff.numbers(tiff.offset, end)
     entries: dict[int, Entry] = {}
-    for place in range(start, end, entry_bytes):
-        tag, kind, values = tiff.numbers("HH" + tiff.offset, place)
+    table = struct.iter_unpack(f"{tiff.order}HH{tiff.offset}{inline}x", tiff.read(start, end - start))
+    for place, (tag, kind, values) in zip(range(start, end, entry_bytes), table, strict=True):
         # the first of a repeated tag, as libtiff and tifffile have it: Micro-Manager repeats the description
         entries.setdefault(tag, Entry(kind, values, place + entry_bytes - inline))
     return entries, following
@@ -167,6 +184,13 @@ def value_at(tiff: Tiff, entry: Entry, layout: str) -> int:
 def page_of(tiff: Tiff, tags: Tags, number: int | None, max_megapixels: float) -> Page:
     """Return one page as a classic TIFF of its own: pixel data unchanged, pixel tags only."""
     layout = read_layout(tags, max_megapixels)
+    before, pixels = tiff.spent["pixels"], layout.width * layout.height
+    if before and before + pixels > MAX_INFLATION * tiff.size + _INFLATION_ALLOWANCE:
+        raise ImageFileError(
+            f"the pages of the TIFF have more than {MAX_INFLATION} pixels per byte of the file, unlike a "
+            "camera's: save this page as a file of its own"
+        )
+    tiff.spent["pixels"] += pixels
     places_tag, counts_tag = block_tags(tags)
     counts = tags[counts_tag][1]
     if sum(counts) > min(tiff.size, byte_limit(max_megapixels)):

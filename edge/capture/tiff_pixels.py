@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.capture.jpeg_file import jpeg_size
-from edge.capture.page import ImageFileError, check_size
+from edge.capture.page import MAX_BLOCKS, MAX_OVERHANG, ImageFileError, check_size
 
 Samples = NDArray[Any]
 """Unsigned samples of 8 or 16 bits."""
@@ -57,6 +57,8 @@ _PHOTOMETRIC_NAMES = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 
 _PHOTOMETRIC_NAMES |= {5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*"}
 _PHOTOMETRIC_NAMES |= {32803: "colour filter array", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"}
 _FORMAT_NAMES = {2: "signed integer", 3: "floating-point", 5: "complex integer", 6: "complex"}
+_AT_ONCE = 1 << 22
+"""Bytes of a block that are turned to grey at once: a page may be a single strip."""
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -123,6 +125,10 @@ def read_layout(tags: Tags, max_megapixels: float) -> Layout:
     blocks, places = (len(tags.get(tag, (0, ()))[1]) for tag in reversed(block_tags(tags)))
     if not blocks or blocks != places:
         raise ImageFileError("damaged: the TIFF does not say where its pixels are")
+    if blocks > MAX_BLOCKS * (samples if separate else 1):
+        raise ImageFileError(f"a TIFF page of more than {MAX_BLOCKS:,} strips or tiles is not supported")
+    if across * block_width * down * block_height > width * height + MAX_OVERHANG:
+        raise ImageFileError("damaged: the tiles of the TIFF reach far beyond its edges")
     if blocks != across * down * (samples if separate else 1):
         raise ImageFileError("damaged: the TIFF has too few or too many blocks for its size")
     return Layout(
@@ -174,26 +180,35 @@ def decode_samples(
     """Return the page as uint8 grey [h, w]; `bit_depth` is that of 16-bit samples, see `read_encoded`."""
     planes = layout.samples if layout.separate else 1
     depth = 1 if layout.separate or layout.compression == _JPEG else layout.samples
-    dtype = np.uint8 if layout.bits <= 8 else np.uint16
-    # whole blocks: the last of a row or column reach over the edge
-    shape = (planes, layout.down * layout.block_height, layout.across * layout.block_width, depth)
-    image = np.zeros(shape, dtype)
-    fills_reversed = first(tags, _FILL_ORDER, 1) == 2 and layout.compression != _JPEG
+    reversed_bits = first(tags, _FILL_ORDER, 1) == 2 and layout.compression != _JPEG
     tables = bytes(tags.get(_JPEG_TABLES, (0, ()))[1])
-    for number, stored in enumerate(blocks):
-        block = stored.translate(_REVERSED) if fills_reversed else stored
-        plane, place = divmod(number, layout.across * layout.down)
+    image = np.empty((layout.height, layout.width), np.uint8)
+    places = layout.across * layout.down
+    for place in range(places):
         down, across = divmod(place, layout.across)
         y, x = down * layout.block_height, across * layout.block_width
         rows = layout.block_height if TILE_OFFSETS in tags else min(layout.block_height, layout.height - y)
+        stored = blocks[place::places]
+        if reversed_bits:
+            stored = [block.translate(_REVERSED) for block in stored]
         if layout.compression == _JPEG:
-            samples: Samples = _decode_jpeg(layout, block, tables, rows)[..., None]
-        else:
-            samples = _unpack(layout, _inflate(layout, block, rows), rows, depth, order)
-        image[plane, y : y + rows, x : x + layout.block_width] = samples
-    image = image[:, : layout.height, : layout.width]
-    planar = image[..., 0] if layout.separate else np.moveaxis(image[0], -1, 0)
-    return _grey(layout, tags, planar, bit_depth)
+            samples: Samples = np.stack([_decode_jpeg(layout, block, tables, rows) for block in stored])
+            _fill(image, _grey(layout, tags, samples, bit_depth), y, x)
+            continue
+        inflated = [_inflate(layout, block, rows) for block in stored]
+        step = max(1, _AT_ONCE // (layout.row_bytes * planes))
+        for top in range(0, min(rows, layout.height - y), step):
+            part = slice(top * layout.row_bytes, min(top + step, rows) * layout.row_bytes)
+            unpacked = [_unpack(layout, data[part], min(step, rows - top), depth, order) for data in inflated]
+            samples = np.stack(unpacked)[..., 0] if layout.separate else np.moveaxis(unpacked[0], -1, 0)
+            _fill(image, _grey(layout, tags, samples, bit_depth), y + top, x)
+    return image
+
+
+def _fill(image: NDArray[np.uint8], part: NDArray[np.uint8], y: int, x: int) -> None:
+    """Put a part of an image in its place; blocks at the right and at the bottom reach over the edge."""
+    place = image[y : y + part.shape[0], x : x + part.shape[1]]
+    place[:] = part[: place.shape[0], : place.shape[1]]
 
 
 def _inflate(layout: Layout, block: bytes, rows: int) -> bytes:
@@ -209,11 +224,12 @@ def _inflate(layout: Layout, block: bytes, rows: int) -> bytes:
         inflater = zlib.decompressobj()
         try:
             data = inflater.decompress(block, size)
-            # to the end of the stream, where the Adler-32 checksum is verified
-            spare = inflater.decompress(inflater.unconsumed_tail, size + 1)
+            # to the end of the stream, where the Adler-32 checksum is verified; some pad the last strip
+            whole = layout.block_height * layout.row_bytes
+            spare = inflater.decompress(inflater.unconsumed_tail, whole - size + 1)
         except zlib.error:
             raise ImageFileError("damaged: a checksum of the TIFF does not match") from None
-        if not inflater.eof or len(spare) > size:
+        if not inflater.eof or len(spare) > whole - size:
             raise ImageFileError("damaged: a block of the TIFF does not inflate to its size")
     if len(data) < size:
         raise ImageFileError("truncated or damaged: a block of the TIFF holds too few pixels")
@@ -292,10 +308,10 @@ def _unpack(layout: Layout, data: bytes, rows: int, depth: int, order: str) -> S
     shape = (rows, layout.block_width, depth)
     if layout.bits not in _PACKED_BITS:
         samples = np.frombuffer(data, f"{order}u{layout.bits // 8}").reshape(shape)
-        if not layout.predictor:
-            return samples
-        # horizontal differences, modulo the sample's range
         native = samples.dtype.newbyteorder("=")
+        if not layout.predictor:
+            return samples.astype(native, copy=False)
+        # horizontal differences, modulo the sample's range
         return np.cumsum(samples, axis=1, dtype=native)
     bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(rows, -1), axis=1)
     bits = bits[:, : layout.block_width * depth * layout.bits].reshape(*shape, layout.bits)

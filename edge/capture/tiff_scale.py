@@ -13,7 +13,7 @@ from edge.capture.tiff_metadata import Metadata
 _NUMBER = r"([0-9]+(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?)"
 _MICRO_MANAGER = re.compile(rf'"PixelSize(?:Um|_um)"\s*:\s*"?{_NUMBER}')
 _APERIO = re.compile(rf"\|\s*MPP\s*=\s*{_NUMBER}")
-_METASERIES = r'<prop id="spatial-calibration-{}"[^>]* value="([^"]*)"'
+_METASERIES = r'<prop id="spatial-calibration-{}"[^<>]* value="([^"<]*)"'
 
 
 def tiff_pixel(metadata: Metadata) -> StatedPixel | None:

@@ -18,7 +18,7 @@ import numpy as np
 from edge.base import FailedFrame, Frame
 from edge.capture.avi_index import empty_frames
 from edge.capture.foreign import format_name
-from edge.capture.page import ImageFileError, check_size
+from edge.capture.page import MAX_VIDEO_INFLATION, ImageFileError, check_size
 from edge.capture.video_packets import ISO_BOXES
 from edge.capture.video_records import RECORD, Kind, Record
 
@@ -56,13 +56,21 @@ def read_video(
     ImageFileError
         If no frame can be decoded, the decoder crashes or hangs, or the video is over the limit or truncated.
     """
-    declared, whole, lost = 0, False, list[FailedFrame]()
+    declared, whole, lost, pixels = 0, False, list[FailedFrame](), 0
+    most = MAX_VIDEO_INFLATION * path.stat().st_size + 1e6 * max_megapixels
     with closing(_Decoder(path, max_megapixels, hangs_s)) as decoder:
         while (record := decoder.next()).kind != Kind.END:
             item = _item(record, f"{name}#{record.number}", time_ns)
             if item is None:
                 declared = record.number
-            elif isinstance(item, Frame) or whole:
+                continue
+            pixels += record.width * record.height
+            if pixels > most:
+                raise ImageFileError(
+                    f"the video has more than {MAX_VIDEO_INFLATION:,} pixels per byte of the file, and is not read "
+                    f"beyond frame {record.number}: {_ADVICE}"
+                )
+            if isinstance(item, Frame) or whole:
                 whole = True
                 yield from lost
                 lost.clear()
