@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,6 +41,17 @@ def processor() -> str:
 def cores() -> int:
     """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process may take: the board's, or less if its group or user is limited."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    groups = (text(Path("/proc/self/cgroup")) or "").splitlines()
+    folder = next((line.removeprefix("0::/") for line in groups if line.startswith("0::")), "")
+    stated = [text(Path("/sys/fs/cgroup", *folder.split("/")[:depth], "memory.max")) for depth in range(9)]
+    limits = [int(limit) for limit in stated if limit and limit.isdecimal()]
+    address, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return min([total, *limits, *([address] if address != resource.RLIM_INFINITY else [])])
 
 
 def temperature_c() -> float | None:

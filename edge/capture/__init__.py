@@ -7,6 +7,7 @@ from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
 from edge.capture.folder import FolderCamera
 from edge.capture.frames import (
     MAX_MEGAPIXELS,
+    TOO_LARGE,
     Encoded,
     files_pixels,
     list_files,
@@ -28,6 +29,7 @@ __all__ = [
     "CLEAR_FIELD",
     "CONTRADICTS",
     "MAX_MEGAPIXELS",
+    "TOO_LARGE",
     "Camera",
     "CameraError",
     "CameraInfo",

@@ -27,8 +27,10 @@ from edge.capture.tiff_file import decode_tiff
 from edge.capture.tiff_pixels import decode_image
 from edge.capture.video_file import is_video, read_video
 
-MAX_MEGAPIXELS = 100.0
+MAX_MEGAPIXELS = 50.0
 """Largest declared size of an image that is decoded, in millions of pixels."""
+
+TOO_LARGE = "there is not enough memory for it: pass --threads 1, or save smaller images"
 
 CAMERA_BITS = (10, 12, 14)
 """Bit depths of cameras that store their counts unscaled in 16 bits."""
@@ -59,6 +61,8 @@ class Encoded:
             image = _decode(self.page, self.bit_depth)
         except ImageFileError as error:
             return FailedFrame(self.name, self.index, str(error))
+        except MemoryError:
+            return FailedFrame(self.name, self.index, TOO_LARGE)
         if raw := mosaic(image):
             return FailedFrame(self.name, self.index, raw)
         likely = _likely_bit_depth(int(image.max()), self.bit_depth) if self.page.bits == 16 else None
@@ -222,6 +226,8 @@ def _read_sources(
             yield FailedFrame(name, 0, (error.strerror or str(error)).lower())
         except ImageFileError as error:
             yield FailedFrame(name, 0, str(error))
+        except MemoryError:
+            yield FailedFrame(name, 0, TOO_LARGE)
 
 
 def _read_file(

@@ -19,6 +19,9 @@ MAX_INFLATION = 200
 MAX_VIDEO_INFLATION = 4000
 """Pixels of a video's frames per byte of it: lossy video of a scene at rest reaches a quarter of that."""
 
+MAX_DECODER_BYTES = 400 << 20
+"""Memory of the process that decodes a video, beyond what it begins with."""
+
 MAX_BLOCKS = 1 << 16
 """Strips or tiles of a page: 16 megapixels in tiles of 16 px."""
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from edge.capture.grey import to_grey
+from edge.capture.page import MAX_DECODER_BYTES
 from edge.capture.video_packets import LOOKAHEAD, Log, Packets, is_cut_off, open_video
 from edge.capture.video_records import RECORD, Kind, Record
 
@@ -31,6 +32,7 @@ _CUT_OFF = b"truncated: the frame ends early"
 _CHANGES = b"the size or pixel format of the video changes here: split it into a file of each"
 _UNSTAMPED = b"damaged from here on: an AVI with B-frames does not say which frames follow"
 
+_STATUS = Path("/proc/self/status")
 _JPEG_SIZE = re.compile(rb"\xff[\xc0-\xc2]\x00[\x0b-\x14]\x08(..)(..)", re.DOTALL)  # frame header of 8 bits
 _VIDEO_RANGE = b"CS=ITU601"  # a comment in a JPEG whose grey levels are 16 to 235
 _FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
@@ -215,6 +217,9 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # when memory runs out, this process ends and not the count
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    with suppress(OSError, ValueError):  # a decoder keeps frames at its file's request
+        held = next(int(line.split()[1]) << 10 for line in _STATUS.open() if line.startswith("VmData"))
+        resource.setrlimit(resource.RLIMIT_DATA, (held + MAX_DECODER_BYTES,) * 2)
     output, log = os.dup(1), Log()
     os.dup2(2, 1)
     cv2.setNumThreads(1)

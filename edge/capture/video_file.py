@@ -57,7 +57,7 @@ def read_video(
         If no frame can be decoded, the decoder crashes or hangs, or the video is over the limit or truncated.
     """
     declared, whole, lost, pixels = 0, False, list[FailedFrame](), 0
-    most = MAX_VIDEO_INFLATION * path.stat().st_size + 1e6 * max_megapixels
+    most = 1e6 * max_megapixels + MAX_VIDEO_INFLATION * (path.stat().st_size if path.exists() else 0)
     with closing(_Decoder(path, max_megapixels, hangs_s)) as decoder:
         while (record := decoder.next()).kind != Kind.END:
             item = _item(record, f"{name}#{record.number}", time_ns)
@@ -67,8 +67,8 @@ def read_video(
             pixels += record.width * record.height
             if pixels > most:
                 raise ImageFileError(
-                    f"the video has more than {MAX_VIDEO_INFLATION:,} pixels per byte of the file, and is not read "
-                    f"beyond frame {record.number}: {_ADVICE}"
+                    f"the video has more than {MAX_VIDEO_INFLATION:,} pixels per byte of the file, and is "
+                    f"not read beyond frame {record.number}: {_ADVICE}"
                 )
             if isinstance(item, Frame) or whole:
                 whole = True

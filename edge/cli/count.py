@@ -154,7 +154,7 @@ def _check_usage(
     if camera and not camera.startswith(("watch:", "video:")) and of_files:
         raise click.UsageError(f"{of_files[0]} is for files; a camera's frames have 8 bits and one plane.")
     size, most = options["size"], options["max_megapixels"]
-    if size is not None and size[0] * size[1] > most * 1e6:
+    if size is not None and most is not None and size[0] * size[1] > most * 1e6:
         raise click.UsageError(f"--size {size[0]}x{size[1]} is more than --max-megapixels {most:g}.")
 
 

@@ -5,7 +5,7 @@ from edge.find.fingerprint import Fingerprint, fingerprint
 from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
 from edge.find.focus import focus
 from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
-from edge.find.reduction import block_mean, reduced
+from edge.find.reduction import block_mean, reduced, working_factor
 from edge.find.segmentation import (
     DEFAULT_PIXEL_UM,
     HALO_UM,
@@ -43,4 +43,5 @@ __all__ = [
     "segment",
     "segment_frame",
     "unseen",
+    "working_factor",
 ]

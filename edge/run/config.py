@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.base import ANY_CHARACTER, PIXELS_UM, LiveOptions, SessionConfig, declare
-from edge.capture import MAX_MEGAPIXELS, CameraSettings, PlaneChoice
+from edge.capture import CameraSettings, PlaneChoice
 from edge.count import StopRule
 from edge.find import Gates
 
@@ -91,8 +91,11 @@ class CountConfig:
     )
     pixel_from: str = declare("Where the pixel size is from, in words")
     analysis: Analysis = declare("What the results depend on")
-    max_megapixels: float = declare(
-        "Megapixels above which an image is not decoded", 0, low_open=True, default=MAX_MEGAPIXELS
+    max_megapixels: float | None = declare(
+        "Megapixels above which an image is not decoded; by default as many as memory holds, at most 50",
+        0,
+        low_open=True,
+        default=None,
     )
     stop_rule: StopRule = declare("What ends the count", default=StopRule())
     sample_id: str = declare(

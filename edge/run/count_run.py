@@ -22,6 +22,7 @@ from edge.classify import Classifier
 from edge.count import CountedFrame, CountResult
 from edge.run.cameras import is_device, open_camera
 from edge.run.config import CameraConfig, CountConfig
+from edge.run.memory import default_megapixels, places
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
 from edge.run.results import count_result, new_totals
@@ -87,7 +88,12 @@ def run_count(
             counted = _of_a_camera(counted, count.config.camera.name)
         observer.on_start(time.monotonic() - began)
         with ExitStack() as counting:
-            prepared = in_order(prepare, counted, threads=threads, in_flight=threads + 1, stop=stop)
+            taking = partial(
+                places, pixel_um=count.config.analysis.pixel_um, threads=threads, in_flight=threads + 1
+            )
+            prepared = in_order(
+                prepare, counted, threads=threads, in_flight=threads + 1, places=taking, stop=stop
+            )
             batches = counting.enter_context(closing(prepared))
             counting.callback(stop.set)  # ends the threads, whatever they wait for
             ended = reached()
@@ -193,7 +199,7 @@ def _files(config: CountConfig, before: Progress) -> Iterator[Encoded | Frame | 
     """Yield the frames of files after those that were counted, provided that these are still the same."""
     frames = read_encoded(
         config.sources,
-        max_megapixels=config.max_megapixels,
+        max_megapixels=_most_megapixels(config),
         bit_depth=config.analysis.bit_depth,
         planes=config.analysis.planes,
         root=config.root,
@@ -204,6 +210,10 @@ def _files(config: CountConfig, before: Progress) -> Iterator[Encoded | Frame | 
         if why := why_other(name, sha256, frame, now, config):
             raise SessionError(why)
     yield from frames
+
+
+def _most_megapixels(config: CountConfig) -> float:
+    return config.max_megapixels or default_megapixels(config.analysis.pixel_um)
 
 
 def _camera_frames(
@@ -217,7 +227,7 @@ def _camera_frames(
     done = set(before.frames)
     read = partial(
         read_frames,
-        max_megapixels=config.max_megapixels,
+        max_megapixels=_most_megapixels(config),
         bit_depth=config.analysis.bit_depth,
         planes=config.analysis.planes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import Empty, Queue
@@ -24,6 +25,7 @@ def in_order(
     *,
     threads: int = 1,
     in_flight: int = 2,
+    places: Callable[[T], int] = lambda item: 1,
     stop: threading.Event | None = None,
 ) -> Generator[list[R], None, None]:
     """Yield the function's results in the order of the items, computed by several threads.
@@ -38,6 +40,8 @@ def in_order(
         Iterated by a thread of its own; the function is called in any of the others.
     in_flight : int
         Most items taken whose results were not used yet: this bounds the memory.
+    places : callable
+        How many of these an item counts for, as a large one does; all of them at the most.
     stop : threading.Event
         Once it is set nothing more is yielded, even while the items make the iterator wait. Set it after a
         failure too: it ends items that take longer than `FAILING_S`.
@@ -45,8 +49,16 @@ def in_order(
     stop, closed, failing = stop or threading.Event(), threading.Event(), False
     room = threading.Semaphore(in_flight)
     line: Queue[Future[Any]] = Queue()
+    taken: deque[int] = deque()
     pool = ThreadPoolExecutor(threads + 1)
-    feeding = pool.submit(_feed, items, room, closed, lambda item: line.put(pool.submit(function, item)))
+
+    def submit(item: T) -> None:
+        taken.append(max(1, min(in_flight, places(item))))
+        for _ in range(taken[-1] - 1):
+            room.acquire()
+        line.put(pool.submit(function, item))
+
+    feeding = pool.submit(_feed, items, room, closed, submit)
     feeding.add_done_callback(line.put)  # behind the last item
     try:
         for future in _finished(line, stop):
@@ -57,13 +69,13 @@ def in_order(
             while len(results) < in_flight // 2 and line.queue and _succeeded(line.queue[0], feeding):
                 results.append(line.get().result())
             yield results
-            room.release(len(results))
+            room.release(sum(taken.popleft() for _ in results))
     except Exception:  # any failure is raised to the caller
         failing = True
         raise
     finally:
         closed.set()
-        room.release()
+        room.release(in_flight + 1)
         # a camera may make the feeding thread wait, and the failure that sets `stop` must be raised first
         ended = not failing or bool(wait([feeding], FAILING_S).done)
         pool.shutdown(wait=ended, cancel_futures=True)

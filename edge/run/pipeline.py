@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame, Frame
-from edge.capture import Encoded
+from edge.capture import TOO_LARGE, Encoded
 from edge.classify import Classifier, decide_labels
 from edge.count import CountedFrame
 from edge.find import (
@@ -38,6 +39,7 @@ from edge.find import (
 )
 from edge.run.config import Analysis
 from edge.run.instrument import Instrument
+from edge.run.memory import places
 from edge.run.parallel import in_order
 from edge.track import Fields, Tracker
 
@@ -93,8 +95,11 @@ def count_frames(
         Once it is set no more frames are yielded; set it before leaving a source that may make one wait.
     """
     instrument = instrument or Instrument(classifier.bundle)
-    cut = partial(_cut, classifier=classifier, analysis=analysis, instrument=instrument, size_px=size_px)
-    for found in in_order(cut, frames, threads=threads, in_flight=2 * threads, stop=stop):
+    cut = partial(
+        _cut_or_failed, classifier=classifier, analysis=analysis, instrument=instrument, size_px=size_px
+    )
+    taking = partial(places, pixel_um=analysis.pixel_um, threads=threads, in_flight=2 * threads)
+    for found in in_order(cut, frames, threads=threads, in_flight=2 * threads, places=taking, stop=stop):
         ready = found if fields is None else [_compared(item, fields, analysis) for item in found]
         answers = iter(_classified(classifier, [item.crops for item in ready if isinstance(item, _Cut)]))
         for item in ready:
@@ -105,6 +110,18 @@ def count_frames(
                 continue
             result = _decided(item, next(answers), classifier, analysis, instrument)
             yield result if tracker is None else _tracked(result, tracker, keep_state)
+
+
+def _cut_or_failed(frame: Encoded | Frame | FailedFrame, **how: Any) -> _Cut | FailedFrame:
+    """Decode a frame, find its cells and cut them out; one that memory does not hold is a failure."""
+    try:
+        return _cut(frame, **how)
+    except MemoryError:
+        pass
+    except cv2.error as error:
+        if error.code != cv2.Error.STS_NO_MEM:
+            raise
+    return FailedFrame(frame.name, frame.index, TOO_LARGE)
 
 
 def _cut(

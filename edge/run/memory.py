@@ -1,0 +1,50 @@
+"""How much memory a frame takes: how large it may be, and how many are worked on at a time."""
+
+from __future__ import annotations
+
+from edge.base import FailedFrame, Frame, board
+from edge.capture import MAX_MEGAPIXELS, Encoded
+from edge.count import CountedFrame
+from edge.find import working_factor
+
+PROGRAM_BYTES = 110e6
+"""What a count takes without any frame."""
+
+USED_SHARE = 0.8
+"""Share of the board's memory that a count may take."""
+
+MOST_BYTES = 600e6
+"""What one frame and the program may take, however much there is: a hostile file gets no more."""
+
+THREAD_BYTES = 245e6
+"""What frames in flight may take per thread, on a board that has it."""
+
+DECODED_BYTES, WORK_BYTES = 3.0, 26.0
+"""Per pixel of a frame, and of the frame as it is reduced (measured on 100 megapixels)."""
+
+LEAST_MEGAPIXELS = 2.0
+
+
+def frame_bytes(pixel_um: float) -> float:
+    """Return the memory that a frame takes while its cells are found, in bytes per pixel."""
+    return max(10.0, DECODED_BYTES + WORK_BYTES / working_factor(pixel_um) ** 2)
+
+
+def default_megapixels(pixel_um: float) -> float:
+    """Return the size of the largest frame for which there is memory, in megapixels."""
+    room = min(MOST_BYTES, USED_SHARE * board.memory_bytes()) - PROGRAM_BYTES
+    most = room / frame_bytes(pixel_um) / 1e6
+    return float(f"{min(MAX_MEGAPIXELS, max(LEAST_MEGAPIXELS, most)):.2g}")
+
+
+def places(
+    item: Encoded | Frame | FailedFrame | CountedFrame, pixel_um: float, threads: int, in_flight: int
+) -> int:
+    """Return for how many of the frames in flight one counts, by its memory."""
+    if isinstance(item, CountedFrame):
+        item = item.frame
+    if isinstance(item, FailedFrame):
+        return 1
+    pixels = item.page.width * item.page.height if isinstance(item, Encoded) else item.image.size
+    room = max(THREAD_BYTES, min(threads * THREAD_BYTES, USED_SHARE * board.memory_bytes() - PROGRAM_BYTES))
+    return round(pixels * frame_bytes(pixel_um) / (room / in_flight))
