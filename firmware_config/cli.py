@@ -12,6 +12,7 @@ import click
 from edge.base import ANOTHER_NAME
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option
+from edge.cli.output import echo, echo_document
 from firmware_config import system
 from firmware_config.check import check as check_profile
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
@@ -57,13 +58,13 @@ def firmware() -> None:
 @release_option
 def init(board: str, sensor: str, release: str) -> None:
     """Print a new, commented profile."""
-    click.echo(new_profile(initial_values(board, sensor, release)), nl=False)
+    echo_document(new_profile(initial_values(board, sensor, release)))
 
 
 @firmware.command()
 def keys() -> None:
     """Print all keys of a profile with their ranges, as a table in Markdown."""
-    click.echo(documentation(), nl=False)
+    echo_document(documentation())
 
 
 @firmware.command()
@@ -78,15 +79,15 @@ def check(profile: Path, root: Path, as_json: bool) -> None:
     checked = check_profile(read_file(profile), profile.parent, root)
     if as_json:
         problems = [asdict(problem) for problem in checked.problems]
-        click.echo(json.dumps({"profile": str(profile), "problems": problems, "notes": checked.notes}))
+        echo(json.dumps({"profile": str(profile), "problems": problems, "notes": checked.notes}))
     else:
         for problem in checked.problems:
-            click.echo(problem.named(str(profile)))
+            echo(problem.named(str(profile)))
     for note in checked.notes:
-        click.echo(note, err=True)
+        echo(note, err=True)
     if checked.problems:
         raise click.exceptions.Exit(1)
-    click.echo(f"{profile}: no problem", err=True)
+    echo(f"{profile}: no problem", err=True)
 
 
 @firmware.command()
@@ -114,7 +115,7 @@ def render(profile: Path, out: Path) -> None:
                 place.symlink_to(entry.target)
             else:
                 place.write_bytes(entry.apply(b"") if isinstance(entry, Block) else entry.content)
-            click.echo(place)
+            echo(place)
         for place in out.rglob("*"):
             if not place.is_symlink():
                 place.chmod(0o755 if place.is_dir() else 0o644)  # whatever the umask
@@ -130,7 +131,7 @@ def diff(profile: Path, root: Path) -> None:
     """
     changes = _plan(root, _tree(profile, root), overwrite=False).changes
     for line in differences(changes):
-        click.echo(line)
+        echo(line)
     if changes:
         raise click.exceptions.Exit(1)
 
@@ -191,7 +192,7 @@ def bundle_wheels(release: str, machine: str, out: Path) -> None:
     """
     with one_line_errors(WheelsError):
         for wheel in collect(out, release, machine):
-            click.echo(wheel)
+            echo(wheel)
 
 
 def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
@@ -203,7 +204,7 @@ def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:
     with one_line_errors(InstallError), alone(root):
         if interrupted(root):
             roll_back(root)
-            click.echo("an interrupted installation was undone first", err=True)
+            echo("an interrupted installation was undone first", err=True)
         _change(root, tree, yes=True, overwrite=overwrite)
 
 
@@ -211,14 +212,14 @@ def _change(root: Path, tree: Tree, *, yes: bool, overwrite: bool) -> None:
     plan = _plan(root, tree, overwrite)
     if not yes:
         for change in plan.changes:
-            click.echo(f"would {change.verb} /{change.path}")
+            echo(f"would {change.verb} /{change.path}")
     if plan.edited and not overwrite:
         paths = ", ".join(f"/{path}" for path in plan.edited)
         raise click.ClickException(f"edited by hand since it was installed: {paths}; --overwrite replaces it")
     if not plan.changes:
-        click.echo("nothing to change", err=True)
+        echo("nothing to change", err=True)
     elif not yes:
-        click.echo("nothing was changed; pass --yes to do it; leuko firmware diff shows the lines", err=True)
+        echo("nothing was changed; pass --yes to do it; leuko firmware diff shows the lines", err=True)
     if not yes:
         return
 
@@ -235,9 +236,9 @@ def _change(root: Path, tree: Tree, *, yes: bool, overwrite: bool) -> None:
         reason = system.refusal(error) if isinstance(error, OSError) else error
         raise click.ClickException(f"{reason}; everything was undone") from error
     for change in plan.changes:
-        click.echo(f"{change.verb}d /{change.path}")
+        echo(f"{change.verb}d /{change.path}")
     if root == Path("/") and plan.changes:
-        click.echo("restart the device to complete the change", err=True)
+        echo("restart the device to complete the change", err=True)
 
 
 def _plan(root: Path, tree: Tree, overwrite: bool) -> InstallPlan:
@@ -249,7 +250,7 @@ def _tree(profile: Path, root: Path) -> Tree:
     """Render a profile that has no problem."""
     checked = check_profile(read_file(profile), profile.parent, root)
     for line in (*(problem.named(str(profile)) for problem in checked.problems), *checked.notes):
-        click.echo(line, err=True)
+        echo(line, err=True)
     if checked.profile is None or checked.bundle is None:
         raise click.ClickException(f"{profile}: first correct what leuko firmware check names")
     return render_tree(checked.profile, checked.text, checked.bundle)

@@ -23,6 +23,7 @@ from edge.cli.options import (
     quiet_libraries,
     require_free,
 )
+from edge.cli.output import echo
 from edge.cli.tables import say_duration
 from edge.model import TEST_TIME_VIEWS, Bundle
 from train.cli.options import require_keras
@@ -85,18 +86,16 @@ def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: 
         _print_json(bundle, size)
     else:
         source = " (assumed: neither the training data nor --pixel-um gives it)" if assumed else ""
-        click.echo(f"{out}: {size / 1e6:.2f} MB, {manifest.pixel_um:.4g} µm per pixel{source}")
-        click.echo(f"counts {', '.join(manifest.counted)}")
-        click.echo(f"sha256 {bundle.sha256}")
+        echo(f"{out}: {size / 1e6:.2f} MB, {manifest.pixel_um:.4g} µm per pixel{source}")
+        echo(f"counts {', '.join(manifest.counted)}")
+        echo(f"sha256 {bundle.sha256}")
         if manifest.parity is None:
-            click.echo("not compared with the float network: the run kept no validation cells", err=True)
+            echo("not compared with the float network: the run kept no validation cells", err=True)
         else:
-            click.echo("\n".join(summary_lines(manifest.parity, settings.max_loss)))
+            echo(*summary_lines(manifest.parity, settings.max_loss))
     if manifest.rejection is not None and manifest.rejection.coverage < LEAST_COVERAGE:
         kept = f"{100 * manifest.rejection.coverage:.1f} %"
-        click.echo(
-            f"Warning: it keeps {kept} of {manifest.rejection.source} and rejects the others", err=True
-        )
+        echo(f"Warning: it keeps {kept} of {manifest.rejection.source} and rejects the others", err=True)
 
 
 def _print_json(bundle: Bundle, size_bytes: int) -> None:
@@ -110,4 +109,4 @@ def _print_json(bundle: Bundle, size_bytes: int) -> None:
         "confusion": manifest.confusion,
         "parity": manifest.parity and asdict(manifest.parity),
     }
-    click.echo(json.dumps(result))
+    echo(json.dumps(result))

@@ -16,6 +16,7 @@ from edge.base import ANOTHER_NAME
 from edge.cli.bundle import inspect_bundle
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, NewFile, force_option, require_free
+from edge.cli.output import echo
 from edge.model import write_bundle
 
 KEY = NamedPath(exists=True, dir_okay=False, path_type=Path)
@@ -49,12 +50,12 @@ def sign(bundle_file: str, key: Path, out: Path, force: bool) -> None:
     with one_line_errors(ValueError):
         unsigned, _, _ = inspect_bundle(bundle_file)
         if key.stat().st_mode & 0o077:
-            click.echo(f"Warning: others can read {key}: run chmod 600 {key}", err=True)
+            echo(f"Warning: others can read {key}: run chmod 600 {key}", err=True)
         passphrase = _passphrase() if encrypted(key) else None
         made = make_signature(key, unsigned.unsigned_sha256, passphrase)
         golden = unsigned.golden_crops, unsigned.golden_outputs
         signed = write_bundle(out, unsigned.manifest, unsigned.flatbuffer, *golden, made)
-    click.echo(f"{out}: sha256 {signed.sha256}")
+    echo(f"{out}: sha256 {signed.sha256}")
     _print_trust_lines(key.stem, made.public_key)
 
 
@@ -73,6 +74,6 @@ def _passphrase(*, confirm: bool = False) -> str:
 
 def _print_trust_lines(name: str, public: str) -> None:
     lines = "add these lines to its /etc/leuko/device.toml, below require_signed = true or false"
-    click.echo(f"for a device to trust it, {lines}:", err=True)
+    echo(f"for a device to trust it, {lines}:", err=True)
     # a JSON string is a TOML string
-    click.echo(f'[trusted]\n{json.dumps(name)} = "{public}"')
+    echo("[trusted]", f'{json.dumps(name)} = "{public}"')

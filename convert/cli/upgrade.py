@@ -9,6 +9,7 @@ import click
 from convert.upgrade import upgrade as write_upgraded
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, NewFile, force_option, require_free
+from edge.cli.output import echo
 
 
 @click.command()
@@ -23,8 +24,6 @@ def upgrade(old: Path, out: Path, force: bool) -> None:
     require_free(force, out)
     with one_line_errors(ValueError):
         bundle, was_signed = write_upgraded(old, out)
-    click.echo(f"{out}: sha256 {bundle.sha256}")
+    echo(f"{out}: sha256 {bundle.sha256}")
     if was_signed:
-        click.echo(
-            f"Warning: the signature of {old} was dropped: sign {out} with leuko bundle sign", err=True
-        )
+        echo(f"Warning: the signature of {old} was dropped: sign {out} with leuko bundle sign", err=True)

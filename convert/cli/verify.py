@@ -14,6 +14,7 @@ from edge.base import quantity
 from edge.classify import Classifier, RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free
+from edge.cli.output import echo
 from edge.count import confusion_accuracy
 from edge.model import Bundle, BundleError, load_bundle
 from edge.run import ChildError, ask_runtime, split_runtimes
@@ -97,7 +98,7 @@ def verify(
             "counted": manifest.counted,
             "runtimes": replays,
         }
-        click.echo(json.dumps(result))
+        echo(json.dumps(result))
     else:
         _print(checked, replays, measured.lines)
     for reason in measured.refusals:
@@ -147,12 +148,12 @@ def _accuracy(classifier: Classifier, data: Path) -> Measured:
 
 def _print(bundle: Bundle, replays: dict[str, Any], lines: list[str]) -> None:
     manifest = bundle.manifest
-    click.echo(f"{manifest.name} {manifest.version}: {', '.join(manifest.labels)}")
-    click.echo(f"sha256 {bundle.sha256}, {bundle.signed}")
+    echo(f"{manifest.name} {manifest.version}: {', '.join(manifest.labels)}")
+    echo(f"sha256 {bundle.sha256}, {bundle.signed}")
     for name, replay in replays.items():
         how = "exactly" if replay["exact"] else f"within {replay['largest_step']} int8 steps"
-        click.echo(f"{name}: {quantity(replay['crops'], 'golden crop matches', 'golden crops match')} {how}")
+        echo(f"{name}: {quantity(replay['crops'], 'golden crop matches', 'golden crops match')} {how}")
     for line in lines:
-        click.echo(line)
+        echo(line)
     if manifest.notice:
-        click.echo(manifest.notice)
+        echo(manifest.notice)

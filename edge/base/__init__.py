@@ -23,6 +23,7 @@ from edge.base.quantity import quantity
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
 from edge.base.sole_writer import sole_writer
 from edge.base.toml_remedy import toml_remedy
+from edge.base.visible import visible
 
 __all__ = [
     "ANOTHER_NAME",
@@ -67,5 +68,6 @@ __all__ = [
     "sole_writer",
     "toml_remedy",
     "unquoted",
+    "visible",
     "write_atomically",
 ]

@@ -24,6 +24,8 @@ from itertools import takewhile
 from types import NoneType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from edge.base.visible import visible
+
 T = TypeVar("T")
 N = TypeVar("N")
 
@@ -205,7 +207,7 @@ def shown(value: Any) -> str:
 
 
 def _printable(text: str) -> str:
-    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    text = visible(text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

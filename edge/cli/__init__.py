@@ -13,7 +13,7 @@ import click
 from click.exceptions import NoSuchCommand
 
 from edge import __version__
-from edge.cli.errors import one_line_errors
+from edge.cli.errors import one_line_errors, visible_errors
 
 
 class Command(NamedTuple):
@@ -84,6 +84,11 @@ class Program(LazyGroup):
                 os._exit(end.code if isinstance(end.code, int) else 1)
             raise
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line."""
+        with visible_errors():
+            return super().make_context(*args, **kwargs)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse an option under its former and its present name: one of them would be passed over."""
         given = {word.partition("=")[0] for word in args}
@@ -94,7 +99,7 @@ class Program(LazyGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an output that cannot be written ends it in one line."""
-        with one_line_errors():
+        with visible_errors(), one_line_errors():
             return super().invoke(ctx)
 
 

@@ -13,6 +13,7 @@ from edge.base import cores
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, WholeRange, json_option, quiet_libraries
+from edge.cli.output import echo
 from edge.cli.tables import new_table, print_table
 from edge.model import BundleError, load_bundle
 from edge.run import (
@@ -79,7 +80,7 @@ def bench(
             "rounds": rounds,
             "timings": [asdict(timing) for timing in timings],
         }
-        click.echo(json.dumps(result))
+        echo(json.dumps(result))
     else:
         _print(about, timings)
 
@@ -88,9 +89,9 @@ def _print(about: dict[str, Any], timings: list[Timing]) -> None:
     """Print the machine, and one row per kind of work."""
     board = f"{about['board']}, " if about["board"] else ""
     governor = f", governor {about['governor']}" if about["governor"] else ""
-    click.echo(f"{board}{about['processor']}, {about['cores']} cores{governor}, load {about['load']:.2f}")
+    echo(f"{board}{about['processor']}, {about['cores']} cores{governor}, load {about['load']:.2f}")
     for runtime, version in dict.fromkeys((t.runtime, t.version) for t in timings if t.runtime):
-        click.echo(f"{runtime} {version}")
+        echo(f"{runtime} {version}")
     headings = ("Runtime", "Work", "Batch", "Threads", "ms", "Quartiles", "CPU ms", "Ratio")
     table = new_table(*headings, whole=headings)
     for column in table.columns[2:]:
@@ -107,7 +108,7 @@ def _print(about: dict[str, Any], timings: list[Timing]) -> None:
             "" if ratio is None else f"{ratio:.2f}",
         )
     print_table(table)
-    click.echo("ms: per crop (segment: per frame), median of the rounds. CPU ms: summed over all threads.")
-    click.echo("Ratio: to int8 on litert, same batch and threads; of CPU ms for 1 thread, else of ms.")
+    echo("ms: per crop (segment: per frame), median of the rounds. CPU ms: summed over all threads.")
+    echo("Ratio: to int8 on litert, same batch and threads; of CPU ms for 1 thread, else of ms.")
     for warning in warnings(about):
-        click.echo(f"Warning: {warning}", err=True)
+        echo(f"Warning: {warning}", err=True)

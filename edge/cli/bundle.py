@@ -13,6 +13,7 @@ from rich.text import Text
 from edge.base import write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, NewFile, force_option, json_option, require_free
+from edge.cli.output import echo
 from edge.cli.tables import new_table, plain, print_table
 from edge.model import (
     Bundle,
@@ -59,7 +60,7 @@ def list_(folders: tuple[str, ...], as_json: bool) -> None:
                 style="red" if refusal else "",
             )
     if as_json:
-        click.echo(json.dumps(rows))
+        echo(json.dumps(rows))
     else:
         print_table(table, droppable=("MB", "Signature", "Version", "Validation accuracy"))
 
@@ -72,7 +73,7 @@ def show(bundle_file: str, as_json: bool) -> None:
     with one_line_errors(ValueError):
         shown, size_bytes, refusal = inspect_bundle(bundle_file)
     if as_json:
-        click.echo(json.dumps(_as_json(shown, size_bytes, refusal)))
+        echo(json.dumps(_as_json(shown, size_bytes, refusal)))
         return
     manifest = shown.manifest
     table = new_table(plain(f"{manifest.name} {manifest.version}"), "")
@@ -84,10 +85,10 @@ def show(bundle_file: str, as_json: bool) -> None:
     confusion = new_table("Truth", *map(plain, manifest.labels))
     for label, row in zip(manifest.labels, manifest.confusion, strict=True):
         confusion.add_row(plain(label), *map(str, row))
-    click.echo()
+    echo("")
     print_table(confusion)
     if refusal:
-        click.echo(f"\nthis device refuses it: {refusal}")
+        echo("", f"this device refuses it: {refusal}")
 
 
 @click.command()
@@ -102,7 +103,7 @@ def card(bundle_file: str, out: Path, force: bool) -> None:
         name = bundle_file if bundle_file in shipped_bundles() else ""
         text = page(described, size_bytes, locate_bundle(bundle_file).name, name=name)
         write_atomically(out, text.encode())
-    click.echo(f"card: {out}", err=True)
+    echo(f"card: {out}", err=True)
 
 
 def inspect_bundle(name: str) -> tuple[Bundle, int, str | None]:

@@ -35,6 +35,7 @@ from edge.calibration import (
 from edge.capture import PlaneChoice, contradiction, files_pixels, list_files, read_frames
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, declared_options, json_option, quiet_libraries
+from edge.cli.output import echo
 from edge.cli.tables import progress
 from edge.run import CountConfig
 
@@ -159,7 +160,7 @@ def pixel(
         )
         _write(path, replace(calibration, pixel=section))
         if other := contradiction(files_pixels(frames), size.pixel_um, "as measured", "check --pitch-um"):
-            click.echo(other, err=True)
+            echo(other, err=True)
     directions = {"across": size.across_um, "down": size.down_um}
     # the uncertainty's first digit is the last one shown
     digits = min(7, -math.floor(math.log10(size.uncertainty_um)))
@@ -178,7 +179,7 @@ def pixel(
         refused=refused,
     )
     if None in directions.values() and not as_json:
-        click.echo(
+        echo(
             "only one direction was measured: turn the lines by 90° to check that pixels are square", err=True
         )
 
@@ -244,16 +245,16 @@ def _calibration(path: Path | None) -> Iterator[tuple[Path, Calibration, datetim
 
 def _write(path: Path, calibration: Calibration) -> None:
     write_calibration(path, calibration)
-    click.echo(f"calibration: {path}", err=True)
+    echo(f"calibration: {path}", err=True)
     if different := calibration.different_sizes():
-        click.echo(f"it cannot be used yet: {different}", err=True)
+        echo(f"it cannot be used yet: {different}", err=True)
 
 
 def _read(sources: tuple[str, ...], bit_depth: int, planes: PlaneChoice) -> Iterator[Frame | FailedFrame]:
     """Read frames, each file once; a terminal shows a progress bar."""
     named = [os.path.realpath(source) for source in sources if Path(source).is_file()]
     if again := len(named) - len(set(named)):
-        click.echo(f"given more than once, and read once: {again} of {len(named)} files", err=True)
+        echo(f"given more than once, and read once: {again} of {len(named)} files", err=True)
     notes: dict[str, None] = {}
     with progress() as bar:
         frames = read_frames(sources, bit_depth=bit_depth, planes=planes)
@@ -261,17 +262,17 @@ def _read(sources: tuple[str, ...], bit_depth: int, planes: PlaneChoice) -> Iter
             notes |= dict.fromkeys(frame.notes if isinstance(frame, Frame) else ())
             yield frame
     for note in notes:
-        click.echo(note, err=True)
+        echo(note, err=True)
 
 
 def _refused(frames: Iterable[FailedFrame]) -> list[dict[str, str]]:
     """Name the frames that were left out on stderr, and return them for the JSON."""
     for frame in frames:
-        click.echo(f"{frame.name}: {frame.reason}", err=True)
+        echo(f"{frame.name}: {frame.reason}", err=True)
     return [{"frame": frame.name, "reason": frame.reason} for frame in frames]
 
 
 def _print(as_json: bool, words: str, section: Any, **details: Any) -> None:
     """Print what was measured, in words, or as JSON the calibration's section and its details."""
     values = asdict(section) | {"date": section.date.isoformat()} | details
-    click.echo(json.dumps(values) if as_json else words)
+    echo(json.dumps(values) if as_json else words)

@@ -26,6 +26,7 @@ from edge.cli.options import (
     require_out,
     stop_requests,
 )
+from edge.cli.output import echo
 from edge.run import (
     CameraConfig,
     CountConfig,
@@ -65,15 +66,15 @@ def list_(as_json: bool) -> None:
         cameras = [
             {"name": one.name, "description": one.description, "formats": dict(one.formats)} for one in found
         ]
-        click.echo(json.dumps({"cameras": cameras, "notes": notes}))
+        echo(json.dumps({"cameras": cameras, "notes": notes}))
         return
     width = max(len(one.name) for one in found)
     for one in found:
-        click.echo(f"{one.name:{width}}  {one.description}")
+        echo(f"{one.name:{width}}  {one.description}")
         for pixels, sizes in one.formats.items():
-            click.echo(f"{'':{width}}  {pixels}: {', '.join(f'{across}x{down}' for across, down in sizes)}")
+            echo(f"{'':{width}}  {pixels}: {', '.join(f'{across}x{down}' for across, down in sizes)}")
     for note in notes:
-        click.echo(note, err=True)
+        echo(note, err=True)
 
 
 @camera.command()
@@ -126,7 +127,7 @@ def preview(
         frame = _watched(Watch(view, name, as_json), config, timeout_s)
         if out is not None:
             write_image(out, frame.image)
-            click.echo(f"preview: {out}", err=True)
+            echo(f"preview: {out}", err=True)
         return
     assert out is not None
     frame = _one_frame(config, timeout_s)
@@ -135,18 +136,16 @@ def preview(
     unknown = measures.pop("unknown", "")
     write_image(out, frame.image)
     if as_json:
-        click.echo(
-            json.dumps({"camera": name, "file": str(out), **measures, "settings": dict(frame.settings)})
-        )
+        echo(json.dumps({"camera": name, "file": str(out), **measures, "settings": dict(frame.settings)}))
         return
     focused = (
         f"not known: {unknown}" if unknown else f"{measures['focus']:.3f}, at least {measures['min_focus']:g}"
     )
-    click.echo(
+    echo(
         f"{measures['width']} x {measures['height']} px, brightness {measures['brightness']:.1f}, "
         f"saturated {measures['saturated']:.2%}, focus {focused}"
     )
-    click.echo(f"preview: {out}", err=True)
+    echo(f"preview: {out}", err=True)
 
 
 @camera.command()
@@ -161,12 +160,12 @@ def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: b
     """
     settings: dict[str, Any] = dict(_one_frame(CameraConfig(name=name, size=size), timeout_s).settings)
     if as_json:
-        click.echo(json.dumps({"camera": name, "settings": settings}))
+        echo(json.dumps({"camera": name, "settings": settings}))
         return
     for setting, value in settings.items():
-        click.echo(f"{setting} {value}")
+        echo(f"{setting} {value}")
     if not settings:
-        click.echo(f"{name} has nothing to settle", err=True)
+        echo(f"{name} has nothing to settle", err=True)
 
 
 def _watched(watch: Watch, camera: CameraConfig, timeout_s: float) -> Frame:

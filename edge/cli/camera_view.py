@@ -18,6 +18,7 @@ from edge.base import FailedFrame, Frame, write_atomically
 from edge.calibration import Calibration, read_calibration, read_flat_field_gain
 from edge.capture import clear_field
 from edge.cli.errors import one_line_errors
+from edge.cli.output import echo, rewrite
 from edge.find import DEFAULT_PIXEL_UM, divide_flat_field, focus
 from edge.model import load_bundle, read_device_settings
 
@@ -61,7 +62,7 @@ class View:
         if chosen_um is None and (named := bundle or read_device_settings().bundle):
             chosen_um = load_bundle(named).manifest.pixel_um
         if chosen_um is None:
-            click.echo(
+            echo(
                 "the pixel size is not known, and the focus is that of frames of"
                 f" {DEFAULT_PIXEL_UM:g} µm: pass --pixel-um",
                 err=True,
@@ -119,27 +120,27 @@ class Watch:
         """Show a frame, or why there was none."""
         if isinstance(frame, FailedFrame):
             self.end()
-            click.echo(f"{frame.name}: {frame.reason}", err=True)
+            echo(f"{frame.name}: {frame.reason}", err=True)
             return
         measures = self.view.measures(frame)
         self.best = max(self.best, measures["focus"] or 0.0)
         self.frames += 1
         if self.as_json:
-            click.echo(
+            echo(
                 json.dumps({"camera": self.camera, "frame": frame.name, **measures, "best_focus": self.best})
             )
             return
         line = self._line(measures)
         if self._in_place:
             columns = shutil.get_terminal_size().columns - 1
-            click.echo(f"\r{line[:columns]}\x1b[K", nl=False)
+            rewrite(line[:columns])
         else:
-            click.echo(line)
+            echo(line)
 
     def end(self) -> None:
         """Leave the last line of a terminal as it is."""
         if self._in_place and self.frames:
-            click.echo()
+            echo("")
 
     def _line(self, measures: dict[str, Any]) -> str:
         light = f"brightness {measures['brightness']:3.0f}, saturated {measures['saturated']:.2%}"

@@ -11,6 +11,7 @@ import click
 from edge.calibration import default_calibration_path
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option
+from edge.cli.output import echo
 from edge.run import examine_device
 
 
@@ -32,11 +33,11 @@ def doctor(calibration: Path | None, as_json: bool) -> None:
     for finding in examine_device(calibration):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{finding.status:8} {finding.check:11} {finding.found}")
+            echo(f"{finding.status:8} {finding.check:11} {finding.found}")
             if finding.remedy:
-                click.echo(f"{'':20} → {finding.remedy}")
+                echo(f"{'':20} → {finding.remedy}")
     problems = [finding.check for finding in findings if finding.status == "problem"]
     if as_json:
-        click.echo(json.dumps({"healthy": not problems, "findings": [asdict(f) for f in findings]}))
+        echo(json.dumps({"healthy": not problems, "findings": [asdict(f) for f in findings]}))
     if problems:
         raise click.ClickException(f"problems with {', '.join(problems)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from edge.base import home
+from edge.base import home, visible
 
 _ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
 """What another place is the remedy of."""
@@ -53,3 +53,14 @@ def _same_branch(refused: Path, named: Path) -> bool:
     return bool(named.name) and (
         refused.is_relative_to(named) or (refused.is_absolute() and named.is_relative_to(refused))
     )
+
+
+@contextmanager
+def visible_errors() -> Iterator[None]:
+    """Keep what an error quotes from acting on the terminal."""
+    try:
+        yield
+    except click.ClickException as error:
+        # a page of help and a list of bundles are lines
+        vars(error)["message"] = "\n".join(map(visible, error.message.split("\n")))
+        raise

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from edge.base import FailedFrame, quantity
@@ -20,6 +19,7 @@ from edge.capture import CameraError
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import quiet_libraries, stop_requests
+from edge.cli.output import VisibleConsole, echo
 from edge.cli.standing import Course
 from edge.cli.tables import plain, stdout_console
 from edge.count import CountedFrame, CountResult, StopRule, Totals
@@ -74,7 +74,7 @@ class Screen:
         self._as_json = as_json
         self._session = ""
         self._notifier, self._log, self._relay = Notifier(), Log(sys.stderr), _Relay(self)
-        self._words = Console(stderr=True, highlight=False, markup=False)
+        self._words = VisibleConsole(stderr=True, highlight=False, markup=False)
         hidden = as_json or not self._words.is_terminal
         self._bar_columns = BAR_COLUMNS if self._words.width >= 3 * BAR_COLUMNS else 0
         bar = (BarColumn(self._bar_columns - 1),) if self._bar_columns else ()
@@ -155,7 +155,7 @@ class Screen:
         self._progress.stop()
         tally = result.tally
         if as_json:
-            click.echo(json.dumps(result_summary(result)))
+            echo(json.dumps(result_summary(result)))
         elif tally.frames_read:
             print_result(result, stdout_console())
         elif not tally.failed:

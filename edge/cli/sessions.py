@@ -13,6 +13,7 @@ import click
 from edge.base import quantity
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option, log_option, threads_option
+from edge.cli.output import echo
 from edge.cli.screen import counting, follow
 from edge.cli.tables import new_table, plain, print_table
 from edge.report import EXPORT_FORMATS, TABLE_FORMATS, described, export_session, frames_in_words
@@ -53,7 +54,7 @@ def list_(as_json: bool) -> None:
         listed = list_sessions()
     if as_json:
         values = [asdict(one) | {"path": str(one.path)} for one in listed]
-        click.echo(json.dumps(values, default=lambda started: started.isoformat()))
+        echo(json.dumps(values, default=lambda started: started.isoformat()))
         return
     table = new_table(*LIST_COLUMNS, whole=("Session", "State", "Frames", "Cells"))
     for one in listed:
@@ -73,7 +74,7 @@ def show(session: str, as_json: bool) -> None:
     with one_line_errors(SessionError), read_session(find_session(session)) as stored, stored.snapshot():
         note = clock_note(stored.id, stored.header.started)
         if as_json:
-            click.echo(json.dumps(described(stored) | {"clock": note}))
+            echo(json.dumps(described(stored) | {"clock": note}))
             return
         totals = stored.totals()
         facts = _facts(stored, totals)
@@ -82,15 +83,15 @@ def show(session: str, as_json: bool) -> None:
     for name, value in facts.items():
         table.add_row(name, plain(value))
     print_table(table)
-    click.echo()
+    echo("")
     if result.get("unusable"):
-        click.echo(plain(f"{result['unusable']}: no leukocytes are stated").plain)
+        echo(f"{result['unusable']}: no leukocytes are stated")
     else:
         _print_counts(totals)
     for remark in result.get("remarks", ()):
-        click.echo(plain(f"Remark: {remark}").plain)
+        echo(f"Remark: {remark}")
     if note:
-        click.echo(f"\n{note}", err=True)
+        echo("", note, err=True)
 
 
 @sessions.command()
@@ -107,13 +108,13 @@ def verify(session: str, as_json: bool) -> None:
         if not problems:
             found |= {"state": stored.state, "frames": stored.count_frames(), "last_hash": stored.last_hash}
     if as_json:
-        click.echo(json.dumps(found))
+        echo(json.dumps(found))
     elif problems:
-        click.echo("\n".join(plain(problem).plain for problem in problems))
+        echo(*problems)
     else:
-        click.echo(f"{stored.id}: the chain of {found['frames']} records holds, {found['last_hash']}")
+        echo(f"{stored.id}: the chain of {found['frames']} records holds, {found['last_hash']}")
         if found["state"] != "finished":
-            click.echo("not finished: records missing at its end would not show", err=True)
+            echo("not finished: records missing at its end would not show", err=True)
     if problems:
         raise click.exceptions.Exit(1)
 
@@ -167,10 +168,10 @@ def export(
         wanted = list(dict.fromkeys(formats or TABLE_FORMATS))
         written = export_session(stored, out, wanted, replace=force, with_paths=with_paths)
     if as_json:
-        click.echo(json.dumps({"id": stored.id, "files": [str(path) for path in written]}))
+        echo(json.dumps({"id": stored.id, "files": [str(path) for path in written]}))
         return
     for path in written:
-        click.echo(path)
+        echo(path)
 
 
 def _short(name: str) -> str:

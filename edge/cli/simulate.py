@@ -12,6 +12,7 @@ import click
 from edge.base import quantity, sole_writer
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, WholeRange, json_option, parse_pair
+from edge.cli.output import echo
 from edge.cli.tables import progress, say_duration
 from edge.simulate import Flow, Scan, Scene
 from edge.simulate import simulate as write
@@ -132,5 +133,5 @@ def simulate(
         for _ in bar.track(written, frames, description="simulating"):
             pass
     of = f" of the scan's {motion.frames}" if isinstance(motion, Scan) and frames < motion.frames else ""
-    click.echo(f"simulated frames: {frames}{of}, seed: {seed}", err=True)
-    click.echo(json.dumps({"directory": directory, "frames": frames, "seed": seed}) if as_json else directory)
+    echo(f"simulated frames: {frames}{of}, seed: {seed}", err=True)
+    echo(json.dumps({"directory": directory, "frames": frames, "seed": seed}) if as_json else directory)

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
+
+from edge.base import visible
+from edge.cli.output import VisibleConsole, echo
 
 NO_EDGE = 10_000
 """Columns of a pipe or a file, where no line is wrapped."""
@@ -32,8 +34,8 @@ def new_table(*headings: Any, whole: Sequence[str] = ()) -> Table:
 
 
 def plain(text: str) -> Text:
-    """Return text without markup or control characters, which file names may hold."""
-    return Text("".join(letter if letter.isprintable() else "?" for letter in text))
+    """Return text without markup, which file names may hold, and with its control characters visible."""
+    return Text(visible(text))
 
 
 def print_table(table: Table, *, droppable: Sequence[str] = ()) -> None:
@@ -52,7 +54,7 @@ def print_table(table: Table, *, droppable: Sequence[str] = ()) -> None:
     console.print(table, crop=False)
     if left_out:
         names = ", ".join(left_out)
-        click.echo(f"the terminal is too narrow for {names}: widen it, or pass --json", err=True)
+        echo(f"the terminal is too narrow for {names}: widen it, or pass --json", err=True)
 
 
 def stdout_console() -> Console:
@@ -64,11 +66,11 @@ def stdout_console() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     if sys.stdout and sys.stdout.isatty():
-        return Console(highlight=False)
+        return VisibleConsole(highlight=False)
     return _PipeConsole(width=NO_EDGE, highlight=False)
 
 
-class _PipeConsole(Console):
+class _PipeConsole(VisibleConsole):
     """Prints lines without the spaces that fill up the last column of a table."""
 
     def print(self, *objects: Any, **options: Any) -> None:
@@ -112,12 +114,12 @@ def say_duration(work: str, seconds: float) -> None:
     """Say on stderr about how long some work takes, if a person may wonder."""
     if seconds >= 20:
         rounded = float(f"{seconds:.1g}")
-        click.echo(f"{work} takes about {time_words(rounded)} on two cores", err=True)
+        echo(f"{work} takes about {time_words(rounded)} on two cores", err=True)
 
 
 @contextmanager
 def progress(*columns: str | ProgressColumn) -> Iterator[Progress]:
     """Show a progress bar on stderr if it is a terminal; by default with rich's columns."""
-    console = Console(stderr=True, highlight=False)
+    console = VisibleConsole(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.base import RESEARCH_USE, quantity
+from edge.base import RESEARCH_USE, quantity, visible
 from edge.classify import REJECTED
 from edge.count import Correction, CountResult, Estimate
 from edge.report import words
@@ -73,8 +73,7 @@ class _Printer:
 
     def plain(self, text: str) -> Text:
         """Return printable text that the terminal's encoding has."""
-        printable = "".join(c if c.isprintable() else "?" for c in text)
-        return Text(printable.encode(self._encoding, "replace").decode(self._encoding))
+        return Text(visible(text).encode(self._encoding, "replace").decode(self._encoding))
 
     def show(self, table: Table) -> None:
         """Print a table; a terminal that is too narrow for it wraps the lines, and cuts no number short."""

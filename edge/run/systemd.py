@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from edge.base import visible
+
 PRIORITIES = {"error": 3, "warning": 4, "info": 6}
 """Priority in the journal by level (syslog(3))."""
 
@@ -47,7 +49,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """Report one line for ``systemctl status``."""
-        self._send("STATUS=" + " ".join(text.split()))
+        self._send("STATUS=" + visible(" ".join(text.split())))
 
     def stopping(self) -> None:
         """Report that the service is ending."""

@@ -11,6 +11,7 @@ from edge.base import PIXELS_UM, quantity, sole_writer
 from edge.capture import PlaneChoice
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, WholeRange, declared_options, quiet_libraries
+from edge.cli.output import echo
 from edge.cli.tables import progress
 from edge.run import CountConfig
 from train.cli.options import EXISTING, FOLDER
@@ -79,9 +80,9 @@ def crops(
             on_frame=lambda: bar.advance(task),
         )
     for label, n in done.counts.items():
-        click.echo(f"{label}: {n}")
+        echo(f"{label}: {n}")
     for remark in done.remarks:
-        click.echo(remark, err=True)
+        echo(remark, err=True)
     others = ", ".join(list(done.elsewhere)[:3]) + (" …" if len(done.elsewhere) > 3 else "")
     for n, reason in (
         (done.rejected, "rejected by the count"),
@@ -90,4 +91,4 @@ def crops(
         (sum(done.elsewhere.values()), f"of frames that were not given: {others}"),
     ):
         if n:
-            click.echo(f"left out: {quantity(n, 'box', 'boxes')} {reason}", err=True)
+            echo(f"left out: {quantity(n, 'box', 'boxes')} {reason}", err=True)

@@ -11,6 +11,7 @@ from rich.text import Text
 from edge.base import quantity
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries, require_free
+from edge.cli.output import echo
 from edge.cli.tables import new_table, plain, print_table, progress
 from train.check.doubts import DOUBTS_CSV, write_doubts
 from train.check.findings import Status
@@ -40,7 +41,7 @@ def print_survey(found: Survey, written: Path | None) -> None:
     print_table(table)
     if rest:
         where = "--out DIR writes all to check.csv" if written is None else f"all are in {written}"
-        click.echo(f"{quantity(rest, 'finding')} more: {where}")
+        echo(f"{quantity(rest, 'finding')} more: {where}")
 
 
 @click.group()
@@ -92,7 +93,7 @@ def check(
         if out is not None:
             _write(found, out)
     if as_json:
-        click.echo(json.dumps(as_object(found)))
+        echo(json.dumps(as_object(found)))
     else:
         print_survey(found, None if out is None else out / "check.csv")
     if not found.trainable:

@@ -13,6 +13,7 @@ from edge.base import quantity
 from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free, require_out
+from edge.cli.output import echo
 from edge.cli.tables import progress, stdout_console
 from edge.model import TEST_TIME_VIEWS
 from train.cli.options import EXISTING, FOLDER, require_extra, require_keras
@@ -131,8 +132,8 @@ def evaluate(
 
             write_evaluation(out, predictions, found, wrong)
     if as_json:
-        click.echo(json.dumps(found))
+        echo(json.dumps(found))
     else:
         print_evaluation(found)
     if out is not None:
-        click.echo(f"written to {out}: {', '.join(EVALUATION_FILES)}", err=True)
+        echo(f"written to {out}: {', '.join(EVALUATION_FILES)}", err=True)

@@ -14,6 +14,7 @@ from edge.base import sole_writer
 from edge.capture import agreed_pixel, contradiction, files_pixels
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, WholeRange, json_option, quiet_libraries
+from edge.cli.output import echo
 from edge.cli.tables import progress
 from train.cli.options import EXISTING, FOLDER
 from train.label.apply import apply_labels
@@ -137,11 +138,11 @@ def _pixel_um(folder: Path, given: float | None) -> float:
     agreed = agreed_pixel(stated) if given is None else None
     used = given or (agreed.um if agreed else PIXEL_UM)
     if agreed:
-        click.echo(f"pixel {used:.4g} µm, from the files ({agreed.source})", err=True)
+        echo(f"pixel {used:.4g} µm, from the files ({agreed.source})", err=True)
     elif given is None:
-        click.echo(f"pixel size assumed to be {PIXEL_UM} µm; pass --pixel-um if yours differs", err=True)
+        echo(f"pixel size assumed to be {PIXEL_UM} µm; pass --pixel-um if yours differs", err=True)
     if other := contradiction(stated, used, "assumed" if given is None else "from --pixel-um"):
-        click.echo(other, err=True)
+        echo(other, err=True)
     return used
 
 
@@ -163,19 +164,19 @@ def _suggest(brightfield: Path, fluorescence: Path, out: Path, options: LabelOpt
             options,
             on_pairs=lambda n: bar.update(task, total=n),
             on_pair=lambda: bar.advance(task),
-            on_refused=lambda name, reason: click.echo(f"refused: {name}: {reason}", err=True),
+            on_refused=lambda name, reason: echo(f"refused: {name}: {reason}", err=True),
         )
     page = out / CONTACT_SHEET
     if as_json:
         refused = [{"frames": name, "reason": reason} for name, reason in labelled.refused]
-        click.echo(json.dumps({**asdict(labelled), "refused": refused, "contact_sheet": str(page)}))
+        echo(json.dumps({**asdict(labelled), "refused": refused, "contact_sheet": str(page)}))
     else:
         _print_counts(labelled.suggestions)
-    click.echo(f"pairs labelled: {labelled.fields}, refused: {len(labelled.refused)}", err=True)
+    echo(f"pairs labelled: {labelled.fields}, refused: {len(labelled.refused)}", err=True)
     for remark in labelled.remarks:
-        click.echo(remark, err=True)
-    click.echo(f"flagged: {_flags(labelled.flags)}", err=True)
-    click.echo(f"confirm the labels in a browser: {page}", err=True)
+        echo(remark, err=True)
+    echo(f"flagged: {_flags(labelled.flags)}", err=True)
+    echo(f"confirm the labels in a browser: {page}", err=True)
     if labelled.refused:
         raise click.exceptions.Exit(SOME_REFUSED)
 
@@ -184,18 +185,18 @@ def _apply(table: Path, out: Path, options: dict[str, Any], as_json: bool) -> No
     with one_line_errors(ValueError), sole_writer(out):
         applied = apply_labels(table, out, **options)
     if as_json:
-        click.echo(json.dumps(asdict(applied)))
+        echo(json.dumps(asdict(applied)))
     else:
         _print_counts(applied.classes)
     if applied.left_out:
         reasons = ", ".join(f"{n} {reason}" for reason, n in applied.left_out.items())
-        click.echo(f"left out: {reasons}", err=True)
-    click.echo(f"of these: {_flags(applied.flags)}", err=True)
+        echo(f"left out: {reasons}", err=True)
+    echo(f"of these: {_flags(applied.flags)}", err=True)
 
 
 def _print_counts(counts: dict[str, int]) -> None:
     for name, n in counts.items():
-        click.echo(f"{name}: {n}")
+        echo(f"{name}: {n}")
 
 
 def _flags(flags: dict[str, int]) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 from edge.base import quantity, sole_writer, write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import WholeRange, json_option, quiet_libraries
+from edge.cli.output import echo
 from edge.cli.tables import progress, say_duration, stdout_console, time_words
 from train.cli.options import (
     EXISTING,
@@ -64,7 +65,7 @@ class _Reporter:
         self._bar.update(self._task, left=here)
         self._bar.update(self._whole, left=whole)
         if self._bar.disable:
-            click.echo(
+            echo(
                 f"{self._name}  epoch {row.epoch}/{run.recipe.epochs}  loss {row.loss:.4f}  "
                 f"accuracy {row.accuracy:.4f}  validation {row.validation_accuracy:.4f}  {here} left, "
                 f"study {whole}",
@@ -128,10 +129,10 @@ def study(
         settings = StudySettings(name, out, recipe_of(recipe_name, **changes), seeds, peer_px)
         done = _run_study(settings, data, validation, note)
     if as_json:
-        click.echo(json.dumps(summary(done)))
+        echo(json.dumps(summary(done)))
     else:
         _print(done)
-        click.echo(f"{out / 'study.html'}", err=True)
+        echo(f"{out / 'study.html'}", err=True)
 
 
 def _run_study(settings: StudySettings, data: Path, validation: Path | None, note: str) -> Study:

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from edge.base import quantity, sole_writer
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, WholeRange, quiet_libraries
+from edge.cli.output import echo
 from edge.cli.tables import progress, say_duration
 from train.cli.evaluate import print_scores
 from train.cli.options import (
@@ -139,7 +140,7 @@ def train(
             if folds is not None:
                 write_out_of_fold(job, out, folds, observer)
     if was_finished:
-        click.echo(f"{out} was finished before", err=True)
+        echo(f"{out} was finished before", err=True)
     if scores is not None:
         print_scores(scores)
 
