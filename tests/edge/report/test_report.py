@@ -284,7 +284,7 @@ def test_sample_and_operator_stand_wherever_the_number_does(tmp_path: Path) -> N
     assert (written["sample_id"], written["operator"]) == ("<S> 17", "Ann Ω\x1b[31m")
     output = io.StringIO()
     print_result(run, Console(file=output, width=80))
-    assert "Sample: <S> 17\nOperator: Ann Ω?[31m\n" in output.getvalue()
+    assert "Sample: <S> 17\nOperator: Ann Ω\\x1b[31m\n" in output.getvalue()
 
 
 def test_a_count_without_a_sample_says_nothing_of_one(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Small files that ask for much are refused at once, and what memory does not hold is a failed frame."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.base import FailedFrame
+from edge.capture import read_frames
+from tests.system import amplified_files as make
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("pages.tif", make.pages_of_one_strip(300, 1000), "pixels per byte"),
+        ("noisy.tif", make.pages_of_one_strip(50, 500, noise=500), "share their data"),
+        ("strip.tif", make.inflating_strip(20), "does not inflate to its size"),
+        ("directories.tif", make.overlapping_directories(40, 20_000), "damaged"),
+        ("tiles.tif", make.wide_tiles(1, 1000, 1_000_000), "far beyond its edges"),
+        ("blocks.tif", make.tiny_blocks(), "cannot be read"),
+        ("entities.tif", make.entities(), "declares entities"),
+        ("planes.tif", make.ome_planes(20), "too many planes"),
+        ("images.tif", make.ome_images(5000), "at most 4,096"),
+        ("channels.tif", make.ome_channels(), "3000 channels"),
+        ("data.png", make.png_data_bomb(80), "more data than its size takes"),
+        ("scans.jpg", make.many_scans(200, 64), "more than 100 scans"),
+    ],
+)
+def test_a_small_file_that_asks_for_much_is_refused(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    began = time.process_time()
+    read = list(read_frames([tmp_path / name]))
+    assert time.process_time() - began < 2
+    assert isinstance(read[-1], FailedFrame)
+    assert reason in read[-1].reason
+    assert len(read[-1].reason) < 1200
+
+
+def test_a_description_is_searched_in_linear_time(tmp_path: Path) -> None:
+    (tmp_path / "m.tif").write_bytes(make.metaseries(30_000))
+    began = time.process_time()
+    list(read_frames([tmp_path / "m.tif"]))
+    assert time.process_time() - began < 1
+
+
+def test_what_memory_does_not_hold_is_a_failed_frame(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(make.large_png(3000))
+    program = """
+        import resource, sys
+        from pathlib import Path
+        from edge.capture import TOO_LARGE, read_frames
+        held = next(line for line in Path("/proc/self/status").open() if line.startswith("VmData"))
+        limit = (int(held.split()[1]) << 10) + (4 << 20)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        (frame,) = read_frames(sys.argv[1:])
+        assert frame.reason == TOO_LARGE, frame
+    """
+    words = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "large.png")]
+    subprocess.run(words, check=True, timeout=60)
