@@ -54,12 +54,12 @@ def inflating_strip(megabytes: int = 3000) -> bytes:
 
 
 def overlapping_directories(number: int = 2000, tags: int = 60_000) -> bytes:
-    """Return a TIFF with directories of many entries, each beginning two bytes after the one before."""
-    content = bytearray(b"II*\0" + struct.pack("<I", 8) + bytes(2 * number + 12 * tags + 64))
+    """Return a TIFF with directories of many entries, each beginning four bytes after the one before."""
+    content = bytearray(b"II*\0" + struct.pack("<I", 8) + bytes(4 * number + 12 * tags + 64))
     for k in range(number):
-        struct.pack_into("<H", content, 8 + 2 * k, tags)
-        end = 8 + 2 * k + 2 + 12 * tags
-        struct.pack_into("<I", content, end, 8 + 2 * (k + 1))
+        struct.pack_into("<H", content, 8 + 4 * k, tags)
+        end = 8 + 4 * k + 2 + 12 * tags
+        struct.pack_into("<I", content, end, 8 + 4 * (k + 1))
     return bytes(content)
 
 

@@ -21,14 +21,14 @@ from tests.system import amplified_files as make
         ("pages.tif", make.pages_of_one_strip(300, 1000), "pixels per byte"),
         ("noisy.tif", make.pages_of_one_strip(50, 500, noise=500), "share their data"),
         ("strip.tif", make.inflating_strip(20), "does not inflate to its size"),
-        ("directories.tif", make.overlapping_directories(40, 20_000), "damaged"),
+        ("directories.tif", make.overlapping_directories(), "its tables overlap"),
         ("tiles.tif", make.wide_tiles(1, 1000, 1_000_000), "far beyond its edges"),
         ("blocks.tif", make.tiny_blocks(), "cannot be read"),
         ("entities.tif", make.entities(), "declares entities"),
         ("planes.tif", make.ome_planes(20), "too many planes"),
         ("images.tif", make.ome_images(5000), "at most 4,096"),
         ("channels.tif", make.ome_channels(), "3000 channels"),
-        ("data.png", make.png_data_bomb(80), "more data than its size takes"),
+        ("data.png", make.png_data_bomb(200), "more data than its size takes"),
         ("scans.jpg", make.many_scans(200, 64), "more than 100 scans"),
     ],
 )
@@ -39,9 +39,9 @@ def test_a_small_file_that_asks_for_much_is_refused(
     began = time.process_time()
     read = list(read_frames([tmp_path / name]))
     assert time.process_time() - began < 2
-    assert isinstance(read[-1], FailedFrame)
-    assert reason in read[-1].reason
-    assert len(read[-1].reason) < 1200
+    reasons = [frame.reason for frame in read if isinstance(frame, FailedFrame)]
+    assert reason in "; ".join(reasons)
+    assert max(map(len, reasons)) < 1200
 
 
 def test_a_description_is_searched_in_linear_time(tmp_path: Path) -> None:
