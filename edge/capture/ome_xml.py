@@ -81,7 +81,7 @@ def _channel(element: ElementTree.Element) -> Channel:
 def _planes(
     root: ElementTree.Element, pixels: ElementTree.Element, image: int, channels: int, most: int
 ) -> list[Plane]:
-    """Return the planes of one OME image that lie in this file, of which it may hold so many."""
+    """Return the planes of one OME image that lie in this file; `most` is the largest number of them."""
     sizes = {"C": channels, "Z": int(pixels.get("SizeZ", "1")), "T": int(pixels.get("SizeT", "1"))}
     total = math.prod(sizes.values())
     check_sizes(sizes)
