@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import FailedFrame, Frame, StatedPixel, frame_name, is_frame_file, natural_order
+from edge.capture.decode_image import decode_image
 from edge.capture.image_file import read_pages, stated_pixels
 from edge.capture.mosaic import mosaic
 from edge.capture.page import BadPage, ImageFileError, Page
 from edge.capture.planes import PlaneChoice
 from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
 from edge.capture.tiff_file import decode_tiff
-from edge.capture.tiff_pixels import decode_image
 from edge.capture.video_file import is_video, read_video
 
 MAX_MEGAPIXELS = 50.0

@@ -3,8 +3,8 @@
 OpenCV's decoders react to a damaged file in different ways: some pad it with grey, some print to the
 terminal, some allocate what a forged header asks for. So each format is parsed here first. A decoder only
 gets a file that is complete, within the size limit, and stripped of everything that does not describe how its
-pixels are stored. Errors that no checksum covers stay: a flipped bit among the pixels of a BMP, a JPEG or a
-TIFF that is not deflated.
+pixels are stored. Errors that no checksum covers stay: a flipped bit among the pixels of a BMP or of a TIFF
+that is not deflated, and in a JPEG those that `edge.capture.decode_image` does not notice.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.capture.decode_image import decode_image
 from edge.capture.jpeg_file import jpeg_size
 from edge.capture.page import MAX_BLOCKS, MAX_OVERHANG, ImageFileError, check_size
 
@@ -291,18 +292,6 @@ def _decode_jpeg(layout: Layout, block: bytes, tables: bytes, rows: int) -> NDAr
     if image is None or image.shape != (height, width):
         raise ImageFileError("damaged: a JPEG block of the TIFF is not of its size, or cannot be decoded")
     return image[:rows].astype(np.uint8, copy=False)
-
-
-def decode_image(data: bytes) -> Samples | None:
-    """Decode a file to grey with OpenCV, at its own depth, in the raster as stored."""
-    # Grey straight from the decoder: a JPEG's luma plane is BT.601 already, at a third of the time.
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        if error.code == cv2.Error.STS_NO_MEM:
-            raise MemoryError from None
-        return None
 
 
 def _unpack(layout: Layout, data: bytes, rows: int, depth: int, order: str) -> Samples:

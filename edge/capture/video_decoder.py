@@ -20,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.capture.decode_image import is_padding
 from edge.capture.grey import to_grey
 from edge.capture.page import MAX_DECODER_BYTES
 from edge.capture.video_packets import LOOKAHEAD, Log, Packets, is_cut_off, open_video
@@ -86,14 +87,15 @@ def _stored(packets: Packets, log: Log) -> Iterator[Record]:
             if packet is None:
                 yield Record(Kind.DAMAGED, number, content=_GAP)
                 continue
-            data, before, grey = np.frombuffer(packets.content(), np.uint8), log.size, None
+            stored, before, grey = bytes(packets.content()), log.size, None
             with suppress(cv2.error):  # over the limit of pixels
+                data = np.frombuffer(stored, np.uint8)
                 grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-            if grey is None or log.complaints(before):
-                ends = bytes(data[-64:]).rstrip(b"\0").endswith(b"\xff\xd9")
+            if grey is None or any(not is_padding(line, stored) for line in log.complaints(before)):
+                ends = stored[-64:].rstrip(b"\0").endswith(b"\xff\xd9")
                 yield Record(Kind.DAMAGED, number, content=_LOST if ends else _CUT_OFF)
             else:
-                narrow = _VIDEO_RANGE in bytes(data[:4096])
+                narrow = _VIDEO_RANGE in stored[:4096]
                 yield _grey(cv2.LUT(grey, _FULL_RANGE) if narrow else grey, number, packet.time_ms)
 
 

@@ -20,7 +20,6 @@ ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free")
 """Boxes with which an MP4 or MOV file may begin."""
 
 _NO_TIME = -(2.0**62)
-_HARMLESS = b"extraneous bytes before marker"  # some cameras pad the data of a JPEG
 # the parameters of a sequence (SPS) of H.264 and H.265, which stand before a frame that builds on no other
 _SEQUENCE = {
     b"h264": re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67](.+?)\x00\x00[\x00\x01]", re.DOTALL),
@@ -40,10 +39,9 @@ class Log:
         return os.fstat(2).st_size
 
     def complaints(self, since: int) -> set[bytes]:
-        """Return its lines since it had a size, but for `_HARMLESS` ones."""
+        """Return its lines since it had a size."""
         size = self.size
-        lines = os.pread(2, size - since, since).splitlines() if size > since else []
-        return {line for line in lines if _HARMLESS not in line}
+        return set(os.pread(2, size - since, since).splitlines()) if size > since else set()
 
 
 class Packet(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from edge.base import REPLACE, Key, keys
 from edge.cli.meant import corrected_number, nearest_file
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+LOG_BYTES = 1 << 20
+"""Most that is kept of what C libraries print: further writes fail until it is rewound."""
 
 
 class FiniteRange(click.FloatRange):
@@ -99,8 +103,9 @@ def quiet_libraries() -> Iterator[None]:
     """Keep what C libraries print off the terminal, process-wide, while Python's own stderr works on.
 
     libjpeg and libpng, LiteRT and TensorFlow write to file descriptor 2 and offer no way, or none in time,
-    to stop them. Here descriptor 2 leads nowhere, and ``sys.stderr`` gets a descriptor of its own if it wrote
-    there. A command enters this once around its work.
+    to stop them. Here descriptor 2 leads to a file in memory, in which `edge.capture` finds what libjpeg
+    says of a damaged JPEG, and ``sys.stderr`` gets a descriptor of its own if it wrote there. A command
+    enters this once around its work.
     """
     original = sys.stderr
     if original is None:  # closed: there is nothing to protect
@@ -115,9 +120,9 @@ def quiet_libraries() -> Iterator[None]:
     own = os.fdopen(saved, "w", buffering=1, encoding=original.encoding, errors=original.errors)
     if shared:
         sys.stderr = own
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    log = _open_log()
+    os.dup2(log, 2)
+    os.close(log)
     try:
         yield
     finally:
@@ -125,6 +130,15 @@ def quiet_libraries() -> Iterator[None]:
         os.dup2(saved, 2)
         sys.stderr = original
         own.close()
+
+
+def _open_log() -> int:
+    """Return a file in memory that does not grow over `LOG_BYTES`."""
+    log = os.memfd_create("log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(log, LOG_BYTES)
+    with suppress(OSError):  # an emulator that knows no seals: there it grows
+        fcntl.fcntl(log, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+    return log
 
 
 @contextmanager

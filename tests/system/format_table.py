@@ -123,6 +123,10 @@ tifffile, Pillow, imagecodecs, ImageMagick and ffmpeg wrote in every layout that
 both byte orders, BigTIFF, planar and interleaved samples, with and without a predictor, progressive and
 interlaced. `–`: no program wrote such a file.
 
+A JPEG has no checksum. Of those whose data lost or changed several bytes, nine in ten are refused, and so are
+most in which a changed bit greys or shifts the picture; one that alters a single block, or the brightness, is
+not noticed.
+
 ## TIFF
 
 {tiffs}

@@ -110,7 +110,12 @@ def lacks_bytes(data: bytes) -> bytes:
     return data[: len(data) // 2] + data[len(data) // 2 + 400 :]
 
 
-@pytest.mark.parametrize("harm", [cut, no_jpeg, lacks_bytes])
+def has_spare_blocks(data: bytes) -> bytes:
+    """More data than there are blocks, as behind a changed bit: libjpeg calls the rest extraneous."""
+    return data[:-2] + data[-22:]
+
+
+@pytest.mark.parametrize("harm", [cut, no_jpeg, lacks_bytes, has_spare_blocks])
 @pytest.mark.parametrize("at", [0, 2, 5])
 def test_a_damaged_jpeg_is_named_and_those_after_it_are_read(
     tmp_path: Path, harm: Callable[[bytes], bytes], at: int
@@ -155,8 +160,9 @@ def test_subsampling_may_change(tmp_path: Path, first: str, later: str, size: tu
         np.testing.assert_array_equal(image, still(data))
 
 
-def test_padding_in_a_jpeg_is_no_damage(tmp_path: Path) -> None:
-    frames = [data[:-2] + b"\x12\x34\x56" + data[-2:] for data in map(jpeg, pictures(3))]
+@pytest.mark.parametrize("padding", [b"\x12\x34\x56", bytes(32)])
+def test_padding_in_a_jpeg_is_no_damage(tmp_path: Path, padding: bytes) -> None:
+    frames = [data[:-2] + padding + data[-2:] for data in map(jpeg, pictures(3))]
     whole, lost = read(avi(tmp_path / "a.avi", frames))
     assert numbers(whole) == [0, 1, 2]
     assert not lost
