@@ -44,6 +44,7 @@ def test_train_then_evaluate(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("keras", reason="needs the train extra")
     run = str(tmp_path / "run")
     options = ["--width", "0.05", "--epochs", "1", "--batch", "4", "--validation-fraction", "0"]
+    options += ["--balance", "1"]
     first = CliRunner().invoke(train, [str(data), "--out", run, *options])
     assert (first.exit_code, first.stdout) == (0, "")
     assert first.stderr.splitlines()[-1].startswith("epoch 1/1  loss ")
@@ -53,12 +54,12 @@ def test_train_then_evaluate(data: Path, tmp_path: Path) -> None:
     assert other.exit_code == 1
     assert other.stderr == f"Error: {run} was started with another seed; give another name\n"
 
-    balanced = ["--out", str(tmp_path / "balanced"), *options, "--balance", "1", "--folds", "2"]
-    folds = CliRunner().invoke(train, [str(data), *balanced])
+    folds = CliRunner().invoke(train, [str(data), "--out", run, *options, "--folds", "2"])
     assert folds.exit_code == 0, folds.stderr
-    assert json.loads((tmp_path / "balanced" / "config.json").read_text())["recipe"]["balance"] == 1
-    assert folds.stderr.splitlines()[-1].startswith("fold 2/2, epoch 1/1  loss ")
-    assert (tmp_path / "balanced" / "out_of_fold.csv").is_file()
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]["balance"] == 1
+    *_, last_fold, _ = folds.stderr.splitlines()
+    assert last_fold.startswith("fold 2/2, epoch 1/1  loss ")
+    assert (tmp_path / "run" / "out_of_fold.csv").is_file()
 
     result = CliRunner().invoke(evaluate, [run, str(data), "--json"])
     assert result.exit_code == 0
