@@ -97,5 +97,6 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Path, "write_bytes", full)
     result = CliRunner().invoke(simulate, [str(tmp_path), "--frames", "1", *NO_CELLS])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"Error: {tmp_path / 'masks' / 'frame_0001.png'}: {os.strerror(errno.ENOSPC)}\n"
+    reason = f"{os.strerror(errno.ENOSPC)}: name a place that can be written"
+    assert result.stderr == f"Error: {tmp_path / 'masks' / 'frame_0001.png'}: {reason}\n"
     assert not (tmp_path / "truth.csv").exists()
