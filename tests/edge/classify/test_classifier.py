@@ -77,3 +77,13 @@ def test_a_manifest_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_a_runtime_that_is_not_there_is_named() -> None:
     with pytest.raises(RuntimeMissingError, match="no runtime onnx"):
         Model(load_bundle("phantom3").flatbuffer, "onnx")
+
+
+@pytest.mark.parametrize("what", ["crop_px", "input", "output"])
+def test_a_model_of_another_form_than_the_manifest_states_is_refused(what: str) -> None:
+    bundle = load_bundle("phantom3")
+    stated = getattr(bundle.manifest, what)
+    other = stated + 2 if what == "crop_px" else dataclasses.replace(stated, scale=2 * stated.scale)
+    manifest = dataclasses.replace(bundle.manifest, **{what: other})
+    with pytest.raises(BundleError, match="the model is not the one its manifest describes"):
+        Classifier(dataclasses.replace(bundle, manifest=manifest))

@@ -35,6 +35,15 @@ def known() -> OutOfDistributionModel:
     return fit(discs(60, 1))
 
 
+def test_the_statistics_are_those_that_bundles_were_fitted_with() -> None:
+    """Bundles that users hold state means of these numbers."""
+    y, x = np.mgrid[:200, :200]
+    spot = np.exp(-((x - 100) ** 2 + (y - 90) ** 2) / 800) * np.cos((x + 2 * y) / 9)
+    expected = [1.6732, 2.5063, 2.4256, 0.6658, 0.6328, 1.3281]
+    found = crop_statistics((128 + 90 * spot).astype(np.uint8)[None])[0]
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 def test_out_of_distribution_crops_score_higher(known: OutOfDistributionModel) -> None:
     fresh = out_of_distribution_score(discs(30, 2), known)
     blurred = np.stack([cv2.GaussianBlur(crop, (0, 0), 6) for crop in discs(30, 3)])

@@ -24,3 +24,8 @@ def test_a_cell_that_the_edge_cuts_has_a_place_and_no_patch() -> None:
     found = fingerprint(WORK, 0.5, [cut, whole], 0.25)
     assert len(found.places) == 2
     assert found.patches.any(axis=1).tolist() == [False, True]
+
+
+def test_the_coarsest_pixel_has_a_fingerprint() -> None:
+    found = fingerprint(WORK, 3.0, [Cell(100, 40, 20, 20, 300.0, False, False)], 3.0)
+    assert (found.size_um, found.places.tolist()) == ((1200.0, 900.0), [[330.0, 150.0]])

@@ -417,6 +417,15 @@ def test_tampering_shows(finished: Path, statements: str) -> None:
     assert problems(finished)
 
 
+def test_damage_beside_the_records_is_noticed(finished: Path) -> None:
+    """The number of unused pages, in the head of the file, which no record and no hash covers."""
+    content = bytearray(finished.read_bytes())
+    content[39] += 3
+    finished.write_bytes(content)
+    (problem,) = problems(finished)
+    assert "freelist" in problem
+
+
 def test_one_change_is_one_line(finished: Path) -> None:
     with closing(sqlite3.connect(finished)) as database:
         database.executescript(
