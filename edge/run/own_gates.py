@@ -6,8 +6,8 @@ from edge.count import Totals
 from edge.find import Gates
 
 
-def own_gate(gates: Gates, totals: Totals) -> str:
-    """Return which narrowed gate loses more bodies than are cells, and what to do; empty if none does."""
+def own_gate(gates: Gates, totals: Totals, share: float = 1.0) -> str:
+    """Return which narrowed gate loses more bodies than this share of the cells, and what to do; else nothing."""
     usual, lost = Gates(), totals.lost
     # of what is far too small most is dust, unless nothing else is there
     small = lost["just_below"] + (0 if totals.detections else lost["too_small"])
@@ -21,7 +21,7 @@ def own_gate(gates: Gates, totals: Totals) -> str:
         ((n, option, value, default, sign) for option, value, default, sign, n in narrowed),
         default=(0, "", 0.0, 0.0, 0),
     )
-    if bodies <= max(totals.detections, *(row[4] for row in rows if row not in narrowed), 0):
+    if bodies <= max(share * totals.detections, *(row[4] for row in rows if row not in narrowed), 0):
         return ""
     verb = "lower" if sign > 0 else "raise"
     return f"{option} {value:g} leaves out {bodies:,} bodies; by default it is {default:g}: {verb} it"

@@ -39,6 +39,9 @@ Frames reduced to 0.7 times their size: 0.3 to 0.6; to 0.6 or 0.5, where most ce
 LEAST_HIDDEN = 0.01
 """Mean share of the frames that is hidden, from which a remark is made."""
 
+OWN_LOSSES = 0.1
+"""Bodies lost to a gate that someone narrowed, as a share of the cells, from which a remark is made."""
+
 
 def why_unusable(config: CountConfig, totals: Totals) -> str:
     """Return why the numbers cannot be meant, for `CountResult.unusable`; empty if they can."""
@@ -79,6 +82,8 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
         )
     elif _near_gate(config, totals):
         yield _gate_remark(config, totals)
+    elif some := own_gate(config.analysis.gates, totals, OWN_LOSSES):
+        yield some
     if lost["outline"]:
         outlines = "outline lies" if lost["outline"] == 1 else "outlines lie"
         yield (

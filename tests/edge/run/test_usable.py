@@ -244,6 +244,10 @@ def test_a_gate_that_someone_narrowed_loses_most_cells() -> None:
     assert list(loss_remarks(gates, totals)) == [
         "--max-diameter-um 8 leaves out 90 bodies; by default it is 40: raise it"
     ]
+    assert any(
+        "--max-diameter-um 8 leaves out 25" in one
+        for one in loss_remarks(gates, counted(90, 0, too_large=25))
+    )
     assert not any("by default" in one for one in loss_remarks(gates, counted(90, 0, too_large=5)))
 
 
