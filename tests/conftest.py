@@ -20,6 +20,7 @@ settings.register_profile(
 )
 
 MINUTES = (
+    "tests/convert/test_convert.py::test_same_run",
     "tests/fuzz/test_fuzz.py::test_a_minute",
     "tests/system/test_arm.py",
     "tests/system/test_firmware_arm.py",
@@ -29,11 +30,16 @@ MINUTES = (
     "tests/system/test_fuzz_files.py::test_mutated_files[54]",
     "tests/system/test_image_formats.py::test_files_of_programs",
     "tests/system/test_kill_session.py::test_no_frame_that_was_reported_is_lost[20]",
+    "tests/system/test_live.py::test_power_cuts",
     "tests/system/test_packaging.py::test_wheel",
     "tests/system/test_page_commands.py::test_commands_of_a_page_do_what_they_say[docs/train.md]",
     "tests/system/test_power_cut.py::test_no_frame_that_was_reported_is_lost[20]",
     "tests/system/test_virtual_camera.py",
+    "tests/train/test_backends.py",
+    "tests/train/test_fit.py::test_bfloat16",
+    "tests/train/test_folds.py::test_every_crop",
     "tests/train/test_kill.py",
+    "tests/train/test_study.py",
 )
 """Tests that build a foreign system, boot one, train for minutes, or repeat a shorter one more often; left
 out unless asked for."""
@@ -66,7 +72,6 @@ SECONDS = (
     "tests/firmware_config/test_profile.py",
     "tests/firmware_config/test_swap.py",
     "tests/system",
-    "tests/train/test_backends.py",
     "tests/train/test_cli.py",
     "tests/train/test_curves.py",
     "tests/train/test_evaluate.py",
@@ -75,7 +80,6 @@ SECONDS = (
     "tests/train/test_metrics.py",
     "tests/train/test_network_file.py",
     "tests/train/test_networks.py",
-    "tests/train/test_study.py",
     "tests/train/test_study_summary.py",
 )
 """Tests that load Keras, train, or run whole programs; left out of the fast run."""
