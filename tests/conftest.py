@@ -28,6 +28,7 @@ MINUTES = (
     "tests/system/test_firmware_units.py::test_debian_13_agrees",
     "tests/system/test_fuzz_bundle.py::test_no_mutation_is_accepted[5000]",
     "tests/system/test_fuzz_files.py::test_mutated_files[54]",
+    "tests/system/test_fuzz_runs.py",
     "tests/system/test_image_formats.py::test_files_of_programs",
     "tests/system/test_kill_session.py::test_no_frame_that_was_reported_is_lost[20]",
     "tests/system/test_live.py::test_power_cuts",
