@@ -7,7 +7,7 @@ from edge.find import Gates
 
 
 def own_gate(gates: Gates, totals: Totals, share: float = 1.0) -> str:
-    """Return which narrowed gate loses more than this share of cells and what to do, or nothing."""
+    """Return which narrowed gate loses more bodies than `share` of the cells and what to do, or nothing."""
     usual, lost = Gates(), totals.lost
     # of what is far too small most is dust, unless nothing else is there
     small = lost["just_below"] + (0 if totals.detections else lost["too_small"])
