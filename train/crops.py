@@ -24,7 +24,7 @@ from edge.capture import (
 )
 from edge.classify import REJECTED
 from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
-from train.box_places import elsewhere_remark, structure_shares
+from train.box_places import misplaced_remark, structure_shares
 from train.data import BACKGROUNDS, CELLS_CSV
 from train.frame_names import match_frames
 from train.images import CROP_PX, require_empty, write_png
@@ -127,7 +127,7 @@ def cut(
     names = Counter(map(file_name, files))
     crops: list[LabelledCrop] = []
     notes: dict[str, None] = {}
-    shares: list[float] = []
+    shares = [structure_shares(np.zeros((1, 1), np.uint8), ())]
     # files per stem, which frames of two formats may share
     crop_numbers: Counter[str] = Counter()
     background_numbers: Counter[str] = Counter()
@@ -144,7 +144,7 @@ def cut(
             first = seen[index - index % options.group_frames]
             group = first if names[file_name(first)] > 1 else file_name(first)
             inside = _boxes_inside(by_frame.get(name, []), image.shape, left_out)
-            shares += structure_shares(image, [box.cell for box in inside])
+            shares.append(structure_shares(image, [box.cell for box in inside]))
             images = crop_cells(image, [box.cell for box in inside], size_px=CROP_PX, scale=options.scale)
             for box, crop in zip(inside, images, strict=True):
                 path = f"{box.label}/{_numbered(name, crop_numbers)}"
@@ -163,7 +163,11 @@ def cut(
         outside=left_out["outside"],
         repeated=left_out["repeated"],
         elsewhere={name: len(found) for name, found in listed.items() if meant.get(name) not in seen},
-        remarks=tuple(filter(None, (remark, *notes, elsewhere_remark(shares), *_table_remarks(left_out)))),
+        remarks=tuple(
+            filter(
+                None, (remark, *notes, misplaced_remark(np.concatenate(shares)), *_table_remarks(left_out))
+            )
+        ),
     )
 
 

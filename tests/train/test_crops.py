@@ -399,6 +399,22 @@ def test_boxes_that_miss_the_cells_are_remarked(
     assert right.remarks == (NO_PIXEL,)
 
 
+def test_boxes_that_begin_at_the_centre_are_remarked(sample: Path, tmp_path: Path) -> None:
+    right = _boxes(sample, tmp_path / "right.csv").read_text()
+    rows = list(csv.DictReader(right.splitlines()))
+    for row in rows:
+        row |= {
+            edge: str(int(row[edge]) + int(row[side]) // 2)
+            for edge, side in (("x", "width"), ("y", "height"))
+        }
+    with (tmp_path / "centre.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    wrong = cut([sample / "frames"], tmp_path / "centre.csv", tmp_path / "wrong")
+    assert any(remark.startswith("the boxes seem to lie beside the cells") for remark in wrong.remarks)
+
+
 def test_boxes_of_another_sample_are_remarked(sample: Path, tmp_path: Path) -> None:
     other = tmp_path / "frames"
     other.mkdir()
