@@ -33,4 +33,4 @@ def field_volume(calibration: Calibration) -> FieldVolume:
         raise UnknownVolumeError(
             f"no cells/µL: the volume of a field is uncertain by {relative:.0%} (leuko calibrate volume)"
         )
-    return FieldVolume(area_um2 * volume.depth_um * 1e-9, relative, volume.dilution)
+    return FieldVolume(area_um2 * volume.depth_um * 1e-9, relative, volume.dilution, volume.depth_um)

@@ -24,11 +24,12 @@ MAX_RELATIVE = 0.5
 
 @dataclass(frozen=True)
 class FieldVolume:
-    """Sample volume that a frame shows, its relative standard uncertainty, and the dilution factor."""
+    """Sample volume that a frame shows, its relative standard uncertainty, dilution factor and depth."""
 
     field_ul: float
     relative_uncertainty: float
     dilution: float
+    depth_um: float
 
 
 def estimate_concentration(count: int, fields: float, volume: FieldVolume) -> Estimate:

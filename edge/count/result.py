@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from edge.count.concentration import FieldVolume
 from edge.count.correction import Correction
 from edge.count.intervals import Estimate
 from edge.count.tally import Tally
@@ -49,6 +50,8 @@ class CountResult:
         Where the pixel size among the parameters is from, in words.
     concentrations : mapping
         Counted label, and `LEUKOCYTES` → cells per µL of the sample; empty if not known.
+    volume : FieldVolume or None
+        What they were computed with.
     no_concentration : str
         Why they are not known, in a sentence.
     out : tuple of (str, tuple of str)
@@ -81,6 +84,7 @@ class CountResult:
     dropped: int = 0
     detections: int | None = None
     concentrations: Mapping[str, Estimate] = field(default_factory=dict)
+    volume: FieldVolume | None = None
     no_concentration: str = ""
     quality: Mapping[str, Spread] = field(default_factory=dict)
     out: tuple[tuple[str, tuple[str, ...]], ...] = ()

@@ -160,11 +160,11 @@ def _concentration(result: CountResult) -> str:
     """Return the cells per µL, or why they are not known."""
     if result.no_concentration:
         return paragraph(f"{words.capitalised(result.no_concentration)}.")
-    if not result.concentrations:
+    if not result.volume:
         return ""
     return definitions(words.concentrations(result)) + paragraph(
-        "Cells whose middle lies in a frame, per µL of the undiluted sample. The intervals cover the "
-        f"uncertainty from the number of cells and from the volume: {CONCENTRATION_METHOD}.",
+        f"Cells whose middle lies in a frame, per µL of {words.undiluted_sample(result.volume)}. The "
+        f"intervals cover the uncertainty from the number of cells and from the volume: {CONCENTRATION_METHOD}.",
         small=True,
     )
 

@@ -135,6 +135,8 @@ def _lines(result: CountResult) -> Iterator[str]:
         yield f"Each cell once: {quantity(tally.cells, 'cell')} in {quantity(result.detections, 'detection')}"
     if not result.unusable:
         yield from (f"{label}: {amount}" for label, amount in words.concentrations(result).items())
+        if result.volume:
+            yield f"Cells/µL of {words.undiluted_sample(result.volume)}"
         yield from filter(None, [words.capitalised(result.no_concentration)])
     dropped = f", {result.dropped} dropped" if result.dropped else ""
     stopped = ", stopped before the last" if result.stopped else ""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from edge.base import FailureKind
-from edge.count import LEUKOCYTES, Correction, CountResult, Estimate, Tally
+from edge.count import LEUKOCYTES, Correction, CountResult, Estimate, FieldVolume, Tally
 
 NOT_COUNTED: Mapping[FailureKind, str] = {
     "unreadable": "not readable",
@@ -75,6 +75,14 @@ def concentrations(result: CountResult) -> dict[str, str]:
         for label, amount in result.concentrations.items()
         if not (single and label == LEUKOCYTES)
     }
+
+
+def undiluted_sample(volume: FieldVolume) -> str:
+    """Return what the cells per µL were computed with."""
+    return (
+        f"the undiluted sample: dilution {volume.dilution:g}, chamber {volume.depth_um:g} µm deep,"
+        f" {1000 * volume.field_ul:.4g} nL in a frame"
+    )
 
 
 def not_corrected(correction: Correction) -> str:

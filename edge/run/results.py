@@ -58,6 +58,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         dropped=totals.dropped,
         detections=totals.detections if config.analysis.each_once else None,
         concentrations=concentrations,
+        volume=field_volume(count.instrument.calibration) if concentrations else None,
         no_concentration=no_concentration,
         quality=totals.spreads(),
         out=tuple(totals.out),

@@ -54,7 +54,7 @@ def test_without_a_volume_there_is_a_reason(calibration: Calibration, said: str)
 
 @pytest.mark.parametrize("count", [0, 1, 7, 400, 20_000])
 def test_with_a_certain_volume_the_interval_is_garwoods(count: int) -> None:
-    found = estimate_concentration(count, 4, FieldVolume(0.01, 0.0, 1.0))
+    found = estimate_concentration(count, 4, FieldVolume(0.01, 0.0, 1.0, depth_um=100.0))
     low, high = gamma.ppf(0.025, count) if count else 0.0, gamma.ppf(0.975, count + 1)
     assert found.value == pytest.approx(count / 0.04)
     slack = (high - low) / 2 / 0.04 * 0.02
@@ -64,23 +64,26 @@ def test_with_a_certain_volume_the_interval_is_garwoods(count: int) -> None:
 
 def test_many_cells_leave_the_volume_s_uncertainty() -> None:
     """Counting is certain to 0.1 %, and the interval of a log-normal volume remains."""
-    found = estimate_concentration(1_000_000, 100, FieldVolume(0.01, 0.05, 1.0))
+    found = estimate_concentration(1_000_000, 100, FieldVolume(0.01, 0.05, 1.0, depth_um=100.0))
     assert found.low == pytest.approx(1e6 * math.exp(-1.96 * 0.05), rel=0.002)
     assert found.high == pytest.approx(1e6 * math.exp(1.96 * 0.05), rel=0.002)
 
 
 def test_dilution_is_undone() -> None:
-    plain, diluted = (estimate_concentration(50, 2, FieldVolume(0.01, 0.1, factor)) for factor in (1.0, 20.0))
+    plain, diluted = (
+        estimate_concentration(50, 2, FieldVolume(0.01, 0.1, factor, depth_um=100.0))
+        for factor in (1.0, 20.0)
+    )
     assert diluted == Estimate(*(20 * end for end in (plain.value or 0, plain.low, plain.high)))
 
 
 @settings(max_examples=20)
 @given(count=st.integers(0, 3000), fields=st.integers(1, 300), relative=st.floats(0, 0.4))
 def test_value_and_ends_are_in_order(count: int, fields: int, relative: float) -> None:
-    volume = FieldVolume(0.008, relative, 1.0)
+    volume = FieldVolume(0.008, relative, 1.0, depth_um=100.0)
     found, surer = (
         estimate_concentration(count, fields, volume),
-        estimate_concentration(count, fields, FieldVolume(0.008, 0.0, 1.0)),
+        estimate_concentration(count, fields, FieldVolume(0.008, 0.0, 1.0, depth_um=100.0)),
     )
     assert found.value is not None
     assert 0 <= found.low <= found.value <= found.high
@@ -98,7 +101,9 @@ def test_the_interval_covers_the_truth(mean: float, relative: float) -> None:
         count = int(rng.poisson(mean))  # of a true volume of 1 µL at `mean` cells/µL
         supposed = math.exp(relative * rng.standard_normal())
         if count not in intervals:
-            intervals[count] = estimate_concentration(count, 1, FieldVolume(1.0, relative, 1.0))
+            intervals[count] = estimate_concentration(
+                count, 1, FieldVolume(1.0, relative, 1.0, depth_um=100.0)
+            )
         found = intervals[count]
         covered += found.low / supposed <= mean <= found.high / supposed
     assert covered / 2000 >= 0.95 - 2 * math.sqrt(0.95 * 0.05 / 2000)
@@ -107,7 +112,7 @@ def test_the_interval_covers_the_truth(mean: float, relative: float) -> None:
 @pytest.mark.parametrize(("count", "fields"), [(-1, 1), (1, 0)])
 def test_an_impossible_count_is_refused(count: int, fields: int) -> None:
     with pytest.raises(ValueError, match="is not a count"):
-        estimate_concentration(count, fields, FieldVolume(1.0, 0.0, 1.0))
+        estimate_concentration(count, fields, FieldVolume(1.0, 0.0, 1.0, depth_um=100.0))
 
 
 @settings(max_examples=10)

@@ -527,6 +527,9 @@ def test_abbreviations_begin_their_label_and_are_unique(labels: list[str]) -> No
 # ---- what only some counts have ---
 
 
+VOLUME = FieldVolume(0.0085, 0.05, dilution=20.0, depth_um=100.0)
+
+
 @pytest.fixture
 def full_run() -> CountResult:
     """A count with a stop rule, a session, cells followed, a volume, and frames of poor quality."""
@@ -538,6 +541,7 @@ def full_run() -> CountResult:
         session="2026-05-04T030201Z",
         detections=1234,
         concentrations={"granulocyte": Estimate(5210.4, 4800.0, 5650.0)},
+        volume=VOLUME,
         quality={"brightness": Spread(150.0, 31.0, 200.0), "dropped_before": Spread(0.0, 0.0, 2.0)},
         out=(("<b>.png", ("too dark (grey level 31)", "2 frames dropped before it")),),
         dropped=2,
@@ -554,6 +558,7 @@ def test_stop_rule_quality_volume_and_detections_are_shown(full_run: CountResult
         assert "7 leukocytes of 5 asked for" in text
         assert "2026-05-04T030201Z" in text
         assert "5,210 cells/µL, 95 % interval 4,800–5,650" in text
+        assert "the undiluted sample: dilution 20, chamber 100 µm deep, 8.5 nL in a frame" in text
         assert "too dark (grey level 31), 2 frames dropped before it" in text
         assert "2 dropped" in text
         assert "a pixel of <2> µm" in text
@@ -564,12 +569,13 @@ def test_stop_rule_quality_volume_and_detections_are_shown(full_run: CountResult
     summary = result_summary(full_run)
     assert summary["stop_rule"] == {"until_cells": 5}
     assert summary["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
+    assert (summary["field_volume"]["dilution"], summary["field_volume"]["depth_um"]) == (20.0, 100.0)
     assert summary["quality"]["out"][0]["name"] == "<b>.png"
     assert json.loads(json.dumps(summary)) == summary
 
 
 def test_low_concentrations_keep_two_digits() -> None:
-    volume = FieldVolume(field_ul=0.05, relative_uncertainty=0.0, dilution=1.0)
+    volume = FieldVolume(field_ul=0.05, relative_uncertainty=0.0, dilution=1.0, depth_um=100.0)
     # of no cell in 50 µL there may be 3.69 (the exact Poisson limit), which is 0.074 in a µL
     assert per_ul(estimate_concentration(0, 1000, volume)) == "0.000 cells/µL, 95 % interval 0.000–0.074"
     assert per_ul(estimate_concentration(100, 1000, volume)) == "2.0 cells/µL, 95 % interval 1.6–2.4"
@@ -616,7 +622,7 @@ def test_of_an_unusable_count_the_reason_stands_in_the_numbers_place(
 def test_of_a_single_label_the_concentration_stands_once(full_run: CountResult, tmp_path: Path) -> None:
     manifest = replace(VALIDATED, counted=("monocyte",))
     amounts = {"monocyte": Estimate(52.0, 48.0, 56.0), LEUKOCYTES: Estimate(52.0, 48.0, 56.0)}
-    run = replace(run_of([counted_frame(0)], manifest=manifest), concentrations=amounts)
+    run = replace(run_of([counted_frame(0)], manifest=manifest), concentrations=amounts, volume=VOLUME)
     file = io.StringIO()
     print_result(run, Console(file=file, width=200))
     page = Page(write_report(tmp_path, [counted_frame(0)], run)).text
