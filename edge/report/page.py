@@ -164,7 +164,8 @@ def _concentration(result: CountResult) -> str:
         return ""
     return definitions(words.concentrations(result)) + paragraph(
         f"Cells whose middle lies in a frame, per µL of {words.undiluted_sample(result.volume)}. The "
-        f"intervals cover the uncertainty from the number of cells and from the volume: {CONCENTRATION_METHOD}.",
+        "intervals cover the uncertainty from the number of cells and from the volume: "
+        f"{CONCENTRATION_METHOD}.",
         small=True,
     )
 
