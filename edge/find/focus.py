@@ -70,8 +70,11 @@ def _at_focus_pixel(image: Image, pixel_um: float) -> Image:
 
 def _edge_energy(image: Image, block: int) -> float:
     """Return the mean squared slope per pixel, less that of the median block."""
-    right, down = (cv2.Sobel(image, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    energy = right * right + down * down
+    energy, down = (cv2.Sobel(image, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    energy *= energy
+    down *= down
+    energy += down
+    del down
     height, width = energy.shape[0] // block, energy.shape[1] // block
     whole = energy[: height * block, : width * block]
     blocks = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)

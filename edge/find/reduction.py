@@ -28,10 +28,10 @@ def reduced(image: Image, pixel_um: float) -> tuple[Image, float]:
     """Reduce a frame to about `WORKING_PIXEL_UM`; return it, uint8 [h, w], and its pixel in µm.
 
     It is reduced by halves where possible, five times as fast as at once; the mean is then rounded each time.
-    A frame too small to hold a cell is returned as it is.
+    A frame that needs no reduction, or is too small to hold a cell, is returned as it is.
     """
     factor = working_factor(pixel_um)
-    if min(image.shape) < 2 * factor:
+    if factor == 1 or min(image.shape) < 2 * factor:
         return image, pixel_um
     pixel_um *= factor
     while factor > 2 and factor % 2 == 0:

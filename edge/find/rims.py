@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.find.splitting import distance_to_outline, split_at_necks
+from edge.find.splitting import Part, distance_to_outline, split_at_necks
+from edge.find.texture import bands
 
 Image = NDArray[np.uint8]
 Outline = NDArray[np.integer[Any] | np.floating[Any]]
@@ -28,11 +29,15 @@ LONGEST = 2.0
 
 def enclosed_holes(background: Image, largest: float) -> Image | None:
     """Return the holes of a body that are larger than a cell, with all that they hold; None without any."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=4)
-    large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] > largest]
-    if not large:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=4)
+    large = (stats[:, cv2.CC_STAT_AREA] > largest).astype(np.uint8)
+    large[0] = 0
+    if not large.any():
         return None
-    holes = np.isin(labels, large).astype(np.uint8)
+    holes = np.empty(labels.shape, np.uint8)
+    for band in bands(labels.shape):
+        holes[band] = large[labels[band]]
+    del labels
     outlines, _ = cv2.findContours(holes, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(holes, outlines, -1, (1,), cv2.FILLED)
     return holes
@@ -43,22 +48,25 @@ def is_thin(contour: Outline) -> bool:
     return cv2.contourArea(contour) < THIN * cv2.contourArea(cv2.convexHull(contour))
 
 
-def cells_in_rim(rim: Image, min_radius: float, halo: float) -> list[Image]:
+def cells_in_rim(rim: Image, min_radius: float, halo: float) -> list[Part]:
     """Return the cells in a rim, uint8 [h, w] of 0 and 1: where it is round and much wider than elsewhere."""
     depth = distance_to_outline(rim, 0)
     ridge = depth[(depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8))) & (rim > 0)]
     radius = WIDER * float(np.quantile(ridge, 0.25))
+    shallow = (depth <= radius).view(np.uint8)
+    del depth, ridge
+    if shallow.all():
+        return []
     # opened by a disc: what is nearer than its radius to a place deeper than that
-    outside = cv2.distanceTransform((depth <= radius).astype(np.uint8), cv2.DIST_L2, 5)
-    opened = rim * (outside <= radius).astype(np.uint8) if depth.max() > radius else np.zeros_like(rim)
+    outside = cv2.distanceTransform(shallow, cv2.DIST_L2, 5)
+    opened = rim & (outside <= radius).view(np.uint8)
+    del shallow, outside
     count, labels, stats, _ = cv2.connectedComponentsWithStats(opened)
     cells = []
     for k in range(1, count):
         x, y, width, height = stats[k, :4]
         here = slice(y, y + height), slice(x, x + width)
-        for part in split_at_necks((labels[here] == k).astype(np.uint8), min_radius, halo):
-            if 0 < part.sum() <= LONGEST * np.pi * distance_to_outline(part, 0).max() ** 2:
-                cell = np.zeros_like(rim)
-                cell[here] = part
-                cells.append(cell)
+        for part, left, top in split_at_necks((labels[here] == k).view(np.uint8), min_radius, halo):
+            if part.any() and part.sum() <= LONGEST * np.pi * distance_to_outline(part, 0).max() ** 2:
+                cells.append(Part(part, int(x) + left, int(y) + top))
     return cells

@@ -16,7 +16,7 @@ from edge.find.crops import grey_quantiles
 from edge.find.reduction import reduced, working_factor
 from edge.find.rims import cells_in_rim, enclosed_holes, is_thin
 from edge.find.splitting import split_at_necks
-from edge.find.texture import Texture, texture
+from edge.find.texture import Texture, bands, texture
 
 Image = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -127,7 +127,10 @@ def segment_frame(
         work, _ = reduced(image, pixel_um)
     textured = texture(work, work_um)
     floor = min_contrast * float(np.percentile(textured[::4, ::4], 20)) / QUIET_FIFTH
-    mask = _closed(_foreground(textured, floor), CLOSING_UM / work_um)
+    above = textured > floor
+    mask = _closed(_foreground(textured, floor, above), CLOSING_UM / work_um)
+    faint = np.packbits(above, axis=1)
+    del textured, above  # most of the memory that the frame takes
     min_radius = gates.min_diameter_um / work_um / 2
     largest = np.pi / 4 * (gates.max_diameter_um / work_um) ** 2
     dark, dark_share = _unlit(work)
@@ -137,17 +140,24 @@ def segment_frame(
         lit = work[top : top + part.shape[0], left : left + part.shape[1]] >= dark
         return int(np.count_nonzero(part & lit))
 
-    for body, left, top, rim in _bodies(mask, min_radius, largest, lost):
+    bodies = _bodies(mask, min_radius, largest, lost)
+    del mask
+    for body, left, top, rim in bodies:
         parts = (cells_in_rim if rim else split_at_necks)(body, min_radius, HALO_UM / work_um)
         if rim:
             lost["outline"] += 1
-            hidden += lit_pixels(body & ~np.bitwise_or.reduce([np.zeros_like(body), *parts]), left, top)
-        for part in filter(np.any, parts):
-            if dark_share and 2 * lit_pixels(part, left, top) < np.count_nonzero(part):
+            for part, x, y in parts:
+                body[y : y + part.shape[0], x : x + part.shape[1]] &= ~part
+            hidden += lit_pixels(body, left, top)
+        for part, part_left, part_top in parts:
+            if not part.any():
+                continue
+            x, y = left + part_left, top + part_top
+            if dark_share and 2 * lit_pixels(part, x, y) < np.count_nonzero(part):
                 lost["unlit"] += 1  # its place is not part of the field
                 continue
-            (x, y, width, height), area, solidity = _shape(part)
-            box = _full_box((left + x, top + y, width, height), factor, work.shape, image.shape)
+            place, area, solidity = _shape(part, x, y)
+            box = _full_box(place, factor, work.shape, image.shape)
             border = _touches_edge(box, image.shape)
             # a cell that the edge cuts is judged together with its mirror image
             diameter_um = 2 * (area * (2 if border else 1) / np.pi) ** 0.5 * work_um
@@ -156,11 +166,11 @@ def segment_frame(
             else:
                 cells.append(Cell(*box, float(area * factor**2), border, len(parts) > 1))
             if reason == "too_large":
-                hidden += lit_pixels(part, left, top)
+                hidden += lit_pixels(part, x, y)
     if not cells:
-        lost["too_faint"] += _faint_bodies(textured > floor, min_radius)
+        lost["too_faint"] += _faint_bodies(np.unpackbits(faint, axis=1, count=work.shape[1]), min_radius)
     cells.sort(key=lambda cell: (cell.y, cell.x, cell.height, cell.width))
-    return Segmentation(cells, +lost, dark_share + hidden / mask.size)
+    return Segmentation(cells, +lost, dark_share + hidden / work.size)
 
 
 def _why_no_cell(diameter_um: float, solidity: float, border: bool, gates: Gates) -> Loss | None:
@@ -183,9 +193,9 @@ def _unlit(work: Image) -> tuple[float, float]:
     return level, share if share >= LEAST_DARK else 0.0
 
 
-def _faint_bodies(mask: NDArray[np.bool_], min_radius: float) -> int:
+def _faint_bodies(mask: Image, min_radius: float) -> int:
     """Return how many bodies as long as a cell's radius stand out from the noise."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return sum(max(cv2.boundingRect(contour)[2:]) >= min_radius for contour in contours)
 
 
@@ -201,8 +211,8 @@ def _check(image: Image, pixel_um: float, gates: Gates, min_contrast: float) -> 
         raise ValueError(f"the least contrast must be positive, not {min_contrast}")
 
 
-def _foreground(textured: Texture, floor: float) -> Image:
-    """Return the mask of Otsu's threshold on the square root of the texture, among pixels above the floor.
+def _foreground(textured: Texture, floor: float, above: NDArray[np.bool_]) -> Image:
+    """Return the mask of Otsu's threshold on the square root of the texture, where that is above the floor.
 
     Cells fill one per cent of most frames: over all pixels Otsu would divide the background. They may also
     fill two thirds, so the noise is estimated from the quietest fifth.
@@ -210,13 +220,14 @@ def _foreground(textured: Texture, floor: float) -> Image:
     N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Syst. Man Cybern. 9
     (1979) 62-66.
     """
-    candidates = np.sqrt(textured[textured > floor])
-    if not candidates.size:
+    if not above.any():
         return np.zeros(textured.shape, np.uint8)
-    top = float(candidates.max())
-    level, _ = cv2.threshold((candidates * (255 / top)).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
+    top = float(np.sqrt(textured.max()))
+    roots = (np.sqrt(textured[band][above[band]]) * (255 / top) for band in bands(textured.shape))
+    candidates = np.concatenate([part.astype(np.uint8) for part in roots])
+    level, _ = cv2.threshold(candidates, 0, 255, cv2.THRESH_OTSU, dst=candidates)
     otsu = (level / 255 * top) ** 2
-    return np.asarray(textured > max(floor, MIN_TEXTURE, min(otsu, OTSU_LIMIT * floor)), np.uint8)
+    return (textured > max(floor, MIN_TEXTURE, min(otsu, OTSU_LIMIT * floor))).view(np.uint8)
 
 
 def _closed(mask: Image, diameter: float) -> Image:
@@ -232,26 +243,32 @@ def _bodies(
     Holes are filled, except those of more pixels than the largest cell: a body with such a hole is the rim of
     a bubble, a drop, a well or the field, or cells that touch all around. What lies in the hole comes too.
     """
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    for contour in contours:
-        x, y, width, height = cv2.boundingRect(contour)
-        if max(width, height) < min_radius:
-            lost["too_small"] += 1
-            continue
-        body = np.zeros((height, width), np.uint8)
-        cv2.drawContours(body, [contour], -1, (1,), cv2.FILLED, offset=(-x, -y))
-        enclosed = None
-        if width * height > largest:
-            here = mask[y : y + height, x : x + width]
-            enclosed = enclosed_holes(body & (here == 0), largest)
-        if enclosed is not None:
-            body &= ~enclosed
-            for inner, left, top, rim in _bodies(here & enclosed, min_radius, largest, lost):
-                yield inner, x + left, y + top, rim
-        yield body, x, y, enclosed is not None or (width * height > largest and is_thin(contour))
+    waiting = [(mask, 0, 0)]
+    del mask
+    while waiting:
+        mask, left, top = waiting.pop()
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        for contour in contours:
+            x, y, width, height = cv2.boundingRect(contour)
+            if max(width, height) < min_radius:
+                lost["too_small"] += 1
+                continue
+            body = np.zeros((height, width), np.uint8)
+            cv2.drawContours(body, [contour], -1, (1,), cv2.FILLED, offset=(-x, -y))
+            rim = False
+            if width * height > largest:
+                here = mask[y : y + height, x : x + width]
+                enclosed = enclosed_holes(body & (here == 0), largest)
+                rim = enclosed is not None or is_thin(contour)
+                if enclosed is not None:
+                    body &= ~enclosed
+                    enclosed &= here
+                    waiting.append((enclosed, left + x, top + y))
+                del enclosed
+            yield body, left + x, top + y, rim
 
 
-def _shape(part: Image) -> tuple[Box, int, float]:
+def _shape(part: Image, left: int, top: int) -> tuple[Box, int, float]:
     """Return bounding box, area and solidity of the largest piece of a part; holes are part of the area."""
     contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = max(contours, key=cv2.contourArea)
@@ -260,7 +277,7 @@ def _shape(part: Image) -> tuple[Box, int, float]:
     inside = cv2.contourArea(outline)
     solidity = inside / hull if hull else 0.0
     # through the middles of the pixels: the larger one only around a hole
-    return (x, y, width, height), max(int(np.count_nonzero(part)), round(inside)), solidity
+    return (left + x, top + y, width, height), max(int(np.count_nonzero(part)), round(inside)), solidity
 
 
 def _full_box(box: Box, factor: int, work_shape: tuple[int, ...], shape: tuple[int, ...]) -> Box:

@@ -7,6 +7,8 @@ ones, which a median along the line predicts.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,9 @@ rows they are 30 times as fast as a selection per pixel."""
 ILLUMINATION_UM = 19.0
 """Side of the mean that estimates the illumination from what the lines leave: wider than a group of lines."""
 
+BAND_PIXELS = 1 << 18
+"""Pixels that are worked on at a time: few enough for a processor's cache, whatever the frame's size."""
+
 
 def texture(work: Image, work_um: float) -> Texture:
     """Return the texture of a reduced frame, float32 [h, w].
@@ -45,20 +50,44 @@ def texture(work: Image, work_um: float) -> Texture:
     light that its surround holds back, so two crossing lines transmit 1 - (1 - v)(1 - h) of it.
     """
     smooth = _grey(cv2.GaussianBlur(work, (0, 0), EDGE_SMOOTHING_UM / work_um))
-    edges = _gradient(smooth)
     down = _along_columns(smooth, work_um)
     across = _grey(cv2.transpose(_along_columns(_grey(cv2.transpose(smooth)), work_um)))
     illumination = cv2.blur(cv2.min(down, across), (2 * round(ILLUMINATION_UM / work_um / 2) + 1,) * 2)
+    whole = smooth, down, across, _grey(illumination)
+    v_or_h = (
+        cv2.subtract(line[band], whole[3][band]) for line in (down, across) for band in bands(work.shape)
+    )
+    brightest = float(max(1, *(bright.max() for bright in v_or_h)))
+    smoothing = TEXTURE_SMOOTHING_UM / work_um
+    # beyond the rows that a Gaussian of 32 bits and a gradient look at
+    margin = int(4 * smoothing) + 3
+    textured = np.empty(work.shape, np.float32)
+    for band in bands(work.shape):
+        top = max(0, band.start - margin)
+        relative = _relative(*(part[top : band.stop + margin] for part in whole), brightest)
+        smoothed = cv2.GaussianBlur(relative, (0, 0), smoothing)
+        textured[band] = smoothed[band.start - top :][: band.stop - band.start]
+    return textured
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield the rows of an image, some at a time: what is computed from each takes little memory."""
+    height, width = shape
+    rows = max(64, BAND_PIXELS // width)
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def _relative(smooth: Image, down: Image, across: Image, illumination: Image, brightest: float) -> Texture:
+    """Return what no line explains of the gradient, relative to the illumination."""
     v, h = cv2.subtract(down, illumination), cv2.subtract(across, illumination)
-    brightest = float(max(v.max(), h.max(), 1))
-    # 16 bits: the sum may exceed 255
     added = cv2.subtract(h, cv2.multiply(v, h, scale=1 / brightest))
+    # 16 bits: the sum may exceed 255
     crossing: Signed = np.asarray(cv2.add(down, added, dtype=cv2.CV_16S), np.int16)
+    edges = _gradient(smooth)
     either = cv2.min(_unexplained(edges, down), _unexplained(edges, across))
     # a slope below an eighth of a grey level is rounding
     rest = np.maximum(cv2.min(either, _unexplained(edges, crossing)), 1)
-    relative = cv2.divide(rest, np.maximum(illumination, 1), dtype=cv2.CV_32F)
-    return np.asarray(cv2.GaussianBlur(relative, (0, 0), TEXTURE_SMOOTHING_UM / work_um), np.float32)
+    return np.asarray(cv2.divide(rest, np.maximum(illumination, 1), dtype=cv2.CV_32F), np.float32)
 
 
 def _grey(image: object) -> Image:
@@ -88,8 +117,10 @@ def _along_columns(image: Image, work_um: float) -> Image:
     rows = min(height, max(1, round(height * work_um * (2 * reach + 1) / LINE_WINDOW_UM)))
     coarse = cv2.resize(image, (width, rows), interpolation=cv2.INTER_AREA)
     mirrored = np.pad(coarse, ((reach, reach), (0, 0)), mode="reflect")
-    window = [mirrored[k : k + rows] for k in range(0, 2 * reach + 1, 2)]
-    for low, high in _MEDIAN_OF_9:
-        a, b = window[low], window[high]
-        window[low], window[high] = np.minimum(a, b), np.maximum(a, b)
-    return _grey(cv2.resize(window[reach // 2], (width, height), interpolation=cv2.INTER_LINEAR))
+    for band in bands(coarse.shape):
+        window = [mirrored[band.start + k : band.stop + k] for k in range(0, 2 * reach + 1, 2)]
+        for low, high in _MEDIAN_OF_9:
+            a, b = window[low], window[high]
+            window[low], window[high] = np.minimum(a, b), np.maximum(a, b)
+        coarse[band] = window[reach // 2]
+    return _grey(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR))

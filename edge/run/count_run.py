@@ -22,7 +22,7 @@ from edge.classify import Classifier
 from edge.count import CountedFrame, CountResult
 from edge.run.cameras import is_device, open_camera
 from edge.run.config import CameraConfig, CountConfig
-from edge.run.memory import default_megapixels, places
+from edge.run.memory import default_megapixels, weighing
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
 from edge.run.results import count_result, new_totals
@@ -88,11 +88,9 @@ def run_count(
             counted = _of_a_camera(counted, count.config.camera.name)
         observer.on_start(time.monotonic() - began)
         with ExitStack() as counting:
-            taking = partial(
-                places, pixel_um=count.config.analysis.pixel_um, threads=threads, in_flight=threads + 1
-            )
+            weigh = weighing(count.config.analysis.pixel_um, threads, threads + 1)
             prepared = in_order(
-                prepare, counted, threads=threads, in_flight=threads + 1, places=taking, stop=stop
+                prepare, counted, threads=threads, in_flight=threads + 1, places=weigh, stop=stop
             )
             batches = counting.enter_context(closing(prepared))
             counting.callback(stop.set)  # ends the threads, whatever they wait for

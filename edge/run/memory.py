@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edge.base import FailedFrame, Frame, board
 from edge.capture import MAX_MEGAPIXELS, Encoded
 from edge.count import CountedFrame
@@ -13,14 +15,11 @@ PROGRAM_BYTES = 110e6
 USED_SHARE = 0.8
 """Share of the board's memory that a count may take."""
 
-MOST_BYTES = 600e6
-"""What one frame and the program may take, however much there is: a hostile file gets no more."""
-
 THREAD_BYTES = 245e6
 """What frames in flight may take per thread, on a board that has it."""
 
-DECODED_BYTES, WORK_BYTES = 3.0, 26.0
-"""Per pixel of a frame, and of the frame as it is reduced (measured on 100 megapixels)."""
+DECODED_BYTES, WORK_BYTES = 2.0, 12.0
+"""Per pixel of a frame, and of the frame as it is reduced (measured on 49 megapixels)."""
 
 LEAST_MEGAPIXELS = 2.0
 
@@ -32,19 +31,27 @@ def frame_bytes(pixel_um: float) -> float:
 
 def default_megapixels(pixel_um: float) -> float:
     """Return the size of the largest frame for which there is memory, in megapixels."""
-    room = min(MOST_BYTES, USED_SHARE * board.memory_bytes()) - PROGRAM_BYTES
+    room = USED_SHARE * board.memory_bytes() - PROGRAM_BYTES
     most = room / frame_bytes(pixel_um) / 1e6
     return float(f"{min(MAX_MEGAPIXELS, max(LEAST_MEGAPIXELS, most)):.2g}")
 
 
-def places(
-    item: Encoded | Frame | FailedFrame | CountedFrame, pixel_um: float, threads: int, in_flight: int
-) -> int:
-    """Return for how many of the frames in flight one counts, by its memory."""
-    if isinstance(item, CountedFrame):
-        item = item.frame
-    if isinstance(item, FailedFrame):
-        return 1
-    pixels = item.page.width * item.page.height if isinstance(item, Encoded) else item.image.size
-    room = max(THREAD_BYTES, min(threads * THREAD_BYTES, USED_SHARE * board.memory_bytes() - PROGRAM_BYTES))
-    return round(pixels * frame_bytes(pixel_um) / (room / in_flight))
+def weighing(
+    pixel_um: float, threads: int, in_flight: int
+) -> Callable[[Encoded | Frame | FailedFrame | CountedFrame], int]:
+    """Return the function that says for how many of the frames in flight one counts, by its memory.
+
+    The board's memory is read once.
+    """
+    room = min(threads * THREAD_BYTES, USED_SHARE * board.memory_bytes() - PROGRAM_BYTES)
+    share = max(THREAD_BYTES, room) / in_flight
+
+    def places(item: Encoded | Frame | FailedFrame | CountedFrame) -> int:
+        if isinstance(item, CountedFrame):
+            item = item.frame
+        if isinstance(item, FailedFrame):
+            return 1
+        pixels = item.page.width * item.page.height if isinstance(item, Encoded) else item.image.size
+        return round(pixels * frame_bytes(pixel_um) / share)
+
+    return places

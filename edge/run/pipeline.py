@@ -39,7 +39,7 @@ from edge.find import (
 )
 from edge.run.config import Analysis
 from edge.run.instrument import Instrument
-from edge.run.memory import places
+from edge.run.memory import weighing
 from edge.run.parallel import in_order
 from edge.track import Fields, Tracker
 
@@ -98,8 +98,8 @@ def count_frames(
     cut = partial(
         _cut_or_failed, classifier=classifier, analysis=analysis, instrument=instrument, size_px=size_px
     )
-    taking = partial(places, pixel_um=analysis.pixel_um, threads=threads, in_flight=2 * threads)
-    for found in in_order(cut, frames, threads=threads, in_flight=2 * threads, places=taking, stop=stop):
+    weigh = weighing(analysis.pixel_um, threads, 2 * threads)
+    for found in in_order(cut, frames, threads=threads, in_flight=2 * threads, places=weigh, stop=stop):
         ready = found if fields is None else [_compared(item, fields, analysis) for item in found]
         answers = iter(_classified(classifier, [item.crops for item in ready if isinstance(item, _Cut)]))
         for item in ready:

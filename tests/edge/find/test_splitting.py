@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
-from edge.find.splitting import split_at_necks
+from numpy.typing import NDArray
+
+from edge.find.splitting import TILE_PX, split_at_necks
 
 RADIUS = 18
 
@@ -18,12 +22,21 @@ def discs(*middles: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.
     return body
 
 
+def whole_parts(body: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return the parts at their places in a body."""
+    parts = []
+    for mask, left, top in split_at_necks(body, 8, 1.0):
+        parts.append(np.zeros_like(body))
+        parts[-1][top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    return parts
+
+
 @pytest.mark.parametrize("first", [(50, 60), (60, 24), (60, 60), (60, 96)])
 @pytest.mark.parametrize("step", [(36, 0), (0, 36), (25, 25), (-25, 25)])
 def test_two_discs_that_touch_are_two_parts(first: tuple[int, int], step: tuple[int, int]) -> None:
     second = (first[0] + step[0], first[1] + step[1])
     body = discs(first, second)
-    parts = split_at_necks(body, 8, 1.0)
+    parts = whole_parts(body)
     assert len(parts) == 2
     assert np.array_equal(sum(parts), body)
     for middle in (first, second):
@@ -37,3 +50,30 @@ def test_a_disc_with_a_dent_and_one_too_small_to_be_a_cell_stay_whole() -> None:
     assert len(split_at_necks(body, 8, 1.0)) == 1
     cv2.circle(body, (60 - RADIUS - 2, 60), 3, (1,), -1)
     assert len(split_at_necks(body, 8, 1.0)) == 1
+
+
+@pytest.mark.parametrize("step", [33, 36])
+def test_many_cells_that_touch_are_divided_one_by_one_in_little_memory(step: int) -> None:
+    body = np.zeros((2 * TILE_PX + 150, TILE_PX + 90), np.uint8)
+    middles = [
+        (x, y) for y in range(20, body.shape[0] - 20, step) for x in range(20, body.shape[1] - 20, step)
+    ]
+    for middle in middles:
+        cv2.circle(body, middle, RADIUS, (1,), -1)
+    tracemalloc.start()
+    parts = split_at_necks(body, 8, 1.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * body.size  # one whole map per cell took 8 bytes of each pixel
+    assert len(parts) == len(middles) > 100
+    y, x = np.indices(body.shape)
+    nearest = np.argmin([(x - a) ** 2 + (y - b) ** 2 for a, b in middles], axis=0)
+    covered = np.zeros_like(body)
+    for mask, left, top in parts:
+        here = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+        covered[here] += mask
+        (owner,) = {
+            middles.index((a + left, b + top)) for b, a in np.argwhere(mask) if (a + left, b + top) in middles
+        }
+        assert (nearest[here][mask > 0] == owner).mean() > 0.93
+    assert np.array_equal(covered, body)
