@@ -70,10 +70,11 @@ def _at_focus_pixel(image: Image, pixel_um: float) -> Image:
 
 def _edge_energy(image: Image, block: int) -> float:
     """Return the mean squared slope per pixel, less that of the median block."""
-    energy, down = (cv2.Sobel(image, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    energy *= energy
-    down *= down
-    energy += down
+    right, down = (
+        np.asarray(cv2.Sobel(image, cv2.CV_32F, dx, 1 - dx, scale=1 / 8), np.float32) for dx in (1, 0)
+    )
+    energy = np.square(right, out=right)
+    energy += np.square(down, out=down)
     del down
     height, width = energy.shape[0] // block, energy.shape[1] // block
     whole = energy[: height * block, : width * block]

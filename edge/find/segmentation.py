@@ -227,7 +227,8 @@ def _foreground(textured: Texture, floor: float, above: NDArray[np.bool_]) -> Im
     candidates = np.concatenate([part.astype(np.uint8) for part in roots])
     level, _ = cv2.threshold(candidates, 0, 255, cv2.THRESH_OTSU, dst=candidates)
     otsu = (level / 255 * top) ** 2
-    return (textured > max(floor, MIN_TEXTURE, min(otsu, OTSU_LIMIT * floor))).view(np.uint8)
+    mask = textured > max(floor, MIN_TEXTURE, min(otsu, OTSU_LIMIT * floor))
+    return np.asarray(mask.view(np.uint8), np.uint8)
 
 
 def _closed(mask: Image, diameter: float) -> Image:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.detection import corners, match_boxes, read_boxes
+from edge.find import texture
 from edge.find.reduction import reduced
 from edge.find.segmentation import Gates, segment, segment_frame
 from edge.simulate.frame import simulate_frame
@@ -342,3 +344,23 @@ def test_of_a_frame_without_contrast_the_faint_bodies_are_counted() -> None:
     if not found.cells:
         assert found.lost["too_faint"] > 5
     assert segment_frame(np.full((600, 800), 159, np.uint8), pixel_um=Optics().pixel_um).lost == {}
+
+
+@pytest.mark.parametrize("rim", [False, True])
+def test_a_frame_that_is_not_reduced_takes_few_bytes_per_pixel(rim: bool) -> None:
+    image = np.random.default_rng(0).integers(120, 136, (2000, 2000), dtype=np.uint8)
+    if rim:
+        cv2.circle(image, (1000, 1000), 960, (30,), 12)
+    tracemalloc.start()
+    found = segment_frame(image, pixel_um=0.25)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert bool(found.lost.get("outline")) == rim
+    assert peak < 13 * image.size
+
+
+def test_the_texture_of_a_frame_does_not_depend_on_the_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (333, 90), dtype=np.uint8), (0, 0), 2)
+    whole = texture.texture(np.asarray(image, np.uint8), 0.25)
+    monkeypatch.setattr(texture, "BAND_PIXELS", 90 * 70)
+    assert np.array_equal(texture.texture(np.asarray(image, np.uint8), 0.25), whole)
