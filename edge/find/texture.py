@@ -64,7 +64,7 @@ def texture(work: Image, work_um: float) -> Texture:
     textured = np.empty(work.shape, np.float32)
     for band in bands(work.shape):
         top = max(0, band.start - margin)
-        relative = _relative(*(part[top : band.stop + margin] for part in whole), brightest)
+        relative = _relative(brightest, *(part[top : band.stop + margin] for part in whole))
         smoothed = cv2.GaussianBlur(relative, (0, 0), smoothing)
         textured[band] = smoothed[band.start - top :][: band.stop - band.start]
     return textured
@@ -77,7 +77,7 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
-def _relative(smooth: Image, down: Image, across: Image, illumination: Image, brightest: float) -> Texture:
+def _relative(brightest: float, smooth: Image, down: Image, across: Image, illumination: Image) -> Texture:
     """Return what no line explains of the gradient, relative to the illumination."""
     v, h = cv2.subtract(down, illumination), cv2.subtract(across, illumination)
     added = cv2.subtract(h, cv2.multiply(v, h, scale=1 / brightest))
