@@ -160,13 +160,15 @@ def _texture_and_grey(detail: Real, light: Real) -> tuple[Map, Map]:
 
 def _patches(fine: Image, places: NDArray[np.float64]) -> Map:
     """Cut a square around each place (x, y) and halve it; beyond the edge its pixels continue."""
-    side = 2 * PATCH_PX
+    side = np.arange(2 * PATCH_PX)
     around = cv2.copyMakeBorder(fine, PATCH_PX, PATCH_PX, PATCH_PX, PATCH_PX, cv2.BORDER_REPLICATE)
-    patches = np.zeros((len(places), PATCH_PX**2), np.int8)
-    for patch, (x, y) in zip(patches, np.rint(places).astype(int), strict=True):
-        small = block_mean(np.asarray(around[y : y + side, x : x + side], np.uint8), 2).astype(np.float32)
-        patch[:] = _scaled(small - small.mean()).ravel()
-    return patches
+    x, y = np.rint(places).astype(int).T
+    # all squares below one another are one image, whose blocks do not cross them
+    cut = around[y[:, None, None] + side[:, None], x[:, None, None] + side].reshape(-1, 2 * PATCH_PX)
+    small = block_mean(cut, 2).astype(np.float32).reshape(len(places), PATCH_PX**2)
+    small -= small.mean(axis=1, keepdims=True)
+    largest = np.maximum(np.abs(small).max(axis=1, keepdims=True), 1e-6)
+    return np.asarray(np.rint(small * (127 / largest)), np.int8)
 
 
 def _scaled(values: NDArray[np.float32]) -> Map:
