@@ -14,6 +14,7 @@ from edge.count.concentration import in_field
 from edge.count.counted_frame import CountedFrame
 from edge.count.doubt import Doubt
 from edge.count.tally import Tally, tally_decisions
+from edge.find import largest_first
 from edge.model import Manifest
 from edge.track import Agreement, Constellations, LaidOut, TrackedCells
 
@@ -58,10 +59,8 @@ class Totals:
     diameters_px : Counter
         Diameter of the disc of a cell's area, to a tenth of a pixel → cells. A cell that the frame's edge
         cuts is taken with its mirror image.
-    followed : int
-        Cells of frames that one comes before.
     constellations : Constellations
-        How many of them earlier frames show too.
+        How many cells are counted though earlier frames show them.
     bundle_rejects_below : float
         Best probability below which the bundle itself rejects a cell.
     agreement : Agreement
@@ -96,8 +95,8 @@ class Totals:
         self.pixels: Counter[StatedPixel | None] = Counter()
         self.lost: Counter[str] = Counter()
         self.diameters_px: Counter[float] = Counter()
-        self.followed = 0
-        self.constellations = Constellations(turned=tracked)
+        self.constellations = Constellations()
+        self._track_ids = 0
         self.agreement = Agreement()
         self.doubt = Doubt()
         self._unlisted: Counter[str] = Counter()
@@ -113,9 +112,7 @@ class Totals:
             return
         self._unlisted_now.clear()  # the frame says how many they were
         self._unlisted.update(result.unlisted_before)
-        self.followed += len(result.cells) if self.hashes else 0
-        if result.fingerprint is not None:
-            self.constellations.add(result.fingerprint, cells=len(result.cells), shared=result.shared)
+        self._add_places(result)
         self.hashes.append(result.sha256)
         self.notes.update(result.frame.notes)
         height, width = result.frame.image.shape
@@ -148,6 +145,18 @@ class Totals:
         for measure, value in asdict(result.quality).items() if result.quality else ():
             if value is not None:
                 self._quality.setdefault(measure, []).append(value)
+
+    def _add_places(self, result: CountedFrame) -> None:
+        """Remember where the cells lie, and which of them no earlier frame counts."""
+        new = None
+        if result.track_ids is not None:
+            largest = largest_first(result.cells)
+            new = np.asarray(result.track_ids[largest] >= self._track_ids, np.bool_)
+            self._track_ids = max(self._track_ids, int(result.track_ids.max(initial=-1)) + 1)
+        known_by = result.fingerprint
+        if known_by is not None:  # of a flow it has no places
+            new = None if new is None else new[: len(known_by.places)]
+            self.constellations.add(known_by, cells=len(result.cells), shared=result.shared, new=new)
 
     @property
     def dropped(self) -> int:

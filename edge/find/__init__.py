@@ -1,7 +1,7 @@
 """Find the cells of a frame, cut them out, and measure the frame's quality."""
 
 from edge.find.crops import SCALE_TOLERANCE, Normalisation, crop_cells, crop_scale, grey_quantiles, level
-from edge.find.fingerprint import Fingerprint, fingerprint
+from edge.find.fingerprint import Fingerprint, fingerprint, largest_first
 from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
 from edge.find.focus import focus
 from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
@@ -36,6 +36,7 @@ __all__ = [
     "flat_field_gain",
     "focus",
     "grey_quantiles",
+    "largest_first",
     "level",
     "light",
     "measure_quality",

@@ -97,6 +97,11 @@ class Fingerprint:
         return cls(facts["digest"], size_um, texture, grey, squares, places, diameters, patches)
 
 
+def largest_first(cells: Sequence[Cell]) -> list[int]:
+    """Return the numbers of the cells whose places a fingerprint keeps, in its order."""
+    return sorted(range(len(cells)), key=lambda k: -cells[k].area_px)[:MAX_PLACES]
+
+
 def fingerprint(work: Image, work_um: float, cells: Sequence[Cell], pixel_um: float) -> Fingerprint:
     """Return the fingerprint of a frame.
 
@@ -117,7 +122,7 @@ def fingerprint(work: Image, work_um: float, cells: Sequence[Cell], pixel_um: fl
         patches = nothing.reshape(0, PATCH_PX**2)
         maps = nothing, nothing, np.stack([nothing, nothing])
         return Fingerprint(digest.hexdigest(), size_um, *maps, np.zeros((0, 2)), np.zeros(0), patches)
-    largest = sorted(cells, key=lambda cell: -cell.area_px)[:MAX_PLACES]
+    largest = [cells[k] for k in largest_first(cells)]
     centres = [(cell.x + cell.width / 2, cell.y + cell.height / 2) for cell in largest]
     places = np.rint(np.array(centres) * pixel_um * 10) / 10
     patches = _patches(fine, places[:MAX_PATCHES] / fine_um)

@@ -11,6 +11,11 @@ MIN_SHARED, MIN_SHARED_SHARE = 3, 0.02
 """Least number and share of cells seen in an earlier frame from which a remark is made; separate fields, real
 and simulated, leave none."""
 
+TOO_LITTLE = (
+    "tracking did not recognise them, because the slide or the camera turned a little, fields overlap too"
+    " little, or cells move: let fields overlap by a fifth or more, and turn nothing between them"
+)
+
 
 def field_remarks(config: CountConfig, totals: Totals) -> tuple[str, ...]:
     """Return the remarks on the fields of a count."""
@@ -69,17 +74,19 @@ def _unseen(totals: Totals) -> str:
 
 def _overlap(config: CountConfig, totals: Totals) -> str:
     """Return a remark on cells that earlier frames show too; empty where they are few."""
-    seen = totals.constellations.seen_again()
-    share = seen.cells / max(totals.followed, 1)
+    seen, cells = totals.constellations.seen_again(), totals.tally().cells
+    share = seen.cells / max(cells, 1)
     if seen.cells < MIN_SHARED or share < MIN_SHARED_SHARE:
         return ""
-    cells = f"about {seen.cells:,} of {totals.followed:,} cells ({100 * share:.0f} %)"
+    twice = (
+        f"about {seen.cells:,} of the {cells:,} cells in the table ({100 * share:.0f} %) are cells of an"
+        " earlier frame, counted again"
+    )
     frames = f"{seen.turned:,} frames show" if seen.turned > 1 else "1 frame shows"
     turned = f"{frames} them turned or mirrored, which tracking does not recognise: leave these frames out"
     if config.analysis.each_once:
-        return f"{cells} are in an earlier frame too, and are counted twice; {turned}"
+        return f"{twice}: " + (turned if seen.turned else TOO_LITTLE)
     return (
-        f"{cells} are in an earlier frame too, and are counted twice: pass --each-once scan for fields that"
-        " overlap, --each-once flow for cells that flow by, or leave out copies and parts of other frames"
-        + (f"; {turned}" if seen.turned else "")
+        f"{twice}: pass --each-once scan for fields that overlap, --each-once flow for cells that flow by, or"
+        " leave out copies and parts of other frames" + (f"; {turned}" if seen.turned else "")
     )

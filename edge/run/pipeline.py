@@ -187,7 +187,7 @@ def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _
     tracked = analysis.each_once is not None
     before = None if analysis.count_repeats else fields.shown_before(item.fingerprint, tracked=tracked)
     if before:
-        sharper = not before.how and fields.sharper_than(before.name, item.quality.focus)
+        sharper = not before.how and fields.sharper_than(before.name, item.quality)
         how = "sharper" if sharper else before.how
         reason = f"shows the field of {before.name} again" + (f", {how}" if how else "")
         # of a flow that stands still the time stands too: its cells are where they were
@@ -195,7 +195,7 @@ def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _
         stood_ns = _time_ns(item.frame) if stands else 0
         return FailedFrame(item.frame.name, item.frame.index, reason, "repeat", stood_ns=stood_ns)
     shared = 0 if tracked else fields.shared(item.fingerprint)
-    fields.add(item.frame.name, item.fingerprint, item.quality.focus)
+    fields.add(item.frame.name, item.fingerprint, item.quality)
     return replace(item, shared=shared)
 
 

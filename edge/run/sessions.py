@@ -145,7 +145,7 @@ class ResumedSession(NewSession):
                 progress.settings = locked(record.settings) or progress.settings
                 counted = counted_before(record, len(session.header.labels))
                 if isinstance(counted, CountedFrame) and counted.fingerprint:
-                    progress.fields.add(record.name, counted.fingerprint, record.quality.get("focus"))
+                    progress.fields.add(record.name, counted.fingerprint, counted.quality)
                 stood_ns = counted.stood_ns or progress.stood_ns if isinstance(counted, FailedFrame) else 0
                 progress.stood_ns = stood_ns
                 totals.add(counted)

@@ -61,7 +61,7 @@ SQUARE_ON = math.radians(10)
 
 @dataclass(frozen=True)
 class SeenAgain:
-    """Cells that earlier frames show too, and frames that show some of them turned or mirrored."""
+    """Cells counted again though earlier frames show them, and frames that show some turned or mirrored."""
 
     cells: int = 0
     turned: int = 0
@@ -75,37 +75,45 @@ class _Shown:
     ----------
     cells, shared : int
         Cells in the frame, and those of them that the frame before is known to show.
+    new : bool [k]
+        Whether each place is of a cell that no tracker joined to an earlier detection.
     """
 
     shown: Fingerprint
     cells: int
     shared: int
+    new: NDArray[np.bool_]
     places: Points
     whole: NDArray[np.intp]
     triangles: Triangles
 
 
 class Constellations:
-    """The newest frames of a count, and how many of their cells earlier ones show too.
+    """The newest frames of a count, and how many of their cells earlier ones show too."""
 
-    Parameters
-    ----------
-    turned : bool
-        Look only for fields that are turned or mirrored: a tracker finds the others.
-    """
-
-    def __init__(self, *, turned: bool = False) -> None:
-        self._turned = turned
+    def __init__(self) -> None:
         self._frames: deque[_Shown] = deque()
         self._whole = self._forgotten = 0
 
-    def add(self, now: Fingerprint, *, cells: int, shared: int) -> None:
-        """Remember a frame of that many cells, some of them known to be in the frame before."""
+    def add(
+        self, now: Fingerprint, *, cells: int, shared: int = 0, new: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Remember a frame of that many cells.
+
+        Parameters
+        ----------
+        shared : int
+            Cells that are known to be in the frame before; 0 if cells are tracked.
+        new : bool [k] or None
+            For each place of the fingerprint whether the cell is counted with this frame; all are, unless a
+            tracker joined some to earlier detections.
+        """
         whole, places = np.flatnonzero(now.patches.any(axis=1)), now.places @ np.array([1, 1j])
         triangles = triangles_of(places[whole], now.diameters[whole])
         nothing = now.texture[:0, :0]
         shown = replace(now, texture=nothing, grey=nothing, squares=now.squares[:, :0, :0])
-        self._frames.append(_Shown(shown, cells, shared, places, whole, triangles))
+        new = np.ones(len(places), bool) if new is None else new
+        self._frames.append(_Shown(shown, cells, shared, new, places, whole, triangles))
         self._whole += len(whole)
         while self._whole > MEMORY and len(self._frames) > 1:
             oldest = self._frames.popleft()
@@ -115,11 +123,11 @@ class Constellations:
     def seen_again(self) -> SeenAgain:
         """Return what earlier frames show too, as far as seen; the cells known before are part of it."""
         frames = tuple(self._frames)
-        overlaps = _overlaps(frames, turned=self._turned)
+        overlaps = _overlaps(frames)
         again = [max(one.shared, overlaps[k].cells if k in overlaps else 0) for k, one in enumerate(frames)]
-        if not self._turned:
-            for lag in _lags(overlaps):
-                for k, (before, now) in enumerate(zip(frames, islice(frames, lag, None), strict=False), lag):
+        for lag in _lags(overlaps):
+            for k, (before, now) in enumerate(zip(frames, islice(frames, lag, None), strict=False), lag):
+                if now.new.all():
                     again[k] = max(again[k], shared_cells(before.shown, now.shown))
         turned = sum(one.turned for one in overlaps.values())
         return SeenAgain(self._forgotten + sum(again), turned)
@@ -127,7 +135,7 @@ class Constellations:
 
 @dataclass(frozen=True)
 class _Overlap:
-    """What a frame shows of earlier ones: how many cells, whether turned, and how many frames before."""
+    """What a frame counts again of earlier ones: cells, whether turned, and how many frames before."""
 
     cells: int
     turned: bool
@@ -149,15 +157,16 @@ def _lags(overlaps: dict[int, _Overlap]) -> list[int]:
     return [lag for lag, times in apart.most_common(LAGS) if times >= LAGS]
 
 
-def _overlaps(frames: Sequence[_Shown], *, turned: bool) -> dict[int, _Overlap]:
+def _overlaps(frames: Sequence[_Shown]) -> dict[int, _Overlap]:
     """Return for each frame that shows cells of earlier ones what it shows."""
     if len(frames) < 2:
         return {}
     table, places, patches = _table(frames)
+    new = table.take(np.concatenate([one.new[one.whole] for one in frames])[table.corner].any(axis=1))
     sizes = np.array([one.shown.size_um for one in frames])
 
     def matches(stretch: float = 1.0) -> Matches:
-        return _wanted(matches_of(table, places, patches, stretch=stretch), sizes, turned=turned)
+        return _moved(matches_of(table, new, places, patches, stretch=stretch), sizes)
 
     found = matches()
     if not len(found):
@@ -189,12 +198,11 @@ def _table(frames: Sequence[_Shown]) -> tuple[Triangles, Points, Real]:
     return table, np.concatenate([one.places[one.whole] for one in frames]), patches
 
 
-def _wanted(matches: Matches, sizes: NDArray[np.float64], *, turned: bool) -> Matches:
-    """Return the matches that count: not those that a tracker finds, nor those of dust on the camera."""
-    straight = ~_turned(matches)
-    still = straight & (np.abs(matches.shift) < COINCIDE_UM)
+def _moved(matches: Matches, sizes: NDArray[np.float64]) -> Matches:
+    """Return the matches that are none of dust on the camera."""
+    still = ~_turned(matches) & (np.abs(matches.shift) < COINCIDE_UM)
     still &= (sizes[matches.before] == sizes[matches.track_id]).all(axis=1)
-    return matches.take(~(straight if turned else still))
+    return matches.take(~still)
 
 
 def _turned(matches: Matches) -> NDArray[np.bool_]:
@@ -229,15 +237,30 @@ def _overlap(
     earlier, votes = np.unique(matches.before, return_counts=True)
     for k in map(int, earlier[np.argsort(-votes, kind="stable")][:CLOSER]):
         of_both = matches.take(matches.before == k)
-        best = of_both.take(np.argmax(of_both.likeness, keepdims=True))
-        is_turned = bool(_turned(best)[0])
-        here = _seen_in(frames[k], now, best, chance[is_turned])
+        here, is_turned = _best_of(frames[k], now, of_both, chance)
+        here &= now.new
         if here.any():
             again |= here
             lags.append(number - k)
             turned |= is_turned
     # of a crowded frame only the largest cells have a place
     return _Overlap(round(again.mean() * now.cells), turned, tuple(lags)) if lags else None
+
+
+def _best_of(
+    before: _Shown, now: _Shown, matches: Matches, chance: Sequence[_Chance]
+) -> tuple[NDArray[np.bool_], bool]:
+    """Return which places of a frame an earlier one shows, and whether turned: whichever explains more."""
+    most, is_turned = np.zeros(len(now.places), bool), False
+    turned = _turned(matches)
+    for way in (False, True):
+        of_way = matches.take(turned == way)
+        if len(of_way):
+            best = of_way.take(np.argmax(of_way.likeness, keepdims=True))
+            here = _seen_in(before, now, best, chance[way])
+            if here.sum() > most.sum():
+                most, is_turned = here, way
+    return most, is_turned
 
 
 def _seen_in(before: _Shown, now: _Shown, match: Matches, chance: _Chance) -> NDArray[np.bool_]:

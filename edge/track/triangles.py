@@ -89,11 +89,15 @@ def triangles_of(places: Points, diameters: NDArray[np.float64]) -> Triangles:
     return Triangles(np.zeros(len(corner), np.int64), corner, np.hstack([sides, diameters[corner]]))
 
 
-def matches_of(triangles: Triangles, places: Points, patches: Real, *, stretch: float = 1.0) -> Matches:
+def matches_of(
+    triangles: Triangles, new: Triangles, places: Points, patches: Real, *, stretch: float = 1.0
+) -> Matches:
     """Return which triangles an earlier frame shows too, as far as their cells look alike.
 
     Parameters
     ----------
+    triangles, new : Triangles
+        All of them, and those that are looked for.
     places : complex128 [n]
     patches : float32 [n, side * side]
         Of norm 1.
@@ -101,31 +105,35 @@ def matches_of(triangles: Triangles, places: Points, patches: Real, *, stretch: 
         Factor by which the earlier triangles are enlarged: with another one than 1 all matches are chance.
     """
     enlarged = triangles.shape * np.repeat([stretch, 1.0], 3)
-    before, now = _same_shape(enlarged, triangles.shape)
-    later = triangles.track_id[before] < triangles.track_id[now]
-    before, now = before[later], now[later]
-    a, b = stretch * places[triangles.corner[before]], places[triangles.corner[now]]
+    before, now = _same_shape(enlarged, new.shape)
+    later = triangles.track_id[before] < new.track_id[now]
+    earlier, later_ones = triangles.take(before[later]), new.take(now[later])
+    a, b = stretch * places[earlier.corner], places[later_ones.corner]
     middle_a, middle_b = a.mean(axis=1), b.mean(axis=1)
     a, b = a - middle_a[:, None], b - middle_b[:, None]
-    turns = (a * b.conj()).sum(axis=1), (a * b).sum(axis=1)
-    mirrored = np.abs(turns[1]) > np.abs(turns[0])
-    turn = np.where(mirrored, turns[1], turns[0])
-    turn /= np.maximum(np.abs(turn), 1e-9)
-    apart = np.abs(turn[:, None] * np.where(mirrored[:, None], b.conj(), b) - a).max(axis=1)
-    likeness = likenesses(
-        patches, triangles.corner[before], triangles.corner[now], quarter_turns(turn), mirrored
-    )
+    straight, flipped = _fit(a, b), _fit(a, b.conj())
+    # three cells in a row fit either way, and are not called mirrored
+    mirrored = (straight[1] >= APART_UM) & (flipped[1] < APART_UM)
+    turn, apart = (np.where(mirrored, *pair) for pair in zip(flipped, straight, strict=True))
+    likeness = likenesses(patches, earlier.corner, later_ones.corner, quarter_turns(turn), mirrored)
     held = (apart < APART_UM) & (likeness > ALIKE).all(axis=1)
     shift = middle_a - turn * np.where(mirrored, middle_b.conj(), middle_b)
     found = Matches(
-        triangles.track_id[now],
-        triangles.track_id[before].astype(np.intp),
+        later_ones.track_id,
+        earlier.track_id.astype(np.intp),
         turn,
         shift,
         mirrored,
         likeness.mean(axis=1),
     )
     return found.take(held)
+
+
+def _fit(a: Points, b: Points) -> tuple[Points, NDArray[np.float64]]:
+    """Return the turn of each row of b that brings it closest to that of a, and how far apart they stay."""
+    turn = (a * b.conj()).sum(axis=1)
+    turn /= np.maximum(np.abs(turn), 1e-9)
+    return turn, np.abs(turn[:, None] * b - a).max(axis=1)
 
 
 def _same_shape(before: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[Indices, Indices]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -150,7 +151,7 @@ def test_overlap_is_remarked_with_the_option_unless_that_is_given(tmp_path: Path
         cv2.imwrite(str(tmp_path / f"{k}.png"), simulated.image)
     plain = counted(config_for(tmp_path))
     (remark,) = plain.remarks
-    assert "are counted twice: pass --each-once scan" in remark
+    assert "are cells of an earlier frame, counted again: pass --each-once scan" in remark
     assert counted(config_for(tmp_path, each_once="scan")).remarks == ()
     cv2.imwrite(str(tmp_path / "3.png"), cv2.imread(str(tmp_path / "2.png"), cv2.IMREAD_GRAYSCALE))
     (remark,) = counted(config_for(tmp_path, each_once="scan")).remarks
@@ -207,7 +208,7 @@ def test_fields_that_come_again_later_are_remarked(passes: Path) -> None:
     config = config_for(passes, session=SessionConfig(keep=True))
     run = counted(config)
     (remark,) = run.remarks
-    assert "are in an earlier frame too, and are counted twice: pass --each-once scan" in remark
+    assert "are cells of an earlier frame, counted again: pass --each-once scan" in remark
     assert "leave out copies and parts of other frames" in remark
     with pytest.raises(RuntimeError, match="killed"):
         counted(config, Recorder(dies_after(4)))
@@ -215,6 +216,25 @@ def test_fields_that_come_again_later_are_remarked(passes: Path) -> None:
     resumed = resume(path)
     assert comparable(counted(resumed.config, session=resumed.session)) == comparable(run)
     assert counted(config_for(passes, each_once="scan")).remarks == ()
+
+
+def test_the_share_of_cells_seen_again_is_one_of_the_table(passes: Path) -> None:
+    """Each field is there twice, the second time turned by 2 degrees: half of the cells are copies."""
+    for k in range(3):
+        image = cv2.imread(str(passes / f"{k}.png"), cv2.IMREAD_GRAYSCALE)
+        assert image is not None
+        height, width = image.shape
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), 2, 1)
+        turned = cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        cv2.imwrite(str(passes / f"{k + 3}.png"), turned)
+    run = counted(config_for(passes))
+    (remark,) = run.remarks
+    found = re.match(r"about (\d+) of the (\d+) cells in the table \((\d+) %\)", remark)
+    assert found is not None
+    again, cells, percent = map(int, found.groups())
+    assert cells == run.tally.cells
+    assert 0.4 * cells < again <= 0.55 * cells
+    assert percent == round(100 * again / cells)
 
 
 def test_turned_fields_are_remarked_where_cells_are_tracked(passes: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 
@@ -46,14 +47,47 @@ def test_passes_over_the_same_fields_are_noticed() -> None:
     [lambda image: np.rot90(image), lambda image: np.rot90(image, 2), lambda image: image[:, ::-1]],
 )
 def test_overlapping_fields_that_are_turned_are_noticed(turn: Callable[[Image], Image]) -> None:
-    """Cells that a tracker recognises are its own business, those that are turned are not."""
     frames = [view(number, 0, 0) for number in range(FIELDS)]
     other = known_by(np.ascontiguousarray(turn(field(2)[100:, 150:])), PIXEL_UM)
-    for tracked in (False, True):
-        found = seen([*frames, other], turned=tracked)
-        assert found.turned == 1
-        assert 0.4 * len(other.places) < found.cells <= len(other.places)
-    assert seen([*frames, view(2, 150, 100)], turned=True) == SeenAgain()
+    found = seen([*frames, other])
+    assert found.turned == 1
+    assert 0.4 * len(other.places) < found.cells <= len(other.places)
+
+
+def test_cells_that_a_tracker_joined_are_not_counted_again() -> None:
+    frames = [view(number, 0, 0) for number in range(FIELDS)]
+    other = view(2, 150, 100)
+    every = seen([*frames, other]).cells
+    assert every > 5
+    assert seen([*frames, other], joined=[FIELDS]) == SeenAgain()
+    # the tracker knows some of them
+    constellations = Constellations()
+    for one in frames:
+        constellations.add(one, cells=len(one.places))
+    new = np.arange(len(other.places)) % 2 == 0
+    constellations.add(other, cells=len(new), new=new)
+    found = constellations.seen_again()
+    assert 0 < found.cells < min(every, new.sum() + 1)
+    assert found.turned == 0
+
+
+def test_a_field_that_drifts_is_not_called_turned() -> None:
+    """Three cells in a row lie alike in a mirror."""
+    frames = [view(0, 5 * k, 3 * k) for k in range(8)]
+    assert seen(frames).turned == 0
+    assert seen(frames, joined=range(1, 8)) == SeenAgain()
+
+
+@pytest.mark.parametrize("degrees", [2, 5, 8, 30])
+def test_a_field_that_turned_a_little_is_noticed(degrees: float) -> None:
+    """Its other cells are known from the frame before."""
+    first = [view(number, 0, 0) for number in range(FIELDS)]
+    matrix = cv2.getRotationMatrix2D((500, 400), degrees, 1)
+    turned = cv2.warpAffine(field(2), matrix, (1200, 900), borderMode=cv2.BORDER_REFLECT).astype(np.uint8)
+    other = known_by(turned[100:850, 100:1100].copy(), PIXEL_UM)
+    found = seen([*first, other])
+    assert 0.5 * len(other.places) < found.cells <= len(other.places)
+    assert found.turned == (degrees > 10)
 
 
 def test_parts_of_frames_are_noticed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import combinations, pairwise, product
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.repeats import COPIES, Image, is_repeat, known_by
 from edge.base.frame import Frame
 from edge.capture.frames import read_frames
 from edge.find.fingerprint import Fingerprint
+from edge.find.quality import Quality, measure_quality
 from edge.simulate.frame import simulate_frame
 from edge.simulate.motion import Scan, moving_frames
 from edge.simulate.scene import Scene
@@ -198,10 +201,12 @@ def test_real_fields_that_do_not_overlap_share_none(folder: str, pixel_um: float
     assert sum(shared_cells(*pair) for pair in pairwise(prints)) == 0
 
 
-def seen(frames: Sequence[Fingerprint], *, turned: bool = False) -> SeenAgain:
-    constellations = Constellations(turned=turned)
-    for one in frames:
-        constellations.add(one, cells=len(one.places), shared=0)
+def seen(frames: Sequence[Fingerprint], joined: Sequence[int] = ()) -> SeenAgain:
+    """Return what is seen again; `joined` are the frames all of whose cells a tracker knows."""
+    constellations = Constellations()
+    for k, one in enumerate(frames):
+        n = len(one.places)
+        constellations.add(one, cells=n, new=np.zeros(n, bool) if k in joined else None)
     return constellations.seen_again()
 
 
@@ -210,6 +215,26 @@ def seen(frames: Sequence[Fingerprint], *, turned: bool = False) -> SeenAgain:
 )
 def test_separate_real_fields_share_nothing(folder: str, pixel_um: float) -> None:
     assert seen(real(folder, pixel_um, 80)) == SeenAgain()
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the real frames")
+def test_a_brighter_frame_is_not_called_sharper() -> None:
+    """What is brighter saturates, and has hard edges."""
+    first = next(iter(read_frames([sorted((DATA / "hemocytometer/frames").iterdir())[0]])))
+    noise = np.random.default_rng(1).normal(0, 4, first.image.shape)
+
+    def quality(image: NDArray[np.float64] | Image) -> Quality:
+        again = replace(first, image=np.clip(np.rint(image), 0, 255).astype(np.uint8))
+        return measure_quality(again, [], pixel_um=0.0727)
+
+    remembered = Fields()
+    remembered.add("sharp", known_by(first.image, 0.0727), quality(first.image))
+    for light in (1.0, 1.08, 1.3):
+        assert not remembered.sharper_than("sharp", quality(first.image * light + 5 + noise))
+    remembered.add(
+        "blurred", known_by(first.image, 0.0727), quality(cv2.GaussianBlur(first.image, (0, 0), 7))
+    )
+    assert remembered.sharper_than("blurred", quality(first.image + noise))
 
 
 def test_interleaved_real_rows_are_noticed() -> None:
