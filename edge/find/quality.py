@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell, Frame, declare
+from edge.find.artefacts import blockiness, used_levels
 from edge.find.focus import focus
 
 Image = NDArray[np.uint8]
@@ -60,6 +61,10 @@ class Quality:
         Share of the frame in which no cell could be found, see `edge.find.segmentation`.
     contrast, asymmetry, detail : float or None
         Of the cells, relative to the bundle's training crops (`edge.classify.Contrast`); None if not known.
+    counted_contrast, counted_detail : float or None
+        The same of the cells whose likeliest label is a counted one; None without any.
+    blockiness, used_levels : float or None
+        Traces of compression and of few grey levels, see `edge.find.artefacts`.
     """
 
     focus: float | None
@@ -76,6 +81,10 @@ class Quality:
     contrast: float | None = None
     asymmetry: float | None = None
     detail: float | None = None
+    counted_contrast: float | None = None
+    counted_detail: float | None = None
+    blockiness: float | None = None
+    used_levels: float | None = None
 
 
 def measure_quality(
@@ -100,7 +109,9 @@ def measure_quality(
         The frame as `reduced` returns it, if available.
     """
     brightness, saturated = light(frame.image)
+    as_taken = frame.image
     if recorded is not None:
+        as_taken = recorded
         _, saturated = light(recorded)
     return Quality(
         focus=focus(*(small or (frame.image, pixel_um))),
@@ -114,6 +125,8 @@ def measure_quality(
         dropped_before=frame.dropped_before,
         late_ms=frame.late_ns / 1e6,
         hidden_share=hidden_share,
+        blockiness=blockiness(as_taken),
+        used_levels=used_levels(as_taken),
     )
 
 

@@ -228,6 +228,8 @@ _MEASURES = {
     "touching_share": ("Cells that touch another", "{:.0%}"),
     "contrast": ("Contrast of the cells, 1 in training", "{:.2f}"),
     "detail": ("Finest detail of the cells, 0 in training, in standard deviations", "{:+.1f}"),
+    "counted_contrast": ("Contrast of the counted cells", "{:.2f}"),
+    "counted_detail": ("Finest detail of the counted cells", "{:+.1f}"),
     "dropped_before": ("Frames dropped before one", "{:.0f}"),
     "late_ms": ("Wait to be counted, ms", "{:,.0f}"),
 }

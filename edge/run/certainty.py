@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.count import Estimate, Totals, estimate_proportion
 from edge.model import Manifest
+from edge.run.traces import blocky
 
 DOUBTFUL, WRONG = 1.75, 2.4
 """Share of doubted labels, relative to the largest share of wrong ones that the validation leaves possible,
@@ -22,6 +23,14 @@ Simulated frames that are degraded until the fractions leave their intervals hav
 blurred by 0.25 µm 6.6, noise of 12 grey levels 7.1, half the contrast 15. Those whose fractions hold have at
 most 2.3, but for a pixel size that is a quarter off, 3.0. Counts with hemocytometer hold in all these, as far
 as it does not reject the cells, and it has at most 1.6."""
+
+CLEARLY = 1.0
+"""What the lower end of its interval must exceed, on the same scale."""
+
+DOUBTFUL_BLOCKS, CLEARLY_BLOCKS = 1.4, 0.5
+"""The same for a remark where compression has left its blocks: JPEG of quality 12 has 1.7 to 3.0, with up to
+14 of 88 granulocytes too many, quality 20 1.1 to 2.6, and quality 75, whose labels hold, at most 0.4; real
+frames, which are JPEG files, at most 1.1."""
 
 ENOUGH_CELLS, MINORITY = 10, 0.1
 """Least number of cells that are judged, and the share of all cells below which those of the counted labels
@@ -52,7 +61,8 @@ binning, -0.7 after a blur of 0.25 µm, 0.5 in JPEG of quality 10, and 1.3 with 
 
 def certainty_remark(totals: Totals, bundle: Manifest) -> str:
     """Return a remark on labels that the bundle doubts; empty if it is as sure of them as in validation."""
-    labels = _doubted(totals, bundle, DOUBTFUL)
+    limits = (DOUBTFUL_BLOCKS, CLEARLY_BLOCKS) if blocky(totals) else (DOUBTFUL, CLEARLY)
+    labels = _doubted(totals, bundle, *limits)
     if not labels:
         return ""
     doubted, wrong = _percent(totals.doubt.estimate(labels)), _percent(_wrong_in_validation(bundle, labels))
@@ -65,7 +75,7 @@ def certainty_remark(totals: Totals, bundle: Manifest) -> str:
 
 def certainty_unusable(totals: Totals, bundle: Manifest) -> str:
     """Return why numbers cannot be meant at this certainty, for `CountResult.unusable`; empty if they can."""
-    labels = _doubted(totals, bundle, WRONG)
+    labels = _doubted(totals, bundle, WRONG, CLEARLY)
     if not labels:
         return ""
     doubted, wrong = _percent(totals.doubt.estimate(labels)), _percent(_wrong_in_validation(bundle, labels))
@@ -75,7 +85,7 @@ def certainty_unusable(totals: Totals, bundle: Manifest) -> str:
     )
 
 
-def _doubted(totals: Totals, bundle: Manifest, times: float) -> tuple[str, ...]:
+def _doubted(totals: Totals, bundle: Manifest, times: float, clearly: float) -> tuple[str, ...]:
     """Return labels with so many times the doubt that the validation leaves possible, clearly above it."""
     counted, cells = totals.doubt.cells(bundle.counted), totals.doubt.cells(bundle.labels)
     few = counted < max(ENOUGH_CELLS, MINORITY * cells)
@@ -85,7 +95,7 @@ def _doubted(totals: Totals, bundle: Manifest, times: float) -> tuple[str, ...]:
             totals.doubt.cells(labels) >= ENOUGH_CELLS
             and doubt.value is not None
             and doubt.value > times * possible
-            and doubt.low > possible
+            and doubt.low > clearly * possible
         ):
             return labels
     return ()
@@ -113,5 +123,8 @@ def _causes(totals: Totals) -> Iterator[str]:
         known = True
         share = 100 * (1 + math.erf(abs(value) / math.sqrt(2))) / 2  # of a normal distribution
         yield (below if value < low else above).format(value=value, share=share)
+    if blocky(totals):
+        known = True
+        yield "blocks of 8 x 8 pixels show compression: save frames as PNG or TIFF"
     if not known:
         yield "check the focus, the pixel size, and that frames are as the camera gives them"

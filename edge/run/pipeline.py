@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame, Frame
 from edge.capture import TOO_LARGE, Encoded
-from edge.classify import Classifier, decide_labels
+from edge.classify import Classifier, Contrast, decide_labels
 from edge.count import CountedFrame
 from edge.find import (
     Fingerprint,
@@ -58,6 +58,7 @@ class _Cut:
     crops: NDArray[np.uint8]
     in_distribution: NDArray[np.bool_]
     quality: Quality
+    contrast: Contrast | None
     fingerprint: Fingerprint
     shared: int = 0
 
@@ -177,7 +178,7 @@ def _cut(
         quality = replace(
             quality, contrast=contrast.ratio, asymmetry=contrast.asymmetry, detail=contrast.detail
         )
-    return _Cut(frame, sha256, cells, found.lost, crops, in_distribution, quality, known_by)
+    return _Cut(frame, sha256, cells, found.lost, crops, in_distribution, quality, contrast, known_by)
 
 
 def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _Cut | FailedFrame:
@@ -214,8 +215,11 @@ def _decided(
     analysis: Analysis,
     instrument: Instrument,
 ) -> CountedFrame:
-    labels = classifier.bundle.manifest.labels
-    decisions = decide_labels(probabilities, cut.in_distribution, labels, analysis.reject_below)
+    manifest, quality = classifier.bundle.manifest, cut.quality
+    decisions = decide_labels(probabilities, cut.in_distribution, manifest.labels, analysis.reject_below)
+    counted = np.array([one.likeliest in manifest.counted for one in decisions], bool)
+    if cut.contrast is not None and (found := cut.contrast.of(counted)):
+        quality = replace(quality, counted_contrast=found[0], counted_detail=found[1])
     return CountedFrame(
         cut.frame,
         cut.sha256,
@@ -223,9 +227,9 @@ def _decided(
         cut.crops,
         probabilities,
         decisions,
-        cut.quality,
+        quality,
         breaches(
-            cut.quality,
+            quality,
             instrument.calibration.quality,
             likely_bit_depth=cut.frame.likely_bit_depth,
         ),

@@ -9,6 +9,7 @@ from edge.calibration import Calibration, UnknownVolumeError, field_volume
 from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts, estimate_concentration
 from edge.run.certainty import certainty_remark, certainty_unusable
 from edge.run.contrast import contrast_remark, contrast_unusable
+from edge.run.enhanced import enhanced_remark, enhanced_unusable
 from edge.run.pipeline import identifier
 from edge.run.remarks import closing_remarks
 from edge.run.sessions import Count
@@ -35,7 +36,10 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         concentrations, no_concentration = _concentrations(count, totals), ""
     except UnknownVolumeError as why:
         concentrations, no_concentration = {}, str(why)
-    appearance = contrast_remark(totals, bundle.manifest), certainty_remark(totals, bundle.manifest)
+    appearance = (
+        contrast_remark(totals, bundle.manifest) or enhanced_remark(totals, bundle.manifest),
+        certainty_remark(totals, bundle.manifest),
+    )
     return CountResult(
         tally=tally,
         corrected=correct_counts(tally, bundle.manifest.confusion),
@@ -68,7 +72,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
                 None,
                 (
                     why_unusable(config, totals),
-                    contrast_unusable(totals),
+                    contrast_unusable(totals) or enhanced_unusable(totals, bundle.manifest),
                     certainty_unusable(totals, bundle.manifest),
                     tracking_unusable(config, totals),
                 ),

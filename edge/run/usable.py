@@ -9,6 +9,7 @@ from edge.find import Gates
 from edge.run.config import CountConfig
 from edge.run.own_gates import own_gate
 from edge.run.pixel_size import FROM_BUNDLE
+from edge.run.traces import or_traces
 
 MAX_REJECTED, CLEARLY_REJECTED = 0.25, 0.1
 """Least share of rejected cells, and least lower end of its interval, at which a bundle does not know them:
@@ -42,6 +43,9 @@ LEAST_HIDDEN = 0.01
 OWN_LOSSES = 0.1
 """Bodies lost to a gate that someone narrowed, as a share of the cells, from which a remark is made."""
 
+_POSSIBLE = "; or noise, compression or few grey levels made bodies of the background"
+"""Where nothing in the frames tells."""
+
 
 def why_unusable(config: CountConfig, totals: Totals) -> str:
     """Return why the numbers cannot be meant, for `CountResult.unusable`; empty if they can."""
@@ -69,7 +73,7 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
         yield (
             f"the bundle rejected {tally.rejected:,} of {tally.cells:,} bodies: use one that was trained on"
             " such cells, or train it (leuko train); if it should know them, check the pixel size, the focus"
-            " and the light"
+            f" and the light{or_traces(totals) or _POSSIBLE}"
         )
     if frames and not tally.cells:
         yield f"no cell was found{_losses(config.analysis.gates, totals)}: {_cause(config, totals)}"
@@ -79,6 +83,7 @@ def loss_remarks(config: CountConfig, totals: Totals) -> Iterator[str]:
         yield (
             f"{_small(totals):,} bodies are too small for cells, and {totals.detections:,} are cells:"
             f" check the pixel size, {config.analysis.pixel_um:.4g} µm (--pixel-um, leuko calibrate pixel)"
+            f"{or_traces(totals) or _POSSIBLE}"
         )
     elif _near_gate(config, totals):
         yield _gate_remark(config, totals)
@@ -133,7 +138,10 @@ def _unknown_pixel(config: CountConfig, totals: Totals) -> str:
     small = _small(totals)
     if config.pixel_from != FROM_BUNDLE or not totals.detections or small <= MAX_SMALL * totals.detections:
         return ""
-    return f"the pixel size is not known, and {small:,} bodies are too small for cells with the bundle's"
+    return (
+        f"the pixel size is not known, and {small:,} bodies are too small for cells with the bundle's"
+        f"{or_traces(totals)}"
+    )
 
 
 def _small(totals: Totals) -> int:
@@ -164,6 +172,7 @@ def _gate_remark(config: CountConfig, totals: Totals) -> str:
         f" {above:,} of {totals.detections:,} cells just above: it may cut through the cells, and small ones"
         f" are missing; check the pixel size ({config.analysis.pixel_um:.4g} µm, {config.pixel_from}; pass"
         " --pixel-um, or measure it with leuko calibrate pixel), or lower --min-diameter-um"
+        f"{or_traces(totals) or _POSSIBLE}"
     )
 
 
@@ -177,7 +186,7 @@ def _cut_by_gate(config: CountConfig, totals: Totals) -> str:
         return ""
     return (
         f"the pixel size or --min-diameter-um is wrong: {below:,} bodies are just below {gate:g} µm, and only"
-        f" {clear:,} cells are clear of it"
+        f" {clear:,} cells are clear of it{or_traces(totals)}"
     )
 
 
