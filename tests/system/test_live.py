@@ -25,7 +25,7 @@ from edge.cli import main
 from edge.session.names import list_sessions, unfinished_sessions
 from edge.session.store import read_session
 from edge.session.writer import create_session
-from edge.simulate import Scene, simulate
+from edge.simulate import Scene, simulate, simulate_frame
 from tests.system.disks import need_mounts, tmpfs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,11 +110,13 @@ def manager() -> Iterator[tuple[socket.socket, str]]:
         yield listener, name
 
 
+SCENE = Scene(width_px=820, height_px=616, leukocytes=7, erythrocytes=3, debris=2)
+
+
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("frames") / "sample"
-    scene = Scene(width_px=820, height_px=616, leukocytes=7, erythrocytes=3, debris=2)
-    assert len(list(simulate(folder, frames=8, seed=6, scene=scene))) == 8
+    assert len(list(simulate(folder, frames=8, seed=6, scene=SCENE))) == 8
     return folder / "frames"
 
 
@@ -391,9 +393,7 @@ def test_a_camera_that_is_lost_ends_the_process_and_the_next_one_resumes(
     assert "live" in kinds
     assert kinds[-2:] == ["unfinished", "failed"]
     away.rename(folder)
-    image = cv2.imread(str(folder / "frame_0001.png"), cv2.IMREAD_GRAYSCALE)
-    assert image is not None
-    cv2.imwrite(str(folder / "frame_0009.png"), cv2.flip(image, 1))  # a copy would be a repeat
+    cv2.imwrite(str(folder / "frame_0009.png"), simulate_frame(7, scene=SCENE).image)
     with started(tmp_path, *words, "--json") as run:
         after_frames(run, 1)
         run.terminate()
@@ -762,8 +762,7 @@ def test_a_watched_folder_sets_such_a_video_aside(poisoned: tuple[Path, str], tm
 
     assert events("frame failed") == ["frame", "frame", "frame failed"]
     for start in range(2):
-        image = cv2.imread(str(folder / "a.png"), cv2.IMREAD_GRAYSCALE)
-        cv2.imwrite(str(folder / f"late{start}.png"), cv2.flip(image, start))
+        cv2.imwrite(str(folder / f"late{start}.png"), simulate_frame(40 + start, scene=SCENE).image)
         assert events("frame") == ["frame"], "it is not tried again"
     (session,) = list_sessions(tmp_path / "home" / "sessions")
     assert session.frames == 5
