@@ -12,6 +12,7 @@ from edge.capture import image_file
 from edge.capture.page import ImageFileError, Page
 from edge.model import archive, manifest
 from edge.model.bundle import BundleError, split_bundle
+from edge.session import content, tables
 from firmware_config import read as profile_file
 
 Target = Callable[[bytes], None]
@@ -68,11 +69,21 @@ def read_toml(data: bytes) -> None:
         assert problem.remedy.isprintable()
 
 
+def read_session_header(data: bytes) -> None:
+    """A header that is read is written and read again the same."""
+    try:
+        session_id, header = content.to_header(data.decode())
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return  # the errors that the module promises; who opens the session makes one line of them
+    assert content.to_header(tables.header_text(header, session_id)) == (session_id, header)
+
+
 TARGETS: dict[str, Target] = {
     "manifest": read_manifest,
     "archive": read_archive,
     "image": read_image,
     "toml": read_toml,
+    "session": read_session_header,
 }
 
 
