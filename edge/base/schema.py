@@ -207,7 +207,7 @@ def shown(value: Any) -> str:
 
 
 def _printable(text: str) -> str:
-    text = visible(text)
+    text = visible(text).replace("\t", "\\t").replace("\n", "\\n")
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from edge.base import read
 from edge.calibration import read_calibration
+from edge.capture import MAX_MEGAPIXELS
 from edge.cli.choice import chosen_bundle
 from edge.cli.options import (
     NamedPath,
@@ -153,8 +154,8 @@ def _check_usage(
     of_files = [option for name, option in _given().items() if name in ("bit_depth", "channel", "z")]
     if camera and not camera.startswith(("watch:", "video:")) and of_files:
         raise click.UsageError(f"{of_files[0]} is for files; a camera's frames have 8 bits and one plane.")
-    size, most = options["size"], options["max_megapixels"]
-    if size is not None and most is not None and size[0] * size[1] > most * 1e6:
+    size, most = options["size"], options["max_megapixels"] or MAX_MEGAPIXELS
+    if size is not None and size[0] * size[1] > most * 1e6:
         raise click.UsageError(f"--size {size[0]}x{size[1]} is more than --max-megapixels {most:g}.")
 
 

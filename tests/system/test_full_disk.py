@@ -53,7 +53,7 @@ def fill(session: Session) -> tuple[int, str]:
     for taken in itertools.count(session.last_index + 1):
         crop = os.urandom(30_000)
         try:
-            session.add(FrameRecord(taken, "f", 0, cells=(cell(0, crop_png=crop), cell(1))))
+            session.add(FrameRecord(taken, "f", 0, sha256="0" * 64, cells=(cell(0, crop_png=crop), cell(1))))
         except SessionError as error:
             (line,) = str(error).splitlines()
             break

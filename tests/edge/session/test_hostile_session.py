@@ -51,7 +51,8 @@ def retyped(path: Path, statement: str, values: tuple[Any, ...]) -> None:
         "CREATE VIEW v AS SELECT 1",
         "CREATE INDEX i ON cell (abs(x))",
         "CREATE TABLE another (a)",
-        "CREATE VIRTUAL TABLE r USING rtree(a, b, c)",
+        "INSERT INTO sqlite_schema VALUES"
+        " ('table', 'r', 'r', 0, 'CREATE VIRTUAL TABLE r USING rtree(a, b, c)')",
         "ALTER TABLE frame ADD COLUMN made TEXT AS (name || name)",
         "UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')",
         "UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (id = 0)', '')",

@@ -423,7 +423,7 @@ def test_damage_beside_the_records_is_noticed(finished: Path) -> None:
     content[39] += 3
     finished.write_bytes(content)
     (problem,) = problems(finished)
-    assert "freelist" in problem
+    assert "freelist" in problem.lower()  # its case depends on the release of SQLite
 
 
 def test_one_change_is_one_line(finished: Path) -> None:
