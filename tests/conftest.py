@@ -24,6 +24,7 @@ MINUTES = (
     "tests/fuzz/test_fuzz.py::test_a_minute",
     "tests/system/test_arm.py",
     "tests/system/test_firmware_arm.py",
+    "tests/system/test_firmware_read_only.py",
     "tests/system/test_firmware_service.py",
     "tests/system/test_firmware_units.py::test_debian_13_agrees",
     "tests/system/test_fuzz_bundle.py::test_no_mutation_is_accepted[5000]",

@@ -22,7 +22,6 @@ QUICK = {
     "service__restart_s": "1",
     "plan__until_cells": "1000000",
 }
-READ_ONLY = {**QUICK, "storage__read_only_root": "true", "storage__data_partition": '"LABEL=leuko-data"'}
 CONFIG = b"dtparam=audio=on\n"
 
 
@@ -148,35 +147,6 @@ def test_an_altered_bundle_is_not_used(instrument: Path, tmp_path: Path) -> None
     with booted(instrument, notify=tmp_path / "notify") as container:
         container.wait_for(SERVICE, "bundle.tflite: FAILED")
     place.write_bytes(content)
-
-
-def test_a_read_only_root_keeps_nothing_but_the_sessions(instrument: Path, tmp_path: Path) -> None:
-    configure(instrument, profile(sensor="simulated", **READ_ONLY))
-    # a container has no block devices: a folder takes the partition's place
-    units = instrument / "etc/systemd/system"
-    override = units / "var-lib-leuko.mount.d"
-    override.mkdir()
-    (override / "test.conf").write_text("[Mount]\nWhat=/mnt/data\nType=none\nOptions=bind\n")
-    fsck = units / r"systemd-fsck@dev-disk-by\x2dlabel-leuko\x2ddata.service"
-    fsck.write_text("[Service]\nType=oneshot\nExecStart=/usr/bin/true\n")
-    (instrument / "mnt/data").mkdir()
-    (tmp_path / "data").mkdir()
-    before = snapshot(instrument)
-    options = ("--read-only", f"--bind={tmp_path / 'data'}:/mnt/data")
-    ids = []
-    for start in range(2):
-        with booted(instrument, *options, notify=tmp_path / f"notify{start}") as container:
-            container.wait_for(SERVICE, '"event": "frame"')
-            assert container.tried("touch", "/etc/x").returncode != 0
-            assert container.tried("ls", "/var/tmp/forgotten").returncode != 0
-            container.run("touch", "/var/tmp/forgotten")
-            container.run("systemctl", "stop", SERVICE)
-            ids = [one["id"] for one in sessions(container)]
-            assert container.run("systemctl", "--failed", "--plain", "--no-legend", "--quiet") == ""
-    assert len(set(ids)) == 2
-    assert snapshot(instrument) == before
-    shutil.rmtree(override)
-    fsck.unlink()
 
 
 def test_uninstalling_restores_the_system(instrument: Path) -> None:
