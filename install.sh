@@ -36,6 +36,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs pyt
 staged=
 if [ -n "$wheels" ]; then
     # a private copy, whose hashes are checked while it is made; /tmp may be memory
+    # under a name of its own: mktemp puts random letters for each X
     staged=$(mktemp -d /var/tmp/leuko-wheels.XXXXXXXXXX)
     trap 'rm -rf "$staged"' EXIT
     trap 'exit 1' HUP INT TERM

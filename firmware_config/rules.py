@@ -203,15 +203,15 @@ def _console(enabled: bool) -> Iterator[Found]:
 
 @_rule("optics.objective")
 def _objective(text: str) -> Iterator[Found]:
-    yield from _placeholder("optics.objective", text)
+    yield from _undescribed("optics.objective", text)
 
 
 @_rule("optics.chamber")
 def _chamber(text: str) -> Iterator[Found]:
-    yield from _placeholder("optics.chamber", text)
+    yield from _undescribed("optics.chamber", text)
 
 
-def _placeholder(key: str, text: str) -> Iterator[Found]:
+def _undescribed(key: str, text: str) -> Iterator[Found]:
     if text == PLACEHOLDER:
         yield key, f"still says {PLACEHOLDER!r}", "describe it in your own words"
 

@@ -76,6 +76,7 @@ def read_network(
             network.load_weights(weights)
     except FileNotFoundError:
         raise
+    # of Keras, h5py and zipfile, whose NotImplementedError is an unknown compression
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, BadZipFile, OSError) as error:
         reason = shown(" ".join(str(error).split()))
         raise ValueError(f"{path} is not a network that leuko train wrote for this run ({reason})") from error

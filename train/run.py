@@ -45,6 +45,7 @@ _LEAST_INFLATED, _MOST_INFLATED = 64 << 20, 50
 crops of cells shrink to a third, empty ones to a fiftieth."""
 
 _DAMAGE = (
+    # of zipfile, whose NotImplementedError is an unknown compression and RuntimeError a password, and of zlib
     *(OSError, ValueError, KeyError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error),
     *(SyntaxError, TokenError),  # of NumPy's header
 )

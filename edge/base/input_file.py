@@ -24,6 +24,7 @@ def open_input(path: Path, most_bytes: int) -> BinaryIO:
     try:
         _check(path, os.fstat(descriptor), most_bytes)
         return os.fdopen(descriptor, "rb")
+    # also when interrupted: nobody else closes the descriptor
     except BaseException:
         os.close(descriptor)
         raise

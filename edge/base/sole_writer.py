@@ -38,6 +38,7 @@ def sole_writer(out: Path) -> Iterator[None]:
             pass  # a file system without locks, such as some network folders
         try:
             yield
+        # also when interrupted: the folder that was made for the command goes with it
         except BaseException:
             if missing:
                 with suppress(OSError):

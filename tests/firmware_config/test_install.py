@@ -564,7 +564,7 @@ def test_nothing_is_removed_from_what_is_mounted_into_the_root(tmp_path: Path, p
     mount = ["mount", "--bind", str(outside), str(root / place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         # only the kernel can mount, and only for root outside a container
-        pytest.skip("needs to mount a folder")
+        pytest.skip("needs to mount a folder")  # which a container may not: the kernel's mounts are the case
     try:
         was = snapshot(outside)
         with pytest.raises(InstallError, match=f"{place}: is mounted into .* from elsewhere; unmount it"):

@@ -251,15 +251,19 @@ def modes(folder: Path) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("umask", [0, 0o077])
-def test_names_are_for_the_operator_alone(tmp_path: Path, umask: int) -> None:
+def modes_of_a_new_session(folder: Path, umask: int) -> dict[str, int]:
     before = os.umask(umask)
     try:
-        with create_session(header(), tmp_path / "home" / "sessions") as session:
+        with create_session(header(), folder) as session:
             session.add(record(0))
-            found = modes(session.path.parent)
+            return modes(folder)
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_names_are_for_the_operator_alone(tmp_path: Path, umask: int) -> None:
+    found = modes_of_a_new_session(tmp_path / "home" / "sessions", umask)
     assert found == {"": 0o700, ".db": 0o600, ".db-wal": 0o600, ".db-shm": 0o600, ".db-lock": 0o600}
     assert modes(tmp_path / "home") == {"": 0o700}
 
@@ -267,13 +271,7 @@ def test_names_are_for_the_operator_alone(tmp_path: Path, umask: int) -> None:
 def test_a_home_that_is_open_to_a_group_alone_has_sessions_for_it(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home").chmod(0o750)  # as the service's is
-    before = os.umask(0o077)
-    try:
-        with create_session(header(), tmp_path / "home" / "sessions") as session:
-            session.add(record(0))
-            found = modes(session.path.parent)
-    finally:
-        os.umask(before)
+    found = modes_of_a_new_session(tmp_path / "home" / "sessions", 0o077)
     assert found == {"": 0o750, ".db": 0o640, ".db-wal": 0o640, ".db-shm": 0o640, ".db-lock": 0o640}
 
 
