@@ -57,6 +57,8 @@ def power_cut(writer: str, check: str, work: Path, moment_s: float) -> str | Non
         reported = _interrupted(writer, work, place, moment_s, lambda process: _cut(process, place))
     # a copy, like a disk moved to another computer: a process with the old mount still holds the cut-off disk
     copy = work / "copy.img"
+    # a new file: a loop device that still holds the last copy would show that one's sessions again
+    copy.unlink(missing_ok=True)
     subprocess.run(["cp", "--sparse=always", image, copy], check=True)
     with mounted(copy, place, new=False):
         return _missed(check, work, place, reported)

@@ -22,6 +22,8 @@ def toml_remedy(text: str, error: Exception) -> str:
         return "correct it by hand"
     key, value = found.groups()
     value = value.partition(" #")[0].strip()
+    if not value.isprintable():
+        return f"remove the tabs and control characters from the value of {key}"
     if comma := _COMMA.fullmatch(value):
         return f"write {key} = {comma[1]}.{comma[2]}, with a point"
     if not value:
