@@ -1,0 +1,1 @@
+"""Does every 95 % interval that is printed hold the truth?"""
