@@ -14,15 +14,15 @@ LEAST_ERRORS = 8.0
 """The difference in its standard errors: in small noisy images it may come by chance."""
 
 LEAST_SQUARES, SAMPLES = 64, 60_000
-"""Fewest squares that show it, and those that are looked at, which takes less than a millisecond."""
+"""Fewest squares that show it, and those that are looked at, which takes a fifth of a millisecond."""
 
 
 def mosaic(image: NDArray[np.uint8]) -> str:
     """Return that a grey image [h, w] is a mosaic of colour filters, and what to do; empty if it is none."""
     height, width = (side - side % 2 for side in image.shape)
-    # squares an odd number of squares apart: JPEG blocks are 8 pixels wide
-    step = 2 * (int((image.size / 4 / SAMPLES) ** 0.5) // 2 * 2 + 1)
-    pixels = [image[y:height:step, x:width:step].astype(np.float32) for y in (0, 1) for x in (0, 1)]
+    # whole rows of squares, as they lie in memory, an odd number apart: JPEG blocks are 8 pixels wide
+    step = 2 * (image.size // 4 // SAMPLES // 2 * 2 + 1)
+    pixels = [image[y:height:step, x:width:2].astype(np.float32) for y in (0, 1) for x in (0, 1)]
     if pixels[0].size < LEAST_SQUARES:
         return ""
     means = [float(part.mean()) for part in pixels]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 from typing import Any
 
@@ -48,7 +47,9 @@ def chosen_runtime(requested: str | None) -> str:
 
 def runtime_version(runtime: str) -> str:
     """Return the version of an installed runtime."""
-    return importlib.metadata.version(_DISTRIBUTIONS[runtime])
+    from importlib import metadata  # a count, which starts in half a second, does without it
+
+    return metadata.version(_DISTRIBUTIONS[runtime])
 
 
 class Model:

@@ -31,11 +31,12 @@ def level(crops: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
     """Scale each crop, uint8 [n, side, side], to the median grey level `background`; 0 leaves them."""
     if not background:
         return crops
-    levelled = np.empty_like(crops)
-    for crop, out in zip(crops, levelled, strict=True):
-        factor = background / max(1.0, float(grey_quantiles(crop, (0.5,))[0]))
-        table = np.clip(np.rint(np.arange(256) * factor), 0, 255).astype(np.uint8)
-        out[:] = cv2.LUT(crop, table)
+    levelled = np.empty(crops.shape, np.uint8)
+    medians = np.array([grey_quantiles(crop, (0.5,))[0] for crop in crops])
+    factors = background / np.maximum(medians, 1.0)
+    tables = np.clip(np.rint(np.arange(256) * factors[:, None]), 0, 255).astype(np.uint8)
+    for crop, table, out in zip(crops, tables, levelled, strict=True):
+        cv2.LUT(crop, table, dst=out)
     return levelled
 
 

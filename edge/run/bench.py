@@ -18,7 +18,6 @@ from edge.base import board, read_input
 from edge.classify import Classifier, Model, dequantise, int8_to_grey, runtime_version
 from edge.find import segment
 from edge.model import FILE_LIMIT_BYTES, Bundle
-from edge.simulate import Optics, simulate_frame
 
 BATCHES = (1, 8)
 """Crops per call: one, and as many as `edge.classify.Classifier` passes at a time."""
@@ -99,6 +98,8 @@ def time_bundle(
     ValueError
         If the float32 file has no float32 network, or one with another input or output.
     """
+    from edge.simulate import Optics, simulate_frame  # every count imports this module, and none needs that
+
     runtime = Model(bundle.flatbuffer, runtime).runtime
     jobs = [job for n in threads for job in _network_jobs(bundle, runtime, n, float_file)]
     frame = simulate_frame(0).image
