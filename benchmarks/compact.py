@@ -4,7 +4,7 @@
 
 Each FOLDER holds finished runs of one data set, all validated on the same cells. Each run is converted to
 int8 and classifies its validation cells, averaged over eight views. Its accuracy is compared with that of the
-run with the most multiply-accumulates (paired bootstrap interval). The milliseconds are for one view, on one
+run with the most multiply-accumulates (paired score interval). The milliseconds are for one view, on one
 thread of LiteRT on this machine, in batches of eight. OUT gets ``compact.md``, ``compact.csv`` and
 ``compact.svg``.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.build import build
-from convert.parity import paired_interval
+from convert.paired import paired_interval
 from convert.settings import Description, Settings
 from edge.base import write_atomically
 from edge.classify import Classifier

@@ -15,7 +15,7 @@ from convert.fold import folded
 from convert.logits import Inference, int8_logits
 from convert.noise import NOISE_CROPS, costs
 from convert.operators import refuse_others
-from convert.parity import compare, loses_more, refusal
+from convert.parity import Loss, compare, loss_of, refusal
 from convert.quantise import float_flatbuffer, int8_flatbuffer
 from convert.settings import NOT_LEUKOCYTES, Description, Settings
 from edge.base import PIXELS_UM, write_atomically
@@ -158,11 +158,13 @@ def gate(
     inference: Inference,
     max_loss: float,
 ) -> Parity:
-    """Compare int8 with the trained network; ValueError if it loses more than `max_loss` points."""
-    truth = trained.crops.truth
-    compared = compare(trained.network, rewritten, flatbuffer, validation, truth, inference)
+    """Compare int8 with the trained network; ValueError if a loss beyond `max_loss` points is shown."""
+    crops = trained.crops
+    compared = compare(
+        trained.network, rewritten, flatbuffer, validation, crops.truth, inference, crops.groups
+    )
     parity = compared.parity
-    if loses_more(parity, max_loss):
+    if loss_of(parity, max_loss) is Loss.SHOWN:
         some = validation[:: -(-len(validation) // NOISE_CROPS)]
         raise ValueError(refusal(parity, max_loss, costs(rewritten, compared.layers, some)))
     return parity

@@ -51,7 +51,13 @@ def _answers(verification: Verification) -> str:
                 f"{parity.largest_probability_difference:.2g}",
             )
         )
-    return table(header, rows) + paragraph("Intervals: paired bootstrap, 95 %.", small=True)
+    return (
+        table(header, rows)
+        + paragraph(f"{verification.loss_words[0].upper()}{verification.loss_words[1:]}.")
+        + paragraph(
+            "Intervals: Tango's paired score interval, 95 %, on effective numbers of cells.", small=True
+        )
+    )
 
 
 def _noise(verification: Verification) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
 import keras
@@ -12,15 +13,19 @@ from numpy.typing import NDArray
 
 from convert.logits import Inference, Logits, float_logits, int8_logits, keras_logits
 from convert.noise import NOISE_CROPS, Layer, noise
+from convert.paired import cells_to_exclude, paired_interval
 from convert.quantise import float_flatbuffer
-from convert.settings import Settings
 from edge.base import quantity
 from edge.classify import Model
 from edge.model import Parity
-from train.metrics import resampled_sums
 
-RESAMPLES, SEED = 10_000, 0
-"""Of the paired bootstrap."""
+
+class Loss(StrEnum):
+    """What validation cells tell of a loss of accuracy beyond a limit."""
+
+    EXCLUDED = "excluded"
+    NOT_EXCLUDED = "not excluded"
+    SHOWN = "shown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,7 @@ class Comparison:
     layers : list of Layer
         Of the int8 network, in order.
     groups : sequence of str or None
-        Frame or patient of each cell; groups are resampled whole.
+        Frame or patient of each cell.
     """
 
     truth: NDArray[np.int64]
@@ -105,41 +110,44 @@ def _parity(
     )
 
 
-def paired_interval(gains: NDArray[np.int64], groups: Sequence[str] | None = None) -> tuple[float, float]:
-    """Return the 95 % interval of a mean gain, in points, by the paired percentile bootstrap.
-
-    A gain is 1 where only the second answer is right, -1 where only the first is, else 0. Cells, or whole
-    groups of them, are drawn with their pairs of answers (Efron and Tibshirani 1993, chapter 13).
-    """
-    sums = resampled_sums(np.stack([gains, np.ones_like(gains)], axis=1), groups, RESAMPLES, SEED)
-    low, high = np.quantile(100 * sums[:, 0] / sums[:, 1], (0.025, 0.975))
-    return float(low), float(high)
-
-
 def loss_points(parity: Parity) -> float:
     """Return the accuracy that int8 loses, in percentage points; negative for a gain."""
     return 100 * (parity.float_accuracy - parity.int8_accuracy)
 
 
-def loses_more(parity: Parity, max_loss: float) -> bool:
-    """Tell whether int8 loses more accuracy than allowed, beyond what chance explains.
+def loss_of(parity: Parity, max_loss: float) -> Loss:
+    """Return what the cells tell of a loss beyond `max_loss` points.
 
-    The loss must exceed the limit, and the interval of the difference must exclude zero: on few cells half a
-    point is less than one cell, and rounding moves close answers either way. Four cells lost and none won
-    are a loss, three are not yet (P = e⁻³ to draw none of them again).
+    It is excluded if the interval ends above it. It is shown if the loss exceeds the limit and the interval
+    excludes zero: on few cells half a point is less than one cell, and rounding moves close answers either
+    way. Four cells lost and none won are a loss, three are not yet.
     """
-    return loss_points(parity) > max_loss and parity.high < 0
+    if parity.low > -max_loss:
+        return Loss.EXCLUDED
+    return Loss.SHOWN if loss_points(parity) > max_loss and parity.high < 0 else Loss.NOT_EXCLUDED
 
 
-def summary_lines(parity: Parity, max_loss: float = Settings.max_loss) -> list[str]:
+def loss_words(parity: Parity, max_loss: float) -> str:
+    """Return what the cells tell of a loss, and how many of them would exclude it."""
+    found = loss_of(parity, max_loss)
+    words = f"a loss of more than {max_loss:g} points of accuracy is {found}"
+    if found is Loss.SHOWN or not max_loss:
+        return words
+    if found is Loss.EXCLUDED:
+        return f"{words}: it is at most {max(0.0, -parity.low):.2f} points"
+    enough = cells_to_exclude(max_loss / 100, 1 - parity.agreement)
+    return (
+        f"{words}: it may be up to {-parity.low:.2f} points; about {enough:,} independent validation cells "
+        "would exclude it if there is none"
+    )
+
+
+def summary_lines(parity: Parity) -> list[str]:
     """Return the parity in two lines of text."""
-    chance = ""
-    if loss_points(parity) > max_loss and not loses_more(parity, max_loss):
-        chance = f"; more than {max_loss:g} points, but within chance on so few cells"
     interval = f"95 % interval {parity.low:+.2f} to {parity.high:+.2f}"
     return [
         f"accuracy {parity.float_accuracy:.4f} in float, {parity.int8_accuracy:.4f} in int8 "
-        f"on {quantity(parity.cells, 'cell')}: {0 - loss_points(parity):+.2f} points ({interval}){chance}",
+        f"on {quantity(parity.cells, 'cell')}: {0 - loss_points(parity):+.2f} points ({interval})",
         f"the same answer to {100 * parity.agreement:.1f} % of them, probabilities at most "
         f"{parity.largest_probability_difference:.3f} apart",
     ]

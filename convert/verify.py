@@ -13,7 +13,7 @@ from convert.build import TrainedRun
 from convert.fold import folded
 from convert.logits import Inference
 from convert.noise import costs, similarity_db
-from convert.parity import Comparison, compare, loses_more, refusal, summary_lines
+from convert.parity import Comparison, Loss, compare, loss_of, loss_words, refusal, summary_lines
 from convert.settings import Settings
 from edge.base import quantity
 from edge.model import Bundle
@@ -44,14 +44,19 @@ class Verification:
 
     @property
     def summary_lines(self) -> list[str]:
-        """Two lines for the terminal."""
-        return summary_lines(self.comparison.parity)
+        """Lines for the terminal."""
+        return [*summary_lines(self.comparison.parity), self.loss_words]
+
+    @property
+    def loss_words(self) -> str:
+        """What the cells tell of the accuracy that int8 loses."""
+        return loss_words(self.comparison.parity, Settings.max_loss)
 
     @property
     def refusals(self) -> list[str]:
         """Why the bundle must not be trusted; empty if it may."""
         parity, limit = self.comparison.parity, Settings.max_loss
-        return [refusal(parity, limit, self.costs)] if loses_more(parity, limit) else []
+        return [refusal(parity, limit, self.costs)] if loss_of(parity, limit) is Loss.SHOWN else []
 
     @property
     def worst(self) -> list[int]:
@@ -69,6 +74,7 @@ class Verification:
         return {
             "parity": asdict(compared.parity),
             "rewriting": asdict(compared.rewriting),
+            "loss": loss_of(compared.parity, Settings.max_loss),
             "layers": [
                 {"name": layer.name, "sqnr_db": finite(layer.sqnr_db), "alone_db": finite(alone)}
                 for layer, alone in zip(compared.layers, self.costs.values(), strict=True)
@@ -117,9 +123,9 @@ def refuse_other_run(bundle: Bundle, trained: TrainedRun) -> None:
 
 
 def validation_cells(trained: TrainedRun) -> Dataset:
-    """Return the validation cells that a run kept, each its own group; ValueError if it kept none."""
+    """Return the validation cells that a run kept, with their groups; ValueError if it kept none."""
     crops = trained.crops
     if not len(crops.truth):
         raise ValueError(f"{trained.folder} kept no validation cells: pass DATA after it")
     names = tuple(f"validation cell {k}" for k in range(len(crops.truth)))
-    return Dataset(crops.validation, crops.truth, trained.labels, names, names)
+    return Dataset(crops.validation, crops.truth, trained.labels, names, crops.groups)

@@ -23,12 +23,14 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.metrics import RESAMPLES, SEED, Intervals, Scores, bootstrap_intervals, score
+from train.metrics import Intervals, Scores, score, score_intervals
 from train.predict import Predictions
 from train.table import Verdict, read_table
 
-FEW_GROUPS = 20
-"""With fewer groups, bootstrap intervals come out too narrow (Cameron, Gelbach and Miller 2008)."""
+FEW_GROUPS = 5
+"""With fewer groups, how much they differ is hardly known; the intervals are tested down to 5."""
+
+INTERVALS = "Clopper–Pearson on effective numbers of cells"
 
 ACCURACIES = (0.95, 0.98, 0.99)
 """Accuracies whose coverage is reported."""
@@ -40,12 +42,11 @@ SCALE_TOLERANCE = 0.05
 """Relative difference between the pixels of the data and of the model from which a notice is given."""
 
 
-class Bootstrap(TypedDict):
+class Sampling(TypedDict):
     """How the intervals were made; `unit` is ``group``, or ``cell`` if each cell is its own group."""
 
     level: float
-    resamples: int
-    seed: int
+    method: str
     unit: str
     units: int
 
@@ -83,7 +84,7 @@ class Measures(Scores):
     """All measures of a set of cells; `reject` is None for a run, which has no threshold."""
 
     intervals: Intervals
-    bootstrap: Bootstrap
+    sampling: Sampling
     calibration_error: float
     calibration: Calibration
     brier_score: float
@@ -156,8 +157,8 @@ def measure(
     curve = coverage_curve(confidence, right)
     return Measures(
         **scores,
-        intervals=bootstrap_intervals(truth, answers, labels, groups),
-        bootstrap=Bootstrap(level=LEVEL, resamples=RESAMPLES, seed=SEED, unit=unit, units=units),
+        intervals=score_intervals(truth, answers, labels, groups),
+        sampling=Sampling(level=LEVEL, method=INTERVALS, unit=unit, units=units),
         calibration_error=calibration_error(confidence, right),
         calibration=Calibration(
             bins=BINS,
@@ -224,7 +225,7 @@ def evaluation(
         trained_on=predictions.trained_on,
         model=predictions.model,
         data={"path": str(data), "sha256": dataset.sha256},
-        notices=_notices(predictions, measures["bootstrap"]),
+        notices=_notices(predictions, measures["sampling"]),
         use=RESEARCH_USE,
         software=f"leuko-edge {__version__}",
     )
@@ -240,10 +241,10 @@ def scale_notice(here_um: float | None, model_um: float | None) -> str:
     )
 
 
-def _notices(predictions: Predictions, bootstrap: Bootstrap) -> list[str]:
+def _notices(predictions: Predictions, sampling: Sampling) -> list[str]:
     """Return what limits the meaning of these measures."""
     notices = [predictions.notice] if predictions.notice else []
-    cells, units = len(predictions.dataset.truth), bootstrap["units"]
+    cells, units = len(predictions.dataset.truth), sampling["units"]
     if scale := scale_notice(predictions.dataset.pixel_um, predictions.pixel_um):
         notices.append(scale)
     if predictions.trained_on:
@@ -253,6 +254,6 @@ def _notices(predictions: Predictions, bootstrap: Bootstrap) -> list[str]:
         )
     if units == 1:
         notices.append("all cells are of one group: how groups differ is unknown, so there are no intervals")
-    elif bootstrap["unit"] == "group" and units < FEW_GROUPS:
+    elif sampling["unit"] == "group" and units < FEW_GROUPS:
         notices.append(f"only {units} groups: the intervals are likely too narrow")
     return notices

@@ -1,4 +1,4 @@
-"""Scores of a classifier's answers against the truth, with bootstrap intervals.
+"""Scores of a classifier's answers against the truth, with intervals.
 
 A score that would be 0 / 0 is undefined: NaN in arrays, None (``null``) in what is printed and stored.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from statistics import NormalDist
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.count import LEVEL
+from edge.count import LEVEL, clopper_pearson, student_t
 
 Interval = tuple[float, float]
 
-RESAMPLES, SEED = 2000, 0
-"""Of the bootstrap intervals."""
+NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
+"""Standard deviations from the mean that hold the share `LEVEL` of a normal distribution."""
 
 
 class Scores(TypedDict):
@@ -37,7 +38,7 @@ class Scores(TypedDict):
 
 
 class Intervals(TypedDict):
-    """The interval of each score, (low, high); None if the score is undefined or there is a single group."""
+    """The interval of each score, (low, high); None if it is undefined or all its cells are of one group."""
 
     accuracy: Interval | None
     precision: dict[str, Interval | None]
@@ -119,72 +120,71 @@ def scores_of(matrix: NDArray[np.int64], labels: Sequence[str]) -> Scores:
     )
 
 
-def resampled_sums(
-    values: NDArray[np.int64], groups: Sequence[str] | None, resamples: int, seed: int
-) -> NDArray[np.float64]:
-    """Sum the rows of each bootstrap resample of whole groups.
+def independent_share(values: NDArray[Any], groups: Sequence[str] | NDArray[Any] | None = None) -> float:
+    """Return how many independent cells tell as much of the mean of these values, per cell; 0 of one group.
 
-    Each resample draws groups with replacement, as many as there are: the cells of a frame or a patient are
-    not independent, and drawing single cells would make intervals too narrow (Davison and Hinkley 1997,
-    section 3.8).
+    Cells of a frame or a patient are alike. Their effective number is n / deff · (z / t)²: deff, at least 1,
+    is the variance of the mean over whole groups relative to that over as many independent cells, and t is
+    Student's, whose freedom is one less than the groups (Korn and Graubard, Survey Methodology 24:193, 1998).
+    Values that are all the same do not show whether groups differ, and count as they are.
 
     Parameters
     ----------
-    values : int64 [n, m]
-    groups : Sequence[str] or None
-        Group of each row; by default each row is its own group.
-
-    Returns
-    -------
-    float64 [resamples, m]
+    values : [n]
+        n > 0.
+    groups : [n] or None
+        Group of each value; by default each is its own.
     """
-    own = np.arange(len(values)) if groups is None else np.asarray(groups)
-    _, group = np.unique(own, return_inverse=True)
-    sums = np.zeros((int(group.max()) + 1, values.shape[1]), np.int64)
-    np.add.at(sums, group, values)
-    # groups with equal sums are interchangeable: drawing how often each kind comes is exact and fast
-    kinds, number = np.unique(sums, axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(len(sums), number / len(sums), size=resamples)
-    return draws.astype(np.float64) @ kinds.astype(np.float64)
+    _, group = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
+    number, spread = int(group.max()) + 1, float(np.var(values))
+    if number == len(values):
+        return 1.0
+    if number == 1:
+        return 0.0
+    if spread == 0:
+        return 1.0
+    off = np.bincount(group, values - np.mean(values))
+    between = number / (number - 1) * float((off**2).sum()) / len(values)
+    return (NORMAL / student_t(number - 1)) ** 2 / max(1.0, between / spread)
 
 
-def bootstrap_intervals(
+def score_intervals(
     truth: NDArray[np.int64],
     answers: NDArray[np.int64],
     labels: Sequence[str],
     groups: Sequence[str] | None = None,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Intervals:
-    """Return intervals of all scores by the percentile bootstrap (Efron and Tibshirani 1993, chapter 13).
+    """Return the 95 % interval of each score: Clopper–Pearson's on effective numbers of cells.
 
-    Resamples in which a score is undefined do not count for it. An interval without width means that no
-    resample could differ, such as where every answer is right; mistakes are still possible.
-
-    `level` is the share of the resamples inside the interval; see `score` and `resampled_sums`.
+    Each score is a share of cells: recall of those of the class, precision of those with that answer,
+    accuracy of all. F1 is 2 J / (1 + J), where J = TP / (TP + FP + FN) is the share of right ones among the
+    cells of the class or with that answer. A class without mistakes has the effective share of all cells.
+    See `score` and `independent_share`.
     """
-    if len(np.unique(np.arange(len(truth)) if groups is None else groups)) < 2:
-        nothing: dict[str, Interval | None] = dict.fromkeys(labels)
-        return Intervals(accuracy=None, precision=nothing, recall=nothing, f1=nothing)
-    size = len(labels)
-    one_hot = np.eye(size * size, dtype=np.int64)[truth * size + answers]
-    found = rates(resampled_sums(one_hot, groups, resamples, seed).reshape(resamples, size, size))
+    right, grouped = truth == answers, None if groups is None else np.asarray(groups)
+    everyone = independent_share(right, groups)
 
-    def interval(values: NDArray[np.float64]) -> Interval | None:
-        defined = values[~np.isnan(values)]
-        if len(defined) == 0:
+    def interval(of: NDArray[np.bool_]) -> Interval | None:
+        hits = right[of]
+        if not len(hits):
             return None
-        low, high = np.quantile(defined, ((1 - level) / 2, (1 + level) / 2))
-        return float(low), float(high)
+        share = independent_share(hits, None if grouped is None else grouped[of])
+        if hits.all() or not hits.any():
+            share = min(share, everyone)
+        return clopper_pearson(share * hits.sum(), share * len(hits)) if share else None
 
-    def by_label(values: NDArray[np.float64]) -> dict[str, Interval | None]:
-        return {label: interval(column) for label, column in zip(labels, values.T, strict=True)}
+    def by_label(*sides: NDArray[np.int64]) -> dict[str, Interval | None]:
+        return {
+            label: interval(np.any([side == k for side in sides], axis=0)) for k, label in enumerate(labels)
+        }
 
+    agreed = by_label(truth, answers)
     return Intervals(
-        accuracy=interval(found.accuracy),
-        precision=by_label(found.precision),
-        recall=by_label(found.recall),
-        f1=by_label(found.f1),
+        accuracy=interval(np.ones(len(right), np.bool_)),
+        precision=by_label(answers),
+        recall=by_label(truth),
+        f1={
+            label: found and (2 * found[0] / (1 + found[0]), 2 * found[1] / (1 + found[1]))
+            for label, found in agreed.items()
+        },
     )

@@ -32,12 +32,12 @@ from train.network_file import read_network
 from train.networks import build_network
 from train.recipe import TrainingJob
 from train.run_config import CONFIG, read_config, read_object, stored_settings
-from train.table import Row, SplitCrop, read_table, write_table
+from train.table import VALIDATION, Row, SplitCrop, read_table, write_table
 
 REPRESENTATIVE = 300
 """Training crops kept with a run, for the ranges of a quantised network."""
 
-NETWORK, METRICS, CROPS = "model.keras", "metrics.json", "crops.npz"
+NETWORK, METRICS, CROPS, SPLIT = "model.keras", "metrics.json", "crops.npz", "split.csv"
 
 _MOST_BYTES = 4 << 30
 _LEAST_INFLATED, _MOST_INFLATED = 64 << 20, 50
@@ -73,11 +73,14 @@ class RunCrops:
         Training crops, evenly over the labels and, within a label, over brightness.
     validation, truth : uint8 [n, s, s], int64 [n]
         The validation crops and their labels; n is 0 without a validation set.
+    groups : tuple of str [n]
+        Frame or patient of each validation crop.
     """
 
     representative: NDArray[np.uint8]
     validation: NDArray[np.uint8]
     truth: NDArray[np.int64]
+    groups: tuple[str, ...]
 
 
 def open_run(out: Path, job: TrainingJob, **more: object) -> None:
@@ -100,7 +103,7 @@ def open_run(out: Path, job: TrainingJob, **more: object) -> None:
         for part, dataset in job.parts.items()
         for name, k, group in zip(dataset.names, dataset.truth, dataset.groups, strict=True)
     ]
-    write_table(out / "split.csv", SplitCrop, rows)
+    write_table(out / SPLIT, SplitCrop, rows)
     settings["versions"] = {
         "leuko-edge": __version__,
         "keras": keras.__version__,
@@ -249,7 +252,14 @@ def read_crops(out: Path) -> RunCrops:
             raise ValueError("a label that the run lacks")
     except _DAMAGE as error:
         raise ValueError(f"{path} cannot be read ({error}): train the run again") from error
-    return RunCrops(representative, validation, truth)
+    rows = read_table(out / SPLIT, SplitCrop).values()
+    groups = tuple(row.group or row.path for row in rows if row.part == VALIDATION)
+    if len(groups) != len(truth):
+        raise ValueError(
+            f"{out / SPLIT} lists {len(groups)} validation crops, and {CROPS} holds {len(truth)}: "
+            "train the run again"
+        )
+    return RunCrops(representative, validation, truth, groups)
 
 
 def _read_array(archive: ZipFile, name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:

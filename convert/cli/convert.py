@@ -72,7 +72,7 @@ def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: 
         try:
             # TensorFlow is in the train extra
             from convert.build import build, stated_pixel_um
-            from convert.parity import summary_lines
+            from convert.parity import Loss, loss_of, loss_words, summary_lines
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"
@@ -82,23 +82,29 @@ def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: 
         say_duration("converting", 60)
         bundle = build(run, out, description, settings, float_out=float_out)
     manifest, size = bundle.manifest, out.stat().st_size
+    parity = manifest.parity
+    loss = None if parity is None else loss_of(parity, settings.max_loss)
     if as_json:
-        _print_json(bundle, size)
+        _print_json(bundle, size, loss)
     else:
         source = " (assumed: neither the training data nor --pixel-um gives it)" if assumed else ""
         echo(f"{out}: {size / 1e6:.2f} MB, {manifest.pixel_um:.4g} µm per pixel{source}")
         echo(f"counts {', '.join(manifest.counted)}")
         echo(f"sha256 {bundle.sha256}")
-        if manifest.parity is None:
+        if parity is None:
             echo("not compared with the float network: the run kept no validation cells", err=True)
         else:
-            echo(*summary_lines(manifest.parity, settings.max_loss))
+            echo(*summary_lines(parity))
+    if parity is not None and loss is not Loss.EXCLUDED:
+        echo(f"Warning: {loss_words(parity, settings.max_loss)}", err=True)
+    elif parity is not None and not as_json:
+        echo(loss_words(parity, settings.max_loss))
     if manifest.rejection is not None and manifest.rejection.coverage < LEAST_COVERAGE:
         kept = f"{100 * manifest.rejection.coverage:.1f} %"
         echo(f"Warning: it keeps {kept} of {manifest.rejection.source} and rejects the others", err=True)
 
 
-def _print_json(bundle: Bundle, size_bytes: int) -> None:
+def _print_json(bundle: Bundle, size_bytes: int, loss: str | None) -> None:
     manifest = bundle.manifest
     result = {
         "bundle": {"name": manifest.name, "sha256": bundle.sha256},
@@ -108,5 +114,6 @@ def _print_json(bundle: Bundle, size_bytes: int) -> None:
         "temperature": manifest.temperature,
         "confusion": manifest.confusion,
         "parity": manifest.parity and asdict(manifest.parity),
+        "loss": loss,
     }
     echo(json.dumps(result))

@@ -3,7 +3,7 @@
 from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVolume, estimate_concentration
 from edge.count.correction import Correction, correct_counts
 from edge.count.counted_frame import CountedFrame
-from edge.count.intervals import LEVEL, Estimate, estimate_proportion
+from edge.count.intervals import LEVEL, Estimate, clopper_pearson, estimate_proportion, student_t
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
@@ -26,11 +26,13 @@ __all__ = [
     "Tally",
     "Totals",
     "area_under_roc",
+    "clopper_pearson",
     "confusion_accuracy",
     "correct_counts",
     "estimate_concentration",
     "estimate_prevalence",
     "estimate_proportion",
     "halfwidth",
+    "student_t",
     "tally_decisions",
 ]

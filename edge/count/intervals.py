@@ -25,8 +25,8 @@ def estimate_proportion(successes: int, trials: int) -> Estimate:
     return Estimate(successes / trials if trials else None, *clopper_pearson(successes, trials))
 
 
-def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the exact two-sided interval of a binomial proportion.
+def clopper_pearson(successes: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the exact two-sided interval of a binomial proportion; effective numbers need not be whole.
 
     Clopper and Pearson, Biometrika 26:404 (1934): the quantiles of Beta(k, n-k+1) and Beta(k+1, n-k).
     SciPy has them too, but costs 140 MB of disk and 0.7 s at each start (measured on x86).
@@ -37,13 +37,19 @@ def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[
         Unless 0 ≤ successes ≤ trials and 0 < level < 1.
     """
     if not 0 <= successes <= trials:
-        raise ValueError(f"{successes} of {trials} is not a proportion")
+        raise ValueError(f"{successes:g} of {trials:g} is not a proportion")
     if not 0 < level < 1:
         raise ValueError(f"the confidence level must lie between 0 and 1, not {level}")
     tail = (1 - level) / 2
     low = 0.0 if successes == 0 else _beta_quantile(tail, successes, trials - successes + 1)
     high = 1.0 if successes == trials else _beta_quantile(1 - tail, successes + 1, trials - successes)
     return low, high
+
+
+def student_t(freedom: float, level: float = LEVEL) -> float:
+    """Return the t that the share `level` of Student's distribution with that freedom lies within ±t of."""
+    x = _beta_quantile(1 - level, freedom / 2, 0.5)  # freedom / (freedom + t²) is beta distributed
+    return math.sqrt(freedom * (1 - x) / x)
 
 
 def _beta_quantile(p: float, a: float, b: float) -> float:

@@ -81,7 +81,7 @@ class Parity:
     cells: int = _count("cells compared")
     float_accuracy: float = _share("accuracy of the float network")
     int8_accuracy: float = _share("accuracy of the int8 network")
-    low: float = declare("lower end of the 95 % paired bootstrap interval of int8 − float", -100, 100)
+    low: float = declare("lower end of the 95 % paired score interval of int8 − float", -100, 100)
     high: float = declare("its upper end, in percentage points as the lower one", -100, 100)
     agreement: float = _share("share of cells to which both give the same label")
     largest_probability_difference: float = _share("largest difference for any label of any cell")

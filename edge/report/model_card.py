@@ -96,6 +96,7 @@ def _quantisation(manifest: Manifest) -> dict[str, str]:
         facts |= {
             "Correct": f"float {before:.2f} %, int8 {after:.2f} %",
             "Difference": f"{after - before:+.2f} points, 95 % interval {interval}",
+            "Loss that is not excluded": f"up to {max(0.0, -parity.low):.2f} points",
             "Cells with the same label": f"{100 * parity.agreement:.2f} %",
             "Largest difference of a probability": f"{parity.largest_probability_difference:.3f}",
         }

@@ -15,13 +15,15 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 
 from convert.cli.verify import verify
 from convert.fold import folded
 from convert.logits import Inference
 from convert.noise import costs
 from convert.operators import ALLOWED, operators, refuse_others
-from convert.parity import compare, loses_more, loss_points, paired_interval, summary_lines
+from convert.paired import cells_to_exclude, paired_interval, score_interval
+from convert.parity import Loss, compare, loss_of, loss_words, summary_lines
 from edge.classify.runtime import RUNTIMES, installed_runtimes
 from edge.model.bundle import load_bundle, shipped_bundles
 from edge.model.manifest import Parity
@@ -56,25 +58,70 @@ def _lost(cells: int, lost: int, won: int = 0) -> Parity:
     return Parity(cells, 0.9, 0.9 + float(gains.mean()), low, high, 1 - (lost + won) / cells, 0.5)
 
 
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 4000))
+def test_the_score_interval_is_where_the_score_test_stops_rejecting(won: int, lost: int, same: int) -> None:
+    cells = won + lost + same
+    if not cells:
+        return
+    low, high = score_interval(won, lost, cells)
+    assert -1 <= low < high <= 1
+    assert (low, high) == pytest.approx(tuple(-end for end in score_interval(lost, won, cells)[::-1]))
+    # of zero it is McNemar's test
+    mcnemar = (won - lost) ** 2 <= 1.959963985**2 * (won + lost)
+    assert (low <= 1e-12 and high >= -1e-12) is mcnemar
+    if not won + lost:
+        assert high == pytest.approx(1.959963985**2 / (cells + 1.959963985**2))
+
+
+def test_the_score_interval_is_that_of_a_likelihood_maximised_by_scipy() -> None:
+    won, lost, cells = 12, 2, 80
+
+    def score(loss: float) -> float:
+        def unlikely(share: float) -> float:
+            shares = np.clip([share, share + loss, 1 - 2 * share - loss], 1e-300, None)
+            return -float(np.array([won, lost, cells - won - lost]) @ np.log(shares))
+
+        share = minimize_scalar(unlikely, bounds=(max(0, -loss), (1 - loss) / 2), method="bounded").x
+        return float((lost - won - cells * loss) / np.sqrt(cells * (2 * share + loss * (1 - loss))))
+
+    low, high = score_interval(won, lost, cells)
+    assert score(-high) == pytest.approx(1.96, abs=0.01)
+    assert score(-low) == pytest.approx(-1.96, abs=0.01)
+
+
 @pytest.mark.parametrize(
-    ("cells", "lost", "won", "fails"),
+    ("cells", "lost", "won", "loss"),
     [
-        (189, 1, 0, False),  # one cell is more than half a point
-        (189, 3, 0, False),
-        (189, 5, 0, True),
-        (189, 5, 4, False),
-        (5000, 20, 0, False),  # a real loss, but within the limit
-        (5000, 60, 10, True),
+        (189, 0, 0, Loss.NOT_EXCLUDED),  # so few cells exclude no loss below 2 points
+        (189, 1, 0, Loss.NOT_EXCLUDED),  # one cell is more than half a point
+        (189, 3, 0, Loss.NOT_EXCLUDED),
+        (189, 4, 0, Loss.SHOWN),
+        (189, 5, 0, Loss.SHOWN),
+        (189, 5, 4, Loss.NOT_EXCLUDED),
+        (800, 0, 0, Loss.EXCLUDED),
+        (5000, 10, 0, Loss.EXCLUDED),  # a real loss, but within the limit
+        (5000, 20, 0, Loss.NOT_EXCLUDED),
+        (5000, 60, 10, Loss.SHOWN),
     ],
 )
-def test_a_loss_fails_beyond_the_limit_and_beyond_chance(
-    cells: int, lost: int, won: int, fails: bool
-) -> None:
+def test_a_loss_is_excluded_or_shown_or_neither(cells: int, lost: int, won: int, loss: Loss) -> None:
     parity = _lost(cells, lost, won)
-    assert loses_more(parity, 0.5) is fails
-    lines = summary_lines(parity)
-    assert len(lines) == 2
-    assert ("within chance" in lines[0]) is (loss_points(parity) > 0.5 and not fails)
+    assert loss_of(parity, 0.5) is loss
+    assert len(summary_lines(parity)) == 2
+    assert f"more than 0.5 points of accuracy is {loss}" in loss_words(parity, 0.5)
+    assert ("would exclude it" in loss_words(parity, 0.5)) is (loss is Loss.NOT_EXCLUDED)
+
+
+@given(st.floats(0.001, 0.05), st.floats(0, 0.2))
+def test_so_many_cells_exclude_a_loss_and_fewer_do_not(loss: float, changed: float) -> None:
+    cells = cells_to_exclude(loss, changed)
+    for n, excluded in ((cells, True), (cells - 1, False)):
+        low, _ = score_interval(changed * n / 2, changed * n / 2, n) if n else (-1.0, 1.0)
+        assert (low >= -loss) is excluded
+
+
+def test_a_single_group_excludes_nothing() -> None:
+    assert paired_interval(np.array([0, 0, 1]), ["slide"] * 3) == (-100, 100)
 
 
 def test_noise_and_cost_per_layer(run: Path, bundle: Path) -> None:

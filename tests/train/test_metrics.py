@@ -19,7 +19,7 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.metrics import Intervals, bootstrap_intervals, confusion_matrix, rates, score
+from train.metrics import confusion_matrix, independent_share, rates, score, score_intervals
 
 LABELS = ["a", "b", "c", "d"]
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
@@ -101,84 +101,90 @@ def test_rates_of_many_matrices_are_those_of_each() -> None:
             np.testing.assert_array_equal(all_of_them[k], one)
 
 
-def test_the_intervals_of_single_cells_are_those_of_scipy() -> None:
+def test_the_intervals_of_single_cells_are_scipys_exact_ones() -> None:
     truth, answers = some_answers(300)
-    right = (truth == answers).astype(float)
-    theirs = scipy.stats.bootstrap(
-        (right,), np.mean, n_resamples=4000, method="percentile", rng=1
-    ).confidence_interval
-    ours = bootstrap_intervals(truth, answers, LABELS, resamples=4000)["accuracy"]
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.01)
+    intervals = score_intervals(truth, answers, LABELS)
+    right = truth == answers
+
+    def exact(of: NDArray[np.bool_]) -> tuple[float, float]:
+        return tuple(scipy.stats.binomtest(int(right[of].sum()), int(of.sum())).proportion_ci())
+
+    assert intervals["accuracy"] == pytest.approx(exact(truth >= 0))
+    for k, label in enumerate(LABELS):
+        assert intervals["recall"][label] == pytest.approx(exact(truth == k))
+        assert intervals["precision"][label] == pytest.approx(exact(answers == k))
+        low, high = exact((truth == k) | (answers == k))
+        assert intervals["f1"][label] == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
 
 
-def test_the_intervals_of_groups_are_those_of_drawing_them_one_by_one() -> None:
-    truth, answers = some_answers(60)
-    groups = np.arange(60) // 4
-    rng = np.random.default_rng(3)
-    drawn = []
-    for _ in range(4000):
-        cells = np.concatenate([np.flatnonzero(groups == g) for g in rng.integers(0, 15, 15)])
-        drawn.append(score(truth[cells], answers[cells], LABELS)["f1"]["b"] or 0.0)
-    ours = bootstrap_intervals(truth, answers, LABELS, groups.astype(str).tolist(), resamples=4000)
-    assert ours["f1"]["b"] == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))), abs=0.02)
-
-
-@given(PAIRS.filter(lambda pairs: len(pairs) > 1))
-def test_an_interval_of_single_cells_contains_the_accuracy(pairs: list[tuple[int, int]]) -> None:
+@given(PAIRS, st.booleans())
+def test_every_interval_contains_its_score_and_is_never_certain(
+    pairs: list[tuple[int, int]], grouped: bool
+) -> None:
     truth, answers = np.array(pairs).T
-    interval = bootstrap_intervals(truth, answers, LABELS, resamples=500)["accuracy"]
-    assert interval is not None
-    # the mean of a resample is no rounder than that of the sample
-    assert interval[0] - 1e-12 <= score(truth, answers, LABELS)["accuracy"] <= interval[1] + 1e-12
-
-
-@given(st.integers(0, 20))
-def test_every_interval_of_enough_cells_contains_its_score(seed: int) -> None:
-    truth, answers = some_answers(200, seed)
-    scores, intervals = score(truth, answers, LABELS), bootstrap_intervals(truth, answers, LABELS)
+    groups = [str(k // 3) for k in range(len(pairs))] if grouped else None
+    scores, intervals = score(truth, answers, LABELS), score_intervals(truth, answers, LABELS, groups)
+    found: list[tuple[float | None, tuple[float, float] | None]]
+    found = [(scores["accuracy"], intervals["accuracy"])]
     for label in LABELS:
-        for value, interval in (
+        found += [
             (scores["precision"][label], intervals["precision"][label]),
             (scores["recall"][label], intervals["recall"][label]),
             (scores["f1"][label], intervals["f1"][label]),
-        ):
-            assert value is not None
-            assert interval is not None
-            assert 0 <= interval[0] <= value <= interval[1] <= 1
+        ]
+    for value, interval in found:
+        assert interval is None or value is not None
+        assert grouped or (interval is None) is (value is None)
+        if interval is not None and value is not None:
+            assert 0 <= interval[0] <= value + 1e-12
+            assert value - 1e-12 <= interval[1] <= 1
+            assert interval[0] < interval[1]
 
 
-def test_copies_of_a_cell_add_nothing_when_whole_groups_are_drawn() -> None:
+def test_a_recall_of_1_has_the_lower_end_that_so_few_cells_allow() -> None:
+    truth = np.repeat([0, 1], [16, 173])
+    low, high = score_intervals(truth, truth, ["a", "b"])["recall"]["a"] or (0.0, 0.0)
+    assert (low, high) == pytest.approx((0.025 ** (1 / 16), 1.0))
+
+
+def test_copies_of_a_cell_add_nothing_when_they_are_a_group() -> None:
     truth, answers = some_answers(100)
+    truth[truth == 3] = answers[truth == 3] = 3  # a class without mistakes
+    answers[(answers == 3) & (truth != 3)] = 0
     groups = [str(k) for k in range(100) for _ in range(5)]
-    once = bootstrap_intervals(truth, answers, LABELS)
-    by_group = bootstrap_intervals(truth.repeat(5), answers.repeat(5), LABELS, groups)
-    by_cell = bootstrap_intervals(truth.repeat(5), answers.repeat(5), LABELS)
-    assert by_group["accuracy"] == pytest.approx(once["accuracy"], abs=0.01)
+    once = score_intervals(truth, answers, LABELS)
+    by_group = score_intervals(truth.repeat(5), answers.repeat(5), LABELS, groups)
+    by_cell = score_intervals(truth.repeat(5), answers.repeat(5), LABELS)
+    assert by_group["accuracy"] == pytest.approx(once["accuracy"], abs=0.005)
+    assert by_group["recall"]["d"] == pytest.approx(once["recall"]["d"], abs=0.005)
     assert width(by_group["accuracy"]) == pytest.approx(math.sqrt(5) * width(by_cell["accuracy"]), rel=0.15)
+
+
+@given(st.lists(st.integers(0, 1), min_size=2, max_size=30), st.integers(2, 6))
+def test_groups_never_count_more_than_their_cells(hits: list[int], size: int) -> None:
+    groups = [str(k // size) for k in range(len(hits))]
+    assert 0 <= independent_share(np.array(hits), groups) <= independent_share(np.array(hits)) == 1
+    assert independent_share(np.array(hits), ["one"] * len(hits)) == 0
 
 
 def test_intervals_depend_on_neither_the_order_nor_the_names_of_groups() -> None:
     truth, answers = some_answers(90)
     groups = [f"{k // 3:02d}" for k in range(90)]
     order = np.random.default_rng(5).permutation(90)
-
-    def intervals(seed: int) -> Intervals:
-        return bootstrap_intervals(truth, answers, LABELS, groups, seed=seed)
-
-    shuffled = bootstrap_intervals(
-        truth[order], answers[order], LABELS, [f"frame {groups[k]}" for k in order]
-    )
-    assert shuffled == intervals(0) == intervals(0) != intervals(1)
+    shuffled = score_intervals(truth[order], answers[order], LABELS, [f"frame {groups[k]}" for k in order])
+    plain = score_intervals(truth, answers, LABELS, groups)
+    assert shuffled["accuracy"] == pytest.approx(plain["accuracy"])
+    assert shuffled["f1"]["b"] == pytest.approx(plain["f1"]["b"])
 
 
 def test_without_two_groups_there_are_no_intervals() -> None:
     truth, answers = some_answers(9)
-    one = bootstrap_intervals(truth, answers, LABELS, ["slide"] * 9)
+    one = score_intervals(truth, answers, LABELS, ["slide"] * 9)
     assert one["accuracy"] is None
     assert one["f1"] == dict.fromkeys(LABELS)
-    absent = bootstrap_intervals(np.array([0, 0, 0]), np.array([0, 1, 0]), ["a", "b"])
+    absent = score_intervals(np.array([0, 0, 0]), np.array([0, 1, 0]), ["a", "b"])
     assert absent["recall"]["b"] is None
-    assert absent["precision"]["b"] == (0.0, 0.0)
+    assert absent["precision"]["b"] == pytest.approx((0.0, 0.975))
 
 
 def test_an_overconfident_model_by_hand() -> None:

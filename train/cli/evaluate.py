@@ -21,11 +21,9 @@ from train.evaluate import Evaluation, evaluation, read_wrong_labels
 from train.metrics import Intervals, Scores
 from train.predict import predict
 from train.report.words import (
-    ZERO_WIDTH,
     calibration_words,
     class_words,
     coverage_words,
-    has_zero_width,
     interval_words,
     reject_words,
     score_words,
@@ -58,7 +56,6 @@ def print_evaluation(found: Evaluation) -> None:
     print_scores(found, found["intervals"])
     _print_lines(
         interval_words(found),
-        *([ZERO_WIDTH] if has_zero_width(found) else ()),
         calibration_words(found),
         coverage_words(found),
         *([] if found["reject"] is None else [reject_words(found["reject"])]),

@@ -16,10 +16,8 @@ from train.predict import Predictions
 from train.report.figure import plots, svg
 from train.report.words import (
     UNDEFINED,
-    ZERO_WIDTH,
     calibration_words,
     class_words,
-    has_zero_width,
     interval_words,
     percent,
     reject_words,
@@ -97,8 +95,7 @@ def _scores(found: Measures) -> str:
     ]
     body = paragraph(f"Accuracy {score_words(found['accuracy'], intervals['accuracy'])}.")
     body += table(("Class", "Cells", "Precision", "Recall", "F1"), rows)
-    body += paragraph(_sentence(interval_words(found)), small=True)
-    return body + (paragraph(_sentence(ZERO_WIDTH), small=True) if has_zero_width(found) else "")
+    return body + paragraph(_sentence(interval_words(found)), small=True)
 
 
 def _comparison(found: Measures, without: Measures) -> str:
@@ -199,7 +196,7 @@ def _methods(found: Evaluation) -> str:
                 "precision TP / (TP + FP), F1 2 TP / (2 TP + FP + FN), accuracy the share of right answers; "
                 f"{UNDEFINED} where that is 0 / 0",
             ),
-            ("Intervals", f"{interval_words(found)}; seed {found['bootstrap']['seed']}"),
+            ("Intervals", f"{interval_words(found)}; effective numbers: Korn and Graubard 1998"),
             (
                 "Calibration error",
                 "Naeini et al. 2015, Guo et al. 2017; equal mass: Nguyen and O'Connor 2015",

@@ -9,12 +9,6 @@ from train.metrics import Interval, Intervals, Scores
 UNDEFINED = "–"
 """Shown for a score that is 0 / 0."""
 
-ZERO_WIDTH = (
-    "an interval without width means that no resample differed, not that mistakes are impossible: "
-    "0 mistakes in n cells are compatible with a rate of 3/n"
-)
-"""The rule of three (Hanley and Lippman-Hand, JAMA 249:1743, 1983)."""
-
 
 def percent(value: float, digits: int = 1) -> str:
     """Return a share in per cent."""
@@ -38,14 +32,16 @@ def class_words(scores: Scores, intervals: Intervals | None, label: str) -> list
 
 def interval_words(measures: Measures) -> str:
     """Return how the intervals were made."""
-    made = measures["bootstrap"]
-    of = (
-        f"of the {made['units']} groups (frames, patients), because cells of one group are not independent"
-        if made["unit"] == "group"
-        else "of single cells"
-    )
+    made = measures["sampling"]
+    numbers = ""
+    if made["unit"] == "group":
+        numbers = (
+            f" on effective numbers of cells, because cells of one of the {made['units']} groups (frames, "
+            "patients) are not independent"
+        )
     return (
-        f"{percent(made['level'], 0)} intervals: percentile bootstrap, {made['resamples']:,} resamples {of}"
+        f"{percent(made['level'], 0)} intervals: Clopper–Pearson{numbers}; that of F1 follows from "
+        "TP / (TP + FP + FN)"
     )
 
 
@@ -71,11 +67,3 @@ def reject_words(reject: Reject) -> str:
     others = "" if reject["accuracy"] is None else f", accuracy {reject['accuracy']:.3f} on the others"
     rejected = quantity(reject["rejected"], "cell")
     return f"below the bundle's threshold of {reject['below']:g}: {rejected} rejected{others}"
-
-
-def has_zero_width(measures: Measures) -> bool:
-    """Return whether an interval has no width, which must not be read as certainty."""
-    found = measures["intervals"]
-    kinds = (found["precision"], found["recall"], found["f1"])
-    intervals = [found["accuracy"], *(interval for kind in kinds for interval in kind.values())]
-    return any(interval is not None and interval[0] == interval[1] for interval in intervals)

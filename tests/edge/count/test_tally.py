@@ -11,7 +11,7 @@ from scipy import stats
 from edge.base.frame import FailedFrame
 from edge.classify.decision import Decision, decide_labels
 from edge.count.correction import correct_counts
-from edge.count.intervals import clopper_pearson
+from edge.count.intervals import clopper_pearson, student_t
 from edge.count.tally import Tally, tally_decisions
 
 
@@ -38,6 +38,18 @@ def test_interval_is_mirrored_and_holds_the_estimate(a: int, b: int) -> None:
     low, high = clopper_pearson(k, n)
     assert 0 <= low <= k / n <= high <= 1
     assert clopper_pearson(n - k, n) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+
+
+@given(st.just(0.0) | st.floats(0.01, 300), st.floats(0.01, 300))
+def test_interval_of_effective_numbers_is_of_the_beta_distribution(a: float, b: float) -> None:
+    low, high = clopper_pearson(a, a + b)
+    assert low == pytest.approx(stats.beta.ppf(0.025, a, b + 1) if a else 0, rel=1e-6, abs=1e-9)
+    assert high == pytest.approx(stats.beta.ppf(0.975, a + 1, b), rel=1e-6, abs=1e-9)
+
+
+@given(st.floats(1, 1e6), st.sampled_from([0.8, 0.95, 0.99]))
+def test_students_t_is_scipys(freedom: float, level: float) -> None:
+    assert student_t(freedom, level) == pytest.approx(stats.t.ppf((1 + level) / 2, freedom), rel=1e-6)
 
 
 def test_interval_covers_at_least_as_often_as_it_says() -> None:
