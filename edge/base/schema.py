@@ -5,9 +5,9 @@
 `dataclasses.asdict` gives the mapping that `read` takes back.
 
 A field is a bool, int, float, str, datetime (aware; kept in UTC), Literal, Any, another dataclass, a tuple
-or a Mapping with text keys of these, or any of them ``| None``. What is declared of a tuple or a Mapping
-holds for each value in it. A dataclass that the mapping leaves out reads as an empty one: each required key
-is named.
+or a Mapping with text keys of these, a number or a Literal, or any of them ``| None``. What is declared of a
+tuple or a Mapping holds for each value in it. A dataclass that the mapping leaves out reads as an empty one:
+each required key is named.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import takewhile
-from types import NoneType
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from edge.base.visible import visible
 
@@ -190,7 +190,7 @@ def _keys(kind: type[Any]) -> tuple[Key, ...]:
         hint, factory = hints[declared.name], declared.default_factory
         optional = NoneType in get_args(hint)
         if optional:
-            (hint,) = (kind for kind in get_args(hint) if kind is not NoneType)
+            hint = Union[tuple(kind for kind in get_args(hint) if kind is not NoneType)]  # noqa: UP007  # of a list
         default = declared.default if factory is MISSING else factory()
         key = Key(name=declared.name, type=hint, optional=optional, default=default, **declared.metadata)
         found.append(key)
@@ -262,6 +262,9 @@ def _value(key: Key, kind: Any, raw: Any, path: tuple[str | int, ...], problems:
                 _value(Key(), str, name, (*path, name), problems)
             names = _until_enough(raw, problems)
             return {n: _value(key, inner[1], raw[n], (*path, n), problems) for n in names}
+        if origin in (Union, UnionType):
+            word = any(raw in get_args(one) for one in inner if get_origin(one) is Literal)
+            return raw if word else _scalar(key, inner[0], raw)
         return _scalar(key, kind, raw)
     except ValueError as error:
         problems.append(Problem(path, str(error), _allowed(key, kind)))
@@ -314,6 +317,8 @@ def _allowed(key: Key, kind: Any) -> str:
         return f"a list{count}, each {_allowed(key, inner[0])}"
     if origin in (dict, Mapping):
         return f"names, each with {_allowed(key, inner[1])}"
+    if origin in (Union, UnionType):
+        return " or ".join(_allowed(key, one) for one in inner)
     if choices := inner if origin is Literal else key.choices:
         return ", ".join(json.dumps(choice) for choice in choices)
     if key.form or key.pattern:

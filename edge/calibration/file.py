@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomlkit
 from tomlkit.items import Table
@@ -36,6 +36,9 @@ VERSION = 1
 DEPTHS_UM = (2, 10_000)
 """Depths of a chamber: no leukocyte fits into a shallower one, and a depth of 0.1 is one in mm."""
 
+Uncertainty = float | Literal["exact"]
+"""A standard uncertainty, or that the value is taken as exact."""
+
 _MOST_BYTES = 256 << 10
 _HEAD = "Calibration of this microscope and its camera. Your own comments stay when leuko writes here."
 
@@ -55,6 +58,9 @@ class PixelCalibration:
     method: str = declare("how it was measured")
     date: datetime = declare("when it was measured")
     camera: str = declare("camera that took the frames; a count of another one remarks it", default="")
+    pitch_uncertainty: Uncertainty | None = declare(
+        'relative standard uncertainty of the pitch, part of uncertainty_um; or "exact"', 0, 1, default=None
+    )
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,12 @@ class VolumeCalibration:
     """Section ``[volume]``: depth of the chamber, and dilution of the sample."""
 
     depth_um: float = declare("depth of the chamber", *DEPTHS_UM, unit="µm")
-    depth_uncertainty_um: float = declare("its standard uncertainty", 0, 10_000, unit="µm")
+    depth_uncertainty_um: Uncertainty = declare('its standard uncertainty, or "exact"', 0, 10_000, unit="µm")
     dilution: float = declare("volume after dilution per volume of sample; 1: undiluted", 1, 1_000_000)
     date: datetime = declare("when it was entered")
+    dilution_uncertainty: Uncertainty | None = declare(
+        'standard uncertainty of the dilution, or "exact"', 0, 1_000_000, default=None
+    )
 
 
 @dataclass(frozen=True)
@@ -132,8 +141,9 @@ class Calibration:
 
 
 def _stated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the keys that are not blank: an absent camera does not change the hash."""
-    return {name: value for name, value in pairs if value != ""}
+    """Return the keys that are not blank: an absent camera or uncertainty does not change the hash."""
+    absent = ("pitch_uncertainty", "dilution_uncertainty")
+    return {name: value for name, value in pairs if value != "" and not (value is None and name in absent)}
 
 
 def _utc(date: datetime) -> str:
@@ -216,7 +226,7 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 def _table(section: Any) -> Table:
     table = tomlkit.table()
     for key in keys(type(section)):
-        if getattr(section, key.name) == "":
+        if getattr(section, key.name) in ("", None):
             continue
         value = tomlkit.item(getattr(section, key.name))
         if key.description:
@@ -229,7 +239,9 @@ def _update(table: Any, section: Any) -> None:
     """Set the keys that changed; a key left out stays out while its value is the default."""
     for key in keys(type(section)):
         value = getattr(section, key.name)
-        if table.get(key.name, key.default) != value:
+        if value is None:
+            table.pop(key.name, None)
+        elif table.get(key.name, key.default) != value:
             table[key.name] = value
 
 

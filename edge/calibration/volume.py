@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from edge.calibration.file import Calibration
+from edge.calibration.file import Calibration, Uncertainty
 from edge.count import MAX_RELATIVE, FieldVolume
 
 
@@ -14,6 +14,9 @@ class UnknownVolumeError(ValueError):
 
 def field_volume(calibration: Calibration) -> FieldVolume:
     """Return the volume that a frame of the calibrated size shows: depth times width times height.
+
+    Its relative uncertainty is the root of the sum of the squares of those of area, depth and dilution (JCGM
+    100:2008, 5.1.2). Earlier files state none of pitch and dilution, which are then taken as exact.
 
     Raises
     ------
@@ -26,11 +29,26 @@ def field_volume(calibration: Calibration) -> FieldVolume:
     if volume is None:
         raise UnknownVolumeError("no cells/µL: the chamber's depth is not known (leuko calibrate volume)")
     area_um2 = pixel.width_px * pixel.height_px * pixel.pixel_um**2
+    depth, dilution = volume.depth_uncertainty_um, volume.dilution_uncertainty
+    undiluted = volume.dilution == 1 and dilution is None  # nothing was measured out
+    stated = {"depth": depth, "pitch": pixel.pitch_uncertainty, "dilution": dilution}
+    exact = tuple(
+        name
+        for name, uncertainty in stated.items()
+        if uncertainty in (0, "exact", None) and not (undiluted and name == "dilution")
+    )
     relative = math.hypot(
-        2 * pixel.uncertainty_um / pixel.pixel_um, volume.depth_uncertainty_um / volume.depth_um
+        2 * pixel.uncertainty_um / pixel.pixel_um,  # the pitch's is part of it
+        _number(depth) / volume.depth_um,
+        _number(dilution) / volume.dilution,
     )
     if relative > MAX_RELATIVE:
         raise UnknownVolumeError(
             f"no cells/µL: the volume of a field is uncertain by {relative:.0%} (leuko calibrate volume)"
         )
-    return FieldVolume(area_um2 * volume.depth_um * 1e-9, relative, volume.dilution, volume.depth_um)
+    return FieldVolume(area_um2 * volume.depth_um * 1e-9, relative, volume.dilution, volume.depth_um, exact)
+
+
+def _number(uncertainty: Uncertainty | None) -> float:
+    """Return an uncertainty, 0 of what is taken as exact."""
+    return 0.0 if uncertainty in ("exact", None) else float(uncertainty)

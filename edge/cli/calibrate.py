@@ -22,6 +22,7 @@ from edge.calibration import (
     CalibrationFileError,
     FlatFieldError,
     PixelCalibration,
+    Uncertainty,
     VolumeCalibration,
     default_calibration_path,
     estimate_illumination,
@@ -34,7 +35,7 @@ from edge.calibration import (
 )
 from edge.capture import PlaneChoice, contradiction, files_pixels, list_files, read_frames
 from edge.cli.errors import one_line_errors
-from edge.cli.options import FiniteRange, NamedPath, declared_options, json_option, quiet_libraries
+from edge.cli.options import FiniteRange, NamedPath, OrExact, declared_options, json_option, quiet_libraries
 from edge.cli.output import echo
 from edge.cli.tables import progress
 from edge.run import CountConfig
@@ -107,10 +108,9 @@ def flatfield(
 )
 @click.option(
     "--pitch-uncertainty-um",
-    type=FiniteRange(0, 1000),
-    default=0.0,
-    show_default=True,
-    help="Standard uncertainty of the pitch, µm, from the maker's certificate.",
+    type=OrExact(0, 1000),
+    required=True,
+    help="Standard uncertainty of the pitch, µm, from the maker's certificate; or exact.",
 )
 @click.option("--micrometer", is_flag=True, help="The frames show a stage micrometer, not a grid.")
 @camera_option
@@ -120,7 +120,7 @@ def pixel(
     frames: tuple[str, ...],
     calibration_path: Path | None,
     pitch_um: float,
-    pitch_uncertainty_um: float,
+    pitch_uncertainty_um: Uncertainty,
     micrometer: bool,
     camera: str,
     bit_depth: int,
@@ -147,7 +147,9 @@ def pixel(
                 "stage micrometer"
             )
             raise CalibrationError(f"no frame could be measured ({why}): give sharp frames that {remedy}")
-        size = estimate_pixel_size(spacings, pitch_um, pitch_uncertainty_um)
+        exact = pitch_uncertainty_um == "exact"
+        relative = 0.0 if exact else float(pitch_uncertainty_um) / pitch_um
+        size = estimate_pixel_size(spacings, pitch_um, relative * pitch_um)
         target = "stage micrometer" if micrometer else "counting-chamber grid"
         section = PixelCalibration(
             float(f"{size.pixel_um:.6g}"),
@@ -157,6 +159,7 @@ def pixel(
             f"{target}, pitch {pitch_um:g} µm, {len(spacings)} spacings",
             date,
             camera,
+            "exact" if exact else float(f"{relative:.3g}"),
         )
         _write(path, replace(calibration, pixel=section))
         if other := contradiction(files_pixels(frames), size.pixel_um, "as measured", "check --pitch-um"):
@@ -194,10 +197,9 @@ def pixel(
 )
 @click.option(
     "--depth-uncertainty-um",
-    type=FiniteRange(0, 10_000),
-    default=0.0,
-    show_default=True,
-    help="Standard uncertainty of the depth, µm, from the maker's certificate.",
+    type=OrExact(0, 10_000),
+    required=True,
+    help="Standard uncertainty of the depth, µm, from the maker's certificate; or exact.",
 )
 @click.option(
     "--dilution",
@@ -206,20 +208,28 @@ def pixel(
     show_default=True,
     help="Volume after dilution per volume of sample.",
 )
+@click.option(
+    "--dilution-uncertainty",
+    type=OrExact(0, 1_000_000),
+    help="Standard uncertainty of the dilution, or exact; needed with --dilution.",
+)
 @json_option
 def volume(
     calibration_path: Path | None,
     depth_um: float,
-    depth_uncertainty_um: float,
+    depth_uncertainty_um: Uncertainty,
     dilution: float,
+    dilution_uncertainty: Uncertainty | None,
     as_json: bool,
 ) -> None:
     """Store the chamber's depth and calculate a field's volume.
 
     Calibrate the pixel size first.
     """
+    if dilution != 1 and dilution_uncertainty is None:
+        raise click.UsageError("--dilution needs --dilution-uncertainty: its standard uncertainty, or exact")
     with _calibration(calibration_path) as (path, calibration, date):
-        section = VolumeCalibration(depth_um, depth_uncertainty_um, dilution, date)
+        section = VolumeCalibration(depth_um, depth_uncertainty_um, dilution, date, dilution_uncertainty)
         calibration = replace(calibration, volume=section)
         if calibration.pixel is None:
             raise CalibrationFileError(f"{path}: no pixel size yet; run leuko calibrate pixel first")
@@ -229,6 +239,7 @@ def volume(
     words = (
         f"a field of {size_px}, {depth_um:g} µm deep, shows "
         f"{1000 * field.field_ul:.4g} nL ± {field.relative_uncertainty:.1%}; dilution {dilution:g}"
+        + (f"; taken as exact: {', '.join(field.exact)}" if field.exact else "")
     )
     _print(as_json, words, section, **asdict(field))
 

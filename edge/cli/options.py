@@ -42,6 +42,14 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class OrExact(FiniteRange):
+    """A standard uncertainty in a range, or the word that there is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse and check."""
+        return value if value == "exact" else super().convert(value, param, ctx)
+
+
 class WholeRange(click.IntRange):
     """A whole number in a range."""
 

@@ -24,12 +24,21 @@ MAX_RELATIVE = 0.5
 
 @dataclass(frozen=True)
 class FieldVolume:
-    """Sample volume that a frame shows, its relative standard uncertainty, dilution factor and depth."""
+    """Sample volume that a frame shows, dilution factor and depth.
+
+    Attributes
+    ----------
+    relative_uncertainty : float
+        Relative standard uncertainty of the volume of undiluted sample.
+    exact : tuple of str
+        Which of depth, pitch and dilution were taken as exact.
+    """
 
     field_ul: float
     relative_uncertainty: float
     dilution: float
     depth_um: float
+    exact: tuple[str, ...] = ()
 
 
 def estimate_concentration(count: int, fields: float, volume: FieldVolume) -> Estimate:

@@ -48,7 +48,9 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         "cells": tally.cells,
         "detections": result.detections,
         "cells_per_ul": per_ul if usable and per_ul else None,
-        "field_volume": asdict(result.volume) if usable and result.volume else None,
+        "field_volume": asdict(result.volume) | {"exact": list(result.volume.exact)}
+        if usable and result.volume
+        else None,
         "no_cells_per_ul": result.unusable or result.no_concentration or None,
         "quality": {
             "dropped": result.dropped,

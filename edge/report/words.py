@@ -79,9 +79,10 @@ def concentrations(result: CountResult) -> dict[str, str]:
 
 def undiluted_sample(volume: FieldVolume) -> str:
     """Return what the cells per µL were computed with."""
+    exact = f"; taken as exact: {', '.join(volume.exact)}" if volume.exact else ""
     return (
         f"the undiluted sample: dilution {volume.dilution:g}, chamber {volume.depth_um:g} µm deep,"
-        f" {1000 * volume.field_ul:.4g} nL in a frame"
+        f" {1000 * volume.field_ul:.4g} nL in a frame, ± {100 * volume.relative_uncertainty:.2g} %{exact}"
     )
 
 

@@ -87,7 +87,7 @@ def test_a_table_shows_control_characters(capsys: pytest.CaptureFixture[str]) ->
         ["sessions", "show", NASTY],
         ["firmware", "check", NASTY],
         ["data", "check", NASTY],
-        ["calibrate", "pixel", NASTY, "--pitch-um", "10"],
+        ["calibrate", "pixel", NASTY, "--pitch-um", "10", "--pitch-uncertainty-um", "exact"],
     ],
 )
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -44,6 +44,9 @@ def test_a_written_calibration_is_read_back(path: Path) -> None:
         Calibration(),
         replace(WHOLE, flat_field=None),
         replace(WHOLE, quality=QualityLimits(0.4)),
+        replace(WHOLE, volume=VolumeCalibration(100.0, "exact", 20.0, NOON, 0.4)),
+        replace(WHOLE, volume=VolumeCalibration(100.0, 1.0, 20.0, NOON, "exact")),
+        replace(WHOLE, pixel=PixelCalibration(0.1, 1e-4, 9, 9, "grid", NOON, "", 0.01)),
     ):
         path.unlink(missing_ok=True)
         write_calibration(path, written)
@@ -104,7 +107,24 @@ def test_the_hash_is_of_the_content(path: Path) -> None:
     east = replace(WHOLE.volume, date=NOON.astimezone(timezone(timedelta(hours=2))))  # type: ignore[type-var]
     assert replace(WHOLE, volume=east).sha256 == WHOLE.sha256
     # pinned: sessions refer to it
+    assert WHOLE.sha256 == "1e7c6fd0e3a841fb880c2e2b44bb096a6b3cfc4347d3cc3ee0cd0c5ee07ee337"
     assert Calibration().sha256 == "d6ef7c3d314e7a77692532b481ed667c3d05d3206802d74b4e4ce8dbdb9581d8"
+
+
+def test_an_uncertainty_is_a_number_or_exact(path: Path) -> None:
+    write_calibration(path, replace(WHOLE, volume=VolumeCalibration(100.0, "exact", 20.0, NOON, "exact")))
+    text = path.read_text()
+    assert 'depth_uncertainty_um = "exact" #' in text
+    write_calibration(path, WHOLE)  # which states no uncertainty of the dilution
+    assert "dilution_uncertainty" not in path.read_text()
+    assert read_calibration(path) == WHOLE
+    for wrong in ('"Exact"', "-1", "true", "nan", "[1]"):
+        path.write_text(text.replace('depth_uncertainty_um = "exact"', f"depth_uncertainty_um = {wrong}"))
+        with pytest.raises(CalibrationFileError) as refused:
+            read_calibration(path)
+        assert 'expected a number from 0 to 10_000 µm or "exact"; correct it, or run leuko' in str(
+            refused.value
+        )
 
 
 @settings(max_examples=25)

@@ -188,6 +188,10 @@ def leuko(*words: object, code: int = 0) -> Result:
     return result
 
 
+EXACT_PITCH = ("--pitch-uncertainty-um", "exact")
+EXACT_DEPTH = ("--depth-uncertainty-um", "exact")
+
+
 @pytest.fixture
 def frames(tmp_path: Path) -> Path:
     folder = tmp_path / "frames"
@@ -202,14 +206,24 @@ def test_the_commands_fill_one_calibration(frames: Path, tmp_path: Path) -> None
     cv2.imwrite(str(frames / "4.png"), expose(np.ones((HEIGHT, WIDTH + 1))))
     (frames / "5.png").write_bytes(b"no image")
     calibration = tmp_path / "new" / "calibration.toml"
-    done = leuko("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50)
+    done = leuko("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50, *EXACT_PITCH)
     assert re.match(r"pixel: 0\.5000\d ± 0\.0000\d µm \(0\.\d{5} across, 0\.\d{5} down\), ", done.stdout)
     assert "6 spacings in 3 of 6 frames" in done.stdout
     assert "3.png: no 3 lines at even distances" in done.stderr
     assert f"4.png: not of {WIDTH}×{HEIGHT} px like the first frame" in done.stderr
     assert "5.png: " in done.stderr
     measured = json.loads(
-        leuko("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50, "--json").stdout
+        leuko(
+            "calibrate",
+            "pixel",
+            frames,
+            "--calibration",
+            calibration,
+            "--pitch-um",
+            50,
+            *EXACT_PITCH,
+            "--json",
+        ).stdout
     )
     kept = read_calibration(calibration).pixel
     assert kept is not None
@@ -228,11 +242,44 @@ def test_the_commands_fill_one_calibration(frames: Path, tmp_path: Path) -> None
     assert read_calibration(calibration).pixel == kept
     measured = json.loads(
         leuko(
-            "calibrate", "volume", "--calibration", calibration, "--depth-um", 20, "--dilution", 10, "--json"
+            "calibrate",
+            "volume",
+            "--calibration",
+            calibration,
+            "--depth-um",
+            20,
+            *EXACT_DEPTH,
+            "--dilution",
+            10,
+            "--dilution-uncertainty",
+            0.2,
+            "--json",
         ).stdout
     )
     assert measured["field_ul"] == pytest.approx(900 * 600 * 0.25 * 20e-9, rel=1e-3)
     assert measured["dilution"] == 10
+    assert (measured["depth_uncertainty_um"], measured["dilution_uncertainty"]) == ("exact", 0.2)
+    assert measured["relative_uncertainty"] == pytest.approx(0.02, rel=0.05)
+    assert measured["exact"] == ["depth", "pitch"]
+
+
+def test_the_uncertainty_of_the_pitch_is_kept(frames: Path, tmp_path: Path) -> None:
+    calibration = tmp_path / "calibration.toml"
+    words = ("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50)
+    leuko(*words, code=2)
+    leuko(*words, "--pitch-uncertainty-um", 0.5)
+    kept = read_calibration(calibration).pixel
+    assert kept is not None
+    assert kept.pitch_uncertainty == 0.01
+    assert kept.uncertainty_um == pytest.approx(0.01 * kept.pixel_um, rel=0.05)
+    volume = ("calibrate", "volume", "--calibration", calibration, "--depth-um", 100)
+    leuko(*volume, code=2)
+    done = leuko(*volume, "--depth-uncertainty-um", 1, "--dilution", 20, code=2)
+    assert "--dilution needs --dilution-uncertainty: its standard uncertainty, or exact" in done.stderr
+    done = leuko(*volume, "--depth-uncertainty-um", "about 1", code=2)
+    assert "'about 1' is not a" in done.stderr
+    done = leuko(*volume, "--depth-uncertainty-um", 1)
+    assert "taken as exact" not in done.stdout
 
 
 def test_what_does_not_fit_the_measurement_is_said(frames: Path, tmp_path: Path) -> None:
@@ -251,6 +298,7 @@ def test_what_does_not_fit_the_measurement_is_said(frames: Path, tmp_path: Path)
         "--camera",
         "picamera2",
         stated,
+        *EXACT_PITCH,
         "--pitch-um",
     )
     assert "state another pixel" not in leuko(*words, 50).stderr
@@ -263,7 +311,7 @@ def test_what_does_not_fit_the_measurement_is_said(frames: Path, tmp_path: Path)
     write_calibration(calibration, replace(kept, flat_field=flat))
     for done in (
         leuko(*words, 50),
-        leuko("calibrate", "volume", "--calibration", calibration, "--depth-um", 100),
+        leuko("calibrate", "volume", "--calibration", calibration, "--depth-um", 100, *EXACT_DEPTH),
     ):
         assert f"is for frames of {WIDTH} x {HEIGHT} px, and its flat field for 640 x 480" in done.stderr
 
@@ -273,7 +321,15 @@ def test_a_micrometer_in_one_direction_gives_a_warning(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{k}.png"), expose(micrometer(20, tilt, 30)))
     calibration = tmp_path / "calibration.toml"
     done = leuko(
-        "calibrate", "pixel", tmp_path, "--calibration", calibration, "--pitch-um", 10, "--micrometer"
+        "calibrate",
+        "pixel",
+        tmp_path,
+        "--calibration",
+        calibration,
+        "--pitch-um",
+        10,
+        *EXACT_PITCH,
+        "--micrometer",
     )
     assert re.match(r"pixel: 0\.(5000|4999)", done.stdout)
     assert "turn the lines by 90°" in done.stderr
@@ -281,19 +337,23 @@ def test_a_micrometer_in_one_direction_gives_a_warning(tmp_path: Path) -> None:
 
 def test_commands_refuse_invalid_input_in_one_line(frames: Path, tmp_path: Path) -> None:
     calibration = tmp_path / "calibration.toml"
-    done = leuko("calibrate", "volume", "--calibration", calibration, "--depth-um", 100, code=1)
+    done = leuko("calibrate", "volume", "--calibration", calibration, "--depth-um", 100, *EXACT_DEPTH, code=1)
     assert done.stderr == f"Error: {calibration}: no pixel size yet; run leuko calibrate pixel first\n"
     blank = tmp_path / "blank.png"
     cv2.imwrite(str(blank), expose(np.ones((HEIGHT, WIDTH))))
-    done = leuko("calibrate", "pixel", blank, "--calibration", calibration, "--pitch-um", 50, code=1)
+    done = leuko(
+        "calibrate", "pixel", blank, "--calibration", calibration, "--pitch-um", 50, *EXACT_PITCH, code=1
+    )
     assert f"Error: no frame could be measured ({blank}: no 3 lines at even distances): give " in done.stderr
     assert not calibration.exists()
     calibration.write_text("version = 1\n[quality]\nmin_fokus = 1\n")
-    done = leuko("calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50, code=1)
+    done = leuko(
+        "calibrate", "pixel", frames, "--calibration", calibration, "--pitch-um", 50, *EXACT_PITCH, code=1
+    )
     assert done.stderr.startswith(f"Error: {calibration}: quality.min_fokus is not a known key")
-    leuko("calibrate", "pixel", frames, "--pitch-um", "nan", code=2)
-    leuko("calibrate", "pixel", frames, code=2)
-    leuko("calibrate", "volume", "--depth-um", 0, code=2)
+    leuko("calibrate", "pixel", frames, "--pitch-um", "nan", *EXACT_PITCH, code=2)
+    leuko("calibrate", "pixel", frames, *EXACT_PITCH, code=2)
+    leuko("calibrate", "volume", "--depth-um", 0, *EXACT_DEPTH, code=2)
 
 
 @pytest.mark.skipif(not HEMOCYTOMETER.exists(), reason="real frames (../shared/data) are not here")

@@ -25,7 +25,15 @@ def test_an_option_is_named(folder: str, tmp_path: Path) -> None:
     line = _last_line(*arguments, "--bundle", "phantom3", home=tmp_path)
     assert line.endswith("name a place that can be written with --out"), line
     line = _last_line(
-        "calibrate", "volume", "--depth-um", "100", "--calibration", f"{folder}/c.toml", home=""
+        "calibrate",
+        "volume",
+        "--depth-um",
+        "100",
+        "--depth-uncertainty-um",
+        "exact",
+        "--calibration",
+        f"{folder}/c.toml",
+        home="",
     )
     assert (
         line
@@ -39,14 +47,21 @@ def test_an_argument_needs_no_name(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_state_is_named() -> None:
-    line = _last_line("calibrate", "volume", "--depth-um", "100", home=NOWHERE)
+    line = _last_line(
+        "calibrate", "volume", "--depth-um", "100", "--depth-uncertainty-um", "exact", home=NOWHERE
+    )
     assert (
         line == f"Error: {NOWHERE}: No such file or directory: set LEUKO_HOME to a folder that can be written"
     )
 
 
 @pytest.mark.parametrize(
-    "command", ["calibrate volume --depth-um 100", "count . --bundle phantom3", "sessions list"]
+    "command",
+    [
+        "calibrate volume --depth-um 100 --depth-uncertainty-um 1",
+        "count . --bundle phantom3",
+        "sessions list",
+    ],
 )
 def test_a_file_is_no_folder_of_state(command: str, tmp_path: Path) -> None:
     file = tmp_path / "state"

@@ -46,7 +46,14 @@ def test_a_number_that_is_none_names_the_one_meant(option: str, text: str, reaso
 
 
 def test_a_depth_in_mm_and_a_dilution_as_a_ratio(tmp_path: Path) -> None:
-    words = ("calibrate", "volume", "--calibration", tmp_path / "calibration.toml")
+    words = (
+        "calibrate",
+        "volume",
+        "--calibration",
+        tmp_path / "calibration.toml",
+        "--depth-uncertainty-um",
+        "exact",
+    )
     assert "0.1 is not in the range 2" in last_line(*words, "--depth-um", "0.1", code=2)
     ratio = last_line(*words, "--depth-um", "100", "--dilution", "1:20", code=2)
     assert "'1:20' is not a number: write 20" in ratio

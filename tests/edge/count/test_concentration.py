@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import gamma
 
 from edge.base.cell import Cell
-from edge.calibration.file import Calibration, PixelCalibration, VolumeCalibration
+from edge.calibration.file import Calibration, PixelCalibration, Uncertainty, VolumeCalibration
 from edge.calibration.volume import UnknownVolumeError, field_volume
 from edge.count.concentration import FieldVolume, estimate_concentration, in_field
 from edge.count.intervals import Estimate
@@ -30,6 +30,51 @@ def test_a_field_is_depth_times_area() -> None:
     assert volume.field_ul == pytest.approx(400 * 300 * 100 * 1e-9)  # µm³ → µL
     assert volume.relative_uncertainty == pytest.approx(math.hypot(0.02, 0.02))
     assert volume.dilution == 10
+    assert volume.exact == ("pitch", "dilution")  # as of a file that states neither
+
+
+@pytest.mark.parametrize(
+    ("pitch", "depth", "dilution", "exact", "relative"),
+    [
+        (0.01, 3.0, 0.4, (), math.hypot(0.02, 0.03, 0.04)),
+        ("exact", 3.0, 0.4, ("pitch",), math.hypot(0.02, 0.03, 0.04)),
+        (0.01, "exact", 0.4, ("depth",), math.hypot(0.02, 0.04)),
+        (0.01, 3.0, "exact", ("dilution",), math.hypot(0.02, 0.03)),
+        ("exact", "exact", "exact", ("depth", "pitch", "dilution"), 0.02),
+        (None, 0.0, None, ("depth", "pitch", "dilution"), 0.02),
+    ],
+)
+def test_what_is_uncertain_is_joined_and_what_is_taken_as_exact_is_named(
+    pitch: Uncertainty | None,
+    depth: Uncertainty,
+    dilution: Uncertainty | None,
+    exact: tuple[str, ...],
+    relative: float,
+) -> None:
+    pixel = PixelCalibration(0.1, 0.001, 4000, 3000, "grid", NOON, pitch_uncertainty=pitch)
+    calibration = Calibration(
+        pixel=pixel, volume=VolumeCalibration(100.0, depth, 10.0, NOON, dilution_uncertainty=dilution)
+    )
+    volume = field_volume(calibration)
+    assert volume.exact == exact
+    assert volume.relative_uncertainty == pytest.approx(relative)
+
+
+def test_an_undiluted_sample_has_no_dilution_to_be_unsure_of() -> None:
+    calibration = replace(PROFILE, volume=VolumeCalibration(100.0, 2.0, 1.0, NOON))
+    assert field_volume(calibration).exact == ("pitch",)
+
+
+def test_a_volume_of_three_errors_covers_the_truth() -> None:
+    """Depth, pixel and dilution are each off by up to a few percent, and the count is large."""
+    rng = np.random.default_rng(6)
+    pixel, depth, dilution = 0.02, 0.05, 0.03
+    relative = math.hypot(2 * pixel, depth, dilution)
+    found = estimate_concentration(2000, 20, FieldVolume(0.01, relative, 20.0, depth_um=100.0))
+    mean = 2000 / 0.2 * 20
+    errors = rng.normal(0, [2 * pixel, depth, dilution], (4000, 3))
+    true = rng.poisson(2000, 4000) / 2000 * mean * np.exp(errors.sum(axis=1))
+    assert np.mean((found.low <= true) & (true <= found.high)) >= 0.94
 
 
 @pytest.mark.parametrize(

@@ -527,7 +527,7 @@ def test_abbreviations_begin_their_label_and_are_unique(labels: list[str]) -> No
 # ---- what only some counts have ---
 
 
-VOLUME = FieldVolume(0.0085, 0.05, dilution=20.0, depth_um=100.0)
+VOLUME = FieldVolume(0.0085, 0.05, dilution=20.0, depth_um=100.0, exact=("pitch", "dilution"))
 
 
 @pytest.fixture
@@ -558,7 +558,10 @@ def test_stop_rule_quality_volume_and_detections_are_shown(full_run: CountResult
         assert "7 leukocytes of 5 asked for" in text
         assert "2026-05-04T030201Z" in text
         assert "5,210 cells/µL, 95 % interval 4,800–5,650" in text
-        assert "the undiluted sample: dilution 20, chamber 100 µm deep, 8.5 nL in a frame" in text
+        assert (
+            "the undiluted sample: dilution 20, chamber 100 µm deep, 8.5 nL in a frame, ± 5 %;"
+            " taken as exact: pitch, dilution"
+        ) in text
         assert "too dark (grey level 31), 2 frames dropped before it" in text
         assert "2 dropped" in text
         assert "a pixel of <2> µm" in text
@@ -570,6 +573,7 @@ def test_stop_rule_quality_volume_and_detections_are_shown(full_run: CountResult
     assert summary["stop_rule"] == {"until_cells": 5}
     assert summary["cells_per_ul"] == {"granulocyte": {"value": 5210.4, "low": 4800.0, "high": 5650.0}}
     assert (summary["field_volume"]["dilution"], summary["field_volume"]["depth_um"]) == (20.0, 100.0)
+    assert summary["field_volume"]["exact"] == ["pitch", "dilution"]
     assert summary["quality"]["out"][0]["name"] == "<b>.png"
     assert json.loads(json.dumps(summary)) == summary
 

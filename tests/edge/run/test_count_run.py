@@ -183,6 +183,11 @@ def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_
     assert "leuko calibrate volume" in counted(config_for(frames)).no_concentration
     run = counted(config_for(frames, calibration=str(path), pixel_from=FROM_OPTION))
     assert run.no_concentration.endswith("is for the calibrated pixel size (leave out --pixel-um)")
+    write_calibration(path, CALIBRATION)
+    config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION)
+    run = counted(replace(config, analysis=replace(config.analysis, gates=Gates(keep_border=False))))
+    assert run.concentrations == {}
+    assert run.no_concentration.startswith("no cells/µL: --drop-border leaves out cells")
 
 
 @pytest.fixture(scope="module")
