@@ -98,8 +98,8 @@ def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
         )
     if not config.analysis.gates.keep_border:
         raise UnknownVolumeError(
-            "no cells/µL: --drop-border leaves out cells whose middle lies in the field, up to a tenth (leave the"
-            " option out: of the cells that the edge cuts, cells/µL then take those whose middle lies in it)"
+            "no cells/µL: --drop-border leaves out cells whose middle lies in the field, up to a tenth (leave"
+            " the option out: of the cells that the edge cuts, cells/µL take those whose middle lies in it)"
         )
     volume = field_volume(calibration)
     if not tally.frames_read:
