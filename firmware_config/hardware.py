@@ -99,7 +99,8 @@ SENSORS = {
         (*_COMMON, "clock-frequency"),
         3.45,
         (Mode(1456, 1088, 10),),
-        (1.0, 251.2),
+        # gain code 239 at most, though the sensor has 480: src/ipa/rpi/cam_helper/cam_helper_imx296.cpp
+        (1.0, 15.66),
         _CSI_DEVICES,
     ),
     "imx708": Sensor(

@@ -156,7 +156,7 @@ class Service:
 class Watchdog:
     """The timer in the chip that resets a device whose kernel hangs."""
 
-    hardware_s: int = declare("Seconds until the reset; 0 turns it off", 0, 15, default=15)
+    hardware_s: int = declare("Seconds until the reset; 0 turns it off", 0, 120, default=60)
 
 
 @dataclass(frozen=True, kw_only=True)

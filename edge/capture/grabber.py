@@ -17,6 +17,9 @@ SLICE_S = 0.1
 CLOSE_S = 0.7
 """Longest wait for a camera to close."""
 
+OPENING_FRAMES = 56
+"""Twice the frames that pass while settings are locked and the automatics converge; see `PiCamera`."""
+
 FILE_TIMEOUT_S = 60.0
 """Time after which reading a file, or simulating a frame, counts as hanging."""
 
@@ -37,7 +40,7 @@ class LiveSettings:
     grab_timeout_s : float
         Time without a frame after which a paced camera has stalled.
     open_timeout_s : float
-        Time for a camera to open and settle.
+        Time for a camera to open and settle at a short exposure; see `opening_s`.
     back_off_s : (float, float)
         First and longest pause before the camera is opened again; each pause is twice the one before.
     give_up_s : float
@@ -51,6 +54,11 @@ class LiveSettings:
     open_timeout_s: float = 30.0
     back_off_s: tuple[float, float] = (0.5, 8.0)
     give_up_s: float = 60.0
+
+    @property
+    def opening_s(self) -> float:
+        """Time for a camera to open and settle at the exposure that is locked."""
+        return self.open_timeout_s + OPENING_FRAMES * (self.lock.exposure_us or 0) / 1e6
 
     def __post_init__(self) -> None:
         if self.buffer_frames < 1:
@@ -158,7 +166,7 @@ class Grabber:
         if not self.opened:
             # the camera's own timeout comes first: its message says more
             limit_s, what = (
-                settings.open_timeout_s + settings.grab_timeout_s,
+                settings.opening_s + settings.grab_timeout_s,
                 "the camera did not open and settle",
             )
         else:
@@ -205,7 +213,7 @@ class Grabber:
             camera.close()
 
     def _settle(self, camera: Camera) -> None:
-        end = self._alive_at + self._settings.open_timeout_s
+        end = self._alive_at + self._settings.opening_s
         if self.locked != CameraSettings():
             camera.apply(self.locked, end - self._clock.now())
         settled = camera.settle(end - self._clock.now())

@@ -29,6 +29,9 @@ STEADY = 0.01
 LOCKED = 0.07
 """Accepted relative difference: a sensor exposes in whole rows, and gain has steps of 1/16 or finer."""
 
+AUTOMATIC = 0
+"""``ExposureTimeModeAuto`` and ``AnalogueGainModeAuto`` of libcamera's control_ids_core.yaml."""
+
 _GREY_FIRST = ("YUV420", "YVU420", "NV12", "NV21")
 _METADATA = {
     "ExposureTime": "exposure_us",
@@ -64,6 +67,7 @@ class PiCamera:
         atexit.unregister(self._camera.close)
         self._pending: Any = None
         self._grabbed = 0
+        self._locked = CameraSettings()
         try:
             self._start(size)
         except RuntimeError as error:
@@ -104,7 +108,9 @@ class PiCamera:
         self._camera.start()
 
     def settle(self, timeout_s: float) -> CameraSettings:
-        """Let libcamera's automatics converge, then lock their choice."""
+        """Let libcamera's automatics converge, then lock their choice; nothing if all is locked already."""
+        if self._is_all_locked():
+            return self._locked
         end = time.monotonic() + timeout_s
         history: list[CameraSettings] = []
         while not _converged(history):
@@ -115,7 +121,21 @@ class PiCamera:
 
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Lock exposure, gain and white balance."""
-        end = time.monotonic() + timeout_s
+        start = time.monotonic()
+        end, again = start + timeout_s, start + timeout_s / 2
+        self._set(settings)
+        late = "it does not take its exposure, gain or white balance"
+        for _ in range(IN_FLIGHT):
+            self._metadata(end, late)
+        while apart := _apart(self._metadata(end, late), settings):
+            late = f"it does not take {', '.join(apart)}"
+            if time.monotonic() > again:
+                # picamera2 puts controls into the next request that is queued, and there they may be replaced
+                self._set(settings)
+                again = end
+        self._locked = settings
+
+    def _set(self, settings: CameraSettings) -> None:
         controls: dict[str, Any] = {}
         # with only one of the two given, libcamera keeps choosing the other
         if settings.exposure_us is not None:
@@ -127,11 +147,11 @@ class PiCamera:
         if settings.colour_gains is not None:
             controls |= {"AwbEnable": False, "ColourGains": settings.colour_gains}
         self._camera.set_controls(self._supported(controls))
-        late = "it does not take its exposure, gain or white balance"
-        for _ in range(IN_FLIGHT):
-            self._metadata(end, late)
-        while not _is_locked(self._metadata(end, late), settings):
-            pass
+
+    def _is_all_locked(self) -> bool:
+        locked = self._locked
+        is_white = locked.colour_gains is not None or "ColourGains" not in self._camera.camera_controls
+        return None not in (locked.exposure_us, locked.gain) and is_white
 
     def grab(self, timeout_s: float) -> Frame:
         """Return the next frame."""
@@ -208,11 +228,25 @@ def _converged(history: list[CameraSettings]) -> bool:
     return bool(history) and all(is_steady(list(c), last=STEADY_FRAMES, tolerance=STEADY) for c in columns)
 
 
-def _is_locked(metadata: Mapping[str, Any], asked: CameraSettings) -> bool:
-    current = _settings(metadata)
-    pairs = [(current.exposure_us, asked.exposure_us), (current.gain, asked.gain)]
-    pairs += zip(current.colour_gains or (), asked.colour_gains or (), strict=False)
-    return all(now is None or then is None or abs(now - then) <= LOCKED * then for now, then in pairs)
+def _apart(metadata: Mapping[str, Any], asked: CameraSettings) -> list[str]:
+    """Return what a frame was not taken with, each with what was asked and what it has."""
+    now = _settings(metadata)
+    rows = [
+        ("exposure", "µs", asked.exposure_us, now.exposure_us, "ExposureTimeMode"),
+        ("gain", "", asked.gain, now.gain, "AnalogueGainMode"),
+    ]
+    pairs = zip(("red", "blue"), asked.colour_gains or (), now.colour_gains or (), strict=False)
+    rows += [(f"{colour} gain", "", then, value, "") for colour, then, value in pairs]
+    apart = []
+    for name, unit, then, value, mode in rows:
+        if then is None:
+            continue
+        # libcamera states the mode from 0.5 on (src/ipa/rpi/common/ipa_base.cpp)
+        if metadata.get(mode) == AUTOMATIC:
+            apart.append(f"{name} {then:.6g} {unit}".strip() + " (it is still automatic)")
+        elif value is not None and abs(value - then) > LOCKED * then:
+            apart.append(f"{name} {then:.6g} {unit}".strip() + f" (it has {value:.6g})")
+    return apart
 
 
 def _kept(metadata: Mapping[str, Any]) -> dict[str, float | str]:

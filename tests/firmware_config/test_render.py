@@ -171,7 +171,7 @@ def test_the_boot_partition_gets_camera_and_watchdog() -> None:
     assert bare["boot/firmware/config.txt"] == Block(b"[all]\n")
     assert "etc/systemd/system.conf.d/leuko.conf" not in bare
     watchdog = parsed(tree, "etc/systemd/system.conf.d/leuko.conf")["Manager"]
-    assert watchdog["RuntimeWatchdogSec"] == "15"
+    assert watchdog["RuntimeWatchdogSec"] == "60"
 
 
 def test_a_read_only_root_keeps_the_sessions_on_the_data_partition() -> None:

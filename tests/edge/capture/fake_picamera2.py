@@ -81,6 +81,10 @@ class Picamera2:
     buffer_bytes: int | None = None
     flicker = 0.0
     flicker_when_locked = 0.0
+    highest_gain = 22.26
+    lost_controls = 0
+    states_modes = False
+    stays_automatic = False
     frames_until_silence = 10**9
     opened: ClassVar[list[Picamera2]]
 
@@ -120,6 +124,9 @@ class Picamera2:
         for name in controls:
             if name not in self.camera_controls:
                 raise RuntimeError(f"Control {name} is not advertised by libcamera")
+        if self.started and self.lost_controls:
+            self.lost_controls -= 1
+            return
         self.set |= controls
 
     def capture_request(self, wait: bool) -> Job:
@@ -143,6 +150,9 @@ class Picamera2:
             "Lux": 400.0,
             "ScalerCrop": (0, 0, 400, 300),
         }
+        if self.states_modes:
+            manual = not self.stays_automatic and "ExposureTime" in active
+            metadata["ExposureTimeMode"] = metadata["AnalogueGainMode"] = int(manual)
         if "ColourGains" in self.camera_controls:
             metadata["ColourGains"] = (self.now["Red"], self.now["Blue"])
         return Job(Request(self, metadata, self.frames % 200))
@@ -162,6 +172,7 @@ class Picamera2:
                 self.now[name] = value + 0.3 * (GOAL[name] - value)
             else:
                 self.now[name] = wanted.get(name, value)
+        self.now["AnalogueGain"] = min(self.now["AnalogueGain"], self.highest_gain)
 
     def wait(self, job: Job, timeout: float) -> Request:
         if job.request is None:

@@ -350,7 +350,8 @@ def test_a_camera_that_cannot_be_opened_at_first_is_an_error_at_once() -> None:
     assert bench.clock.now < 1
 
 
-def test_a_camera_that_hangs_while_it_opens_is_an_error() -> None:
+@pytest.mark.parametrize(("exposure_us", "limit_s"), [(None, 35), (1_000_000, 91)])
+def test_a_camera_that_hangs_while_it_opens_is_an_error(exposure_us: int | None, limit_s: int) -> None:
     bench = Bench()
     release = threading.Event()
 
@@ -362,10 +363,10 @@ def test_a_camera_that_hangs_while_it_opens_is_an_error() -> None:
     frames = live_frames(
         hang,
         stop=bench.stop,
-        settings=LiveSettings(open_timeout_s=30.0),
+        settings=LiveSettings(lock=CameraSettings(exposure_us=exposure_us), open_timeout_s=30.0),
         clock=Clock(bench.clock, bench.clock.wait_for),
     )
-    with pytest.raises(CameraTimeoutError, match="did not open and settle for 35 s"):
+    with pytest.raises(CameraTimeoutError, match=f"did not open and settle for {limit_s} s"):
         next(frames)
     release.set()
 

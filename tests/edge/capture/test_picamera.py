@@ -109,7 +109,7 @@ def test_a_monochrome_sensor_balances_no_white(picamera2: type[Picamera2]) -> No
     ("attribute", "value", "reason"),
     [
         ("flicker", 0.05, "do not settle"),
-        ("flicker_when_locked", 0.2, "does not take its exposure"),
+        ("flicker_when_locked", 0.2, "does not take exposure"),
         ("frames_until_silence", 0, "no frame comes"),
         ("frames_until_silence", 5, "do not settle"),
     ],
@@ -126,6 +126,66 @@ def test_a_camera_that_does_not_settle_is_reported_in_time(
     with pytest.raises(CameraTimeoutError, match=reason):
         camera.settle(20)
     camera.close()
+
+
+@pytest.mark.parametrize("states_modes", [False, True])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_controls_that_were_lost_are_set_again(
+    picamera2: type[Picamera2], monkeypatch: pytest.MonkeyPatch, states_modes: bool, lost: int
+) -> None:
+    picamera2.states_modes, picamera2.lost_controls = states_modes, lost
+    camera = PiCamera()
+    looks = count()
+    monkeypatch.setattr(
+        "edge.capture.picamera.time", types.SimpleNamespace(monotonic=lambda: next(looks) / 30)
+    )
+    camera.apply(CameraSettings(exposure_us=2_000, gain=4.0), 20)
+    assert picamera2.opened[0].now["ExposureTime"] == 2_000
+    assert (next(looks) > 10 * 30) == bool(lost), "half of the time passes before they count as lost"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "words"),
+    [
+        ("highest_gain", 15.66, r"does not take gain 100 \(it has 16\)$"),
+        ("stays_automatic", True, r"exposure 2000 µs \(it is still automatic\), gain 100"),
+        ("lost_controls", 9, r"exposure 2000 µs \(it has \d+\), gain 100 \(it has 1\.\d+\)$"),
+    ],
+)
+def test_a_lock_that_cannot_be_reached_says_what_was_asked_and_got(
+    picamera2: type[Picamera2],
+    monkeypatch: pytest.MonkeyPatch,
+    attribute: str,
+    value: float,
+    words: str,
+) -> None:
+    picamera2.highest_gain, picamera2.states_modes = 1000, attribute == "stays_automatic"
+    setattr(picamera2, attribute, value)
+    camera = PiCamera()
+    looks = count()
+    monkeypatch.setattr(
+        "edge.capture.picamera.time", types.SimpleNamespace(monotonic=lambda: next(looks) / 30)
+    )
+    with pytest.raises(CameraTimeoutError, match=words):
+        camera.apply(CameraSettings(exposure_us=2_000, gain=100), 5)
+
+
+def test_what_is_locked_already_takes_no_time_to_settle(picamera2: type[Picamera2]) -> None:
+    camera = PiCamera()
+    given = CameraSettings(exposure_us=2_000, gain=4.0, colour_gains=(1.5, 1.25))
+    camera.apply(given, 10)
+    frames = picamera2.opened[0].frames
+    assert camera.settle(0) == given
+    assert picamera2.opened[0].frames == frames
+
+
+def test_a_monochrome_sensor_settles_with_exposure_and_gain(picamera2: type[Picamera2]) -> None:
+    picamera2.controls = tuple(
+        name for name in Picamera2.controls if name not in ("AwbEnable", "ColourGains")
+    )
+    camera = PiCamera()
+    camera.apply(CameraSettings(exposure_us=2_000, gain=4.0), 10)
+    assert camera.settle(0).gain == 4.0
 
 
 def test_a_frame_that_is_late_is_waited_for_again(picamera2: type[Picamera2]) -> None:
