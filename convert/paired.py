@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from train.metrics import NORMAL, independent_share
+from edge.count import NORMAL
+from train.metrics import independent_share
 
 
 def paired_interval(gains: NDArray[np.int64], groups: Sequence[str] | None = None) -> tuple[float, float]:

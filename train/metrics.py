@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.count import LEVEL, clopper_pearson, student_t
+from edge.count import NORMAL, clopper_pearson, student_t
 
 Interval = tuple[float, float]
-
-NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
-"""Standard deviations from the mean that hold the share `LEVEL` of a normal distribution."""
 
 
 class Scores(TypedDict):

@@ -54,6 +54,9 @@ camera_option = click.option(
     help="Camera that took FRAMES, as leuko count names it; a count of another camera then remarks it.",
 )
 
+WIDE = 1.2
+"""Student's t relative to the normal distribution's from which more spacings are asked for."""
+
 
 @click.group()
 def calibrate() -> None:
@@ -181,6 +184,11 @@ def pixel(
         spacings=[{"frame": name, **asdict(spacing)} for name, spacing in measured.spacings],
         refused=refused,
     )
+    if size.widened > WIDE and not as_json:
+        echo(
+            f"few spacings: their spread counts {size.widened:.1f} times (Student's t); give more frames",
+            err=True,
+        )
     if None in directions.values() and not as_json:
         echo(
             "only one direction was measured: turn the lines by 90° to check that pixels are square", err=True

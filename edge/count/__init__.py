@@ -3,7 +3,7 @@
 from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVolume, estimate_concentration
 from edge.count.correction import Correction, correct_counts
 from edge.count.counted_frame import CountedFrame
-from edge.count.intervals import LEVEL, Estimate, clopper_pearson, estimate_proportion, student_t
+from edge.count.intervals import LEVEL, NORMAL, Estimate, clopper_pearson, estimate_proportion, student_t
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
@@ -17,6 +17,7 @@ __all__ = [
     "LEUKOCYTES",
     "LEVEL",
     "MAX_RELATIVE",
+    "NORMAL",
     "Correction",
     "CountResult",
     "CountedFrame",

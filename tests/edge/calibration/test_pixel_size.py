@@ -157,6 +157,19 @@ def test_the_uncertainty_includes_spread_directions_and_pitch() -> None:
     assert pitch.uncertainty_um / 0.1 == pytest.approx(0.01, rel=0.01)
 
 
+@pytest.mark.parametrize(("spacings", "directions"), [(2, 1), (2, 2), (3, 1), (4, 2), (30, 2)])
+def test_twice_the_uncertainty_holds_the_pixel_of_other_frames(spacings: int, directions: int) -> None:
+    rng, held = np.random.default_rng(7), 0
+    for _ in range(300):
+        scales = 1 + 0.001 * rng.standard_normal(spacings + 1)
+        names = ("across", "down")
+        found = [spacing(500 * z, names[k % directions], 1e-9) for k, z in enumerate(scales[1:])]
+        size = estimate_pixel_size(found, 50)
+        held += abs(0.1 / scales[0] - size.pixel_um) <= 1.96 * size.uncertainty_um
+    assert held >= 0.9 * 300
+    assert (size.widened > 1.2) is (spacings < 5)
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [

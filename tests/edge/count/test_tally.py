@@ -11,7 +11,7 @@ from scipy import stats
 from edge.base.frame import FailedFrame
 from edge.classify.decision import Decision, decide_labels
 from edge.count.correction import correct_counts
-from edge.count.intervals import clopper_pearson, student_t
+from edge.count.intervals import LEVEL, NORMAL, clopper_pearson, student_t
 from edge.count.tally import Tally, tally_decisions
 
 
@@ -50,6 +50,7 @@ def test_interval_of_effective_numbers_is_of_the_beta_distribution(a: float, b: 
 @given(st.floats(1, 1e6), st.sampled_from([0.8, 0.95, 0.99]))
 def test_students_t_is_scipys(freedom: float, level: float) -> None:
     assert student_t(freedom, level) == pytest.approx(stats.t.ppf((1 + level) / 2, freedom), rel=1e-6)
+    assert pytest.approx(stats.norm.ppf((1 + LEVEL) / 2), rel=1e-12) == NORMAL
 
 
 def test_interval_covers_at_least_as_often_as_it_says() -> None:
