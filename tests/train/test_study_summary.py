@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from train.run import Epoch, write_history
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study import results as read
 from train.study import runs as source
-from train.study.summary import Difference, caveats, discordant, findings, paired, spread
+from train.study.summary import Difference, caveats, corrected, discordant, findings, paired, spread
 
 
 def planned(name: str, **options: Any) -> list[source.StudyRun]:
@@ -65,7 +67,7 @@ def test_peers_keep_their_own_settings() -> None:
         ([0.010, 0.011, 0.0125], "The first leads, as in the paper; the paper's value lies inside"),
         ([0.05, 0.051, 0.052], "The first leads, as in the paper; the paper's value lies outside"),
         ([-0.05, -0.051, -0.052], "The first trails, unlike in the paper"),
-        ([-0.01, 0.0, 0.03], "do not distinguish the two; the paper's value lies inside"),
+        ([-0.01, 0.0, 0.03], "These runs do not distinguish the two; the paper's value lies inside"),
         ([0.01], "One seed gives no error estimate"),
     ],
 )
@@ -89,9 +91,9 @@ def test_a_reversed_order_is_reported_with_its_error() -> None:
         "Order here: fusion > ablation1 > ablation3 > ablation2. "
         "In the paper: fusion > ablation2 > ablation1 > ablation3.",
         "Unlike in the paper, ablation1 ranks above ablation2, by +10.00 points (standard error 0.00, "
-        "95 % interval +10.00 to +10.00, 3 seeds): significant.",
+        "95 % interval +10.00 to +10.00, 3 seeds, p < 0.001, by Holm's correction < 0.001): significant.",
         "Unlike in the paper, ablation3 ranks above ablation2, by +5.00 points (standard error 0.00, "
-        "95 % interval +5.00 to +5.00, 3 seeds): significant.",
+        "95 % interval +5.00 to +5.00, 3 seeds, p < 0.001, by Holm's correction < 0.001): significant.",
     ]
 
 
@@ -155,10 +157,27 @@ def test_only_common_seeds_are_paired() -> None:
     assert not Difference(1, 1.0).holds(1.0)
 
 
-def test_significant_means_that_zero_is_outside() -> None:
-    assert Difference(3, 1.0, 0.1, 0.6, 1.4).significant
-    assert Difference(3, -1.0, 0.1, -1.4, -0.6).significant
-    assert not Difference(3, 0.1, 0.1, -0.3, 0.5).significant
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holms_correction_is_the_closed_test_of_bonferroni(values: list[float]) -> None:
+    found = corrected({k: Difference(3, 1.0, 0.1, 0.6, 1.4, p) for k, p in enumerate(values)})
+    # a hypothesis falls if Bonferroni's test rejects every set of hypotheses that it is one of
+    for k, p in enumerate(values):
+        others = [q for n, q in enumerate(values) if n != k]
+        sets = [(p, *chosen) for n in range(len(values)) for chosen in combinations(others, n)]
+        assert found[k].holm == pytest.approx(min(1, max(len(one) * min(one) for one in sets)))
+        assert found[k].significant is ((found[k].holm or 0) < 0.05)
+
+
+def test_one_of_several_comparisons_needs_more_than_its_own_interval() -> None:
+    one = {0: 1.0, 1: 1.2, 2: 1.45}  # p = 0.012
+    alone = paired(one, dict.fromkeys(one, 0.0))
+    assert alone is not None
+    assert alone.significant
+    assert alone.low is not None
+    assert alone.low > 0
+    beside = corrected({"this": alone, **{str(k): replace(alone, p=0.2) for k in range(5)}})
+    assert not beside["this"].significant
+    assert corrected({"one seed": Difference(1, 1.0)}) == {"one seed": Difference(1, 1.0)}
 
 
 def test_spread_of_one_value_has_no_sd() -> None:

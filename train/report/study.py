@@ -98,7 +98,8 @@ _ABOUT_SUMMARY = (
 )
 _ABOUT_SEEDS = (
     "The errors come from the seeds on one fixed split. They do not cover another draw of cells, which would "
-    "move all networks, and no interval is corrected for multiple comparisons."
+    "move all networks. Each interval is for one comparison; what is significant follows from p by Holm's "
+    "correction, at 5 % over the comparisons with fusion, and over all pairs where the order is another."
 )
 _ABOUT_CLASSES = "F1 on the validation set, percent, mean ± standard deviation over the seeds."
 _ABOUT_DATA = "All runs share one split; only the seed of weights, order and augmentation differs."

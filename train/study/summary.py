@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
+from typing import TypeVar
 
 import scipy.stats
 
@@ -15,6 +16,11 @@ from train.recipe import NETWORK_INPUT_PX
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study.results import Result, by_network
 from train.study.runs import Cost, StudyRun
+
+SIGNIFICANT = 0.05
+"""Chance of a difference by chance alone, over all comparisons together, below which one is significant."""
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Spread:
 class Difference:
     """Mean of paired differences over n seeds.
 
-    ``standard_error`` and the 95 % t interval ``low`` to ``high`` are None for a single seed.
+    ``standard_error``, the 95 % t interval ``low`` to ``high`` and the t test's ``p`` are None for a single
+    seed; `holm` is p corrected for the comparisons beside it.
     """
 
     n: int
@@ -38,11 +45,13 @@ class Difference:
     standard_error: float | None = None
     low: float | None = None
     high: float | None = None
+    p: float | None = None
+    holm: float | None = None
 
     @property
     def significant(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+        """Whether the difference is not zero, at 5 % over all comparisons together."""
+        return self.holm is not None and self.holm < SIGNIFICANT
 
     def holds(self, value: float) -> bool:
         """Return whether a value lies in the interval."""
@@ -66,7 +75,21 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Difference |
         return Difference(1, found.mean)
     error = found.sd / math.sqrt(found.n)
     reach = error * float(scipy.stats.t.ppf(0.975, found.n - 1))
-    return Difference(found.n, found.mean, error, found.mean - reach, found.mean + reach)
+    p = 2 * float(scipy.stats.t.sf(abs(found.mean) / error, found.n - 1)) if error else float(found.mean == 0)
+    return Difference(found.n, found.mean, error, found.mean - reach, found.mean + reach, p, p)
+
+
+def corrected(comparisons: Mapping[Key, Difference]) -> dict[Key, Difference]:
+    """Correct the p of each comparison for the others (Holm, Scand. J. Statist. 6:65, 1979).
+
+    The chance that any of those without a difference is significant stays below 5 %.
+    """
+    tested = {key: one.p for key, one in comparisons.items() if one.p is not None}
+    found, least = dict(comparisons), 0.0
+    for rank, key in enumerate(sorted(tested, key=tested.__getitem__)):
+        least = max(least, min(1.0, (len(tested) - rank) * tested[key]))
+        found[key] = replace(found[key], holm=least)
+    return found
 
 
 def discordant(here: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -101,13 +124,20 @@ def summarise(study: str, results: Sequence[Result]) -> list[Line]:
     groups = by_network(results)
     points = {name: _points(group) for name, group in groups.items()}
     base = STUDIES[study][0]
+    leads = corrected(
+        {
+            name: lead
+            for name in STUDIES[study][1:]
+            if base in points and name in points and (lead := paired(points[base], points[name]))
+        }
+    )
     return [
         Line(
             run=groups[name][0].run,
             cost=groups[name][0].cost,
             accuracy=spread([result.scores["accuracy"] for result in groups[name]]),
             mean_accuracy=spread([result.mean_accuracy for result in groups[name]]),
-            lead=paired(points[base], points[name]) if name != base and base in points else None,
+            lead=leads.get(name),
             paper_lead=PAPER_LEAD_POINTS.get(name),
         )
         for name in STUDIES[study]
@@ -163,9 +193,10 @@ def findings(study: str, results: Sequence[Result]) -> list[str]:
     conclusions.append(f"Order here: {_order(here)}. In the paper: {_order(paper)}.")
     pairs = discordant(here, paper)
     points = {name: _points(group) for name, group in by_network(results).items()}
+    ranked = combinations(sorted(points, key=lambda name: -here[name]), 2)
+    every = corrected({(a, b): found for a, b in ranked if (found := paired(points[a], points[b]))})
     for better, worse in pairs:
-        difference = paired(points[better], points[worse])
-        if difference is not None:
+        if (difference := every.get((better, worse))) is not None:
             certain = "significant" if difference.significant and difference.mean > 0 else "not significant"
             conclusions.append(
                 f"Unlike in the paper, {better} ranks above {worse}, by {_measured(difference)}: {certain}."
@@ -182,7 +213,7 @@ def _compared(pair: str, lead: Difference, paper: float) -> str:
         return f"{words} One seed gives no error estimate: nothing can be concluded."
     inside = "inside" if lead.holds(paper) else "outside"
     if not lead.significant:
-        verdict = "The interval includes zero: these runs do not distinguish the two"
+        verdict = "These runs do not distinguish the two"
     elif lead.mean > 0:
         verdict = "The first leads, as in the paper"
     else:
@@ -196,8 +227,14 @@ def _measured(difference: Difference) -> str:
         return f"{words} with one seed"
     return (
         f"{words} (standard error {difference.standard_error:.2f}, 95 % interval {signed(difference.low)} to "
-        f"{signed(difference.high)}, {difference.n} seeds)"
+        f"{signed(difference.high)}, {difference.n} seeds, p {_p(difference.p)}, by Holm's correction "
+        f"{_p(difference.holm)})"
     )
+
+
+def _p(value: float | None) -> str:
+    """Return a p value to three digits; what is smaller as such."""
+    return "unknown" if value is None else "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def signed(points: float) -> str:
