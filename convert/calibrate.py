@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from convert.logits import Inference, int8_logits
 from convert.out_of_distribution import LEAST_CROPS, fit, separation_from_spheres
 from convert.settings import Settings
+from convert.thresholds import reject_threshold
 from edge.classify import Model, average_logits, margin, out_of_distribution_score, softmax
 from edge.model import OUT_OF_DISTRIBUTION, OutOfDistributionModel, Rejection
-from train.confidence import coverage_curve
 from train.run import RunCrops
 
 TEMPERATURES = np.geomspace(0.25, 4, 161)
@@ -101,50 +100,3 @@ def temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
         logarithms = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         losses.append(-float(logarithms[np.arange(len(truth)), truth].sum()))
     return float(TEMPERATURES[int(np.argmin(losses))])
-
-
-def reject_threshold(
-    scores: NDArray[np.float32] | NDArray[np.float64],
-    right: NDArray[np.bool_],
-    precision: float,
-    *,
-    coverage: float = 1.0,
-) -> float:
-    """Return the smallest threshold at which the accepted answers are right as often as asked.
-
-    It is half way between the lowest accepted score and the next lower one, so that a processor's rounding
-    moves no cell; -inf if all cells are accepted. The share of right answers is the plain estimate: to demand
-    that its lower 95 % limit reach 0.98 would take 149 accepted cells without one mistake, more than small
-    validation sets hold.
-
-    Parameters
-    ----------
-    scores, right : float [n], bool [n]
-        Of validation cells: larger for surer answers; whether the answer is the truth.
-    precision : float
-        Wanted share of right answers among the accepted ones.
-    coverage : float
-        Largest share of the cells that is accepted. Without it a network that is nearly always right would
-        accept everything, including what it was not trained on.
-
-    Raises
-    ------
-    ValueError
-        Without cells, if a share is out of range, or if no threshold reaches the precision.
-    """
-    if not len(scores):
-        raise ValueError("a reject threshold needs validation cells: train with some")
-    for name, share in (("precision", precision), ("coverage", coverage)):
-        if not 0 < share <= 1:
-            raise ValueError(f"the {name} must be above 0 and at most 1, not {share}")
-    curve = coverage_curve(scores, right)
-    allowed = [k for k, p in enumerate(curve) if p["accuracy"] >= precision and p["coverage"] <= coverage]
-    if not allowed:
-        raise ValueError(
-            f"no threshold makes {precision:.4g} of the accepted answers right on {len(scores)} validation "
-            "cells: ask for a lower precision or train a better network"
-        )
-    last = allowed[-1]
-    if last + 1 == len(curve):
-        return -math.inf
-    return (curve[last]["threshold"] + curve[last + 1]["threshold"]) / 2

@@ -99,7 +99,7 @@ def guaranteed_precisions(
     -------
     int64 [k], float64 [k]
     """
-    falling = np.sort(scores)[::-1]
+    falling = np.sort(np.asarray(scores, np.float64))[::-1]
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     hits = np.cumsum(right[order])
     # no threshold separates equal scores
