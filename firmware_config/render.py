@@ -61,6 +61,7 @@ def count_words(profile: DeviceProfile) -> list[str]:
     options = {
         "--camera": f"{SENSORS[camera.sensor].camera}:{camera.number}",
         "--size": f"{camera.width_px}x{camera.height_px}",
+        "--sensor-bits": camera.bit_depth if SENSORS[camera.sensor].camera == "picamera2" else None,
         "--give-up-s": f"{profile.service.give_up_s:g}",
         "--bundle": f"/{BUNDLE}",
         "--calibration": profile.optics.calibration,

@@ -55,7 +55,12 @@ class PiCamera:
     paced = True
 
     def __init__(
-        self, number: int = 0, *, name: str = "picamera2", size: tuple[int, int] | None = None
+        self,
+        number: int = 0,
+        *,
+        name: str = "picamera2",
+        size: tuple[int, int] | None = None,
+        sensor_bits: int | None = None,
     ) -> None:
         self.name = name
         picamera2 = _picamera2()
@@ -69,7 +74,7 @@ class PiCamera:
         self._grabbed = 0
         self._locked = CameraSettings()
         try:
-            self._start(size)
+            self._start(size, sensor_bits)
         except RuntimeError as error:
             self.close()
             raise CameraError(f"{name}: {_reason(error)}") from error
@@ -80,25 +85,20 @@ class PiCamera:
         # libcamera's clock starts at boot, and ignores changes of the time of day
         self._epoch_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def _start(self, size: tuple[int, int] | None) -> None:
-        import libcamera  # type: ignore[import-not-found]  # a Raspberry Pi's system packages have it
-
+    def _start(self, size: tuple[int, int] | None, sensor_bits: int | None) -> None:
         size = size or self._camera.sensor_resolution
-        controls = {
-            "NoiseReductionMode": libcamera.controls.draft.NoiseReductionModeEnum.Off,
-            "FrameDurationLimits": (33_333, 1_000_000),
-        }
-        self._camera.configure(
-            self._camera.create_video_configuration(
-                main={"format": "YUV420", "size": size},
-                raw=None,
-                colour_space=libcamera.ColorSpace.Sycc(),
-                buffer_count=BUFFERS,
-                controls=self._supported(controls),
-                display=None,
-                encode=None,
+        mode = self._configure(size, sensor_bits)
+        if sensor_bits is None and mode[0] != size:
+            # picamera2 weighs bits more than size: frames may be a larger mode's, scaled to wider pixels
+            depths = [one["bit_depth"] for one in self._camera.sensor_modes if tuple(one["size"]) == size]
+            if depths:
+                self._configure(size, max(depths))
+        if sensor_bits is not None and mode != (size, sensor_bits):
+            (width, height), bits = mode
+            raise CameraError(
+                f"{self.name}: gives the sensor's mode of {width} x {height} px at {bits} bit instead of"
+                f" {size[0]} x {size[1]} at {sensor_bits}; leuko camera list shows its modes"
             )
-        )
         stream = self._camera.camera_configuration()["main"]
         if stream["format"] not in _GREY_FIRST:
             raise CameraError(f"{self.name}: gives {stream['format']}, whose first plane is not grey")
@@ -106,6 +106,36 @@ class PiCamera:
             width, height = stream["size"]
             raise CameraError(f"{self.name}: gives {width} x {height} px instead of {size[0]} x {size[1]}")
         self._camera.start()
+
+    def _configure(
+        self, size: tuple[int, int], sensor_bits: int | None
+    ) -> tuple[tuple[int, int], int | None]:
+        """Ask for frames of a size, from the sensor's mode of that size if it has those bits.
+
+        Return size and bits of the mode that is used; where a camera states none, those that were asked for.
+        """
+        import libcamera  # type: ignore[import-not-found]  # a Raspberry Pi's system packages have it
+
+        controls = {
+            "NoiseReductionMode": libcamera.controls.draft.NoiseReductionModeEnum.Off,
+            "FrameDurationLimits": (33_333, 1_000_000),
+        }
+        asked = {"output_size": size, "bit_depth": sensor_bits} if sensor_bits else {}
+        self._camera.configure(
+            self._camera.create_video_configuration(
+                main={"format": "YUV420", "size": size},
+                raw=None,
+                sensor=asked,
+                colour_space=libcamera.ColorSpace.Sycc(),
+                buffer_count=BUFFERS,
+                controls=self._supported(controls),
+                display=None,
+                encode=None,
+            )
+        )
+        used = self._camera.camera_configuration().get("sensor") or {}
+        width, height = used.get("output_size", size)
+        return (width, height), used.get("bit_depth", sensor_bits)
 
     def settle(self, timeout_s: float) -> CameraSettings:
         """Let libcamera's automatics converge, then lock their choice; nothing if all is locked already."""
@@ -262,10 +292,25 @@ def list_cameras() -> list[CameraInfo]:
     """Return the cameras of libcamera except USB cameras, which `edge.capture.v4l2` finds."""
     known = _picamera2().Picamera2.global_camera_info()
     return [
-        CameraInfo(f"picamera2:{number}", str(camera.get("Model", camera["Id"])))
+        CameraInfo(f"picamera2:{number}", str(camera.get("Model", camera["Id"])), _modes(number))
         for number, camera in enumerate(known)
         if "/usb" not in camera["Id"]
     ]
+
+
+def _modes(number: int) -> dict[str, list[tuple[int, int]]]:
+    """Return the sizes of a sensor's modes by their bits; empty if another program has the camera."""
+    try:
+        camera = _picamera2().Picamera2(number)
+    except (RuntimeError, IndexError):
+        return {}
+    try:
+        sizes: dict[str, list[tuple[int, int]]] = {}
+        for mode in sorted(camera.sensor_modes, key=lambda one: one["size"], reverse=True):
+            sizes.setdefault(f"{mode['bit_depth']} bit", []).append(tuple(mode["size"]))
+        return sizes
+    finally:
+        camera.close()
 
 
 def _picamera2() -> Any:

@@ -88,7 +88,7 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--watch", is_flag=True, help="Show the measures of every frame until Ctrl-C: turn the focus knob."
 )
-@declared_options(CameraConfig, only=("size", "exposure_us", "gain"))
+@declared_options(CameraConfig, only=("size", "sensor_bits", "exposure_us", "gain"))
 @declared_options(CountConfig, only=("bundle", "calibration", "pixel_um"))
 @timeout_option
 @force_option
@@ -150,15 +150,15 @@ def preview(
 
 @camera.command()
 @click.argument("name", metavar="CAMERA")
-@declared_options(CameraConfig, only=("size",))
+@declared_options(CameraConfig, only=("size", "sensor_bits"))
 @timeout_option
 @json_option
-def settle(name: str, size: tuple[int, int] | None, timeout_s: float, as_json: bool) -> None:
+def settle(name: str, timeout_s: float, as_json: bool, **camera_options: Any) -> None:
     """Let CAMERA settle, and print what it locked: one setting per line, with its unit in its name.
 
     The camera forgets it when it is closed: counting settles again.
     """
-    settings: dict[str, Any] = dict(_one_frame(CameraConfig(name=name, size=size), timeout_s).settings)
+    settings: dict[str, Any] = dict(_one_frame(CameraConfig(name=name, **camera_options), timeout_s).settings)
     if as_json:
         echo(json.dumps({"camera": name, "settings": settings}))
         return
@@ -172,7 +172,7 @@ def _watched(watch: Watch, camera: CameraConfig, timeout_s: float) -> Frame:
     """Show a camera's frames until a signal or its end, and return the last one."""
     last: Frame | None = None
     with one_line_errors(CameraError, ValueError), quiet_libraries(), stop_requests() as stop:
-        open_ = partial(open_camera, camera.name, size=camera.size)
+        open_ = partial(open_camera, camera.name, size=camera.size, sensor_bits=camera.sensor_bits)
         # only the newest frame shows where the knob is
         live = LiveSettings(lock=camera.settings, open_timeout_s=timeout_s, buffer_frames=1)
         frames = live_frames(open_, stop=stop, settings=live)
@@ -196,7 +196,7 @@ def _one_frame(camera: CameraConfig, timeout_s: float) -> Frame:
         limit = threading.Timer(timeout_s + FRAME_S, stop.set)
         stack.callback(limit.cancel)
         limit.start()
-        open_ = partial(open_camera, name, size=camera.size)
+        open_ = partial(open_camera, name, size=camera.size, sensor_bits=camera.sensor_bits)
         live = LiveSettings(lock=camera.settings, open_timeout_s=timeout_s)
         frame = next(live_frames(open_, stop=stop, settings=live), None)
         if frame is None:

@@ -48,7 +48,7 @@ from edge.session import DamagedSessionError, SessionError, set_aside, unfinishe
 NOT_OPTIONS = ("sources", "folder", "files", "report", "pixel_from")
 """Keys of the configuration that follow from the arguments and the calibration."""
 
-SOURCE_OPTIONS = ("name", "size")
+SOURCE_OPTIONS = ("name", "size", "sensor_bits")
 """Keys whose options come first: they are of the camera that stands in for SOURCE."""
 
 

@@ -26,6 +26,7 @@ def open_camera(
     name: str,
     *,
     size: tuple[int, int] | None = None,
+    sensor_bits: int | None = None,
     done: Collection[str] = frozenset(),
     root: Path = Path(),
     read: Callable[..., Iterator[Frame | FailedFrame]] = read_frames,
@@ -36,6 +37,8 @@ def open_camera(
     ----------
     size : (width, height) or None
         In px; by default the largest of a device.
+    sensor_bits : int or None
+        Bits of a Raspberry Pi sensor's mode, which must then be exactly of that size.
     done : collection of str
         Names of frames that were taken before: files and the simulator skip them. It is checked whenever a
         frame is due, so it may grow.
@@ -53,7 +56,9 @@ def open_camera(
     if size is not None and min(size) < 1:
         raise CameraError(f"{size[0]} x {size[1]} px: not a frame size")
     if kind == "picamera2":
-        return PiCamera(_number(name, which or "0"), name=name, size=size)
+        return PiCamera(_number(name, which or "0"), name=name, size=size, sensor_bits=sensor_bits)
+    if sensor_bits is not None:
+        raise CameraError(f"{name}: has no sensor modes to choose from; leave out --sensor-bits")
     if kind == "v4l2":
         return V4l2Camera(_number(name, which), size=size)
     if kind == "simulate":

@@ -36,6 +36,12 @@ class CameraConfig(LiveOptions):
     size: tuple[int, int] | None = declare(
         "Frame size in px; by default the largest", 1, default=None, form="WIDTHxHEIGHT"
     )
+    sensor_bits: int | None = declare(
+        "Bits per sample of a Raspberry Pi sensor's mode, which must be of that size; by default the most",
+        8,
+        16,
+        default=None,
+    )
 
     @property
     def settings(self) -> CameraSettings:

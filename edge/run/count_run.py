@@ -230,7 +230,15 @@ def _camera_frames(
         planes=config.analysis.planes,
     )
     for frame in live_frames(
-        partial(open_camera, camera.name, size=camera.size, done=done, root=config.root, read=read),
+        partial(
+            open_camera,
+            camera.name,
+            size=camera.size,
+            sensor_bits=camera.sensor_bits,
+            done=done,
+            root=config.root,
+            read=read,
+        ),
         stop=over,
         settings=LiveSettings(
             lock=before.settings or camera.settings,

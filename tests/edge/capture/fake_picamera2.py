@@ -77,6 +77,13 @@ class Picamera2:
         "NoiseReductionMode",
     )
     sensor_resolution = (400, 300)
+    sensor_modes: tuple[dict[str, Any], ...] = (
+        {"size": (132, 98), "bit_depth": 10},
+        {"size": (200, 150), "bit_depth": 12},
+        {"size": (400, 300), "bit_depth": 12},
+    )
+    """As of an IMX477, a tenth in size."""
+    states_sensor = True
     formats: Mapping[str, str] = {}
     buffer_bytes: int | None = None
     flicker = 0.0
@@ -93,7 +100,7 @@ class Picamera2:
             raise RuntimeError(f"No camera number {camera_num} found")
         self.camera_controls = dict.fromkeys(self.controls, (0, 1, 0))
         self.outstanding = self.frames = 0
-        self.started = self.closed = False
+        self.started = self.closed = self.flushed = False
         self.pending: list[dict[str, Any]] = [{}] * LAG
         self.set: dict[str, Any] = {}
         self.now = {"ExposureTime": 1_000.0, "AnalogueGain": 1.0, "Red": 1.0, "Blue": 1.0}
@@ -112,7 +119,20 @@ class Picamera2:
         form = self.formats.get(main["format"], main["format"])
         self.configuration = {"main": {"size": (width, height), "format": form, "stride": width + PADDING}}
         self.colour_space = configuration["colour_space"]
+        if self.states_sensor:
+            self.configuration["sensor"] = self._sensor(configuration["sensor"], (width, height))
         self.set_controls(configuration["controls"])
+
+    def _sensor(self, asked: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+        """Return the nearest mode; wrong bits weigh more than a wrong size, as picamera2 weighs them."""
+        (width, height), bits = asked.get("output_size", size), asked.get("bit_depth", 12)
+
+        def unlike(mode: dict[str, Any]) -> float:
+            short = [want - has for want, has in zip((width, height), mode["size"], strict=True)]
+            return float(500 * abs(bits - mode["bit_depth"]) + sum(max(2 * d, -d / 4) for d in short))
+
+        best = min(self.sensor_modes, key=unlike)
+        return {"output_size": best["size"], "bit_depth": best["bit_depth"]}
 
     def camera_configuration(self) -> dict[str, Any]:
         return self.configuration
@@ -183,7 +203,7 @@ class Picamera2:
         self.flushed = True
 
     def close(self) -> None:
-        assert self.flushed, "it would wait behind a capture that never comes"
+        assert self.flushed or not self.started, "it would wait behind a capture that never comes"
         assert not self.outstanding, "requests are released"
         self.closed = True
 

@@ -43,6 +43,44 @@ def test_the_frame_is_the_grey_plane_without_padding(picamera2: type[Picamera2])
     assert picamera2.opened[0].closed
 
 
+@pytest.mark.parametrize(
+    ("size", "bits", "mode"),
+    [
+        (None, None, ((400, 300), 12)),
+        ((200, 150), None, ((200, 150), 12)),
+        # picamera2's own choice is the mode of 200 x 150 px, whose scaled pixels are half as wide again
+        ((132, 98), None, ((132, 98), 10)),
+        ((132, 98), 10, ((132, 98), 10)),
+        ((100, 80), None, ((200, 150), 12)),  # no mode has this size: a scaled one
+    ],
+)
+def test_the_sensor_reads_out_the_mode_of_the_frames_size(
+    picamera2: type[Picamera2],
+    size: tuple[int, int] | None,
+    bits: int | None,
+    mode: tuple[tuple[int, int], int],
+) -> None:
+    camera = open_camera("picamera2", size=size, sensor_bits=bits)
+    frame = camera.grab(1)
+    assert isinstance(frame, Frame)
+    assert frame.image.shape[::-1] == (size or (400, 300))
+    used = picamera2.opened[0].configuration["sensor"]
+    assert (used["output_size"], used["bit_depth"]) == mode
+
+
+def test_another_mode_than_asked_for_is_refused(picamera2: type[Picamera2]) -> None:
+    with pytest.raises(CameraError, match="of 200 x 150 px at 12 bit instead of 132 x 98 at 12"):
+        open_camera("picamera2", size=(132, 98), sensor_bits=12)
+    assert picamera2.opened[0].closed
+    with pytest.raises(CameraError, match="leave out --sensor-bits"):
+        open_camera("simulate", sensor_bits=12)
+
+
+def test_a_camera_that_states_no_mode_is_taken_at_its_word(picamera2: type[Picamera2]) -> None:
+    picamera2.states_sensor = False
+    assert grab(open_camera("picamera2", size=(132, 98), sensor_bits=10)).image.shape == (98, 132)  # type: ignore[arg-type]  # it is a PiCamera
+
+
 def test_metadata_stays_with_its_frame(picamera2: type[Picamera2]) -> None:
     camera = PiCamera()
     first, second = grab(camera), grab(camera)
@@ -228,9 +266,9 @@ def test_a_driver_that_fails_is_one_line(picamera2: type[Picamera2], monkeypatch
 
 def test_usb_cameras_are_left_to_v4l2(picamera2: type[Picamera2]) -> None:
     found, notes = list_cameras()
-    assert [(one.name, one.description) for one in found if one.name.startswith("pi")] == [
-        ("picamera2:0", "imx477")
-    ]
+    (camera,) = (one for one in found if one.name.startswith("pi"))
+    assert (camera.name, camera.description) == ("picamera2:0", "imx477")
+    assert camera.formats == {"12 bit": [(400, 300), (200, 150)], "10 bit": [(132, 98)]}
     assert notes == []
 
 

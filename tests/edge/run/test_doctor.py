@@ -174,6 +174,8 @@ def test_picamera2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "    @staticmethod\n"
         "    def global_camera_info():\n"
         "        return [{'Model': 'imx477', 'Num': 0, 'Id': '/base/i2c/imx477@1a'}]\n"
+        "    def __init__(self, number):\n"
+        "        raise RuntimeError('Device or resource busy')\n"
     )
     monkeypatch.setattr(v4l2, "DEVICES", tmp_path / "none")
     monkeypatch.syspath_prepend(str(tmp_path))
