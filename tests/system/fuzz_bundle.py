@@ -19,7 +19,6 @@ import struct
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,13 +31,13 @@ from edge.model.bundle import BundleError, load_bundle, write_bundle
 from edge.model.device_settings import DeviceSettings
 from edge.model.signature import Signature
 from tests.edge.model.test_bundle import written
+from tests.system.fuzz import Mutation
 
 MEMORY_BYTES = 256 << 20
 """What trying may take beyond the imported libraries: less than the smallest of the declared sizes."""
 CPU_SECONDS = 5
 """For a single mutation; an honest bundle of this size takes a few milliseconds."""
 
-Mutation = Callable[[Random, bytes], bytes]
 DAMAGE: list[Mutation] = []
 """Mutations without the care that a forger takes: refused also where signatures are not asked for."""
 FORGERY: list[Mutation] = []

@@ -1,19 +1,15 @@
 """Mutations of a shipped bundle, each loaded and run by ``leuko verify``.
 
-``python -m tests.system.fuzz_bundles FOLDER [--bundles 2000] [--seed 0]`` prints what became of each kind. A
-crash, a traceback, a hang or accepted damage gives exit code 1. `tests.system.fuzz_bundle` tries many more
-without running the network.
+``python -m tests.system.fuzz_bundles FOLDER [--files 5000]``, see `tests.system.fuzz`; accepted damage is a
+finding too. `tests.system.fuzz_bundle` tries many more without running the network.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import os
 import struct
-import sys
-from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -21,8 +17,8 @@ import convert.cli.verify  # noqa: F401  # once, and not in each process that is
 from edge.model import bundle
 from edge.model.bundle import SHIPPED
 from tests.system import fuzz_bundle
-from tests.system.fuzz_bundle import DAMAGE, FORGERY, Mutation
-from tests.system.fuzz_files import attempt
+from tests.system.fuzz import Mutation, Trial, attempt, fuzz_from_command_line
+from tests.system.fuzz_bundle import DAMAGE, FORGERY
 
 
 def forged_network(random: Random, content: bytes) -> bytes:
@@ -54,19 +50,17 @@ def forged_network(random: Random, content: bytes) -> bytes:
 MUTATIONS: tuple[Mutation, ...] = (*DAMAGE, *FORGERY, *(forged_network,) * len(DAMAGE))
 
 
-def fuzz(folder: Path, bundles: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Try mutations; return what became of each kind, and one line per finding, whose bundle is kept."""
+def prepare(folder: Path) -> Trial:
+    """Write the keys of forgers; return what tries a mutation, and keeps the bundle that did wrong."""
     fuzz_bundle.prepare(folder)
     content = (SHIPPED / "phantom3.tflite").read_bytes()
-    outcomes: Counter[str] = Counter()
-    findings = []
-    os.chdir(folder)  # where the keys of forgers lie
-    for number in range(bundles):
+    os.chdir(folder)  # where the keys lie
+
+    def trial(number: int, random: Random) -> tuple[str, list[str]]:
         mutation = MUTATIONS[number % len(MUTATIONS)]
-        random = Random(f"{seed} {number}")
         while (changed := mutation(random, content)) == content:
             pass
-        file, output = Path(f"b{number}.tflite"), Path(f"b{number}.output")
+        file, output = folder / f"b{number}.tflite", folder / f"b{number}.output"
         file.write_bytes(changed)
         # a second runtime would be a process of its own, of which a crash is one line
         refused = attempt(["verify", str(file), "--runtime", "litert"], output, codes=(1,))
@@ -75,24 +69,15 @@ def fuzz(folder: Path, bundles: int, seed: int) -> tuple[Counter[str], list[str]
             wrong = "damage is accepted"
         if not wrong and not refused and output.read_text(errors="replace").count("\n") != 1:
             wrong = "not one line"
-        outcomes[f"{mutation.__name__} {wrong or ('accepted' if refused else 'refused')}"] += 1
+        kind = f"{mutation.__name__} {'accepted' if refused else 'refused'}"
         if wrong:
-            findings.append(f"{wrong}: leuko verify {folder / file} (see {output})")
-        else:
-            file.unlink()
-            output.unlink()
-    return outcomes, findings
+            return mutation.__name__, [f"{wrong}: leuko verify {file} (see {output})"]
+        file.unlink()
+        output.unlink()
+        return kind, []
+
+    return trial
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--bundles", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True)
-    found, lines = fuzz(options.folder.resolve(), options.bundles, options.seed)
-    for kind, number in sorted(found.items()):
-        print(f"{number:5}  {kind}")
-    print("\n".join(lines))
-    sys.exit(bool(lines))
+    fuzz_from_command_line(__doc__, prepare, 5000)

@@ -1,20 +1,17 @@
 """Mutated images, videos, tables and settings, each given to the command that reads it.
 
-``python -m tests.system.fuzz_files FOLDER [--files 2000] [--seed 0]`` writes the originals to FOLDER, tries
-that many mutations, and prints what became of each kind. A crash, a traceback or a hang gives exit code 1.
+``python -m tests.system.fuzz_files FOLDER [--files 3300]``, see `tests.system.fuzz`. After one round of the
+plain originals, half of the mutations are of images in every variant that other programs write
+(`tests.system.image_files`), or of small files that ask for much (`tests.system.amplified_files`).
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import functools
 import io
 import os
-import signal
-import sys
-import time
-import traceback
-from collections import Counter
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,14 +27,11 @@ from edge.calibration import Calibration, PixelCalibration, VolumeCalibration, w
 from edge.cli import main
 from edge.simulate import Scene, simulate_frame
 from firmware_config.start import PLACEHOLDER
+from tests.system import amplified_files
+from tests.system.fuzz import Mutation, Trial, attempt, fuzz_from_command_line, in_child
 from tests.system.fuzz_bundle import exchange, flip, insert, remove, repeat, truncate, zero
+from tests.system.image_files import LIBRARIES, write_image_files
 
-LIMIT_S = 20.0
-"""Longest time for one file."""
-
-EXIT_CODES = (0, 1, 2, 3)
-
-Mutation = Callable[[Random, bytes], bytes]
 Command = Callable[[Path, Path], list[str]]
 """Command line for a mutated file and the folder of the originals."""
 
@@ -71,6 +65,25 @@ TEXT: tuple[Mutation, ...] = (*BINARY, text_mutation, text_mutation, text_mutati
 
 def _count(file: Path, folder: Path) -> list[str]:
     return ["count", str(file), "--bundle", "phantom3", "--json"]
+
+
+def _grid(file: Path, folder: Path) -> list[str]:
+    return [
+        "calibrate",
+        "pixel",
+        str(file),
+        "--pitch-um",
+        "50",
+        "--calibration",
+        str(file.with_suffix(".cal")),
+    ]
+
+
+def _blank(file: Path, folder: Path) -> list[str]:
+    return ["calibrate", "flatfield", *[str(file)] * 5, "--calibration", str(file.with_suffix(".cal"))]
+
+
+IMAGE_COMMANDS: tuple[Command, ...] = (_count, _count, _count, _count, _grid, _blank)
 
 
 def _crops(file: Path, folder: Path) -> list[str]:
@@ -168,86 +181,66 @@ def mutate(original: Original, folder: Path, random: Random) -> bytes:
     return content
 
 
-def attempt(words: Sequence[str], output: Path, codes: Sequence[int] = EXIT_CODES) -> str:
-    """Run a command in a process of its own; return what is wrong with how it ended, or nothing."""
-    child = os.fork()
-    if child == 0:
-        become(words, output)
-    limit = time.monotonic() + LIMIT_S
-    while time.monotonic() < limit:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.005)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return "hang"
-    text = output.read_text(errors="replace")
-    if os.WIFSIGNALED(status):
-        return f"signal {os.WTERMSIG(status)}"
-    if "Traceback" in text:
-        return "traceback"
-    code = os.WEXITSTATUS(status)
-    if code not in codes:
-        return f"exit code {code}"
-    return "nothing said" if code and not text.strip() else ""
+def variants(folder: Path) -> list[Original]:
+    """Write images of every format and kind of pixels that libraries write; `folder` comes to hold them."""
+    folder.mkdir()
+
+    def work() -> None:
+        for stream in (1, 2):  # the libraries complain of what they cannot write
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        write_image_files(folder, LIBRARIES)
+        os._exit(0)
+
+    # what is imported here would be memory of each later child
+    in_child(work, folder / "output.txt")
+    return [
+        Original(f"{folder.name}/{path.name}", _count)
+        for path in sorted(folder.iterdir())
+        if path.suffix not in (".npy", ".json", ".txt")
+    ]
 
 
-def become(words: Sequence[str], output: Path) -> None:
-    """Become the command; never return."""
-    code = 70
-    try:
-        os.setpgid(0, 0)
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        sys.stdout = os.fdopen(1, "w", closefd=False)
-        sys.stderr = os.fdopen(2, "w", closefd=False)
-        main(list(words))
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1 if end.code else 0
-    except BaseException:  # whatever escapes the command is the finding: its traceback is printed
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(Exception):  # the stream may be what broke; the exit code tells
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
+def amplified(folder: Path) -> list[Original]:
+    """Write small files that ask for much; `folder` comes to hold them."""
+    folder.mkdir()
+    for name, make in amplified_files.KINDS.items():
+
+        def work(name: str = name, make: Callable[[], bytes] = make) -> None:
+            (folder / name).write_bytes(make())
+            os._exit(0)
+
+        in_child(work, folder / "output.txt", 4000)
+    return [Original(f"{folder.name}/{name}", _count) for name in amplified_files.KINDS]
 
 
-def fuzz(folder: Path, files: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Try mutations; return what became of each kind, and one line per finding, whose file is kept."""
-    originals = write_originals(folder)
-    outcomes: Counter[str] = Counter()
-    findings = []
-    for number in range(files):
-        original = originals[number % len(originals)]
-        name = Path(original.name)
-        file = folder / f"{name.stem}-{number}{name.suffix}"
-        file.write_bytes(mutate(original, folder, Random(f"{seed} {number}")))
-        output = folder / "output.txt"
-        words = original.command(file, folder)
-        wrong = attempt(words, output)
-        outcomes[f"{original.name} {wrong or 'as it should'}"] += 1
-        if wrong:
-            kept = output.rename(file.with_suffix(file.suffix + ".output"))
-            findings.append(f"{wrong}: leuko {' '.join(words)} (see {kept.name})")
+def prepare(folder: Path) -> Trial:
+    """Write the originals; return what tries a mutation of one, and keeps the file that did wrong."""
+    plain = write_originals(folder)
+
+    @functools.cache
+    def rarer() -> list[list[Original]]:
+        return [plain, plain, variants(folder / "variants"), amplified(folder / "amplified")]
+
+    def trial(number: int, random: Random) -> tuple[str, list[str]]:
+        if number < len(plain):
+            original, command = plain[number], plain[number].command
         else:
-            file.unlink()
-    return outcomes, findings
+            original = random.choice(random.choice(rarer()))
+            command = random.choice(IMAGE_COMMANDS) if original.command is _count else original.command
+        name = Path(original.name)
+        home = folder / str(number)
+        home.mkdir()
+        file, output = home / name.name, home / "output.txt"
+        file.write_bytes(mutate(original, folder, random))
+        words = command(file, folder)
+        wrong = attempt(words, output)
+        if not wrong:
+            shutil.rmtree(home)
+        kind = name.parent.name or original.name
+        return kind, [f"{wrong}: leuko {' '.join(words)}"] if wrong else []
+
+    return trial
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--files", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True)
-    found, lines = fuzz(options.folder, options.files, options.seed)
-    for kind, number in sorted(found.items()):
-        print(f"{number:5}  {kind}")
-    print("\n".join(lines))
-    sys.exit(bool(lines))
+    fuzz_from_command_line(__doc__, prepare, 3300)

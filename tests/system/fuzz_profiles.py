@@ -1,19 +1,15 @@
 """Mutated device profiles, each given to ``leuko firmware check``, ``render`` and ``install --root``.
 
-``python -m tests.system.fuzz_profiles FOLDER [--profiles 2000] [--seed 0]`` prints what became of them. A
-crash, a traceback, a hang, or an accepted profile whose files hold other lines than they should gives exit
-code 1.
+``python -m tests.system.fuzz_profiles FOLDER [--files 2000]``, see `tests.system.fuzz`; an accepted profile
+whose files hold other lines than they should is a finding too.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shutil
-import sys
 import tomllib
-from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,7 +21,8 @@ from firmware_config.profile import SECTIONS
 from firmware_config.render import UNITS
 from firmware_config.start import PLACEHOLDER, initial_values
 from firmware_config.write import new_profile
-from tests.system.fuzz_files import TEXT, attempt
+from tests.system.fuzz import Trial, attempt, fuzz_from_command_line
+from tests.system.fuzz_files import TEXT
 
 INJECTIONS = (
     "40x\nExecStartPost=/bin/sh -c id",
@@ -97,9 +94,8 @@ def _value(value: Any) -> str:
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
-def mutated(number: int, seed: int) -> str | bytes:
+def mutated(random: Random) -> str | bytes:
     """Return a profile with one to three values exchanged, keys added or removed, or its text damaged."""
-    random = Random(f"{seed} {number}")
     tables = honest(random)
     if random.randrange(4) == 0:
         content = dumped(tables).encode()
@@ -145,8 +141,8 @@ def injected(tree: Path) -> str:
     return ""
 
 
-def fuzz(folder: Path, profiles: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Try mutations; return what became of them, and one line per finding, whose profile is kept."""
+def prepare(folder: Path) -> Trial:
+    """Write a system; return what tries a mutated profile on it, and keeps the one that did wrong."""
     root = folder / "root"
     (root / "boot/firmware").mkdir(parents=True)
     (root / "boot/firmware/config.txt").write_text("dtparam=audio=on\n[pi4]\n")
@@ -154,19 +150,17 @@ def fuzz(folder: Path, profiles: int, seed: int) -> tuple[Counter[str], list[str
     (root / "etc").mkdir()
     (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nvideo:x:44:\n")
-    outcomes: Counter[str] = Counter()
-    findings = []
-    for number in range(profiles):
+
+    def trial(number: int, random: Random) -> tuple[str, list[str]]:
         file = folder / f"device-{number}.toml"
-        content = mutated(number, seed)
+        content = mutated(random)
         file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
         accepted, wrong = _tried(file, root)
-        outcomes[wrong.partition(":")[0] or ("accepted" if accepted else "refused")] += 1
-        if wrong:
-            findings.append(f"{file}: {wrong}")
-        else:
+        if not wrong:
             file.unlink()
-    return outcomes, findings
+        return "accepted" if accepted else "refused", [f"{wrong}: {file}"] if wrong else []
+
+    return trial
 
 
 def _tried(file: Path, root: Path) -> tuple[bool, str]:
@@ -192,14 +186,4 @@ def _tried(file: Path, root: Path) -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--profiles", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True)
-    found, lines = fuzz(options.folder, options.profiles, options.seed)
-    for kind, number in sorted(found.items()):
-        print(f"{number:5}  {kind}")
-    print("\n".join(lines))
-    sys.exit(bool(lines))
+    fuzz_from_command_line(__doc__, prepare, 2000)

@@ -1,21 +1,18 @@
 """Mutated run folders, each given to the commands that read one.
 
-``python -m tests.system.fuzz_runs FOLDER [--runs 500] [--seed 0]`` trains a small run in FOLDER, tries that
-many mutations of its files, and prints what became of each kind. A crash, a traceback, a hang, or a network
-with other answers than the sound one's gives exit code 1.
+``python -m tests.system.fuzz_runs FOLDER [--files 500]``, see `tests.system.fuzz`; a network with other
+answers than the sound one's is a finding too. Memory is what a command takes beyond TensorFlow.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import io
 import json
+import resource
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,9 +21,9 @@ from zipfile import ZIP_STORED, ZipFile
 import cv2
 import numpy as np
 
-from tests.system import fuzz_files
+from tests.system.fuzz import LIMIT_MB, Mutation, Trial, attempt, fuzz_from_command_line
 from tests.system.fuzz_bundle import WILD
-from tests.system.fuzz_files import BINARY, TEXT, attempt
+from tests.system.fuzz_files import BINARY, TEXT
 
 OPTIONS = ("--width", "0.02", "--epochs", "1", "--batch", "4", "--validation-fraction", "0.25")
 FILES = (
@@ -84,7 +81,7 @@ def in_archive(random: Random, content: bytes) -> bytes:
 
 def mutate(random: Random, name: str, content: bytes) -> bytes:
     """Return a mutation of a file of a run."""
-    kinds: list[Callable[[Random, bytes], bytes]] = list(BINARY)
+    kinds: list[Mutation] = list(BINARY)
     if name.endswith(".json"):
         kinds += [wild_value] * 12
     elif name.endswith(".csv"):
@@ -106,34 +103,35 @@ def command(random: Random, name: str, run: Path, folder: Path) -> list[str]:
     return ["evaluate", str(run), data, "--json"]
 
 
-def fuzz(folder: Path, runs: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Try mutations; return what became of each kind, and one line per finding, whose folder is kept."""
+def prepare(folder: Path) -> Trial:
+    """Train a small run; return what tries a mutation of it, and keeps the one that did wrong."""
     # imported once for all processes that are forked off; what computes here would hang there
     for module in ("tensorflow", "train.fit", "train.folds"):
         importlib.import_module(module)
     write_run(folder)
-    output, outcomes, findings = folder / "output.txt", Counter[str](), []
+    output = folder / "output.txt"
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    megabytes = LIMIT_MB + (resident >> 20)
     sound = ["evaluate", str(folder / "run"), str(folder / "data"), "--json"]
-    assert attempt(sound, output, codes=(0,)) == "", output.read_text()
+    assert attempt(sound, output, (0,), megabytes) == "", output.read_text()
     right = _accuracy(output)
-    for number in range(runs):
-        random, name = Random(f"{seed} {number}"), FILES[number % len(FILES)]
-        run = folder / f"run-{number}"
+
+    def trial(number: int, random: Random) -> tuple[str, list[str]]:
+        name, run = FILES[number % len(FILES)], folder / f"run-{number}"
         shutil.copytree(folder / "run", run)
         content = (run / name).read_bytes()
         (run / name).write_bytes(mutate(random, name, content))
         words = command(random, name, run, folder)
-        wrong = attempt(words, output)
+        wrong = attempt(words, output, megabytes=megabytes)
         accepted = not wrong and '"accuracy"' in output.read_text(errors="replace")
         if accepted and words[0] == "evaluate" and name == "model.keras" and _accuracy(output) != right:
             wrong = "other answers"
-        outcomes[f"{name} {wrong or ('accepted' if accepted else 'as it should')}"] += 1
         if wrong:
-            kept = output.rename(run / "output.txt")
-            findings.append(f"{wrong}: leuko {' '.join(words)} (see {kept})")
-        else:
-            shutil.rmtree(run)
-    return outcomes, findings
+            return name, [f"{wrong}: leuko {' '.join(words)} (see {output.rename(run / 'output.txt')})"]
+        shutil.rmtree(run)
+        return f"{name} {'accepted' if accepted else 'as it should'}", []
+
+    return trial
 
 
 def _accuracy(output: Path) -> list[Any]:
@@ -144,15 +142,4 @@ def _accuracy(output: Path) -> list[Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--runs", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True)
-    fuzz_files.LIMIT_S = 60.0  # on a busy machine; a hang is longer
-    found, lines = fuzz(options.folder, options.runs, options.seed)
-    for kind, count in sorted(found.items()):
-        print(f"{count:5}  {kind}")
-    print("\n".join(lines))
-    sys.exit(bool(lines))
+    fuzz_from_command_line(__doc__, prepare, 500)

@@ -1,27 +1,19 @@
 """Mutated sessions, each given to all commands that read one, and to a count that would resume it.
 
-``python -m tests.system.fuzz_sessions FOLDER [--files 3000] [--first 0] [--seed 0]`` writes the originals
-to FOLDER, tries that many mutations, and prints what became of each kind. A crash, a traceback, a hang, a
-list or a count that one file broke, more memory than `LIMIT_MB`, or a changed session that passes `verify`
-gives exit code 1, and the file is kept.
+``python -m tests.system.fuzz_sessions FOLDER [--files 3000]``, see `tests.system.fuzz`; a list or a count
+that one file broke, and a changed session that passes `verify`, are findings too.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
 import os
 import pickle
-import resource
 import shutil
-import signal
 import sqlite3
-import sys
-import time
 import zlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,15 +29,8 @@ from edge.session.files import SessionError
 from edge.session.store import read_session
 from edge.session.tables import TABLES, canonical, finish_hash, frame_hash, header_hash, sha256_hex
 from edge.simulate import Scene, simulate_frame
+from tests.system.fuzz import EXIT_CODES, Trial, fuzz_from_command_line, in_child, run
 from tests.system.fuzz_bundle import exchange, flip, insert, remove, repeat, truncate, zero
-from tests.system.fuzz_files import become
-
-LIMIT_S, LONGEST_S = 10, 90.0
-"""CPU seconds of one command, and seconds that it may take on a busy machine."""
-
-LIMIT_MB = 600
-ADDRESS_SPACE = 6 << 30
-"""What a child may reserve: the machine outlives a mistake."""
 
 SOUND = "2026-01-01T000000Z"
 """Id of a session that is not mutated, beside the one that is."""
@@ -412,42 +397,6 @@ def mutated(original: Original, path: Path, random: Random) -> str:
     return kind
 
 
-def run(words: Sequence[str], output: Path) -> tuple[int, str]:
-    """Run a command in a process of its own; return its exit code, and what is wrong with how it ended."""
-    return in_child(lambda: become(words, output), output)
-
-
-def in_child(work: Callable[[], None], output: Path) -> tuple[int, str]:
-    """Run something that ends its process; return the exit code, and what is wrong with how it ended."""
-    output.write_text("")
-    child = os.fork()
-    if child == 0:
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S))
-        work()
-    limit = time.monotonic() + LONGEST_S
-    while time.monotonic() < limit:
-        ended, status, used = os.wait4(child, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.002)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return -1, "hang"
-    text = output.read_text(errors="replace")
-    if os.WIFSIGNALED(status) and used.ru_utime + used.ru_stime >= LIMIT_S - 0.5:
-        return -1, "hang"
-    if os.WIFSIGNALED(status):
-        return -1, f"signal {os.WTERMSIG(status)}"
-    code = os.WEXITSTATUS(status)
-    if "Traceback" in text:
-        return code, "traceback"
-    if used.ru_maxrss > LIMIT_MB << 10:
-        return code, f"{used.ru_maxrss >> 10} MB"
-    return code, "nothing said" if code and not text.strip() else ""
-
-
 def trial(original: Original, number: int, folder: Path, random: Random) -> tuple[str, list[str]]:
     """Try one mutation; return its kind and what was wrong. Its home stays where anything was."""
     home, output = folder / f"trial-{number}", folder / f"trial-{number}.txt"
@@ -464,9 +413,8 @@ def trial(original: Original, number: int, folder: Path, random: Random) -> tupl
             shutil.copy(file, kept)
     wrong: list[str] = []
 
-    def command(*words: str, codes: Sequence[int] = (0, 1, 2, 3)) -> tuple[int, str]:
-        code, why = run(words, output)
-        why = why or ("" if code in codes else f"exit code {code}")
+    def command(*words: str, codes: Sequence[int] = EXIT_CODES) -> tuple[int, str]:
+        code, why = run(words, output, codes)
         if why:
             wrong.append(f"{why}: leuko {' '.join(words)}")
             shutil.copy(output, home / f"{len(wrong)}.txt")
@@ -539,30 +487,11 @@ def _only_tail_lost(before: bytes, now: bytes) -> bool:
     )
 
 
-def fuzz(folder: Path, files: int, seed: int, first: int = 0) -> tuple[Counter[str], list[str]]:
-    """Try mutations; return what became of each kind, and one line per finding, whose home is kept."""
+def prepare(folder: Path) -> Trial:
+    """Write the originals; return what tries a mutation of one."""
     originals = write_originals(folder)
-    outcomes: Counter[str] = Counter()
-    findings = []
-    for number in range(first, first + files):
-        original = originals[number % len(originals)]
-        kind, wrong = trial(original, number, folder, Random(f"{seed} {number}"))
-        outcomes[f"{kind}: {'as it should' if not wrong else wrong[0].split(':')[0]}"] += 1
-        for one in wrong:
-            findings.append(f"{number} {kind}: {one}")
-            print(findings[-1], flush=True)
-    return outcomes, findings
+    return lambda number, random: trial(originals[number % len(originals)], number, folder, random)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--files", type=int, default=3000)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True)
-    found, lines = fuzz(options.folder, options.files, options.seed, options.first)
-    for kind, number in sorted(found.items()):
-        print(f"{number:5}  {kind}")
-    sys.exit(bool(lines))
+    fuzz_from_command_line(__doc__, prepare, 3000)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.fuzz_files import attempt, fuzz, write_originals
+from tests.system.fuzz import attempt, run_trials
+from tests.system.fuzz_files import prepare, write_originals
 
 
 def test_the_originals_are_read(tmp_path: Path) -> None:
@@ -19,6 +20,6 @@ def test_the_originals_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", [18, 54])
 def test_mutated_files(tmp_path: Path, files: int) -> None:
-    outcomes, findings = fuzz(tmp_path, files=files, seed=20261127)
+    outcomes, findings = run_trials(prepare(tmp_path), files, seed=20261127)
     assert findings == []
     assert outcomes.total() == files

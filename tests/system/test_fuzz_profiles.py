@@ -10,7 +10,8 @@ import pytest
 
 from firmware_config.fence import fenced
 from firmware_config.render import UNITS
-from tests.system.fuzz_profiles import fuzz, injected
+from tests.system.fuzz import run_trials
+from tests.system.fuzz_profiles import injected, prepare
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="gives files to root, which needs root"),
@@ -20,7 +21,7 @@ pytestmark = [
 
 
 def test_mutated_profiles(tmp_path: Path) -> None:
-    outcomes, findings = fuzz(tmp_path, profiles=30, seed=20261127)
+    outcomes, findings = run_trials(prepare(tmp_path), 30, seed=20261127)
     assert findings == []
     assert outcomes.keys() == {"accepted", "refused"}
 
