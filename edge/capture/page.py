@@ -14,7 +14,8 @@ MAX_READING = 4
 """Bytes read of a file, as a multiple of its size: more means that its pages, strips or tables overlap."""
 
 MAX_INFLATION = 200
-"""Pixels of a file's pages per byte of it, beyond the first page: a camera's have ten, black ones 1,000."""
+"""Bytes of a file's pages, or pixels if they are more, per byte of it, beyond the first page: a camera's have
+ten, black ones 1,000."""
 
 MAX_VIDEO_INFLATION = 4000
 """Pixels of a video's frames per byte of it: lossy video of a scene at rest reaches a quarter of that."""
@@ -24,6 +25,9 @@ MAX_DECODER_BYTES = 400 << 20
 
 MAX_BLOCKS = 1 << 16
 """Strips or tiles of a page: 16 megapixels in tiles of 16 px."""
+
+MAX_LZW_BYTES = 96 << 20
+"""Bytes of a strip or tile with LZW, which is decompressed whole: 16 megapixels of 16-bit RGB."""
 
 MAX_OVERHANG = 1 << 24
 """Pixels of tiles beyond the edges of their page."""

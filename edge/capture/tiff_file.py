@@ -44,7 +44,7 @@ _NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH = 254, 255, 32997
 _OTHER_TAGS = frozenset({_NEW_SUBFILE, _OLD_SUBFILE, _IMAGE_DEPTH})
 _REDUCED, _MASK = 1, 4  # bits of the new subfile type
 _MAX_VALUES = 4 * MAX_BLOCKS  # in one tag: of the blocks of four separate samples
-_INFLATION_ALLOWANCE = 1 << 24  # pixels: small files are cheap
+_INFLATION_ALLOWANCE = 1 << 24  # bytes, or pixels: small files are cheap
 _READING_ALLOWANCE = 1 << 16  # bytes: the first directory of a small file is read several times
 # Field type -> (classic type to write it as, numbers per value, layout of a number); text is numbers too.
 _LONG = 4
@@ -184,13 +184,13 @@ def value_at(tiff: Tiff, entry: Entry, layout: str) -> int:
 def page_of(tiff: Tiff, tags: Tags, number: int | None, max_megapixels: float) -> Page:
     """Return one page as a classic TIFF of its own: pixel data unchanged, pixel tags only."""
     layout = read_layout(tags, max_megapixels)
-    before, pixels = tiff.spent["pixels"], layout.width * layout.height
-    if before and before + pixels > MAX_INFLATION * tiff.size + _INFLATION_ALLOWANCE:
+    before = tiff.spent["inflated"]
+    if before and before + layout.inflated > MAX_INFLATION * tiff.size + _INFLATION_ALLOWANCE:
         raise ImageFileError(
-            f"the pages of the TIFF have more than {MAX_INFLATION} pixels per byte of the file, unlike a "
-            "camera's: save this page as a file of its own"
+            f"the pages of the TIFF have more than {MAX_INFLATION} bytes of pixels per byte of the file, "
+            "unlike a camera's: save this page as a file of its own"
         )
-    tiff.spent["pixels"] += pixels
+    tiff.spent["inflated"] += layout.inflated
     places_tag, counts_tag = block_tags(tags)
     counts = tags[counts_tag][1]
     if sum(counts) > min(tiff.size, byte_limit(max_megapixels)):

@@ -7,9 +7,11 @@ photometric interpretation above 8 bits, and mixes up planes. It only decompress
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +21,11 @@ from numpy.typing import NDArray
 
 from edge.capture.decode_image import decode_image
 from edge.capture.jpeg_file import jpeg_size
-from edge.capture.page import MAX_BLOCKS, MAX_OVERHANG, ImageFileError, check_size
+from edge.capture.page import MAX_BLOCKS, MAX_LZW_BYTES, MAX_OVERHANG, ImageFileError, check_size
 
 Samples = NDArray[Any]
 """Unsigned samples of 8 or 16 bits."""
+Bytes = bytes | bytearray | memoryview
 Tags = dict[int, tuple[int, tuple[int, ...]]]
 """Tag -> (TIFF type to write it as, its numbers)."""
 
@@ -59,7 +62,9 @@ _PHOTOMETRIC_NAMES |= {5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 
 _PHOTOMETRIC_NAMES |= {32803: "colour filter array", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"}
 _FORMAT_NAMES = {2: "signed integer", 3: "floating-point", 5: "complex integer", 6: "complex"}
 _AT_ONCE = 1 << 22
-"""Bytes of a block that are turned to grey at once: a page may be a single strip."""
+"""Bytes of a block that are decompressed and turned to grey at once: a page may be a single strip."""
+_TOO_FEW = "truncated or damaged: a block of the TIFF holds too few pixels"
+_NOT_ITS_SIZE = "damaged: a block of the TIFF does not inflate to its size"
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -79,6 +84,12 @@ class Layout:
     block_height: int
     across: int
     down: int
+
+    @property
+    def inflated(self) -> int:
+        """Bytes of the page's blocks, decompressed, or its pixels if they are more."""
+        rows = self.down * self.block_height * (self.samples if self.separate else 1)
+        return max(self.width * self.height, rows * self.across * self.row_bytes)
 
     @property
     def row_bytes(self) -> int:
@@ -196,11 +207,14 @@ def decode_samples(
             samples: Samples = np.stack([_decode_jpeg(layout, block, tables, rows) for block in stored])
             _fill(image, _grey(layout, tags, samples, bit_depth), y, x)
             continue
-        inflated = [_inflate(layout, block, rows) for block in stored]
-        step = max(1, _AT_ONCE // (layout.row_bytes * planes))
-        for top in range(0, min(rows, layout.height - y), step):
-            part = slice(top * layout.row_bytes, min(top + step, rows) * layout.row_bytes)
-            unpacked = [_unpack(layout, data[part], min(step, rows - top), depth, order) for data in inflated]
+        # bits are bytes while they are unpacked
+        step = max(1, _AT_ONCE // (layout.row_bytes * planes * (8 if layout.bits in _PACKED_BITS else 1)))
+        pieces = (_pieces(layout, block, rows, step) for block in stored)
+        # to the end of each block, where its checksum is
+        for top, *parts in zip(range(0, rows, step), *pieces, strict=True):
+            if y + top >= layout.height:
+                continue
+            unpacked = [_unpack(layout, data, min(step, rows - top), depth, order) for data in parts]
             samples = np.stack(unpacked)[..., 0] if layout.separate else np.moveaxis(unpacked[0], -1, 0)
             _fill(image, _grey(layout, tags, samples, bit_depth), y + top, x)
     return image
@@ -212,49 +226,75 @@ def _fill(image: NDArray[np.uint8], part: NDArray[np.uint8], y: int, x: int) -> 
     place[:] = part[: place.shape[0], : place.shape[1]]
 
 
-def _inflate(layout: Layout, block: bytes, rows: int) -> bytes:
-    """Decompress a block to exactly `rows` rows."""
-    size = rows * layout.row_bytes
-    if layout.compression == UNCOMPRESSED:
-        data = block
-    elif layout.compression == _LZW:
-        data = _decode_lzw(block, rows, layout.row_bytes)
+def _pieces(layout: Layout, block: bytes, rows: int, step: int) -> Iterator[Bytes]:
+    """Yield the `rows` rows of a block, decompressed, `step` at a time; a whole one may take much memory."""
+    sizes = [min(step, rows - top) * layout.row_bytes for top in range(0, rows, step)]
+    if layout.compression in _DEFLATE:
+        yield from _inflated(block, sizes, layout.block_height * layout.row_bytes)
     elif layout.compression == _PACKBITS:
-        data = _decode_packbits(block, size)
+        yield from _unpacked_runs(block, sizes)
     else:
-        inflater = zlib.decompressobj()
-        try:
-            data = inflater.decompress(block, size)
-            # to the end of the stream, where the Adler-32 checksum is verified; some pad the last strip
-            whole = layout.block_height * layout.row_bytes
-            spare = inflater.decompress(inflater.unconsumed_tail, whole - size + 1)
-        except zlib.error:
-            raise ImageFileError("damaged: a checksum of the TIFF does not match") from None
-        if not inflater.eof or len(spare) > whole - size:
-            raise ImageFileError("damaged: a block of the TIFF does not inflate to its size")
-    if len(data) < size:
-        raise ImageFileError("truncated or damaged: a block of the TIFF holds too few pixels")
-    return data[:size]
+        lzw = layout.compression == _LZW
+        data = _decode_lzw(block, rows, layout.row_bytes) if lzw else memoryview(block)
+        for end, size in zip(itertools.accumulate(sizes), sizes, strict=True):
+            if end > len(data):
+                raise ImageFileError(_TOO_FEW)
+            yield data[end - size : end]
 
 
-def _decode_packbits(block: bytes, size: int) -> bytes:
-    """Decode TIFF 6.0, section 9."""
-    runs, length, at = [], 0, 0
-    while length < size and at + 1 < len(block):
-        code = block[at]
-        if code < 128:
-            run = block[at + 1 : at + 2 + code]
-            at += 2 + code
-        else:
-            run = block[at + 1 : at + 2] * (257 - code) if code > 128 else b""
-            at += 2 if code > 128 else 1
-        runs.append(run)
-        length += len(run)
-    return b"".join(runs)
+def _inflated(block: bytes, sizes: list[int], whole: int) -> Iterator[bytes]:
+    """Inflate a block in pieces; some writers pad the last strip to a `whole` one."""
+    inflater = zlib.decompressobj()
+    chunks = (block[at : at + _AT_ONCE] for at in range(0, len(block), _AT_ONCE))
+
+    def taken(most: int) -> bytes:
+        parts: list[bytes] = []
+        while most and not inflater.eof and (stored := inflater.unconsumed_tail or next(chunks, b"")):
+            try:
+                parts.append(inflater.decompress(stored, most))
+            except zlib.error:
+                raise ImageFileError("damaged: a checksum of the TIFF does not match") from None
+            most -= len(parts[-1])
+        return b"".join(parts)
+
+    for size in sizes:
+        piece = taken(size)
+        if len(piece) < size:
+            raise ImageFileError(_TOO_FEW if inflater.eof else _NOT_ITS_SIZE)
+        yield piece
+    # to the end of the stream, where the Adler-32 checksum is verified
+    spare = whole - sum(sizes)
+    if len(taken(spare + 1)) > spare or not inflater.eof:
+        raise ImageFileError(_NOT_ITS_SIZE)
 
 
-def _decode_lzw(block: bytes, rows: int, row_bytes: int) -> bytes:
+def _unpacked_runs(block: bytes, sizes: list[int]) -> Iterator[bytearray]:
+    """Decode PackBits (TIFF 6.0, section 9) in pieces."""
+    held, at = bytearray(), 0
+    for size in sizes:
+        while len(held) < size and at + 1 < len(block):
+            code = block[at]
+            if code < 128:
+                held += block[at + 1 : at + 2 + code]
+                at += 2 + code
+            else:
+                held += block[at + 1 : at + 2] * (257 - code) if code > 128 else b""
+                at += 2 if code > 128 else 1
+        if len(held) < size:
+            raise ImageFileError(_TOO_FEW)
+        following = held[size:]
+        del held[size:]
+        yield held
+        held = following
+
+
+def _decode_lzw(block: bytes, rows: int, row_bytes: int) -> memoryview:
     """Decompress with OpenCV, as the only strip of a 16-bit picture: at 8 bits it does not report errors."""
+    if rows * row_bytes > MAX_LZW_BYTES:
+        raise ImageFileError(
+            f"an LZW strip or tile of more than {MAX_LZW_BYTES >> 20} MB is not supported: save it in "
+            "smaller ones, or with deflate"
+        )
     if rows * row_bytes % 2 == 0:
         width = row_bytes if row_bytes % 2 else row_bytes // 2
         return _lzw_picture(block, width, rows * row_bytes // 2 // width, 16)
@@ -267,14 +307,14 @@ def _decode_lzw(block: bytes, rows: int, row_bytes: int) -> bytes:
     return _lzw_picture(block, row_bytes, rows, 8)
 
 
-def _lzw_picture(block: bytes, width: int, height: int, bits: int) -> bytes:
+def _lzw_picture(block: bytes, width: int, height: int, bits: int) -> memoryview:
     values = {WIDTH: width, HEIGHT: height, BITS: bits, COMPRESSION: _LZW, PHOTOMETRIC: MIN_IS_BLACK}
     values |= {STRIP_OFFSETS: 8, SAMPLES: 1, _ROWS_PER_STRIP: height, STRIP_COUNTS: len(block)}
     tags: Tags = {tag: (4, (value,)) for tag, value in values.items()}
     image = decode_image(write_tiff("<", [block], tags))
     if image is None or image.shape != (height, width):
         raise ImageFileError("truncated or damaged: an LZW block of the TIFF cannot be decoded")
-    return image.tobytes()
+    return memoryview(np.ascontiguousarray(image)).cast("B")
 
 
 def _decode_jpeg(layout: Layout, block: bytes, tables: bytes, rows: int) -> NDArray[np.uint8]:
@@ -294,7 +334,7 @@ def _decode_jpeg(layout: Layout, block: bytes, tables: bytes, rows: int) -> NDAr
     return image[:rows].astype(np.uint8, copy=False)
 
 
-def _unpack(layout: Layout, data: bytes, rows: int, depth: int, order: str) -> Samples:
+def _unpack(layout: Layout, data: Bytes, rows: int, depth: int, order: str) -> Samples:
     """Return the samples [rows, columns, depth] of a decompressed block."""
     shape = (rows, layout.block_width, depth)
     if layout.bits not in _PACKED_BITS:
@@ -306,8 +346,8 @@ def _unpack(layout: Layout, data: bytes, rows: int, depth: int, order: str) -> S
         return np.cumsum(samples, axis=1, dtype=native)
     bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(rows, -1), axis=1)
     bits = bits[:, : layout.block_width * depth * layout.bits].reshape(*shape, layout.bits)
-    weights = 1 << np.arange(layout.bits)[::-1]
-    return (bits @ weights).astype(np.uint8 if layout.bits <= 8 else np.uint16)
+    weights = 1 << np.arange(layout.bits, dtype=np.uint8 if layout.bits <= 8 else np.uint16)[::-1]
+    return np.asarray(bits @ weights)
 
 
 def _grey(layout: Layout, tags: Tags, planes: Samples, bit_depth: int) -> NDArray[np.uint8]:

@@ -209,6 +209,20 @@ def large_tiff(side: int, pages: int = 1) -> bytes:
     return b"".join(content)
 
 
+def one_strip(side: int, bits: int, samples: int, compression: int) -> bytes:
+    """Return a black TIFF of one strip: deflate (8), PackBits (32773), or LZW (5) that ends at once."""
+    row = -(-side * bits * samples // 8)
+    if compression == 8:
+        deflate = zlib.compressobj(9)
+        strip = b"".join(deflate.compress(bytes(row)) for _ in range(side)) + deflate.flush()
+    else:
+        strip = b"\x81\0" * -(-row * side // 128) if compression == 32773 else b"\x80\x40\x40"
+    ours = {258: bits, 259: compression, 262: 1 if samples == 1 else 2, 277: samples, 284: 1}
+    tags = [tag for tag in _tags(side, side, 8, len(strip)) if tag[0] not in ours]
+    tags += [(tag, 4, 1, value) for tag, value in ours.items()]
+    return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + _directory(tags, 0)
+
+
 def repeated_video(packets: int = 20_000, side: int = 2000) -> bytes:
     """Return an AVI whose index names the same picture again and again."""
     picture = cv2.imencode(".jpg", np.full((side, side), 128, np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 20])[
@@ -255,6 +269,12 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "large.bmp": lambda: large_bmp(5000),
     "large.tif": lambda: large_tiff(5000),
     "large-pages.tif": lambda: large_tiff(5000, 20),
+    "largest.png": lambda: large_png(7000),
+    "largest.jpg": lambda: large_jpeg(7000),
+    "largest.tif": lambda: one_strip(7000, 16, 3, 8),
+    "largest-packbits.tif": lambda: one_strip(4000, 16, 3, 32773),
+    "largest-lzw.tif": lambda: one_strip(7000, 16, 3, 5),
+    "largest-bits.tif": lambda: one_strip(7000, 1, 1, 8),
     "repeated.avi": repeated_video,
 }
 """Name of a file → what makes it: at most 5 MB each."""

@@ -216,6 +216,10 @@ def amplified(folder: Path) -> list[Original]:
 def prepare(folder: Path) -> Trial:
     """Write the originals; return what tries a mutation of one, and keeps the file that did wrong."""
     plain = write_originals(folder)
+    for original in plain:
+        output = folder / "output.txt"
+        wrong = attempt(original.command(folder / original.name, folder), output, codes=(0,))
+        assert not wrong, f"{original.name}: {wrong}\n{output.read_text()}"
 
     @functools.cache
     def rarer() -> list[list[Original]]:

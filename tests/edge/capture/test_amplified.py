@@ -6,19 +6,22 @@ import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from edge.base import FailedFrame
-from edge.capture import read_frames
+from edge.base import FailedFrame, Frame
+from edge.capture import read_frames, tiff_pixels
 from tests.system import amplified_files as make
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("pages.tif", make.pages_of_one_strip(300, 1000), "pixels per byte"),
+        ("pages.tif", make.pages_of_one_strip(300, 1000), "bytes of pixels per byte"),
+        ("deep.tif", make.large_tiff(1500, 3), "bytes of pixels per byte"),
+        ("lzw.tif", make.one_strip(6000, 16, 3, 5), "an LZW strip or tile of more than 96 MB"),
         ("noisy.tif", make.pages_of_one_strip(50, 500, noise=500), "share their data"),
         ("strip.tif", make.inflating_strip(20), "does not inflate to its size"),
         ("directories.tif", make.overlapping_directories(), "its tables overlap"),
@@ -42,6 +45,25 @@ def test_a_small_file_that_asks_for_much_is_refused(
     reasons = [frame.reason for frame in read if isinstance(frame, FailedFrame)]
     assert reason in "; ".join(reasons)
     assert max(map(len, reasons)) < 1200
+
+
+@pytest.mark.parametrize(
+    ("bits", "samples", "compression"), [(16, 3, 8), (16, 1, 32773), (1, 1, 8), (4, 1, 8)], ids=str
+)
+def test_a_page_of_one_strip_is_decompressed_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int, samples: int, compression: int
+) -> None:
+    monkeypatch.setattr(tiff_pixels, "_AT_ONCE", 1 << 18)
+    side = 1000
+    (tmp_path / "strip.tif").write_bytes(make.one_strip(side, bits, samples, compression))
+    tracemalloc.start()
+    (frame,) = read_frames([tmp_path / "strip.tif"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(frame, Frame)
+    assert not frame.image.any()
+    # the image, and a few times what is decompressed at once
+    assert peak < side * side + 1.5e6
 
 
 def test_a_description_is_searched_in_linear_time(tmp_path: Path) -> None:
