@@ -314,7 +314,7 @@ def _lzw_picture(block: bytes, width: int, height: int, bits: int) -> memoryview
     image = decode_image(write_tiff("<", [block], tags))
     if image is None or image.shape != (height, width):
         raise ImageFileError("truncated or damaged: an LZW block of the TIFF cannot be decoded")
-    return memoryview(np.ascontiguousarray(image)).cast("B")
+    return np.ascontiguousarray(image).data.cast("B")
 
 
 def _decode_jpeg(layout: Layout, block: bytes, tables: bytes, rows: int) -> NDArray[np.uint8]:
@@ -346,8 +346,8 @@ def _unpack(layout: Layout, data: Bytes, rows: int, depth: int, order: str) -> S
         return np.cumsum(samples, axis=1, dtype=native)
     bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(rows, -1), axis=1)
     bits = bits[:, : layout.block_width * depth * layout.bits].reshape(*shape, layout.bits)
-    weights = 1 << np.arange(layout.bits, dtype=np.uint8 if layout.bits <= 8 else np.uint16)[::-1]
-    return np.asarray(bits @ weights)
+    values = bits @ np.array([1 << k for k in reversed(range(layout.bits))], np.uint16)
+    return values.astype(np.uint8) if layout.bits <= 8 else values
 
 
 def _grey(layout: Layout, tags: Tags, planes: Samples, bit_depth: int) -> NDArray[np.uint8]:
