@@ -1,7 +1,7 @@
 """Mutated images, videos, tables and settings, each given to the command that reads it.
 
-``python -m tests.system.fuzz_files FOLDER [--files 3300] [--seed 0]``, see `tests.system.fuzz`. After one round of the
-plain originals, half of the mutations are of images in every variant that other programs write
+``python -m tests.system.fuzz_files FOLDER [--files 3300] [--seed 0]``, see `tests.system.fuzz`. After one
+round of the plain originals, half of the mutations are of images in every variant that other programs write
 (`tests.system.image_files`), or of small files that ask for much (`tests.system.amplified_files`).
 """
 
