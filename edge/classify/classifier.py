@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,13 +17,14 @@ from edge.classify.quantisation import dequantise, grey_to_int8
 from edge.classify.runtime import CRASHES, Model, chosen_runtime
 from edge.classify.test_time_augmentation import average_logits
 from edge.classify.trial import crash_reason
-from edge.find import level
+from edge.find import LateCrops, level
 from edge.model import Bundle, BundleError
 
 GOLDEN_TOLERANCE_STEPS = 3
 """Some kernels differ between architectures by this many int8 steps; more is another function."""
 
-BATCH = 8
+BATCH, AT_ONCE = 8, 256
+"""Crops that the network answers at a time, and that are prepared for it: this bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Classifier:
             )
         return GoldenReplay(len(expected), step == 0, step)
 
-    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def logits(self, crops: NDArray[np.uint8] | LateCrops) -> NDArray[np.float32]:
         """Return the logits before the temperature, float32 [n, labels], of grey crops uint8 [n, side, side].
 
         The manifest states how many test-time views they are averaged over, and below which margin.
@@ -87,6 +89,10 @@ class Classifier:
         manifest = self.bundle.manifest
         if len(crops) == 0:
             return np.zeros((0, len(manifest.labels)), np.float32)
+        return np.concatenate([self._logits(part) for part in _parts(crops)])
+
+    def _logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        manifest = self.bundle.manifest
         levelled = level(crops, manifest.normalisation.background)
         # a look-up by OpenCV takes a quarter of the time
         quantised = cv2.LUT(levelled.reshape(len(crops), -1), self._quantised).reshape(*crops.shape, 1)
@@ -97,15 +103,15 @@ class Classifier:
             manifest.margin,
         )
 
-    def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def probabilities(self, crops: NDArray[np.uint8] | LateCrops) -> NDArray[np.float32]:
         """Return the temperature-scaled softmax, float32 [n, labels], of grey crops uint8 [n, side, side]."""
         return softmax(self.logits(crops) / np.float32(self.bundle.manifest.temperature))
 
-    def in_distribution(self, crops: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def in_distribution(self, crops: NDArray[np.uint8] | LateCrops) -> NDArray[np.bool_]:
         """Return which crops uint8 [n, side, side] resemble the training crops, bool [n]; see `compare`."""
         return self.compare(crops)[0]
 
-    def compare(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], Contrast | None]:
+    def compare(self, crops: NDArray[np.uint8] | LateCrops) -> tuple[NDArray[np.bool_], Contrast | None]:
         """Return which crops uint8 [n, side, side] resemble the training crops, and their contrast.
 
         All do, of a contrast not known, if the bundle has no out-of-distribution model.
@@ -113,9 +119,14 @@ class Classifier:
         manifest = self.bundle.manifest
         if manifest.out_of_distribution is None or manifest.rejection is None:
             return np.ones(len(crops), bool), None
-        statistics = crop_statistics(crops)
+        statistics = np.concatenate([crop_statistics(part) for part in _parts(crops)])
         near = distances(statistics, manifest.out_of_distribution) <= manifest.rejection.threshold
         return near, contrast(statistics, manifest.out_of_distribution)
+
+
+def _parts(crops: NDArray[np.uint8] | LateCrops) -> Iterator[NDArray[np.uint8]]:
+    """Yield the crops some at a time; of none, none once."""
+    return (crops[start : start + AT_ONCE] for start in range(0, max(1, len(crops)), AT_ONCE))
 
 
 def _try_model(bundle: Bundle, runtime: str) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.base import Cell, Frame
 from edge.classify import Decision
-from edge.find import Fingerprint, Quality
+from edge.find import Fingerprint, LateCrops, Quality
 from edge.track import LaidOut
 
 
@@ -46,7 +46,7 @@ class CountedFrame:
     frame: Frame
     sha256: str
     cells: list[Cell]
-    crops: NDArray[np.uint8]
+    crops: NDArray[np.uint8] | LateCrops
     probabilities: NDArray[np.float32]
     decisions: list[Decision]
     quality: Quality | None = None

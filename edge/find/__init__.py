@@ -1,6 +1,14 @@
 """Find the cells of a frame, cut them out, and measure the frame's quality."""
 
-from edge.find.crops import SCALE_TOLERANCE, Normalisation, crop_cells, crop_scale, grey_quantiles, level
+from edge.find.crops import (
+    SCALE_TOLERANCE,
+    LateCrops,
+    Normalisation,
+    crop_cells,
+    crop_scale,
+    grey_quantiles,
+    level,
+)
 from edge.find.fingerprint import Fingerprint, fingerprint, largest_first
 from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
 from edge.find.focus import focus
@@ -22,6 +30,7 @@ __all__ = [
     "SCALE_TOLERANCE",
     "Fingerprint",
     "Gates",
+    "LateCrops",
     "Map",
     "Normalisation",
     "Quality",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -83,6 +84,28 @@ def crop_cells(
             method = cv2.INTER_AREA if side > size_px else cv2.INTER_LINEAR
             crop[:] = cv2.resize(window, (size_px, size_px), interpolation=method)
     return crops
+
+
+class LateCrops:
+    """The crops of many cells, cut when they are asked for: together they may be larger than the frame."""
+
+    def __init__(
+        self, image: NDArray[np.uint8], cells: Sequence[Cell], *, size_px: int, scale: float
+    ) -> None:
+        self._cells = cells
+        self._cut = partial(crop_cells, image, size_px=size_px, scale=scale)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __getitem__(self, which: int | slice) -> NDArray[np.uint8]:
+        """Return one crop, uint8 [side, side], or several, uint8 [n, side, side]."""
+        if isinstance(which, slice):
+            return self._cut(self._cells[which])
+        return np.asarray(self._cut([self._cells[which]])[0])
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self[k] for k in range(len(self)))
 
 
 def _window(image: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:

@@ -26,6 +26,7 @@ from edge.classify import Classifier, Contrast, decide_labels
 from edge.count import CountedFrame
 from edge.find import (
     Fingerprint,
+    LateCrops,
     Quality,
     breaches,
     crop_cells,
@@ -47,6 +48,14 @@ STILL_STEP_NS = 1_000_000_000
 """Time between still files for tracking: their own times tell when they were copied."""
 
 
+MANY_CELLS = 500
+"""Cells of a frame from which their crops, 40 kB each, are cut when they are needed."""
+
+MOST_CELLS = 5000
+"""Cells of a frame beyond which it is not counted: each takes the network milliseconds, and a field of a
+counting chamber holds fewer, unless its pixel is another or the sample is not diluted."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Cut:
     """A frame up to its crops: the part of the work that needs no other frame and no network."""
@@ -55,7 +64,7 @@ class _Cut:
     sha256: str
     cells: list[Cell]
     lost: Mapping[str, int]
-    crops: NDArray[np.uint8]
+    crops: NDArray[np.uint8] | LateCrops
     in_distribution: NDArray[np.bool_]
     quality: Quality
     contrast: Contrast | None
@@ -153,6 +162,12 @@ def _cut(
     small = work, _ = reduced(frame.image, pixel_um)
     found = segment_frame(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=work)
     cells = found.cells
+    if len(cells) > MOST_CELLS:
+        reason = (
+            f"{len(cells):,} cells, more than the {MOST_CELLS:,} that a frame may hold: if its pixel is not "
+            f"{pixel_um:g} µm, pass --pixel-um; else dilute the sample"
+        )
+        return FailedFrame(frame.name, frame.index, reason, "unseen")
     flat_field = instrument.calibration.flat_field
     quality = measure_quality(
         frame,
@@ -170,7 +185,8 @@ def _cut(
         return FailedFrame(frame.name, frame.index, reason, "unseen")
     manifest = classifier.bundle.manifest
     scale = crop_scale(pixel_um, manifest.pixel_um)
-    crops = crop_cells(frame.image, cells, size_px=manifest.crop_px, scale=scale)
+    cut = LateCrops if len(cells) > MANY_CELLS else crop_cells
+    crops = cut(frame.image, cells, size_px=manifest.crop_px, scale=scale)
     # what else the frames of a flow have in common is the tracker's to find
     known_by = fingerprint(*small, [] if analysis.each_once == "flow" else cells, pixel_um)
     in_distribution, contrast = classifier.compare(crops)
@@ -200,12 +216,15 @@ def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _
     return replace(item, shared=shared)
 
 
-def _classified(classifier: Classifier, crops: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-    """Return the probabilities of each frame's crops, float32 [n, labels], from one pass of the network."""
-    if not crops:
-        return []
-    ends = np.cumsum([len(group) for group in crops])[:-1]
-    return np.split(classifier.probabilities(np.concatenate(crops)), ends)
+def _classified(
+    classifier: Classifier, crops: list[NDArray[np.uint8] | LateCrops]
+) -> list[NDArray[np.float32]]:
+    """Return the probabilities of each frame's crops, float32 [n, labels]; few are answered together."""
+    sizes = [len(group) for group in crops]
+    if not crops or sum(sizes) > MANY_CELLS:
+        return [classifier.probabilities(group) for group in crops]
+    together = np.concatenate([group[:] for group in crops])
+    return np.split(classifier.probabilities(together), np.cumsum(sizes)[:-1])
 
 
 def _decided(

@@ -140,7 +140,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
     if isinstance(result, FailedFrame):
         why = {"kind": result.kind} | ({"stood_ns": result.stood_ns} if result.stood_ns else {})
         return FrameRecord(result.index, result.name, 0, failed=result.reason, facts=why)
-    rows = zip(result.cells, result.decisions, result.probabilities, result.crops, strict=True)
+    rows = zip(result.cells, result.decisions, result.probabilities, strict=True)
     frame, track_ids = result.frame, result.track_ids
     facts = {
         "notes": list(frame.notes),
@@ -168,9 +168,9 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
                 decision,
                 tuple(map(float, row)),
                 None if track_ids is None else int(track_ids[k]),
-                _png(crop) if keep_crops else None,
+                _png(result.crops[k]) if keep_crops else None,
             )
-            for k, (cell, decision, row, crop) in enumerate(rows)
+            for k, (cell, decision, row) in enumerate(rows)
         ),
         tracker_state=result.tracker_state,
     )

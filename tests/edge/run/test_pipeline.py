@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from edge.base.frame import FailedFrame, Frame
 from edge.capture.frames import Encoded, read_encoded, read_frames
+from edge.classify import classifier as classifier_module
 from edge.classify.classifier import Classifier
 from edge.classify.decision import REJECTED
 from edge.count.counted_frame import CountedFrame
 from edge.model.bundle import load_bundle
+from edge.run import pipeline
 from edge.run.config import Analysis
 from edge.run.instrument import Instrument
 from edge.run.parallel import in_order
@@ -216,7 +218,7 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
     assert isinstance(second, CountedFrame)
     assert first.sha256 == second.sha256
     assert first.decisions == second.decisions
-    assert first.crops.shape == (len(first.cells), 200, 200)
+    assert first.crops[:].shape == (len(first.cells), 200, 200)
     np.testing.assert_allclose(first.probabilities.sum(axis=1), 1, atol=1e-5)
     truth = [particle.label for particle in simulated.truth if not particle.cell.border]
     labels = [decision.label for decision in first.decisions]
@@ -250,7 +252,7 @@ def test_a_flat_field_does_not_hide_what_was_overexposed() -> None:
     assert result.quality.brightness == pytest.approx(70, abs=1)
 
 
-def test_neither_threads_nor_batches_change_a_result(tmp_path: Path) -> None:
+def test_neither_threads_nor_batches_change_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames with many cells, with few, with none, and one that cannot be read; decoded in threads."""
     classifier = Classifier(load_bundle("phantom3"))
     for k, cells in enumerate((5, 1, 0, 9, 2, 1, 14)):
@@ -267,7 +269,7 @@ def test_neither_threads_nor_batches_change_a_result(tmp_path: Path) -> None:
             threads=threads,
         )
         return [
-            [r.sha256, r.cells, r.crops.tobytes(), r.probabilities.tobytes(), r.decisions]
+            [r.sha256, r.cells, r.crops[:].tobytes(), r.probabilities.tobytes(), r.decisions]
             if isinstance(r, CountedFrame)
             else [r.name, r.index, r.reason]
             for r in results
@@ -277,3 +279,16 @@ def test_neither_threads_nor_batches_change_a_result(tmp_path: Path) -> None:
     assert len(alone) == 8
     for threads in (1, 2, 5):
         assert counted(read_encoded([tmp_path]), threads) == alone
+    # crops of many cells are cut when they are needed, and prepared some at a time
+    monkeypatch.setattr(pipeline, "MANY_CELLS", 4)
+    monkeypatch.setattr(classifier_module, "AT_ONCE", 3)
+    assert counted(read_encoded([tmp_path]), 2) == alone
+    monkeypatch.setattr(pipeline, "MOST_CELLS", 9)
+    crowded = list(
+        count_frames(
+            read_encoded([tmp_path]), classifier, Analysis(pixel_um=Optics().pixel_um, reject_below=0.5)
+        )
+    )[-1]
+    assert isinstance(crowded, FailedFrame)
+    assert crowded.kind == "unseen"
+    assert "cells, more than the 9 that a frame may hold" in crowded.reason
