@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from edge.base import visible
 from firmware_config.hardware import SENSORS
 from firmware_config.profile import DeviceProfile
 from firmware_config.read import read_file
@@ -34,7 +35,7 @@ def main(path: str, wheels: str = "", into: str = "") -> None:
         if wheels:
             verify(Path(wheels), Path(into))
     except (WheelsError, OSError) as error:
-        sys.exit(str(error))
+        sys.exit(visible(str(error)))
     print(*packages(reading.profile))
 
 

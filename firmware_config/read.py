@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.base import collect, keys, read_input, shown, toml_remedy
+from edge.base import collect, keys, parse_toml, read_input, shown, toml_remedy
 from firmware_config.profile import SECTIONS, VERSION, DeviceProfile
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 MOST_LINES = 1000
 """About ten times the lines of a profile that gives every key, comments included."""
 MOST_BYTES = 100 * MOST_LINES
+
+_NAMED = re.compile(
+    r"""\s*+(\[\s*)?["']?([\w-]++)["']?(?:\s*\.\s*["']?([\w-]++)["']?)?[\w\s."'-]*(?(1)\]|=)"""
+)
+"""A section's header, or a key with what follows its first point."""
 
 
 @dataclass(frozen=True, order=True)
@@ -93,12 +98,12 @@ def read(text: str) -> Reading:
     if text.count("\n") > MOST_LINES:
         return _unread(text, f"has more than {MOST_LINES} lines", "remove what is not a key")
     try:
-        raw = tomllib.loads(text)
+        raw = parse_toml(text)
     except (ValueError, RecursionError) as error:
         return Reading(text, None, (_syntax(text, error),), {})
-    version = raw.pop("version", None)
+    lines, version = _lines(text, raw), raw.pop("version", None)
     collected = collect(DeviceProfile, raw)
-    reading = Reading(text, collected.value, (), _lines(text))
+    reading = Reading(text, collected.value, (), lines)
     problems = [reading.place(p.name, p.why, _remedy(p.path, p.allowed)) for p in collected.problems]
     if type(version) is not int or version != VERSION:
         why = "is missing" if version is None else f"is {shown(version)}"
@@ -142,23 +147,22 @@ def _syntax(text: str, error: Exception) -> Problem:
     return Problem(line, key, "is not TOML: " + message.partition(" (at ")[0], remedy)
 
 
-def _lines(text: str) -> dict[str, int]:
-    """Return section or ``section.key`` → the line on which it is complete, for a text that is TOML.
+def _lines(text: str, raw: Mapping[str, Any]) -> dict[str, int]:
+    """Return section or ``section.key`` → the first line that names it, for a text that holds `raw`.
 
-    A parser drops the line numbers. Ever longer beginnings of the text are parsed instead: what is new in the
-    first that is TOML ends on its last line.
+    A parser drops the line numbers. What has none, such as a key of an inline table, is found by its section.
     """
     lines: dict[str, int] = {}
-    rows = text.split("\n")
-    for number in range(1, len(rows) + 1):
-        if not rows[number - 1].strip() or rows[number - 1].lstrip().startswith("#"):
+    section = ""
+    for number, row in enumerate(text.split("\n"), 1):
+        if not (named := _NAMED.match(row)):
             continue
-        try:
-            raw: dict[str, Any] = tomllib.loads("\n".join(rows[:number]))
-        except ValueError:
-            continue
-        for name, section in raw.items():
-            lines.setdefault(name, number)
-            for key in section if isinstance(section, dict) else ():
-                lines.setdefault(f"{name}.{key}", number)
+        is_header, first, second = named.groups()
+        if is_header:
+            section = first
+        keys = raw.get(section) if section and not is_header else raw
+        if isinstance(keys, dict) and first in keys:
+            path = [section, first] if keys is not raw else [first, second]
+            for end in (1, 2):
+                lines.setdefault(".".join(filter(None, path[:end])), number)
     return lines

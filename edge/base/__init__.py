@@ -23,6 +23,7 @@ from edge.base.quantity import quantity
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
 from edge.base.sole_writer import sole_writer
 from edge.base.toml_remedy import toml_remedy
+from edge.base.toml_text import parse_toml
 from edge.base.visible import visible
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "labels_problem",
     "natural_order",
     "open_input",
+    "parse_toml",
     "partial_path",
     "quantity",
     "read",

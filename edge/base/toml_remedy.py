@@ -6,6 +6,9 @@ import re
 
 _KEY = re.compile(r"""\s*["']?([\w.-]+)["']?\s*=\s*(.*?)\s*$""")
 _COMMA = re.compile(r"([+-]?\d+),(\d+)")
+_LONGEST = 200
+"""Characters of a line that a remedy repeats in part."""
+
 _BARE = re.compile(r"""[^\W\d_][^"'\[\]{}#]*|[./~][^"'\[\]{}#]*""")
 
 
@@ -18,7 +21,7 @@ def toml_remedy(text: str, error: Exception) -> str:
     line = rows[min(int(numbered[1]), len(rows)) - 1] if numbered else rows[-1]
     if "overwrite" in str(error) or "twice" in str(error):
         return "give each key and each section only once"
-    if (found := _KEY.match(line)) is None:
+    if len(line) > _LONGEST or (found := _KEY.match(line)) is None:
         return "correct it by hand"
     key, value = found.groups()
     value = value.partition(" #")[0].strip()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from edge.base import (
     declare,
     home,
     keys,
+    parse_toml,
     read,
     read_input,
     shown,
@@ -247,7 +247,7 @@ def _update(table: Any, section: Any) -> None:
 
 def _parse(text: str, path: Path) -> Calibration:
     try:
-        raw = tomllib.loads(text)
+        raw = parse_toml(text)
     except (ValueError, RecursionError) as error:
         raise CalibrationFileError(f"{path}: not TOML ({error}); {toml_remedy(text, error)}") from error
     if "version" not in raw:

@@ -28,6 +28,9 @@ HANGS_S = 15.0
 PIPE_BYTES = 1 << 20
 """What the pipe from the decoder holds: the most that an unprivileged process may ask for."""
 
+MOST_EMPTY = 100
+"""Empty frames of an AVI for each whole one: each is listed, and they take no room in the file."""
+
 _LEUKOS_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HOME = [str(Path(__file__).parents[2])]  # of this leuko, wherever it was started
 _ADVICE = "convert it, as with: ffmpeg -i FILE -c:v ffv1 NEW.mkv"
@@ -87,6 +90,10 @@ def read_video(
         if declared - record.number - len(empty) > tolerated:
             raise ImageFileError(
                 f"the video ends after {record.number} of its {declared} frames: copy it again, or {_ADVICE}"
+            )
+        if len(empty) > MOST_EMPTY * max(1, record.number):
+            raise ImageFileError(
+                f"its index lists {len(empty):,} empty frames, {record.number:,} are whole: {_ADVICE}"
             )
         for number in empty:
             yield FailedFrame(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge.base import SchemaError, declare, home, read, read_input, toml_remedy
+from edge.base import SchemaError, declare, home, parse_toml, read, read_input, toml_remedy
 from edge.model.signature import weakness
 
 SYSTEM = Path("/etc/leuko/device.toml")
@@ -62,7 +61,7 @@ def read_device_settings() -> DeviceSettings:
         return DeviceSettings()
     try:
         text = read_input(path, _MOST_BYTES).decode("utf-8-sig")
-        raw = tomllib.loads(text)
+        raw = parse_toml(text)
         settings = read(DeviceSettings, raw)
         _check(settings, raw)
         is_file = settings.bundle.endswith(".tflite")

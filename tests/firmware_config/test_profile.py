@@ -466,3 +466,25 @@ def test_a_rule_sees_only_the_values_that_it_declares() -> None:
     for keys, rule in RULES:
         assert len(signature(rule).parameters) == len(keys)
         assert set(keys) <= {*KEYS, *DERIVED}
+
+
+def test_lines_are_found_whatever_the_form_of_a_section() -> None:
+    text = (
+        "# an instrument\nversion = 2\n\n[ device ]\nboard = 'pi9'\n\n"
+        'camera.sensor = "a sensor"\n[camera]\nnumber = "one"\n'
+        '"width_px" = 3\nnote = """\nheight_px = 4\n"""\n[[plan]]\noptics = { objective = 5 }\n'
+    ).replace("camera.sensor", "sensor", 1)
+    found = {problem.key: problem.line for problem in read(text).problems}
+    assert found["version"] == 2
+    assert found["device.board"] == 5
+    assert found["device.sensor"] == 7
+    assert found["camera.number"] == 9
+    assert found["camera.width_px"] == 10
+    assert found["camera.note"] == 11
+
+
+def test_a_long_profile_is_read_in_time_that_grows_with_its_length() -> None:
+    # each beginning of the text was parsed again: minutes
+    text = "version = 1\n" + "".join(f"k{k} = [{', '.join(['1'] * 40)}]\n" for k in range(990))
+    lines = {problem.key: problem.line for problem in read(text).problems}
+    assert lines["k989"] == 991

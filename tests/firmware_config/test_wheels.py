@@ -181,6 +181,10 @@ def test_problems_are_named_before_anything_is_installed(tmp_path: Path) -> None
     copy = tmp_path / "copy"
     copy.mkdir()
     assert preflight(path, folder, copy).returncode == 0
+    (folder / "\x1b[31mevil\u202e-1-py3-none-any.whl").write_bytes(b"")
+    refused = preflight(path, folder, copy)
+    assert "\\x1b[31mevil\\u202e-1-py3-none-any.whl: is not as it was collected" in refused.stderr
+    (folder / "\x1b[31mevil\u202e-1-py3-none-any.whl").unlink()
     spoil(folder, "tampered")
     refused = preflight(path, folder, copy)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)

@@ -16,6 +16,7 @@ from edge.base import toml_remedy
         ("a = 1\nbundle = my model.tflite  # mine\n", 'put the text in quotes: bundle = "my model.tflite"'),
         ("bundle = phan\x00tom\n", "remove the tabs and control characters from the value of bundle"),
         ("bundle = phan\ttom\n", "remove the tabs and control characters from the value of bundle"),
+        (f"{'a' * 300} = phantom3\n", "correct it by hand"),
         ("bundle = ../b.tflite\n", 'put the text in quotes: bundle = "../b.tflite"'),
         ("require_signed = True\n", "write require_signed = true"),
         ("[pixel]\npixel_um = 0,0727\n", "write pixel_um = 0.0727, with a point"),

@@ -129,6 +129,16 @@ def test_a_damaged_jpeg_is_named_and_those_after_it_are_read(
         np.testing.assert_array_equal(image, still(frames[int(name[1:])]))
 
 
+def test_an_index_of_endless_empty_frames_is_one_failure(tmp_path: Path) -> None:
+    """Each entry costs 16 bytes of the file, and its failure a thousand times as much."""
+    (picture,) = pictures(1)
+    path = avi(tmp_path / "a.avi", [jpeg(picture), *[b""] * 20_000])
+    whole, failure = read_frames([path])
+    assert isinstance(whole, Frame)
+    assert isinstance(failure, FailedFrame)
+    assert failure.reason.startswith("its index lists 20,000 empty frames, 1 are whole: convert it")
+
+
 @pytest.mark.parametrize("empty", [[1, 2, 3], [5], [1, 3, 5], list(range(1, 40))])
 def test_empty_frames_of_an_avi_show_the_one_before_again(tmp_path: Path, empty: list[int]) -> None:
     frames = [jpeg(picture) for picture in pictures(max(empty) + 2)]
