@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from convert.calibrate import Calibrated, calibrate
 from convert.fold import folded
 from convert.logits import Inference, int8_logits
+from convert.loss import Loss, loss_of
 from convert.noise import NOISE_CROPS, costs
 from convert.operators import refuse_others
-from convert.parity import Loss, compare, loss_of, refusal
+from convert.parity import compare, refusal
 from convert.quantise import float_flatbuffer, int8_flatbuffer
 from convert.settings import NOT_LEUKOCYTES, Description, Settings
 from edge.base import PIXELS_UM, write_atomically

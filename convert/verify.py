@@ -12,8 +12,9 @@ import numpy as np
 from convert.build import TrainedRun
 from convert.fold import folded
 from convert.logits import Inference
+from convert.loss import Loss, loss_of, loss_words
 from convert.noise import costs, similarity_db
-from convert.parity import Comparison, Loss, compare, loss_of, loss_words, refusal, summary_lines
+from convert.parity import Comparison, compare, refusal, summary_lines
 from convert.settings import Settings
 from edge.base import quantity
 from edge.model import Bundle

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from convert.loss import Loss, loss_of, loss_words
 from convert.settings import Description, Settings
 from edge.base import SchemaError, read
 from edge.cli.errors import one_line_errors
@@ -72,7 +73,7 @@ def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: 
         try:
             # TensorFlow is in the train extra
             from convert.build import build, stated_pixel_um
-            from convert.parity import Loss, loss_of, loss_words, summary_lines
+            from convert.parity import summary_lines
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"leuko convert needs {error.name}: pip install 'leuko-edge[train]'"

@@ -7,6 +7,7 @@ from edge.count.intervals import LEVEL, NORMAL, Estimate, clopper_pearson, estim
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
+from edge.count.size_gates import GateEffect, gate_effects
 from edge.count.stop_rule import CAMERA_CELLS, StopRule, halfwidth
 from edge.count.tally import Tally, tally_decisions
 from edge.count.totals import Totals
@@ -23,6 +24,7 @@ __all__ = [
     "CountedFrame",
     "Estimate",
     "FieldVolume",
+    "GateEffect",
     "StopRule",
     "Tally",
     "Totals",
@@ -33,6 +35,7 @@ __all__ = [
     "estimate_concentration",
     "estimate_prevalence",
     "estimate_proportion",
+    "gate_effects",
     "halfwidth",
     "student_t",
     "tally_decisions",

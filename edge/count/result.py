@@ -10,6 +10,7 @@ from typing import Any
 from edge.count.concentration import FieldVolume
 from edge.count.correction import Correction
 from edge.count.intervals import Estimate
+from edge.count.size_gates import GateEffect
 from edge.count.tally import Tally
 from edge.count.totals import Spread
 from edge.model import Manifest
@@ -54,6 +55,8 @@ class CountResult:
         What they were computed with.
     no_concentration : str
         Why they are not known, in a sentence.
+    size_gates : mapping
+        Size gate → what the counted cells would change by if it were another; empty without counted cells.
     out : tuple of (str, tuple of str)
         Name of each frame beyond a quality limit, and the limits in words.
     session : str
@@ -86,6 +89,7 @@ class CountResult:
     concentrations: Mapping[str, Estimate] = field(default_factory=dict)
     volume: FieldVolume | None = None
     no_concentration: str = ""
+    size_gates: Mapping[str, GateEffect] = field(default_factory=dict)
     quality: Mapping[str, Spread] = field(default_factory=dict)
     out: tuple[tuple[str, tuple[str, ...]], ...] = ()
     session: str = ""

@@ -18,6 +18,9 @@ from edge.find import largest_first
 from edge.model import Manifest
 from edge.track import Agreement, Constellations, LaidOut, TrackedCells
 
+NEAR = {"near_below": "just_below", "near_above": "too_large"}
+"""Reason of a body beside a size gate → the reason that it is one of."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -55,10 +58,15 @@ class Totals:
     pixels : Counter
         What the file of a frame states of a pixel, None for nothing → frames.
     lost : Counter
-        Reason → bodies that were found and are no cells.
+        Reason → bodies that were found and are no cells; `near` ones are among those just below the smallest
+        diameter, and those too large.
+    near : Counter
+        ``near_below``, ``near_above`` → bodies that a size gate moved by `edge.find.NEAR_GATE` would count.
     diameters_px : Counter
         Diameter of the disc of a cell's area, to a tenth of a pixel → cells. A cell that the frame's edge
         cuts is taken with its mirror image.
+    counted_diameters_px : Counter
+        The same for those with a counted label.
     constellations : Constellations
         How many cells are counted though earlier frames show them.
     bundle_rejects_below : float
@@ -94,7 +102,9 @@ class Totals:
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.pixels: Counter[StatedPixel | None] = Counter()
         self.lost: Counter[str] = Counter()
+        self.near: Counter[str] = Counter()
         self.diameters_px: Counter[float] = Counter()
+        self.counted_diameters_px: Counter[float] = Counter()
         self.constellations = Constellations()
         self._track_ids = 0
         self.agreement = Agreement()
@@ -119,11 +129,20 @@ class Totals:
         if width and height:  # a record may lack it
             self.sizes[width, height] += 1
         self.pixels[result.frame.pixel] += 1
-        self.lost.update(result.lost)
+        for reason, bodies in result.lost.items():
+            self.lost[NEAR.get(reason, reason)] += bodies
+            if reason in NEAR:
+                self.near[reason] += bodies
         self.detections += len(result.cells)
         self.doubt.add(result.decisions, result.probabilities)
-        self.diameters_px.update(
+        diameters = [
             round(2 * (cell.area_px * (2 if cell.border else 1) / math.pi) ** 0.5, 1) for cell in result.cells
+        ]
+        self.diameters_px.update(diameters)
+        self.counted_diameters_px.update(
+            px
+            for px, decision in zip(diameters, result.decisions, strict=True)
+            if decision.label in self._counted
         )
         if self._tracks is not None and result.track_ids is not None:
             border = [cell.border for cell in result.cells]

@@ -17,6 +17,7 @@ from edge.find.reduction import block_mean, reduced, working_factor
 from edge.find.segmentation import (
     DEFAULT_PIXEL_UM,
     HALO_UM,
+    NEAR_GATE,
     Gates,
     Segmentation,
     segment,
@@ -27,6 +28,7 @@ from edge.find.visibility import unseen
 __all__ = [
     "DEFAULT_PIXEL_UM",
     "HALO_UM",
+    "NEAR_GATE",
     "SCALE_TOLERANCE",
     "Fingerprint",
     "Gates",

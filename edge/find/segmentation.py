@@ -49,9 +49,24 @@ LEAST_DARK = 0.01
 JUST_BELOW = 0.8
 """Diameter of a body, as a share of the smallest cell's, from which it is just below it."""
 
-Loss = Literal["too_small", "just_below", "too_large", "not_round", "cut", "unlit", "outline", "too_faint"]
-"""Why a body is no cell: `just_below` if it is a little too small and else a cell; an outline encloses a part
-of the field, and `too_faint` is looked for only where no cell was found."""
+NEAR_GATE = 0.1
+"""Relative change of a size gate whose effect on a count is stated."""
+
+Loss = Literal[
+    "too_small",
+    "just_below",
+    "near_below",
+    "near_above",
+    "too_large",
+    "not_round",
+    "cut",
+    "unlit",
+    "outline",
+    "too_faint",
+]
+"""Why a body is no cell: `just_below` if it is a little too small and else a cell, `near_below` or
+`near_above` if it is one for a gate moved by `NEAR_GATE`; an outline encloses a part of the field, and
+`too_faint` is looked for only where no cell was found."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +180,7 @@ def segment_frame(
                 lost[reason] += 1
             else:
                 cells.append(Cell(*box, float(area * factor**2), border, len(parts) > 1))
-            if reason == "too_large":
+            if reason in ("near_above", "too_large"):
                 hidden += lit_pixels(part, x, y)
     if not cells:
         lost["too_faint"] += _faint_bodies(np.unpackbits(faint, axis=1, count=work.shape[1]), min_radius)
@@ -175,11 +190,14 @@ def segment_frame(
 
 def _why_no_cell(diameter_um: float, solidity: float, border: bool, gates: Gates) -> Loss | None:
     """Return which gate a body does not pass; None for a cell."""
-    if diameter_um < gates.min_diameter_um:
-        near = diameter_um >= JUST_BELOW * gates.min_diameter_um and solidity >= gates.min_solidity
-        return "just_below" if near else "too_small"
-    if diameter_um > gates.max_diameter_um:
-        return "too_large"
+    low, high = gates.min_diameter_um, gates.max_diameter_um
+    if diameter_um < low:
+        if diameter_um < JUST_BELOW * low or solidity < gates.min_solidity:
+            return "too_small"
+        return "near_below" if diameter_um >= (1 - NEAR_GATE) * low else "just_below"
+    if diameter_um > high:
+        near = diameter_um <= (1 + NEAR_GATE) * high and solidity >= gates.min_solidity
+        return "near_above" if near else "too_large"
     if solidity < gates.min_solidity:
         return "not_round"
     return "cut" if border and not gates.keep_border else None

@@ -52,6 +52,9 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         if usable and result.volume
         else None,
         "no_cells_per_ul": result.unusable or result.no_concentration or None,
+        "size_gates": {name: asdict(effect) for name, effect in result.size_gates.items()}
+        if usable
+        else None,
         "quality": {
             "dropped": result.dropped,
             "measures": {name: asdict(spread) for name, spread in result.quality.items()},

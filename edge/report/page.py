@@ -81,6 +81,7 @@ def _numbers(result: CountResult, palette: Mapping[str, str], others: Sequence[s
         "Differential": _differential(tally, palette) if len(tally.counted) > 1 else "",
         "Corrected for misclassification": _corrected(result.corrected, palette),
         "Concentration": _concentration(result),
+        "Size gates": _size_gates(result),
         "Not leukocytes": _outside(tally, others) if others else "",
     }
 
@@ -166,6 +167,16 @@ def _concentration(result: CountResult) -> str:
         f"Cells whose middle lies in a frame, per µL of {words.undiluted_sample(result.volume)}. The "
         "intervals cover the uncertainty from the number of cells and from the volume: "
         f"{CONCENTRATION_METHOD}.",
+        small=True,
+    )
+
+
+def _size_gates(result: CountResult) -> str:
+    if not result.size_gates:
+        return ""
+    return paragraph(f"Other size gates would change the count: {words.size_gates(result)}.") + paragraph(
+        "Estimated from the sizes of the bodies found. Of those that a gate leaves out as large a share is "
+        "taken to be counted as of the cells beside them.",
         small=True,
     )
 

@@ -138,6 +138,8 @@ def _lines(result: CountResult) -> Iterator[str]:
         if result.volume:
             yield f"Cells/µL of {words.undiluted_sample(result.volume)}"
         yield from filter(None, [words.capitalised(result.no_concentration)])
+        if result.size_gates:
+            yield f"Other size gates would change the count: {words.size_gates(result)}"
     dropped = f", {result.dropped} dropped" if result.dropped else ""
     stopped = ", stopped before the last" if result.stopped else ""
     yield f"Frames: {words.frames(tally)}{dropped}{stopped}"

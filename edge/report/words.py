@@ -86,6 +86,15 @@ def undiluted_sample(volume: FieldVolume) -> str:
     )
 
 
+def size_gates(result: CountResult) -> str:
+    """Return what other size gates would count, in one line; empty without counted cells."""
+    options = ((f"--{name.replace('_', '-')}", effect) for name, effect in result.size_gates.items())
+    return "; ".join(
+        f"{option} 10 % smaller {100 * effect.smaller:+.1f} %, 10 % larger {100 * effect.larger:+.1f} %"
+        for option, effect in options
+    )
+
+
 def not_corrected(correction: Correction) -> str:
     """Return why nothing was corrected."""
     return f"the bundle has no validation cells of {', '.join(correction.unvalidated)}"

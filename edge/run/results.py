@@ -6,7 +6,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from edge.calibration import Calibration, UnknownVolumeError, field_volume
-from edge.count import LEUKOCYTES, CountResult, Estimate, Totals, correct_counts, estimate_concentration
+from edge.count import (
+    LEUKOCYTES,
+    CountResult,
+    Estimate,
+    Totals,
+    correct_counts,
+    estimate_concentration,
+    gate_effects,
+)
 from edge.run.certainty import certainty_remark, certainty_unusable
 from edge.run.contrast import contrast_remark, contrast_unusable
 from edge.run.enhanced import enhanced_remark, enhanced_unusable
@@ -64,6 +72,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
         concentrations=concentrations,
         volume=field_volume(count.instrument.calibration) if concentrations else None,
         no_concentration=no_concentration,
+        size_gates=gate_effects(totals, config.analysis.gates, config.analysis.pixel_um),
         quality=totals.spreads(),
         out=tuple(totals.out),
         remarks=tuple(filter(None, (*count.remarks, *closing_remarks(config, totals), *appearance))),

@@ -20,10 +20,11 @@ from scipy.optimize import minimize_scalar
 from convert.cli.verify import verify
 from convert.fold import folded
 from convert.logits import Inference
+from convert.loss import Loss, loss_of, loss_words
 from convert.noise import costs
 from convert.operators import ALLOWED, operators, refuse_others
 from convert.paired import cells_to_exclude, paired_interval, score_interval
-from convert.parity import Loss, compare, loss_of, loss_words, summary_lines
+from convert.parity import compare, summary_lines
 from edge.classify.runtime import RUNTIMES, installed_runtimes
 from edge.model.bundle import load_bundle, shipped_bundles
 from edge.model.manifest import Parity

@@ -23,7 +23,8 @@ from train.run import Epoch, write_history
 from train.study import PAPER_LEAD_POINTS, STUDIES
 from train.study import results as read
 from train.study import runs as source
-from train.study.summary import Difference, caveats, corrected, discordant, findings, paired, spread
+from train.study.differences import Difference, corrected, paired, spread
+from train.study.summary import caveats, discordant, findings
 
 
 def planned(name: str, **options: Any) -> list[source.StudyRun]:

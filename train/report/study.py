@@ -10,8 +10,9 @@ from edge import __version__
 from edge.base import RESEARCH_USE, quantity
 from edge.report import page_shell, paragraph, section, table
 from train.study import figures
+from train.study.differences import Difference, Spread, spread
 from train.study.results import Result, Study, by_network, defined_scores
-from train.study.summary import Difference, Spread, caveats, findings, signed, spread, summarise
+from train.study.summary import caveats, findings, signed, summarise
 from train.table import table_text
 
 

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from train.report.figure import plots, svg
+from train.study.differences import Spread, spread
 from train.study.results import Result, defined_scores
-from train.study.summary import Spread, spread
 
 MEASURES = ("recall", "precision", "f1")
 
