@@ -12,8 +12,7 @@ from benchmarks.coverage.row import Row, Scenario
 from convert.loss import Loss, loss_of
 from convert.paired import paired_interval
 from convert.thresholds import guaranteed_threshold, least_precision, reject_threshold
-from edge.calibration import estimate_pixel_size
-from edge.calibration.lines import Spacing
+from edge.calibration import Spacing, estimate_pixel_size
 from edge.model import Parity
 from train.metrics import score_intervals
 from train.study.differences import corrected, paired
@@ -68,7 +67,7 @@ def scores(recall: float, groups: int, alike: float, trials: int = 300) -> Itera
             f"recall {recall:g}, 189 cells, {where}",
             sum(hits),
             trials,
-            np.mean(widths[name]),
+            float(np.mean(widths[name])),
         )
 
 

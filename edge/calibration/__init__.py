@@ -17,7 +17,7 @@ from edge.calibration.flat_field import (
     read_flat_field_gain,
     write_flat_field,
 )
-from edge.calibration.lines import CalibrationError
+from edge.calibration.lines import CalibrationError, Spacing
 from edge.calibration.pixel_size import estimate_pixel_size, measure_spacings
 from edge.calibration.volume import UnknownVolumeError, field_volume
 
@@ -28,6 +28,7 @@ __all__ = [
     "CalibrationFileError",
     "FlatFieldError",
     "PixelCalibration",
+    "Spacing",
     "Uncertainty",
     "UnknownVolumeError",
     "VolumeCalibration",
