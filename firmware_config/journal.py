@@ -29,6 +29,9 @@ from firmware_config.state import (
 JOURNAL = "etc/.leuko-firmware-journal"
 VERSION = 1
 
+_LAST_ID = 2**32 - 2
+"""Of users and groups: one more leaves them as they are (chown(2))."""
+
 
 @contextmanager
 def alone(root: Path) -> Iterator[None]:
@@ -80,7 +83,7 @@ def roll_back(root: Path) -> None:
         before = {path: None if state is None else _state(state) for path, state in raw["states"].items()}
         folders = [str(folder) for folder in raw["folders"]]
         check_relative((*before, *folders))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InstallError(
             f"{root / JOURNAL}: is not a journal of this leuko; remove it, and repeat what was interrupted"
         ) from error
@@ -115,4 +118,8 @@ def _as_json(state: State) -> dict[str, str | int]:
 
 def _state(raw: Mapping[str, str | int]) -> State:
     content = str(raw["link"]) if "link" in raw else base64.b64decode(str(raw["file"]), validate=True)
-    return State(content, int(raw["mode"]), int(raw["uid"]), int(raw["gid"]))
+    mode, uid, gid = raw["mode"], raw["uid"], raw["gid"]
+    for number, most in ((mode, 0o7777), (uid, _LAST_ID), (gid, _LAST_ID)):
+        if type(number) is not int or not 0 <= number <= most:
+            raise ValueError
+    return State(content, int(mode), int(uid), int(gid))

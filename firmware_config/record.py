@@ -67,7 +67,7 @@ def read_record(root: Path) -> Record:
         folders = frozenset(raw["folders"])
         check_relative((*kept, *folders))
         return Record(kept, folders)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = "is missing" if state is None else "is not a record of this leuko"
         raise LostRecordError(
             f"{root / RECORD}: {why}; leuko firmware install --overwrite writes it again from the installed "

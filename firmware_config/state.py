@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from edge.base import partial_path, replaced_atomically
+from edge.base import partial_path, read_input, replaced_atomically
 from firmware_config.hardware import RELEASES
 
 _OWN_MOUNTS = (*{release.boot for release in RELEASES.values()}, "var/lib/leuko")
 """The boot partition, and the sessions' partition."""
+
+
+MOST_BYTES = 384 << 20
+"""Largest file that is kept or replaced: the journal, in base64, with the largest bundle."""
 
 
 class InstallError(Exception):
@@ -42,7 +46,7 @@ class State:
 def look(root: Path, path: str) -> State | None:
     """Return what is at a path of a system; None for nothing.
 
-    Raises InstallError if it is neither a file nor a link, or its folder leads out of the root.
+    Raises InstallError if it is neither a file nor a link, cannot be read, or lies out of the root.
     """
     refuse_outside(root, PurePath(path).parent)
     place = root / path
@@ -54,7 +58,11 @@ def look(root: Path, path: str) -> State | None:
         return State(str(place.readlink()))
     if not stat.S_ISREG(found.st_mode):
         raise InstallError(f"{place}: is in the way and is not a file; move it away")
-    return State(place.read_bytes(), stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+    try:
+        content = read_input(place, MOST_BYTES)
+    except OSError as error:
+        raise InstallError(f"{place}: cannot be read ({error.strerror}); move it away") from error
+    return State(content, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
 
 
 def refuse_outside(root: Path, path: PurePath) -> None:
@@ -73,7 +81,8 @@ def refuse_outside(root: Path, path: PurePath) -> None:
 def check_relative(paths: Iterable[str]) -> None:
     """Raise ValueError for a path that is not from the root, or is not spelt as this program does."""
     for path in paths:
-        if path in ("", ".") or path.startswith(("/", "..")) or os.path.normpath(path) != path:
+        spelt = path.isprintable() and os.path.normpath(path) == path
+        if path in ("", ".") or path.startswith(("/", "..")) or not spelt:
             raise ValueError(f"{path!r} is not a path from the root")
 
 

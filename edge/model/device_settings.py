@@ -81,7 +81,7 @@ def _is_there(path: Path) -> bool:
     try:
         path.lstat()
     except FileNotFoundError:
-        return path.parent.is_symlink() and not path.parent.is_dir()
+        return any(above.is_symlink() and not above.is_dir() for above in path.parents)
     except OSError:  # what hides it, reading it will say
         return True
     return True

@@ -522,7 +522,8 @@ def test_backups_are_what_was_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/x", "../outside", "etc/../../outside", "a//b", "", ".", "..", "etc/", 7, None]
+    "name",
+    ["/etc/x", "../outside", "etc/../../outside", "a//b", "", ".", "..", "etc/", "a\0b", "\ud800", 7, None],
 )
 def test_a_record_that_names_what_is_not_in_the_root_is_refused(tmp_path: Path, name: object) -> None:
     root = furnished(tmp_path / "root")
@@ -575,6 +576,17 @@ def test_nothing_is_removed_from_what_is_mounted_into_the_root(tmp_path: Path, p
     carry_out(plan_installation(root, {}))
 
 
+def test_a_file_of_endless_size_is_not_read(tmp_path: Path) -> None:
+    root = furnished(tmp_path / "root")
+    carry_out(plan_installation(root, TREE))
+    for path in (RECORD, JOURNAL):
+        with (root / path).open("wb") as file:
+            file.truncate(3 << 30)
+        with pytest.raises(InstallError, match=r"cannot be read \(larger than 384 MiB\)"):
+            plan_installation(root, {})
+        (root / path).unlink()
+
+
 def test_a_damaged_journal_undoes_nothing(tmp_path: Path) -> None:
     root = furnished(tmp_path / "root")
     before = snapshot(root)
@@ -588,6 +600,11 @@ def test_a_damaged_journal_undoes_nothing(tmp_path: Path) -> None:
         json.dumps(whole_journal | {"folders": ["../x"]}).encode(),
         json.dumps(whole_journal | {"states": {"/etc/theirs": state}}).encode(),
         json.dumps(whole_journal | {"states": {"etc/theirs": {**state, "file": "?"}}}).encode(),
+        json.dumps(whole_journal | {"states": {"etc/theirs": {**state, "mode": float("inf")}}}).encode(),
+        json.dumps(whole_journal | {"states": {"etc/theirs": {**state, "gid": 10**20}}}).encode(),
+        json.dumps(whole_journal | {"states": {"etc/theirs": {**state, "uid": -1}}}).encode(),
+        json.dumps(whole_journal | {"states": {"etc/a\0b": state}}).encode(),
+        b"[" * 200_000,
     ):
         (root / JOURNAL).write_bytes(wrong)
         with pytest.raises(InstallError, match="is not a journal of this leuko; remove it"):

@@ -326,17 +326,14 @@ def test_settings_that_lead_nowhere_open_no_device(home: Path, tmp_path: Path) -
         read_device_settings()
 
 
-@pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
+@pytest.mark.parametrize("link", ["etc", "etc/leuko", "etc/leuko/device.toml"])
 def test_system_settings_that_lead_nowhere_do_not_give_way_to_the_users(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
 ) -> None:
     (home / "device.toml").write_text("require_signed = false\n")
-    monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "device.toml")
-    if folder:
-        (tmp_path / "etc").symlink_to("absent")
-    else:
-        (tmp_path / "etc").mkdir()
-        settings.SYSTEM.symlink_to("absent")
+    monkeypatch.setattr(settings, "SYSTEM", tmp_path / "etc" / "leuko" / "device.toml")
+    (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / link).symlink_to("absent")
     refused = leuko("verify", "phantom3", code=1).stderr
     assert refused == f"Error: {settings.SYSTEM}: cannot be read (No such file or directory)\n"
 
