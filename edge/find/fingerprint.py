@@ -40,6 +40,9 @@ PATCH_PX = 8
 MAX_PLACES, MAX_PATCHES = 128, 32
 """Cells of a frame, the largest ones, whose places and whose patches are kept."""
 
+_MOST_UM = 1e9
+"""Larger than a frame."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
@@ -86,15 +89,21 @@ class Fingerprint:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """Return what `facts` was made of."""
+        """Return what `facts` was made of; a ValueError for what no frame shows."""
         height, width, maps = facts["maps"]
+        cells, patches = len(facts["diameters"]), _bytes(facts["patches"]).reshape(-1, PATCH_PX**2)
+        if cells > MAX_PLACES or len(facts["places"]) != 2 * cells or len(patches) != min(cells, MAX_PATCHES):
+            raise ValueError("a fingerprint has more cells than are kept, or other ones in each of its lists")
+        if not (0 < height <= MAP_PX and 0 < width <= MAP_PX if cells else height == width == 0):
+            raise ValueError("the maps of a fingerprint have another size")
         texture, grey = _bytes(maps).reshape(2, height, width)
         squares = _bytes(facts["squares"]).reshape(2, *((SQUARE_PX,) * 2 if height else (0, 0)))
         size_um = (float(facts["size_um"][0]), float(facts["size_um"][1]))
         places = np.array(facts["places"], np.float64).reshape(-1, 2) / 10
-        diameters = np.array(facts["diameters"], np.float64) / 10
-        patches = _bytes(facts["patches"]).reshape(-1, PATCH_PX**2)
-        return cls(facts["digest"], size_um, texture, grey, squares, places, diameters, patches)
+        diameters = np.array(facts["diameters"], np.float64).reshape(cells) / 10
+        if not (min(size_um) > 0 and max(size_um) < _MOST_UM and (np.abs(places) < _MOST_UM).all()):
+            raise ValueError("a place in a fingerprint is out of range")
+        return cls(str(facts["digest"]), size_um, texture, grey, squares, places, diameters, patches)
 
 
 def largest_first(cells: Sequence[Cell]) -> list[int]:

@@ -19,7 +19,7 @@ from edge.classify import REASONS, REJECTED
 from edge.report.crop_export import CLASSES, CROPS, check_crops, write_crops
 from edge.report.files import CELL_COLUMNS, PIXEL_COLUMN, cell_values, probability_columns
 from edge.report.without_paths import WithoutPaths
-from edge.session import FrameRecord, StoredSession
+from edge.session import MOST_MEASURED, DamagedSessionError, FrameRecord, StoredSession
 
 EXPORT_FORMATS: Mapping[str, tuple[str, ...]] = {
     "csv": ("cells.csv", "frames.csv"),
@@ -135,8 +135,22 @@ def _pixel_um(parameters: Mapping[str, Any]) -> float | None:
 
 
 def _write_frames_csv(session: StoredSession, file: BinaryIO) -> None:
-    settings = sorted({name for frame in session.frames() for name in frame.settings})
-    quality = sorted({name for frame in session.frames() for name in frame.quality})
+    settings: set[str] = set()
+    quality: set[str] = set()
+    for frame in session.frames():
+        settings.update(frame.settings)
+        quality.update(frame.quality)
+        if max(len(settings), len(quality)) > MOST_MEASURED:
+            raise DamagedSessionError(
+                f"{session.path}: damaged: its frames have more than {MOST_MEASURED} different settings or"
+                " quality measures"
+            )
+    _write_frames(session, file, sorted(settings), sorted(quality))
+
+
+def _write_frames(
+    session: StoredSession, file: BinaryIO, settings: Sequence[str], quality: Sequence[str]
+) -> None:
     measured = (*(f"settings.{name}" for name in settings), *(f"quality.{name}" for name in quality))
     with _csv(file, *FRAME_COLUMNS, *measured) as write:
         for frame in session.frames():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +13,12 @@ from edge.session import FrameRecord, Header, StoredSession
 
 ABSOLUTE = re.compile(r"(?:\w+:)?(/.+)", re.DOTALL)
 """A path, or a camera that is a folder or a file, as ``watch:/data/new``."""
+
+_BEGINNING = re.compile(r"(?<![^\s:'\"(,])/")
+"""Where a path may begin in a text."""
+
+_LONGEST = 4096
+"""Characters of a folder: no system has longer ones."""
 
 
 class WithoutPaths(StoredSession):
@@ -26,8 +33,8 @@ class WithoutPaths(StoredSession):
         header = session.header
         self._working = header.parameters.get("folder")
         self._folders = _folders(header)
-        starts = map(re.escape, sorted(self._folders, key=len))
-        self._start = re.compile(rf"(?<![^\s:'\"(,])(?:{'|'.join(starts)})/")
+        self._starts = _outermost(f"{folder}/" for folder in self._folders)
+        self._longest = max(map(len, self._starts), default=0)
         self.header = replace(
             header,
             sources=tuple(map(self._text, header.sources)),
@@ -61,7 +68,18 @@ class WithoutPaths(StoredSession):
     def _text(self, text: str) -> str:
         if not self._folders or "/" not in text:
             return text
-        return "." if text == self._working else self._start.sub("", text)
+        if text == self._working:
+            return "."
+        kept, at = [], 0
+        for found in _BEGINNING.finditer(text):
+            begin = found.start()
+            path = text[begin : begin + self._longest]
+            # none begins with another one: of those before the path in their order only the last may begin it
+            row = bisect(self._starts, path) - 1
+            if begin >= at and row >= 0 and path.startswith(self._starts[row]):
+                kept.append(text[at:begin])
+                at = begin + len(self._starts[row])
+        return "".join([*kept, text[at:]])
 
 
 def _folders(header: Header) -> set[str]:
@@ -70,7 +88,17 @@ def _folders(header: Header) -> set[str]:
     working = others.pop("folder", None)
     named = {ABSOLUTE.fullmatch(text) for text in _texts([header.sources, others])}
     above = {str(PurePosixPath(path[1]).parent) for path in named if path}
-    return (above | ({working} if isinstance(working, str) and working.startswith("/") else set())) - {"/"}
+    folders = above | ({working} if isinstance(working, str) and working.startswith("/") else set())
+    return {folder for folder in folders - {"/"} if len(folder) < _LONGEST}
+
+
+def _outermost(starts: Iterable[str]) -> list[str]:
+    """Return those that begin with no other one, sorted."""
+    kept: list[str] = []
+    for start in sorted(starts):
+        if not kept or not start.startswith(kept[-1]):
+            kept.append(start)
+    return kept
 
 
 def _texts(value: Any) -> Iterator[str]:

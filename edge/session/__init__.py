@@ -1,5 +1,6 @@
 """The durable record of a count: one SQLite file that survives a power cut."""
 
+from edge.session.content import MOST_MEASURED
 from edge.session.files import DamagedSessionError, SessionError, set_aside
 from edge.session.names import clock_note, find_session, list_sessions, unfinished_sessions
 from edge.session.record import FrameRecord, Header, SessionTotals, frame_record
@@ -7,6 +8,7 @@ from edge.session.store import StoredSession, read_session
 from edge.session.writer import Session, create_session, open_session
 
 __all__ = [
+    "MOST_MEASURED",
     "DamagedSessionError",
     "FrameRecord",
     "Header",

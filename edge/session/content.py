@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from itertools import chain
+from typing import Any, get_args
 
 import numpy as np
 
-from edge.base import Cell, read
+from edge.base import Cell, FailureKind, read
 from edge.classify import REASONS, REJECTED, Decision
 from edge.session.record import CellRecord, Finish, FrameRecord, Header
 from edge.session.tables import Row, Tables, Types
@@ -30,6 +31,13 @@ _MOST = 2**53
 _MOST_NAMES = {"labels": 1000, "counted": 1000, "sources": 100_000}
 """Of a bundle, and of a command line."""
 
+MOST_MEASURED = 100
+"""Settings, or quality measures, of a session's frames; a camera states about ten."""
+
+_DEPTH = 20
+"""Of mappings and lists in one another; a header has four."""
+
+_KINDS = set(get_args(FailureKind))
 _NUMBERS = {int, float}
 
 _HEADER_NAMES_1 = {"profile_sha256": "calibration_sha256", "plan": "stop_rule"}
@@ -82,6 +90,9 @@ def to_record(frame: Row, cells: Sequence[Row], tables: Tables, header: Header) 
     """Return the record of a frame's row and its cells' rows."""
     values = dict(zip(tables.frame_columns, frame, strict=True))
     del values["tracker_sha256"]
+    settings, quality = _mapping(values.pop("settings")), _mapping(values.pop("quality"))
+    if max(len(settings), len(quality)) > MOST_MEASURED:
+        raise ValueError(f"a frame has more than {MOST_MEASURED} settings or quality measures")
     breaches = json.loads(values.pop("breaches"))
     counted, failed = values["sha256"], values["failed"]
     if not _texts(breaches):
@@ -92,13 +103,22 @@ def to_record(frame: Row, cells: Sequence[Row], tables: Tables, header: Header) 
         raise ValueError("the number of a frame is out of range")
     return FrameRecord(
         index=values.pop("frame_index"),
-        settings=_mapping(values.pop("settings")),
-        quality=_mapping(values.pop("quality")),
+        settings=settings,
+        quality=quality,
         breaches=tuple(breaches),
-        facts=_mapping(values.pop("facts", "{}")),
+        facts=to_facts(values.pop("facts", "{}")),
         cells=tuple(_to_cell(dict(zip(tables.cell_columns, row, strict=True)), header) for row in cells),
         **values,
     )
+
+
+def to_facts(text: str) -> dict[str, Any]:
+    """Return the facts of a record; of those here only what counts frames is checked."""
+    facts = _mapping(text)
+    left_out = {facts.get("kind", "unreadable"): 1} | dict(facts.get("unlisted_before", {}))
+    if not set(left_out) <= _KINDS or not all(type(n) is int and 0 <= n <= _MOST for n in left_out.values()):
+        raise ValueError("a frame is left out for no known reason, or the number of such frames is none")
+    return facts
 
 
 def _to_cell(values: Mapping[str, Any], header: Header) -> CellRecord:
@@ -143,7 +163,13 @@ def _mapping(text: str) -> dict[str, Any]:
     values = json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
     if not isinstance(values, dict):
         raise ValueError("a list of values is none")
-    return values
+    within: list[Any] = [values]
+    for _ in range(_DEPTH):
+        items = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in within)
+        within = [one for one in items if isinstance(one, dict | list)]
+        if not within:
+            return values
+    raise ValueError("it is nested too deep")
 
 
 def _finite(text: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -13,7 +12,7 @@ from typing import Literal, Self
 from edge.base import quantity
 from edge.classify import Decision
 from edge.count import tally_decisions
-from edge.session.content import checked, digest, to_finish, to_header, to_record
+from edge.session.content import checked, digest, to_facts, to_finish, to_header, to_record
 from edge.session.files import DamagedSessionError, SessionError, disk_errors, is_locked, must_exist
 from edge.session.opening import Database, connect_to_read
 from edge.session.record import Finish, FrameRecord, SessionTotals
@@ -161,7 +160,7 @@ class StoredSession:
             "SELECT failed IS NOT NULL, facts FROM frame"
             " WHERE failed IS NOT NULL OR facts LIKE '%\"unlisted_before\"%'"
         ):
-            facts = json.loads(text)
+            facts = to_facts(text)
             found.update([facts.get("kind", "unreadable")] if not_counted else facts["unlisted_before"])
         return found
 

@@ -63,7 +63,7 @@ class Appearance:
 
 def appearance_of(image: Image, cells: Sequence[Cell], pixel_um: float) -> Appearance:
     """Return the appearance of a frame, uint8 [h, w], and its cells."""
-    factor = max(1, round(PATCH_PIXEL_UM / pixel_um))
+    factor = patch_factor(pixel_um)
     patch_um = factor * pixel_um
     reduced = block_mean(image, factor)
     coarse = block_mean(reduced, PICTURE_FACTOR).astype(np.float32)
@@ -80,6 +80,11 @@ def appearance_of(image: Image, cells: Sequence[Cell], pixel_um: float) -> Appea
         whole=np.array([not cell.border for cell in cells], bool),
         size=np.array(image.shape[::-1]) * pixel_um,
     )
+
+
+def patch_factor(pixel_um: float) -> int:
+    """Return how many pixels of a frame, of `pixel_um`, are the side of one of a patch."""
+    return max(1, round(PATCH_PIXEL_UM / pixel_um))
 
 
 def boxes_of(cells: Sequence[Cell], pixel_um: float) -> Boxes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.track.appearance import Boxes
 from edge.track.rows import Rows
@@ -56,6 +57,18 @@ class Windows(Rows):
         return LaidOut(len(np.unique(self.track_id)), float(self.fresh.sum()))
 
 
+def places_covered(windows: Boxes) -> int:
+    """Return how many places `union_area` marks, those that several rectangles cover several times."""
+    x, y = (np.unique(windows[:, [k, k + 2]]) for k in (0, 1))
+    edges = _on_grid(windows, x, y)
+    return int(np.maximum(edges[:, 2:] - edges[:, :2], 0).prod(axis=1).sum())
+
+
+def _on_grid(windows: Boxes, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the number of each edge among the sorted ones."""
+    return np.stack([np.searchsorted((x, y)[k % 2], windows[:, k]) for k in range(4)], axis=1)
+
+
 def no_windows() -> Windows:
     """Return an empty table."""
     return Windows(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
@@ -76,8 +89,7 @@ def union_area(windows: Boxes) -> float:
     if not len(windows):
         return 0.0
     x, y = (np.unique(windows[:, [k, k + 2]]) for k in (0, 1))
-    left, right = np.searchsorted(x, windows[:, 0]), np.searchsorted(x, windows[:, 2])
-    top, bottom = np.searchsorted(y, windows[:, 1]), np.searchsorted(y, windows[:, 3])
+    left, top, right, bottom = _on_grid(windows, x, y).T
     at_once, area = max(1, MAX_GRID // len(x)), 0.0
     for first in range(0, len(y) - 1, at_once):
         heights = np.diff(y[first : first + at_once + 1])

@@ -22,8 +22,10 @@ def linear_assignment(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
     if not rows.size:
         return []
     # a further column of cost 0 for each row: it may stay alone
-    own = np.minimum(cost[np.ix_(rows, columns)], 0)
-    owner = _assign_all_rows(np.hstack([own, np.zeros((len(rows), len(rows)))]))
+    every = np.zeros((len(rows), len(columns) + len(rows)))
+    own = every[:, : len(columns)]
+    np.minimum(cost[np.ix_(rows, columns)], 0, out=own)
+    owner = _assign_all_rows(every)
     return sorted(
         (int(rows[row]), int(columns[column]))
         for column, row in enumerate(owner[: len(columns)])

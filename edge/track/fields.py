@@ -220,6 +220,8 @@ def _copy(before: Fingerprint, now: Fingerprint, mirrored: bool, quarter: int, *
 
 
 def _same(before: Fingerprint, now: Fingerprint) -> bool:
+    if before.texture.shape != now.texture.shape:  # of a record that no frame of this size left
+        return False
     texture = correlation(before.texture, now.texture)
     if texture < NEAR_TEXTURE or correlation(before.grey, now.grey) < SAME_GREY:
         return False

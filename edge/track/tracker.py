@@ -12,16 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell
-from edge.track.appearance import Image, appearance_of
-from edge.track.area import LaidOut
+from edge.track.appearance import PICTURE_FACTOR, Image, appearance_of, patch_factor
+from edge.track.area import LaidOut, places_covered
 from edge.track.flow import FlowState, next_moment
 from edge.track.known import ScanState
 from edge.track.rows import Rows
-from edge.track.scan import next_field
+from edge.track.scan import MEMORY, PATCHES, next_field
 from edge.track.stored import Arrays, packed, unpacked
 
 VERSION = 4
 """Version of `Tracker.state`."""
+
+MOST_SHOWN = 20_000
+"""Cells of the last frame in a state: as many of 10 µm fill 50 megapixels of 0.2 µm."""
+
+MOST_FOLLOWED = 4096
+"""Cells of a flow in a state: as many of 10 µm fill 16 megapixels of 0.16 µm. Each is compared with each cell
+of the next frame, and may stay alone: a square of 134 MB."""
+
+MOST_LAYERS = 100
+"""Boxes of cells, on average, that a place of the last frame lies in; they hardly overlap."""
+
+MOST_COVERED = 4_000_000_000
+"""Places of the grid of an island's fields that these cover: some seconds. A thousand fields in one place,
+each a little moved, cover 1,000 million; 10,000 fields of a scan, that each overlap a few, one million."""
 
 
 class Tracker:
@@ -86,13 +100,13 @@ class Tracker:
                 if isinstance(table, Rows)
             }
             restored = _build(type(self._state), arrays, "", **tables)
-            _check(restored)
+            _check(restored, self._pixel_um)
         except (zlib.error, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not the state of such a tracker ({error})") from error
         self._state = restored
 
 
-def _check(state: ScanState | FlowState) -> None:
+def _check(state: ScanState | FlowState, pixel_um: float) -> None:
     """Raise a ValueError for a state that no frames lead to."""
     tables = [table for table in vars(state).values() if isinstance(table, Rows)]
     if any(len({len(column) for column in vars(table).values()}) > 1 for table in tables):
@@ -109,6 +123,26 @@ def _check(state: ScanState | FlowState) -> None:
             raise ValueError("a place in it is none")
         if len(state.boxes) > len(known) or ((islands < 0) | (islands >= max(state.islands, 1))).any():
             raise ValueError("an island in it does not exist")
+        _check_work(state, PICTURE_FACTOR * patch_factor(pixel_um) * pixel_um)
+    elif len(known) > MOST_FOLLOWED:
+        raise ValueError(f"it follows more than {MOST_FOLLOWED} cells")
+
+
+def _check_work(state: ScanState, picture_um: float) -> None:
+    """Raise a ValueError for a state of a scan with which a frame would take more than that of any scan."""
+    if len(state.boxes) > MOST_SHOWN or len(state.cells) > max(MEMORY, len(state.boxes)):
+        raise ValueError("it remembers more cells than a tracker does")
+    if state.cells.patch[:-PATCHES].any():
+        raise ValueError("it remembers more patches than a tracker does")
+    frame = (np.array(state.picture.shape[::-1]) + 10) * picture_um
+    sides = np.clip(state.boxes[:, 2:], 0, frame) - np.clip(state.boxes[:, :2], 0, frame)
+    if np.prod(np.maximum(sides, 0), axis=1).sum() > MOST_LAYERS * np.prod(frame):
+        raise ValueError("its cells lie upon each other")
+    order = np.argsort(state.fields.track_id, kind="stable")
+    _, starts = np.unique(state.fields.track_id[order], return_index=True)
+    islands = (one for one in np.split(order, starts[1:]) if len(one) > MOST_LAYERS)
+    if any(places_covered(state.fields.window[one]) > MOST_COVERED for one in islands):
+        raise ValueError("its fields lie upon each other")
 
 
 def _build(kind: type[Any], arrays: dict[str, NDArray[Any]], prefix: str, **others: object) -> Any:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from edge.classify.decision import Decision
 from edge.count.counted_frame import CountedFrame
 from edge.report.files import write_cells, write_cells_header
 from edge.report.session_export import TABLE_FORMATS, UNKNOWN, export_session
-from edge.session.files import SessionError
+from edge.report.without_paths import WithoutPaths
+from edge.session.files import DamagedSessionError, SessionError
 from edge.session.record import FrameRecord, frame_record
 from edge.session.store import read_session
 from edge.session.writer import create_session
@@ -235,6 +237,50 @@ def test_the_folders_of_the_machine_stay_there(tmp_path: Path, elsewhere: Path) 
     }
     assert content["finished"]["result"]["remarks"] == ["no pixel in day 1/a.png, half of it"]
     assert content["frames"][2]["failed"] == "cannot open 'c.png'"
+
+
+@pytest.mark.parametrize(
+    ("folders", "text", "expected"),
+    [
+        (["/a", "/a/b"], "/a/b/c.png", "b/c.png"),
+        (["/a", "/ab", "/a b"], "/ab/c /a/d /a b/e", "c d e"),
+        (["/a/b", "/a/bc"], "/a/c/x '/a/bc/y' (/a/b/z) /a/b", "/a/c/x 'y' (z) /a/b"),
+        (["/a"], "x/a/b:/a/c,/a/d/a/e", "x/a/b:c,d/a/e"),
+        (["/a /b"], "/a /b/a /b/c", "a /b/c"),
+        (["/.*"], "/x/y /.*/z", "/x/y z"),
+        (["/é/𝄞", "/é"], "/é/𝄞/x", "𝄞/x"),
+    ],
+)
+def test_the_outermost_folder_is_left_out_wherever_a_path_begins(
+    tmp_path: Path, folders: list[str], text: str, expected: str
+) -> None:
+    sources = tuple(f"{folder}/x" for folder in folders)
+    with create_session(header(parameters={"folder": "/elsewhere"}, sources=sources), tmp_path) as session:
+        session.add(replace(record(0, cells=0), name=text))
+        (frame,) = WithoutPaths(session).frames()
+    assert frame.name == expected
+
+
+def test_many_long_folders_and_names_are_shortened_in_time_with_their_length(tmp_path: Path) -> None:
+    """A regular expression of these took minutes, and half a gigabyte."""
+    sources = tuple(f"/aaaaaaaa{k:05}/x" for k in range(20_000))
+    named = header(parameters={"a": f"/{'-' * 1_000_000}/b"}, sources=sources)
+    with create_session(named, tmp_path) as session:
+        session.add(replace(record(0, cells=0), name=" /aaaaaaaa9" * 50_000 + " /aaaaaaaa00007/y"))
+        began = time.process_time()
+        (frame,) = WithoutPaths(session).frames()
+    assert frame.name.endswith("9 y")
+    assert time.process_time() - began < 2
+
+
+def test_settings_without_end_make_no_table(tmp_path: Path) -> None:
+    with create_session(header(), tmp_path) as session:
+        for k in range(3):
+            settings = {f"{k} {n}": n for n in range(50)}
+            session.add(replace(record(k, cells=0), settings=settings))
+        with pytest.raises(DamagedSessionError, match="more than 100 different settings"):
+            export_session(session, tmp_path / "out", ["csv"])
+    assert not (tmp_path / "out" / "frames.csv").exists()
 
 
 def test_they_are_exported_when_asked_for(tmp_path: Path, elsewhere: Path) -> None:

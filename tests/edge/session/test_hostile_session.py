@@ -288,3 +288,60 @@ def test_a_large_record_is_written_and_read(tmp_path: Path) -> None:
         session.add(record(0, tracker_state=os.urandom(8 << 20), facts={"notes": ["x" * (4 << 20)]}))
         assert len(session.tracker_state or b"") == 8 << 20
     assert problems(session.path) == []
+
+
+def nested(levels: int, inside: str = "1") -> str:
+    """Return a JSON object of so many levels, every second one a list."""
+    pairs = levels // 2
+    return '{"a":[' * pairs + inside + "]}" * pairs
+
+
+MANY = json.dumps({f"name {k}": k for k in range(101)})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE frame SET settings = '{nested(600)}' WHERE frame_index = 1",
+        f"UPDATE frame SET quality = '{nested(22)}' WHERE frame_index = 1",
+        f"UPDATE frame SET facts = '{nested(900)}' WHERE frame_index = 1",
+        f"UPDATE frame SET facts = '{nested(90_000)}' WHERE frame_index = 1",
+        f"UPDATE frame SET settings = '{MANY}' WHERE frame_index = 1",
+        f"UPDATE frame SET quality = '{MANY}' WHERE frame_index = 1",
+        """UPDATE frame SET facts = '{"kind":"lost"}' WHERE frame_index = 1""",
+        """UPDATE frame SET facts = '{"kind":["lost"]}' WHERE frame_index = 1""",
+        """UPDATE frame SET facts = '{"unlisted_before":{"repeat":-5}}' WHERE frame_index = 1""",
+        """UPDATE frame SET facts = '{"unlisted_before":{"\x1b":5}}' WHERE frame_index = 1""",
+        """UPDATE frame SET facts = '{"unlisted_before":{"repeat":"5"}}' WHERE frame_index = 1""",
+        """UPDATE frame SET facts = '{"unlisted_before":"repeat"}' WHERE frame_index = 1""",
+    ],
+)
+def test_a_record_is_as_deep_and_as_wide_as_a_count_makes_it(finished: Path, statement: str) -> None:
+    changed(finished, statement)
+    with read_session(finished) as stored, pytest.raises(DamagedSessionError, match="damaged"):
+        list(stored.frames())
+
+
+def test_twenty_levels_are_read(finished: Path) -> None:
+    changed(finished, f"UPDATE frame SET settings = '{nested(20)}' WHERE frame_index = 1")
+    with read_session(finished) as stored:
+        assert json.dumps([one.settings for one in stored.frames()][1]).count("[") == 10
+
+
+@pytest.mark.parametrize("key", ["parameters", "stop_rule"])
+def test_a_header_that_is_nested_deep_breaks_no_list(finished: Path, key: str) -> None:
+    with closing(sqlite3.connect(finished, isolation_level=None)) as database:
+        content = json.loads(database.execute("SELECT content FROM header").fetchone()[0])
+        text = json.dumps(content | {key: {"a": json.loads(nested(600))}}, sort_keys=True)
+        database.execute("UPDATE header SET content = ?, hash = ?", (text, header_hash(text)))
+    (listed,) = list_sessions(finished.parent)
+    assert (listed.state, listed.reason.partition(" (")[2]) == ("unreadable", "it is nested too deep)")
+
+
+def test_an_end_that_is_nested_deep_breaks_no_list(finished: Path) -> None:
+    with closing(sqlite3.connect(finished, isolation_level=None)) as database:
+        (content,) = database.execute("SELECT content FROM finish").fetchone()
+        text = json.dumps(json.loads(content) | {"result": json.loads(nested(600))})
+        database.execute("UPDATE finish SET content = ?", (text,))
+    (listed,) = list_sessions(finished.parent)
+    assert (listed.state, listed.reason.partition(" (")[2]) == ("unreadable", "it is nested too deep)")

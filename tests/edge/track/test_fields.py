@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations, pairwise, product
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -140,6 +142,37 @@ def test_a_fingerprint_survives_json() -> None:
         assert (after.digest, after.size_um) == (before.digest, before.size_um)
         for name in ("texture", "grey", "squares", "places", "diameters", "patches"):
             assert np.array_equal(getattr(after, name), getattr(before, name))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts["places"].extend([0, 0] * 200),
+        lambda facts: facts["diameters"].extend([0] * 200),
+        lambda facts: facts.update(places=[0, 0] * 200, diameters=[1] * 200),
+        lambda facts: facts.update(places=facts["places"][:2]),
+        lambda facts: facts.update(patches=""),
+        lambda facts: facts.update(patches=base64.b64encode(bytes(64 * 1000)).decode()),
+        lambda facts: facts.update(maps=[100, 100, base64.b64encode(bytes(20_000)).decode()]),
+        lambda facts: facts.update(maps=[0, 0, ""]),
+        lambda facts: facts.update(size_um=[0, 1]),
+        lambda facts: facts.update(size_um=[1e300, 1e300]),
+        lambda facts: facts["places"].__setitem__(0, 10**18),
+    ],
+)
+def test_a_fingerprint_that_no_frame_leaves_is_refused(change: Callable[[dict[str, Any]], object]) -> None:
+    facts = json.loads(json.dumps(shown("usual", 0).facts()))
+    change(facts)
+    with pytest.raises(ValueError, match="a fingerprint"):
+        Fingerprint.from_facts(facts)
+
+
+def test_maps_of_another_shape_are_another_field() -> None:
+    before = shown("usual", 0)
+    remembered = Fields()
+    other = replace(before, digest="other", texture=before.texture[1:], grey=before.grey[1:])
+    remembered.add("0", other)
+    assert remembered.shown_before(before) is None
 
 
 def test_the_fields_seen_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ import pytest
 from edge.base.cell import Cell
 from edge.track import area
 from edge.track.area import union_area
+from edge.track.flow import FlowState
 from edge.track.stored import MAX_BYTES, packed, unpacked
-from edge.track.tracker import Tracker
+from edge.track.tracker import MOST_FOLLOWED, Tracker
 
 PIXEL_UM = 0.25
 
@@ -107,3 +108,65 @@ def test_many_nested_fields_are_added_up_in_bounded_memory(monkeypatch: pytest.M
     whole = union_area(windows)
     monkeypatch.setattr(area, "MAX_GRID", 5000)
     assert union_area(windows) == pytest.approx(whole, rel=1e-12)
+
+
+def with_cells(number: int, **others: Any) -> dict[str, Any]:
+    """Return a table of as many cells."""
+    columns = {"track_id": (), "island": (), "box": (4,), "window": (4,), "whole": (), "patch": (24, 24)}
+    kinds = {"track_id": np.int64, "island": np.int64, "whole": bool, "patch": np.uint8}
+    cells = {name: np.zeros((number, *shape), kinds.get(name, float)) for name, shape in columns.items()}
+    return {f"cells.{name}": values for name, values in cells.items()} | others
+
+
+def with_fields(windows: Any) -> dict[str, Any]:
+    number = len(windows)
+    return {
+        "fields.track_id": np.zeros(number, np.int64),
+        "fields.window": np.asarray(windows, float),
+        "fields.fresh": np.zeros(number),
+    }
+
+
+STAIRS = np.arange(3000.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (with_cells(4097), "more cells"),
+        (with_cells(20_001, boxes=np.zeros((20_001, 4))), "more cells"),
+        (with_cells(600, **{"cells.patch": np.ones((600, 24, 24), np.uint8)}), "more patches"),
+        (with_cells(400, boxes=np.tile([0.0, 0.0, 80.0, 60.0], (400, 1))), "cells lie upon each other"),
+        (with_fields(np.stack([STAIRS, STAIRS, 9000 - STAIRS, 8000 - STAIRS], 1)), "fields lie upon each"),
+    ],
+)
+def test_a_scan_has_no_more_than_its_tracker_keeps(state: bytes, values: dict[str, Any], why: str) -> None:
+    arrays = unpacked(state, Tracker("scan", pixel_um=PIXEL_UM)._arrays(Tracker("scan", pixel_um=1)._state))
+    assert why in refused(packed(arrays | values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        with_cells(4096),
+        with_cells(5000, boxes=np.zeros((5000, 4))),
+        with_fields([[x, y, x + 12, y + 12] for x in range(0, 500, 10) for y in range(0, 500, 10)]),
+    ],
+)
+def test_what_a_large_scan_keeps_is_restored(state: bytes, values: dict[str, Any]) -> None:
+    tracker = Tracker("scan", pixel_um=PIXEL_UM)
+    tracker.restore(packed(unpacked(state, tracker._arrays(tracker._state)) | values))
+
+
+@pytest.mark.parametrize("number", [MOST_FOLLOWED, MOST_FOLLOWED + 1])
+def test_a_flow_has_no_more_cells_than_a_frame_holds(number: int) -> None:
+    tracker = Tracker("flow", pixel_um=PIXEL_UM)
+    arrays = tracker._arrays(FlowState(frames=1, track_ids=number))
+    columns = {name: values for name, values in arrays.items() if name.startswith("cells.")}
+    filled = {name: np.zeros((number, *one.shape[1:]), one.dtype) for name, one in columns.items()}
+    state = packed(arrays | filled)
+    if number == MOST_FOLLOWED:
+        tracker.restore(state)
+        return
+    with pytest.raises(ValueError, match="it follows more than 4096 cells"):
+        tracker.restore(state)
