@@ -14,10 +14,10 @@ import multiprocessing
 import sys
 from collections.abc import Iterable, Sequence
 
-from benchmarks.coverage import corrected, gates
+from benchmarks.coverage import corrected, dependence, gates
 from benchmarks.coverage.row import LEAST, Row, Scenario
 
-SCENARIOS: dict[str, Scenario] = {**corrected.SCENARIOS, **gates.SCENARIOS}
+SCENARIOS: dict[str, Scenario] = {**corrected.SCENARIOS, **dependence.SCENARIOS, **gates.SCENARIOS}
 """Name → function; longest first, so that the processes end together."""
 
 

@@ -3,18 +3,20 @@
 from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVolume, estimate_concentration
 from edge.count.correction import Correction, correct_counts
 from edge.count.counted_frame import CountedFrame
+from edge.count.dispersion import ENOUGH_FIELDS, Dispersion, FieldCounts
 from edge.count.intervals import LEVEL, NORMAL, Estimate, clopper_pearson, estimate_proportion, student_t
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import estimate_prevalence
 from edge.count.result import LEUKOCYTES, CountResult
 from edge.count.size_gates import GateEffect, gate_effects
-from edge.count.stop_rule import CAMERA_CELLS, StopRule, halfwidth
+from edge.count.stop_rule import CAMERA_CELLS, StopRule, after_stopping, halfwidth
 from edge.count.tally import Tally, tally_decisions
 from edge.count.totals import Totals
 
 __all__ = [
     "CAMERA_CELLS",
     "CONCENTRATION_METHOD",
+    "ENOUGH_FIELDS",
     "LEUKOCYTES",
     "LEVEL",
     "MAX_RELATIVE",
@@ -22,12 +24,15 @@ __all__ = [
     "Correction",
     "CountResult",
     "CountedFrame",
+    "Dispersion",
     "Estimate",
+    "FieldCounts",
     "FieldVolume",
     "GateEffect",
     "StopRule",
     "Tally",
     "Totals",
+    "after_stopping",
     "area_under_roc",
     "clopper_pearson",
     "confusion_accuracy",

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from edge.base import Cell
 from edge.count.intervals import TAIL, Estimate
 
-CONCENTRATION_METHOD = "exact Poisson counting and the volume's log-normal uncertainty, melded 95 % interval"
+CONCENTRATION_METHOD = (
+    "exact Poisson counting (of effective numbers where fields differ), and the volume's log-normal"
+    " uncertainty, melded 95 % interval"
+)
 
 DRAWS = 200_000
 """Monte Carlo draws for each end of an interval; they settle it to a hundredth of its half-width."""
@@ -41,7 +44,9 @@ class FieldVolume:
     exact: tuple[str, ...] = ()
 
 
-def estimate_concentration(count: int, fields: float, volume: FieldVolume) -> Estimate:
+def estimate_concentration(
+    count: int, fields: float, volume: FieldVolume, *, dispersion: float = 1.0, draws: int = DRAWS
+) -> Estimate:
     """Return the cells per µL of the undiluted sample, with their 95 % interval.
 
     The interval is melded (Fay, Proschan and Brittain, Biometrics 71:146, 2015): its ends are quantiles of
@@ -55,6 +60,11 @@ def estimate_concentration(count: int, fields: float, volume: FieldVolume) -> Es
         Cells whose middle lies in a field, see `in_field`; all cells that an edge cuts would be too many.
     fields : float
         Number of fields that do not overlap, less what of them was hidden.
+    dispersion : float
+        Variance of the count, relative to that of cells that lie at random (`edge.count.dispersion`):
+        quasi-Poisson.
+    draws : int
+        For each end.
 
     Raises
     ------
@@ -66,11 +76,12 @@ def estimate_concentration(count: int, fields: float, volume: FieldVolume) -> Es
     scale = volume.dilution / (fields * volume.field_ul)
     rng = np.random.default_rng(_SEED)
 
-    def end(shape: int, p: float) -> float:
-        volumes = rng.lognormal(0.0, volume.relative_uncertainty, DRAWS)
-        return float(np.quantile(rng.standard_gamma(shape, DRAWS) / volumes, p))
+    def end(shape: float, p: float) -> float:
+        volumes = rng.lognormal(0.0, volume.relative_uncertainty, draws)
+        return float(np.quantile(rng.standard_gamma(shape, draws) / volumes, p))
 
-    return Estimate(count * scale, end(count, TAIL) * scale, end(count + 1, 1 - TAIL) * scale)
+    effective, scale = count / dispersion, scale * dispersion
+    return Estimate(effective * scale, end(effective, TAIL) * scale, end(effective + 1, 1 - TAIL) * scale)
 
 
 def in_field(cells: Sequence[Cell], width_px: int, height_px: int) -> NDArray[np.bool_]:

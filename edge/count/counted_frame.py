@@ -32,6 +32,8 @@ class CountedFrame:
         By which the same field is recognised later; None where nobody looks for it.
     shared : int
         Cells that the frame before shows too, as far as a quick look finds them.
+    repeats : str
+        Name of the earlier frame whose field it shows again, and is counted all the same; empty for none.
     unlisted_before : mapping
         Kind → frames of a device that were neither counted nor listed just before this one; see
         `edge.base.FailedFrame`.
@@ -54,6 +56,7 @@ class CountedFrame:
     lost: Mapping[str, int] = field(default_factory=dict)
     fingerprint: Fingerprint | None = None
     shared: int = 0
+    repeats: str = ""
     unlisted_before: Mapping[str, int] = field(default_factory=dict)
     laid_out: LaidOut | None = None
     track_ids: NDArray[np.int64] | None = None

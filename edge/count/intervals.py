@@ -24,9 +24,14 @@ class Estimate:
     high: float
 
 
-def estimate_proportion(successes: int, trials: int) -> Estimate:
-    """Return successes over trials with the Clopper–Pearson interval."""
-    return Estimate(successes / trials if trials else None, *clopper_pearson(successes, trials))
+def estimate_proportion(successes: int, trials: int, dispersion: float = 1.0) -> Estimate:
+    """Return successes over trials with the Clopper–Pearson interval of effective numbers.
+
+    Both are divided by the dispersion, the variance relative to that of independent trials (Korn and
+    Graubard, Survey Methodology 24:193, 1998).
+    """
+    low, high = clopper_pearson(successes / dispersion, trials / dispersion)
+    return Estimate(successes / trials if trials else None, low, high)
 
 
 def clopper_pearson(successes: float, trials: float, level: float = LEVEL) -> tuple[float, float]:

@@ -29,6 +29,9 @@ class Tally:
         Files, pages and frames that are not counted.
     unlisted : mapping
         Kind → further frames of a device that are not counted; see `edge.base.FailedFrame`.
+    dispersion : mapping
+        Counted label → variance of its share, relative to that of cells that are counted once and lie at
+        random; 1 of a label that is not there.
     """
 
     labels: tuple[str, ...]
@@ -39,6 +42,7 @@ class Tally:
     frames_read: int
     failed: tuple[FailedFrame, ...]
     unlisted: Mapping[str, int] = field(default_factory=dict)
+    dispersion: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def unreadable(self) -> tuple[FailedFrame, ...]:
@@ -67,11 +71,14 @@ class Tally:
 
     @property
     def fractions(self) -> dict[str, Estimate]:
-        """Share of each counted label among the leukocytes, with its Clopper–Pearson interval.
+        """Share of each counted label among the leukocytes, with its interval (`estimate_proportion`).
 
         A single counted label always has all of them; reports leave that out.
         """
-        return {label: estimate_proportion(self.counts[label], self.leukocytes) for label in self.counted}
+        return {
+            label: estimate_proportion(self.counts[label], self.leukocytes, self.dispersion.get(label, 1.0))
+            for label in self.counted
+        }
 
 
 def tally_decisions(

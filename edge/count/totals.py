@@ -12,7 +12,9 @@ from edge.base import FailedFrame, StatedPixel
 from edge.classify import Decision
 from edge.count.concentration import in_field
 from edge.count.counted_frame import CountedFrame
+from edge.count.dispersion import FieldCounts
 from edge.count.doubt import Doubt
+from edge.count.per_field import PerField
 from edge.count.tally import Tally, tally_decisions
 from edge.find import largest_first
 from edge.model import Manifest
@@ -109,6 +111,7 @@ class Totals:
         self._track_ids = 0
         self.agreement = Agreement()
         self.doubt = Doubt()
+        self._per_field = PerField(manifest.counted)
         self._unlisted: Counter[str] = Counter()
         self._unlisted_now: Counter[str] = Counter()
 
@@ -152,8 +155,9 @@ class Totals:
             self.agreement.add(result.cells, likeliest, result.track_ids)
         else:
             self._decisions.update(result.decisions)
-        if self._field_px is not None:
-            middles = in_field(result.cells, *self._field_px)
+        middles = None if self._field_px is None else in_field(result.cells, *self._field_px)
+        self._per_field.add(result, middles)
+        if middles is not None:
             if result.track_ids is None:
                 self._inside.update(one for one, here in zip(result.decisions, middles, strict=True) if here)
             else:
@@ -175,7 +179,14 @@ class Totals:
         known_by = result.fingerprint
         if known_by is not None:  # of a flow it has no places
             new = None if new is None else new[: len(known_by.places)]
-            self.constellations.add(known_by, cells=len(result.cells), shared=result.shared, new=new)
+            self.constellations.add(
+                known_by,
+                cells=len(result.cells),
+                name=result.frame.name,
+                shared=result.shared,
+                repeats=result.repeats,
+                new=new,
+            )
 
     @property
     def dropped(self) -> int:
@@ -193,6 +204,11 @@ class Totals:
     def fields(self) -> float:
         """Frames read, without the shares of them in which no cell could be found."""
         return len(self.hashes) - sum(self._quality.get("hidden_share", ()))
+
+    def per_field(self) -> FieldCounts:
+        """Return the counted cells of each field."""
+        decided = self._tracks.decisions if self._tracks else {}
+        return self._per_field.counts(decided, self._tracks_inside)
 
     def spreads(self) -> dict[str, Spread]:
         """Return the median and the range of each quality measure."""

@@ -72,21 +72,28 @@ def _unseen(totals: Totals) -> str:
     )
 
 
+def repetition(totals: Totals) -> float:
+    """Return how often the cell of a counted cell is counted, on average; 1 where few are counted again."""
+    seen, cells = totals.constellations.seen_again(), totals.tally().cells
+    again = seen.cells >= MIN_SHARED and seen.cells >= MIN_SHARED_SHARE * cells
+    return seen.repetition if again else 1.0
+
+
 def _overlap(config: CountConfig, totals: Totals) -> str:
     """Return a remark on cells that earlier frames show too; empty where they are few."""
-    seen, cells = totals.constellations.seen_again(), totals.tally().cells
-    share = seen.cells / max(cells, 1)
-    if seen.cells < MIN_SHARED or share < MIN_SHARED_SHARE:
+    seen, cells, times = totals.constellations.seen_again(), totals.tally().cells, repetition(totals)
+    if times == 1:
         return ""
     twice = (
-        f"about {seen.cells:,} of the {cells:,} cells in the table ({100 * share:.0f} %) are cells of an"
-        " earlier frame, counted again"
+        f"about {seen.cells:,} of the {cells:,} cells in the table ({100 * seen.cells / cells:.0f} %) are"
+        " cells of an earlier frame, counted again"
     )
+    effective = f"; until then, intervals are those of {cells / times:,.0f} cells that are counted once"
     frames = f"{seen.turned:,} frames show" if seen.turned > 1 else "1 frame shows"
     turned = f"{frames} them turned or mirrored, which tracking does not recognise: leave these frames out"
     if config.analysis.each_once:
-        return f"{twice}: " + (turned if seen.turned else TOO_LITTLE)
+        return f"{twice}: " + (turned if seen.turned else TOO_LITTLE) + effective
     return (
         f"{twice}: pass --each-once scan for fields that overlap, --each-once flow for cells that flow by, or"
-        " leave out copies and parts of other frames" + (f"; {turned}" if seen.turned else "")
+        " leave out copies and parts of other frames" + (f"; {turned}" if seen.turned else "") + effective
     )

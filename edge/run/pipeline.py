@@ -70,6 +70,7 @@ class _Cut:
     contrast: Contrast | None
     fingerprint: Fingerprint
     shared: int = 0
+    repeats: str = ""
 
 
 def count_frames(
@@ -202,8 +203,8 @@ def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _
     if isinstance(item, FailedFrame):
         return item
     tracked = analysis.each_once is not None
-    before = None if analysis.count_repeats else fields.shown_before(item.fingerprint, tracked=tracked)
-    if before:
+    before = fields.shown_before(item.fingerprint, tracked=tracked)
+    if before and not analysis.count_repeats:
         sharper = not before.how and fields.sharper_than(before.name, item.quality)
         how = "sharper" if sharper else before.how
         reason = f"shows the field of {before.name} again" + (f", {how}" if how else "")
@@ -213,7 +214,7 @@ def _compared(item: _Cut | FailedFrame, fields: Fields, analysis: Analysis) -> _
         return FailedFrame(item.frame.name, item.frame.index, reason, "repeat", stood_ns=stood_ns)
     shared = 0 if tracked else fields.shared(item.fingerprint)
     fields.add(item.frame.name, item.fingerprint, item.quality)
-    return replace(item, shared=shared)
+    return replace(item, shared=shared, repeats=before.name if before else "")
 
 
 def _classified(
@@ -255,6 +256,7 @@ def _decided(
         lost=cut.lost,
         fingerprint=cut.fingerprint,
         shared=cut.shared,
+        repeats=cut.repeats,
     )
 
 

@@ -27,6 +27,7 @@ class Facts:
     lost: Mapping[str, int] = declare("Bodies that are no cells", 0, default_factory=dict)
     field: Mapping[str, Any] = declare("Fingerprint", default_factory=dict)
     shared: int = declare("Cells that the frame before shows too", 0, default=0)
+    repeats: str = declare("Frame whose field it shows again", default="", characters=ANY_CHARACTER)
     unlisted_before: Mapping[str, int] = declare("Frames without a record", 0, default_factory=dict)
     laid_out: LaidOut | None = None
     stood_ns: int = declare("Until when a flow stood still", 0, default=0)
@@ -61,6 +62,7 @@ def counted_before(record: FrameRecord, labels: int) -> CountedFrame | FailedFra
         facts.lost,
         Fingerprint.from_facts(facts.field) if facts.field else None,
         shared=facts.shared,
+        repeats=facts.repeats,
         unlisted_before=facts.unlisted_before,
         laid_out=facts.laid_out,
         track_ids=None if None in track_ids else np.array(track_ids, np.int64),

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+
+import numpy as np
 
 from edge.calibration import Calibration, UnknownVolumeError, field_volume
 from edge.count import (
     LEUKOCYTES,
     CountResult,
+    Dispersion,
     Estimate,
+    FieldCounts,
     Totals,
+    after_stopping,
     correct_counts,
     estimate_concentration,
     gate_effects,
 )
 from edge.run.certainty import certainty_remark, certainty_unusable
+from edge.run.clumps import clump_remarks
+from edge.run.config import CountConfig
 from edge.run.contrast import contrast_remark, contrast_unusable
 from edge.run.enhanced import enhanced_remark, enhanced_unusable
+from edge.run.field_remarks import repetition
 from edge.run.pipeline import identifier
 from edge.run.remarks import closing_remarks
 from edge.run.sessions import Count
@@ -38,15 +47,20 @@ def new_totals(count: Count) -> Totals:
 
 def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, seconds: float) -> CountResult:
     """State what was counted, with what, and how that ended; see `CountResult`."""
-    config, bundle, tally = count.config, count.instrument.bundle, totals.tally()
+    config, bundle, fields = count.config, count.instrument.bundle, totals.per_field()
+    shares, times = fields.of_shares(), repetition(totals)
+    tally = replace(totals.tally(), dispersion={label: times * one.ratio for label, one in shares.items()})
+    numbers: dict[str, Dispersion] = {}
     parameters = asdict(config.analysis) | {"calibration_sha256": count.instrument.calibration_sha256}
     try:
-        concentrations, no_concentration = _concentrations(count, totals), ""
+        numbers = fields.of_concentrations(LEUKOCYTES)
+        concentrations, no_concentration = _concentrations(count, totals, fields, numbers), ""
     except UnknownVolumeError as why:
-        concentrations, no_concentration = {}, str(why)
+        concentrations, no_concentration, numbers = {}, str(why), {}
     appearance = (
         contrast_remark(totals, bundle.manifest) or enhanced_remark(totals, bundle.manifest),
         certainty_remark(totals, bundle.manifest),
+        *clump_remarks(shares, numbers),
     )
     return CountResult(
         tally=tally,
@@ -91,7 +105,9 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
     )
 
 
-def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
+def _concentrations(
+    count: Count, totals: Totals, per_field: FieldCounts, numbers: Mapping[str, Dispersion]
+) -> dict[str, Estimate]:
     """Return the cells per µL of each counted label and of all leukocytes, or raise an UnknownVolumeError."""
     config, calibration, tally = count.config, count.instrument.calibration, totals.tally()
     if not config.calibrated_pixel:
@@ -110,6 +126,11 @@ def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
             "no cells/µL: --drop-border leaves out cells whose middle lies in the field, up to a tenth (leave"
             " the option out: of the cells that the edge cuts, cells/µL take those whose middle lies in it)"
         )
+    if repetition(totals) > 1:
+        raise UnknownVolumeError(
+            "no cells/µL: cells are counted more than once, and so is their volume (pass --each-once scan for"
+            " fields that overlap, and leave out copies)"
+        )
     volume = field_volume(calibration)
     if not tally.frames_read:
         raise UnknownVolumeError("no cells/µL: no frame was read")
@@ -117,7 +138,24 @@ def _concentrations(count: Count, totals: Totals) -> dict[str, Estimate]:
     inside = totals.inside
     cells = {label: inside[label] for label in tally.counted}
     cells |= {LEUKOCYTES: sum(cells.values())}
-    return {label: estimate_concentration(number, fields, volume) for label, number in cells.items()}
+    found = {
+        label: estimate_concentration(number, fields, volume, dispersion=numbers[label].ratio)
+        for label, number in cells.items()
+    }
+    return _after_stopping(config, found, per_field)
+
+
+def _after_stopping(
+    config: CountConfig, found: Mapping[str, Estimate], per_field: FieldCounts
+) -> dict[str, Estimate]:
+    """Return concentrations without the bias of a count that ended with a number of cells."""
+    asked = config.stop_rule.until_cells
+    cells = np.sum([*per_field.cells.values()], axis=0)
+    factor = after_stopping(cells.tolist(), per_field.areas.tolist(), asked) if asked else 1.0
+    return {
+        label: replace(one, value=min(max((one.value or 0.0) * factor, one.low), one.high))
+        for label, one in found.items()
+    }
 
 
 def _fields(totals: Totals, calibration: Calibration) -> float:

@@ -87,7 +87,8 @@ class FrameRecord:
     facts : mapping
         What else a resumed count needs, as JSON can hold it: ``kind`` and ``stood_ns`` of a `FailedFrame`;
         ``notes``, ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost``, ``field`` (its
-        fingerprint), ``shared`` and ``unlisted_before`` of a `CountedFrame`. Empty ones are left out.
+        fingerprint), ``shared``, ``repeats`` and ``unlisted_before`` of a `CountedFrame`. Empty ones are left
+        out.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -149,6 +150,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
         "lost": dict(result.lost),
         "field": result.fingerprint.facts() if result.fingerprint else {},
         "shared": result.shared,
+        "repeats": result.repeats,
         "unlisted_before": dict(result.unlisted_before),
         "laid_out": result.laid_out and asdict(result.laid_out),
     }

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.find import Fingerprint
-from edge.track.overlap import shared_cells
+from edge.track.overlap import shared_cells, shared_places
+from edge.track.repetition import Link, repetition
 from edge.track.triangles import (
     ALIKE,
     Matches,
@@ -61,10 +62,19 @@ SQUARE_ON = math.radians(10)
 
 @dataclass(frozen=True)
 class SeenAgain:
-    """Cells counted again though earlier frames show them, and frames that show some turned or mirrored."""
+    """Cells counted again though earlier frames show them.
+
+    Attributes
+    ----------
+    turned : int
+        Frames that show some of them turned or mirrored.
+    repetition : float
+        How often the cell of a counted cell is counted, on average; see `edge.track.repetition`.
+    """
 
     cells: int = 0
     turned: int = 0
+    repetition: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +85,17 @@ class _Shown:
     ----------
     cells, shared : int
         Cells in the frame, and those of them that the frame before is known to show.
+    repeats : str
+        Name of the earlier frame whose field it shows again; empty for none.
     new : bool [k]
         Whether each place is of a cell that no tracker joined to an earlier detection.
     """
 
     shown: Fingerprint
+    name: str
     cells: int
     shared: int
+    repeats: str
     new: NDArray[np.bool_]
     places: Points
     whole: NDArray[np.intp]
@@ -93,10 +107,18 @@ class Constellations:
 
     def __init__(self) -> None:
         self._frames: deque[_Shown] = deque()
-        self._whole = self._forgotten = 0
+        self._whole = self._forgotten = self._all = 0
+        self._found: SeenAgain | None = None
 
     def add(
-        self, now: Fingerprint, *, cells: int, shared: int = 0, new: NDArray[np.bool_] | None = None
+        self,
+        now: Fingerprint,
+        *,
+        cells: int,
+        name: str = "",
+        shared: int = 0,
+        repeats: str = "",
+        new: NDArray[np.bool_] | None = None,
     ) -> None:
         """Remember a frame of that many cells.
 
@@ -104,6 +126,8 @@ class Constellations:
         ----------
         shared : int
             Cells that are known to be in the frame before; 0 if cells are tracked.
+        repeats : str
+            Name of the frame whose field this one is known to show again; empty for none.
         new : bool [k] or None
             For each place of the fingerprint whether the cell is counted with this frame; all are, unless a
             tracker joined some to earlier detections.
@@ -113,8 +137,11 @@ class Constellations:
         nothing = now.texture[:0, :0]
         shown = replace(now, texture=nothing, grey=nothing, squares=now.squares[:, :0, :0])
         new = np.ones(len(places), bool) if new is None else new
-        self._frames.append(_Shown(shown, cells, shared, new, places, whole, triangles))
+        if repeats and len(new):
+            shared = round(new.mean() * cells)
+        self._frames.append(_Shown(shown, name, cells, shared, repeats, new, places, whole, triangles))
         self._whole += len(whole)
+        self._all, self._found = self._all + cells, None
         while self._whole > MEMORY and len(self._frames) > 1:
             oldest = self._frames.popleft()
             self._whole -= len(oldest.whole)
@@ -122,15 +149,26 @@ class Constellations:
 
     def seen_again(self) -> SeenAgain:
         """Return what earlier frames show too, as far as seen; the cells known before are part of it."""
+        self._found = self._found or self._seen_again()
+        return self._found
+
+    def _seen_again(self) -> SeenAgain:
         frames = tuple(self._frames)
         overlaps = _overlaps(frames)
+        links = [link for one in overlaps.values() for link in one.links] + _known(frames)
         again = [max(one.shared, overlaps[k].cells if k in overlaps else 0) for k, one in enumerate(frames)]
         for lag in _lags(overlaps):
             for k, (before, now) in enumerate(zip(frames, islice(frames, lag, None), strict=False), lag):
                 if now.new.all():
                     again[k] = max(again[k], shared_cells(before.shown, now.shown))
+                    links.append(Link(k - lag, k, shared_places(before.shown, now.shown)))
         turned = sum(one.turned for one in overlaps.values())
-        return SeenAgain(self._forgotten + sum(again), turned)
+        cells = self._forgotten + sum(again)
+        if not cells:
+            return SeenAgain()
+        times = repetition([one.new for one in frames], [one.cells for one in frames], links)
+        # no less than if all of them were counted equally often, whatever was linked
+        return SeenAgain(cells, turned, max(times, self._all / max(self._all - cells, 1)))
 
 
 @dataclass(frozen=True)
@@ -140,6 +178,7 @@ class _Overlap:
     cells: int
     turned: bool
     lags: tuple[int, ...]
+    links: tuple[Link, ...]
 
 
 @dataclass(frozen=True)
@@ -149,6 +188,21 @@ class _Chance:
     triangles: float
     share: float
     alike: float
+
+
+def _known(frames: Sequence[_Shown]) -> list[Link]:
+    """Return the links of frames that were known to share cells as they were added."""
+    links: list[Link] = []
+    numbers: dict[str, int] = {}
+    for k, now in enumerate(frames):
+        before = numbers.get(now.repeats) if now.repeats else None
+        if before is not None:
+            near = np.abs(frames[before].places[:, None] - now.places) < COINCIDE_UM
+            links.append(Link(before, k, np.argwhere(near)))
+        elif now.shared and k:
+            links.append(Link(k - 1, k, shared_places(frames[k - 1].shown, now.shown)))
+        numbers[now.name] = k
+    return links
 
 
 def _lags(overlaps: dict[int, _Overlap]) -> list[int]:
@@ -233,38 +287,39 @@ def _overlap(
         Of fields that are not turned, and of those that are.
     """
     now = frames[number]
-    again, lags, turned = np.zeros(len(now.places), bool), [], False
+    again, lags, links, turned = np.zeros(len(now.places), bool), [], [], False
     earlier, votes = np.unique(matches.before, return_counts=True)
     for k in map(int, earlier[np.argsort(-votes, kind="stable")][:CLOSER]):
         of_both = matches.take(matches.before == k)
-        here, is_turned = _best_of(frames[k], now, of_both, chance)
-        here &= now.new
+        near, is_turned = _best_of(frames[k], now, of_both, chance)
+        here = near.any(axis=0) & now.new
         if here.any():
             again |= here
             lags.append(number - k)
+            links.append(Link(k, number, np.argwhere(near)))
             turned |= is_turned
     # of a crowded frame only the largest cells have a place
-    return _Overlap(round(again.mean() * now.cells), turned, tuple(lags)) if lags else None
+    return _Overlap(round(again.mean() * now.cells), turned, tuple(lags), tuple(links)) if lags else None
 
 
 def _best_of(
     before: _Shown, now: _Shown, matches: Matches, chance: Sequence[_Chance]
 ) -> tuple[NDArray[np.bool_], bool]:
-    """Return which places of a frame an earlier one shows, and whether turned: whichever explains more."""
-    most, is_turned = np.zeros(len(now.places), bool), False
+    """Return which places of two frames coincide, and whether turned: whichever explains more."""
+    most, is_turned = np.zeros((len(before.places), len(now.places)), bool), False
     turned = _turned(matches)
     for way in (False, True):
         of_way = matches.take(turned == way)
         if len(of_way):
             best = of_way.take(np.argmax(of_way.likeness, keepdims=True))
-            here = _seen_in(before, now, best, chance[way])
-            if here.sum() > most.sum():
-                most, is_turned = here, way
+            near = _seen_in(before, now, best, chance[way])
+            if near.any(axis=0).sum() > most.any(axis=0).sum():
+                most, is_turned = near, way
     return most, is_turned
 
 
 def _seen_in(before: _Shown, now: _Shown, match: Matches, chance: _Chance) -> NDArray[np.bool_]:
-    """Return which places of a frame an earlier one shows, by one match; none if that is chance."""
+    """Return which places of two frames coincide, by one match: bool [before, now], none if by chance."""
     turn, shift, mirrored = match.turn[0], match.shift[0], bool(match.mirrored[0])
     there = turn * (now.places.conj() if mirrored else now.places) + shift
     back = (before.places - shift) / turn
@@ -283,7 +338,7 @@ def _seen_in(before: _Shown, now: _Shown, match: Matches, chance: _Chance) -> ND
     density = len(before.whole) / math.prod(before.shown.size_um)
     share = min(1.0, math.pi * COINCIDE_UM**2 * density * chance.alike)
     real = _more_than_chance(agree, max(agree, expected), share, chance)
-    return np.asarray(near.any(axis=0) & real)
+    return np.asarray(near & real)
 
 
 def _inside(places: Points, size_um: tuple[float, float]) -> int:

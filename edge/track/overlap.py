@@ -32,9 +32,20 @@ def shared_cells(before: Fingerprint, now: Fingerprint) -> int:
     in the frame before, and a tracker, which also knows older frames, finds 321; none are in separate fields,
     real or simulated (tests/edge/track/test_fields.py).
     """
-    votes = _votes(before, now)
+    agreeing, near = _coinciding(before, now)
+    return max(agreeing, int(near.any(axis=0).sum()))
+
+
+def shared_places(before: Fingerprint, now: Fingerprint) -> NDArray[np.intp]:
+    """Return the rows of the places of those cells, in the frame before and in this one, int [n, 2]."""
+    return np.asarray(np.argwhere(_coinciding(before, now)[1]), np.intp)
+
+
+def _coinciding(before: Fingerprint, now: Fingerprint) -> tuple[int, NDArray[np.bool_]]:
+    """Return how many cells vote for a shift, and which places coincide at it, bool [before, now]."""
+    votes, nothing = _votes(before, now), np.zeros((len(before.places), len(now.places)), bool)
     if len(votes) < 2:
-        return 0
+        return 0, nothing
     shifts = before.places[votes[:, 0]] - now.places[votes[:, 1]]
     agree = np.abs(shifts[:, None] - shifts).max(axis=2) < COINCIDE_UM
     best = agree[np.argmax(agree.sum(axis=1))]
@@ -46,9 +57,9 @@ def shared_cells(before: Fingerprint, now: Fingerprint) -> int:
     )
     least = AGREE_MANY if agreeing >= MANY else AGREE
     if agreeing < 2 or agreeing < least * expected:
-        return 0
+        return 0, nothing
     apart = np.abs(before.places[:, None] - (now.places + shift)).max(axis=2)
-    return max(agreeing, int((apart < COINCIDE_UM).any(axis=0).sum()))
+    return agreeing, apart < COINCIDE_UM
 
 
 def _votes(before: Fingerprint, now: Fingerprint) -> NDArray[np.intp]:

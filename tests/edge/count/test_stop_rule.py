@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.classify.decision import Decision
-from edge.count.stop_rule import StopRule, halfwidth
+from edge.count.stop_rule import StopRule, after_stopping, halfwidth
 from edge.count.tally import Tally, tally_decisions
 
 LABELS = ("a", "b", "dust")
@@ -80,3 +81,28 @@ def test_ending_by_the_width_makes_small_fractions_smaller() -> None:
     assert mean == pytest.approx(0.081, abs=0.001)
     assert covered == pytest.approx(0.988, abs=0.001)
     assert mean < truth
+
+
+@pytest.mark.parametrize(("asked", "mean"), [(10, 0.5), (10, 4.0), (10, 30.0), (60, 4.0)])
+def test_a_number_of_cells_leaves_no_bias_in_concentrations(asked: int, mean: float) -> None:
+    """Of 2,000 counts until N cells, cells per field are right on average; N/M is 1/(N − 1) too large."""
+    rng = np.random.default_rng(asked)
+    plain, found = [], []
+    for _ in range(2000):
+        cells = rng.poisson(mean, round(4 * asked / mean + 20))
+        cells = cells[: int(np.argmax(cells.cumsum() >= asked)) + 1].tolist()
+        areas = [1.0] * len(cells)
+        plain.append(sum(cells) / len(cells))
+        found.append(plain[-1] * after_stopping(cells, areas, asked))
+    error = np.std(found) / 2000**0.5
+    assert abs(np.mean(found) - mean) < 3.5 * error
+    if mean < asked / 10:
+        assert np.mean(plain) - mean > 3.5 * error
+
+
+def test_a_count_that_ended_otherwise_is_left_as_it_is() -> None:
+    assert after_stopping([3, 3], [1.0, 1.0], 7) == after_stopping([], [], 7) == 1
+    assert after_stopping([7], [1.0], 7) == after_stopping([9], [0.5], 7) == 1  # one field: as its cells lie
+    assert after_stopping([8, 1], [1.0, 1.0], 7) == 8 / 9  # tracked cells, whose labels have changed since
+    half = after_stopping([3, 4], [1.0, 0.5], 7)
+    assert half == after_stopping([3, 4], [2.0, 1.0], 7) < 1

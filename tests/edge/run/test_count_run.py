@@ -7,7 +7,7 @@ import json
 import resource
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from click.exceptions import Exit
+from numpy.typing import NDArray
 
 from edge.base.count_options import SessionConfig
 from edge.base.frame import FailedFrame, Frame
@@ -27,8 +28,9 @@ from edge.capture.camera import CameraError
 from edge.cli.screen import Screen
 from edge.count.concentration import estimate_concentration, in_field
 from edge.count.counted_frame import CountedFrame
+from edge.count.dispersion import of_concentration
 from edge.count.result import LEUKOCYTES, CountResult
-from edge.count.stop_rule import StopRule
+from edge.count.stop_rule import StopRule, after_stopping
 from edge.count.totals import Totals
 from edge.find.quality import QualityLimits
 from edge.find.segmentation import Gates
@@ -162,9 +164,13 @@ def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_p
     volume = field_volume(CALIBRATION)
     manifest = load_bundle("phantom3").manifest
     for label in manifest.counted:
-        assert run.concentrations[label] == estimate_concentration(inside.count(label), 5, volume)
+        found, spread = run.concentrations[label], of_concentration(counted_in(recorder, [label]), np.ones(5))
+        assert found == estimate_concentration(inside.count(label), 5, volume, dispersion=spread.ratio)
     together = sum(map(inside.count, manifest.counted))
-    assert run.concentrations[LEUKOCYTES] == estimate_concentration(together, 5, volume)
+    every = of_concentration(counted_in(recorder, manifest.counted), np.ones(5)).ratio
+    assert run.concentrations[LEUKOCYTES] == estimate_concentration(together, 5, volume, dispersion=every)
+    assert every > 1
+    assert any("5 fields cannot show whether cells lie in clumps" in remark for remark in run.remarks)
     assert 0 < together <= run.tally.leukocytes
     assert result_summary(run)["no_cells_per_ul"] is None
 
@@ -188,6 +194,36 @@ def test_without_a_volume_it_says_why(frames: Path, scan: tuple[Path, int], tmp_
     run = counted(replace(config, analysis=replace(config.analysis, gates=Gates(keep_border=False))))
     assert run.concentrations == {}
     assert run.no_concentration.startswith("no cells/µL: --drop-border leaves out cells")
+
+
+def counted_in(recorder: Recorder, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return how many cells with some of the labels have their middle in each frame."""
+    return np.array(
+        [
+            sum(
+                one.label in labels and here
+                for one, here in zip(frame.decisions, in_field(frame.cells, 820, 616), strict=True)
+            )
+            for frame in recorder.frames
+        ]
+    )
+
+
+def test_a_count_until_a_number_of_cells_has_unbiased_concentrations(frames: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, CALIBRATION)
+    config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION)
+    recorder = Recorder()
+    run = counted(replace(config, stop_rule=StopRule(until_cells=12)), recorder)
+    assert "12 asked for" in run.ended
+    manifest = load_bundle("phantom3").manifest
+    of_each = [sum(one.label in manifest.counted for one in frame.decisions) for frame in recorder.frames]
+    factor = after_stopping(of_each, [1.0] * len(of_each), 12)
+    volume, inside = field_volume(CALIBRATION), counted_in(recorder, manifest.counted)
+    assert factor < 1
+    whole = run.concentrations[LEUKOCYTES].value
+    plain = int(inside.sum()) * volume.dilution / (len(inside) * volume.field_ul)
+    assert whole == pytest.approx(factor * plain)
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 
 from edge.base.count_options import SessionConfig
 from edge.base.frame import FailedFrame, Frame
+from edge.calibration.file import write_calibration
 from edge.capture.camera import CameraSettings
+from edge.count.intervals import estimate_proportion
 from edge.count.stop_rule import StopRule
 from edge.report import words
 from edge.report.files import result_summary
 from edge.run import count_run
-from edge.run.config import CameraConfig, CountConfig
+from edge.run.config import FROM_CALIBRATION, CameraConfig, CountConfig
 from edge.run.sessions import resume
 from edge.session.names import path_of, sessions_folder, unfinished_sessions
 from edge.session.store import read_session
 from edge.simulate.frame import simulate_frame
 from edge.simulate.motion import Scan, moving_frames
-from tests.edge.run.test_count_run import SCENE, Recorder, comparable, config_for, counted
+from tests.edge.run.test_count_run import CALIBRATION, SCENE, Recorder, comparable, config_for, counted
 
 Image = NDArray[np.uint8]
 
@@ -186,6 +188,36 @@ def test_copies_that_were_turned_or_resized_are_not_counted(copies: Path, each_o
     assert "as the camera took it" in remark
     with pytest.raises(RuntimeError, match="killed"):
         counted(config, Recorder(dies_after(3)))
+    (path,) = unfinished_sessions()
+    resumed = resume(path)
+    assert comparable(counted(resumed.config, session=resumed.session)) == comparable(run)
+
+
+def test_repeats_that_are_counted_all_the_same_count_once_in_intervals(sample: Path) -> None:
+    """Field 0 is there twice, field 1 five times: Kish's design effect, and no cells/µL."""
+    calibration = sample.parent / "calibration.toml"
+    write_calibration(calibration, CALIBRATION)
+    config = config_for(
+        sample,
+        calibration=str(calibration),
+        pixel_from=FROM_CALIBRATION,
+        count_repeats=True,
+        session=SessionConfig(keep=True),
+    )
+    recorder = Recorder()
+    run = counted(config, recorder)
+    n0, n1, n2 = (len(frame.cells) for frame in recorder.frames[:3])
+    times = (4 * n0 + 25 * n1 + n2) / (2 * n0 + 5 * n1 + n2)
+    assert max(run.tally.dispersion.values()) >= 0.95 * times
+    for label, share in run.tally.fractions.items():
+        plain = estimate_proportion(run.tally.counts[label], run.tally.leukocytes)
+        wide = estimate_proportion(run.tally.counts[label], run.tally.leukocytes, 0.95 * times)
+        assert share.high - share.low >= wide.high - wide.low > 1.3 * (plain.high - plain.low)
+    assert run.concentrations == {}
+    assert run.no_concentration.startswith("no cells/µL: cells are counted more than once")
+    assert any("counted again" in one and "cells that are counted once" in one for one in run.remarks)
+    with pytest.raises(RuntimeError, match="killed"):
+        counted(config, Recorder(dies_after(5)))
     (path,) = unfinished_sessions()
     resumed = resume(path)
     assert comparable(counted(resumed.config, session=resumed.session)) == comparable(run)

@@ -131,7 +131,7 @@ def test_what_is_known_of_forgotten_frames_counts(monkeypatch: pytest.MonkeyPatc
     constellations = Constellations()
     for number in range(FIELDS):
         constellations.add(view(number, 0, 0), cells=9, shared=2)
-    assert constellations.seen_again() == SeenAgain(2 * FIELDS)
+    assert constellations.seen_again() == SeenAgain(2 * FIELDS, repetition=9 / 7)
 
 
 def test_frames_without_cells_are_no_matter() -> None:
