@@ -32,7 +32,7 @@ CLEAR = 0.01
 ALLOWED = 1.5
 """Squared coefficient of variation between fields that few fields are allowed to have at the most."""
 
-_STEPS = 200
+_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _ratio(x2: float, freedom: int, most: float) -> float:
     weights = (weights / weights.sum()).tolist()
     scales = np.sqrt(2 * ratios).tolist()
     low, high = 0.0, 8 * math.sqrt(most)
-    for _ in range(40):
+    for _ in range(30):
         z = (low + high) / 2
         outside = sum(w * math.erfc(z / scale) for w, scale in zip(weights, scales, strict=True))
         low, high = (z, high) if outside > 1 - LEVEL else (low, z)
