@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.count.intervals import LEVEL
+from edge.count.intervals import LEVEL, NORMAL
 
 Array = NDArray[np.float64]
 
@@ -157,8 +157,4 @@ def _ratio(x2: float, freedom: int, most: float) -> float:
         z = (low + high) / 2
         outside = sum(w * math.erfc(z / scale) for w, scale in zip(weights, scales, strict=True))
         low, high = (z, high) if outside > 1 - LEVEL else (low, z)
-    return max(1.0, (low / _NORMAL) ** 2)
-
-
-_NORMAL = 1.959964
-"""Half the width of a normal 95 % interval, in standard deviations."""
+    return max(1.0, (low / NORMAL) ** 2)

@@ -73,7 +73,7 @@ def after_stopping(cells: Sequence[int], areas: Sequence[float], asked: int) -> 
         return (total - 1) / total
     if before <= 0:
         return 1.0 if asked > 1 else 0.0
-    middle = rank / (last + 1)  # of a beta variable, as is where in a field a cell of that rank lies
+    middle = rank / (last + 1)  # its place in the field is beta distributed
     variance = middle * (1 - middle) / (last + 2) * area**2
     volume = before + area * middle
     return (asked - 1) / volume * (1 + variance / volume**2) * (before + area) / total
