@@ -23,12 +23,9 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.metrics import Intervals, Scores, score, score_intervals
+from train.metrics import LEAST_GROUPS, Intervals, Scores, score, score_intervals
 from train.predict import Predictions
 from train.table import Verdict, read_table
-
-FEW_GROUPS = 5
-"""With fewer groups, how much they differ is hardly known; the intervals are tested down to 5."""
 
 INTERVALS = "Clopper–Pearson on effective numbers of cells"
 
@@ -254,6 +251,9 @@ def _notices(predictions: Predictions, sampling: Sampling) -> list[str]:
         )
     if units == 1:
         notices.append("all cells are of one group: how groups differ is unknown, so there are no intervals")
-    elif sampling["unit"] == "group" and units < FEW_GROUPS:
-        notices.append(f"only {units} groups: the intervals are likely too narrow")
+    elif sampling["unit"] == "group" and units < LEAST_GROUPS:
+        notices.append(
+            f"the cells are of {units} groups, and how groups differ shows from {LEAST_GROUPS} on: there are "
+            "no intervals"
+        )
     return notices

@@ -17,6 +17,11 @@ from edge.count import NORMAL, clopper_pearson, student_t
 Interval = tuple[float, float]
 
 
+LEAST_GROUPS = 20
+"""Groups from which intervals are stated. Of fewer, one that is unlike the others is easily absent: with a
+correlation of 0.2 within groups the intervals of five groups covered an accuracy of 0.95 in 86 %."""
+
+
 class Scores(TypedDict):
     """The content of ``metrics.json``, and the first part of what ``evaluate --json`` prints.
 
@@ -34,7 +39,7 @@ class Scores(TypedDict):
 
 
 class Intervals(TypedDict):
-    """The interval of each score, (low, high); None if it is undefined or all its cells are of one group."""
+    """The interval of each score, (low, high); None if it is undefined or its cells are of too few groups."""
 
     accuracy: Interval | None
     precision: dict[str, Interval | None]
@@ -155,14 +160,15 @@ def score_intervals(
     Each score is a share of cells: recall of those of the class, precision of those with that answer,
     accuracy of all. F1 is 2 J / (1 + J), where J = TP / (TP + FP + FN) is the share of right ones among the
     cells of the class or with that answer. A class without mistakes has the effective share of all cells.
-    See `score` and `independent_share`.
+    Of fewer than `LEAST_GROUPS` groups there are no intervals. See `score` and `independent_share`.
     """
     right, grouped = truth == answers, None if groups is None else np.asarray(groups)
     everyone = independent_share(right, groups)
+    few = groups is not None and len(set(groups)) < min(LEAST_GROUPS, len(right))
 
     def interval(of: NDArray[np.bool_]) -> Interval | None:
         hits = right[of]
-        if not len(hits):
+        if few or not len(hits):
             return None
         share = independent_share(hits, None if grouped is None else grouped[of])
         if hits.all() or not hits.any():

@@ -162,7 +162,7 @@ SCENARIOS: dict[str, Scenario] = {
     **{
         f"scores {recall:g} {groups} {alike:g}": partial(scores, recall, groups, alike)
         for recall in (0.99, 0.95, 0.85)
-        for groups, alike in ((0, 0.0), (28, 0.1), (5, 0.2))
+        for groups, alike in ((0, 0.0), (28, 0.2), (20, 0.1))
     },
     **{
         f"int8 {cells} {lost:g} {won:g}": partial(loss, cells, lost, won)

@@ -44,7 +44,7 @@ KEYS = MEASURES | {"without", "test_time_views", "trained_on", "model", "data", 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Crops of one simulated frame in class folders, of two "patients"; no monocyte, and one wrong label."""
+    """Crops of one simulated frame in class folders, of 20 "patients"; no monocyte, and one wrong label."""
     folder = tmp_path_factory.mktemp("data")
     frame = simulate_frame(0)
     truth = [t for t in frame.truth if not (t.cell.touching or t.cell.border) and t.label != "monocyte"]
@@ -54,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         label = "erythrocyte" if k == 0 else t.label
         (folder / label).mkdir(exist_ok=True)
         assert cv2.imwrite(str(folder / label / f"{k}.png"), crop)
-        rows.append(f"{label}/{k}.png,{label},patient {k % 2}")
+        rows.append(f"{label}/{k}.png,{label},patient {k % 20}")
     (folder / "cells.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -87,7 +87,7 @@ def test_json_on_real_files(data: Path) -> None:
     low, high = found["intervals"]["accuracy"]
     assert low <= found["accuracy"] <= high
     assert found["sampling"]["unit"] == "group"
-    assert found["sampling"]["units"] == 2
+    assert found["sampling"]["units"] == 20
     assert sum(b["cells"] for b in found["calibration"]["reliability"]) == cells
     assert found["coverage"]["curve"][-1]["coverage"] == 1
     assert found["coverage"]["curve"][-1]["accuracy"] == found["accuracy"]
@@ -97,10 +97,7 @@ def test_json_on_real_files(data: Path) -> None:
         "sha256": load_bundle("phantom3").sha256,
     }
     assert found["reject"]["below"] == load_bundle("phantom3").manifest.reject_below
-    assert found["notices"] == [
-        "demonstration model, simulated cells",
-        "only 2 groups: the intervals are likely too narrow",
-    ]
+    assert found["notices"] == ["demonstration model, simulated cells"]
     # no monocyte is in the data: its recall is undefined, not 0
     assert found["recall"]["monocyte"] is None
     assert found["intervals"]["recall"]["monocyte"] is None
@@ -115,11 +112,12 @@ def test_the_table(data: Path) -> None:
     assert re.search(r"^truth +→ debris +→ erythrocyte ", out, re.MULTILINE)
     assert re.search(r"^accuracy 0\.\d{4} \(0\.\d\d–[01]\.\d\d\) on \d+ cells$", out, re.MULTILINE)
     assert (
-        "95 % intervals: Clopper–Pearson on effective numbers of cells, because cells of one of the 2 " in out
+        "95 % intervals: Clopper–Pearson on effective numbers of cells, because cells of one of the 20 "
+        in out
     )
     assert "expected calibration error 0." in out
     assert "below the bundle's threshold of 0.5" in out
-    assert out.endswith("too narrow\nresearch use only, not for diagnosis\n")
+    assert out.endswith("simulated cells\nresearch use only, not for diagnosis\n")
 
 
 def test_the_folder(data: Path, tmp_path: Path) -> None:
@@ -139,7 +137,7 @@ def test_the_folder(data: Path, tmp_path: Path) -> None:
     probabilities = np.array([[row[f"probability_{label}"] for label in labels] for row in rows], np.float32)
     truth = np.array([labels.index(row["truth"]) for row in rows])
     assert [row["answer"] for row in rows] == [labels[k] for k in probabilities.argmax(axis=1)]
-    groups = [f"patient {int(Path(row['path']).stem) % 2}" for row in rows]
+    groups = [f"patient {int(Path(row['path']).stem) % 20}" for row in rows]
     again = measure(truth, probabilities, labels, groups, found["reject"]["below"])
     assert json.loads(json.dumps(again)) == {key: found[key] for key in MEASURES}
     page = (out / "evaluation.html").read_text()
@@ -382,6 +380,12 @@ def test_notices() -> None:
     assert alone["intervals"]["accuracy"] is None
     assert alone["notices"] == [
         "all cells are of one group: how groups differ is unknown, so there are no intervals"
+    ]
+    few_groups = replace(predictions.dataset, groups=tuple(f"patient {k % 19}" for k in range(30)))
+    few = evaluation(replace(predictions, dataset=few_groups), "some data")
+    assert few["intervals"]["accuracy"] is None
+    assert few["notices"] == [
+        "the cells are of 19 groups, and how groups differ shows from 20 on: there are no intervals"
     ]
 
 
