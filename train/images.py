@@ -10,13 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import ANOTHER_NAME, FailedFrame
+from edge.base import ANOTHER_NAME, FailedFrame, read_input
 from edge.capture import read_frames
 
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
 
 CROP_PX = 200
 """Side of a crop, px (the paper's)."""
+
+MOST_BYTES = 256 << 20
+"""Size of an image file: more than 16 megapixels take, however they are stored."""
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
@@ -34,7 +37,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     if isinstance(frame, FailedFrame):
         raise ValueError(frame.reason)
     darkest_full_scale = (2**12 - 1) / 257
-    if frame.image.max() <= math.ceil(darkest_full_scale) and sample_bits(path.read_bytes()) == 16:
+    if frame.image.max() <= math.ceil(darkest_full_scale) and sample_bits(read_input(path, MOST_BYTES)) == 16:
         raise ValueError("16-bit samples that use at most 12 bits: scale them to 16 or save 8 bits")
     return frame.image
 

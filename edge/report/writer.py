@@ -6,7 +6,7 @@ import hashlib
 import re
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.base import REPLACE, write_atomically
+from edge.base import REPLACE, sole_writer, write_atomically
 from edge.classify import REJECTED
 from edge.count import CountedFrame, CountResult
 from edge.model import Manifest
@@ -93,7 +93,7 @@ class ReportWriter:
     Raises
     ------
     ValueError
-        If the folder holds a count and `replace` is not set.
+        If the folder holds a count and `replace` is not set, or another count is being written there.
     OSError
         If the folder cannot be written; so do all methods.
     """
@@ -110,14 +110,18 @@ class ReportWriter:
         self._directory = directory
         self._labels, self._pixel_um = manifest.labels, pixel_um
         self._annotated = directory / "annotated"
-        self._annotated.mkdir(parents=True, exist_ok=True)
-        if replace:
-            (directory / "cells.csv").unlink(missing_ok=True)
-        try:  # exclusive: of two counts into one folder, one is refused
-            self._csv = (directory / "cells.csv").open("x", encoding="utf-8", newline="")
-        except FileExistsError:
-            raise ValueError(f"{directory} holds a count; {REPLACE}") from None
-        self._clear()
+        with ExitStack() as held:
+            # of two counts into one folder, the second is refused
+            held.enter_context(sole_writer(directory))
+            self._annotated.mkdir(exist_ok=True)
+            if replace:
+                (directory / "cells.csv").unlink(missing_ok=True)
+            try:  # exclusive: also where a file system has no locks
+                self._csv = (directory / "cells.csv").open("x", encoding="utf-8", newline="")
+            except FileExistsError:
+                raise ValueError(f"{directory} holds a count; {REPLACE}") from None
+            self._clear()
+            self._held = held.pop_all()
         self._galleries = {label: _Gallery() for label in (*manifest.labels, REJECTED)}
         self._frames = _Sample(PAGE_FRAMES)
         self._cells = 0
@@ -134,6 +138,7 @@ class ReportWriter:
             self._discard()
         with suppress(OSError):  # a full disk refuses again
             self._csv.close()
+        self._held.close()
 
     def _discard(self) -> None:
         """Leave nothing in the way of the next attempt, or of a session on the same full disk."""

@@ -459,8 +459,11 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     shutil.copy(labelled / "labels.csv", damaged)
-    (damaged / "labelling.json").write_text("[")
-    one_line(run("--apply", damaged / "labels.csv", *out), "damaged; run leuko label again")
+    for content in ("[", "[]", '{"classes": 5}', '{"classes": "cells"}', "[" * 100_000):
+        (damaged / "labelling.json").write_text(content)
+        one_line(run("--apply", damaged / "labels.csv", *out), "damaged; run leuko label again")
+    (damaged / "labelling.json").write_bytes(b" " * (5 << 20))
+    one_line(run("--apply", damaged / "labels.csv", *out), "larger than 4 MiB")
     table = labelled / "labels.csv"
     one_line(
         run("--apply", table, "--accept-suggestions", "--out", labelled),

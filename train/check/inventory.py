@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import StatedPixel, quantity
+from edge.base import StatedPixel, quantity, read_input
 from edge.capture import MAX_MEGAPIXELS, ImageFileError, contradiction, files_pixels, read_pages
 from train.check.duplicates import THUMBNAIL_PX, pixel_digest
 from train.check.findings import Finding, Result, Status
 from train.data import common_pixel_um, list_data
-from train.images import CROP_PX, read_grey, sample_bits, square
+from train.images import CROP_PX, MOST_BYTES, read_grey, sample_bits, square
 from train.table import LabelledCrop
 
 SMALLEST_PX = 16
@@ -139,7 +139,7 @@ def take_inventory(path: Path, on_image: Callable[[int], None] = lambda total: N
 
 def _open(row: LabelledCrop, file: Path) -> Crop:
     image = read_grey(file)
-    stored = file.read_bytes()
+    stored = read_input(file, MOST_BYTES)
     crop = square(image, CROP_PX)
     edges = cv2.Laplacian(crop, cv2.CV_32F)
     height_px, width_px = image.shape

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import quantity
+from edge.base import quantity, read_input
+from train.run_config import LARGEST_JSON_BYTES, json_object
 from train.table import TRAINING, VALIDATION, FoldCrop, SplitCrop, read_table
 
 SPLIT_CSV = "split.csv"
@@ -113,7 +113,7 @@ def read_run(run: Path, *, folds: bool = False) -> RunTables:
         split = list(read_table(path, SplitCrop, whole=True).values())
     if config.is_file():
         with _damage_named(config):
-            content = json.loads(config.read_text(encoding="utf-8"))
+            content = json_object(read_input(config, LARGEST_JSON_BYTES))
             cells = {part: content[part]["cells"] for part in (TRAINING, VALIDATION) if content.get(part)}
         for part, n in cells.items():
             rows = sum(crop.part == part for crop in split)

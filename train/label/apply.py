@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge.base import read_input
 from train.data import CELLS_CSV
-from train.images import require_empty, write_file
+from train.images import MOST_BYTES, require_empty, write_file
 from train.label.suggest import NO_NUCLEUS, UNSURE
 from train.label.write import CROPS, EXCLUDE, FLAGS, LABELLING, count_flags
+from train.run_config import LARGEST_JSON_BYTES, json_object
 from train.table import LabelledCrop, SuggestedLabel, read_table, write_table
 
 UNCONFIRMED, FLAGGED = "unconfirmed", "flagged"
@@ -71,7 +72,7 @@ def apply_labels(
         )
     crops = [_listed(row) for row in taken]
     for row, crop in zip(taken, crops, strict=True):
-        write_file(out / crop.path, (data / row.path).read_bytes())
+        write_file(out / crop.path, read_input(data / row.path, MOST_BYTES))
     write_table(out / CELLS_CSV, LabelledCrop, crops)
     counts = Counter(row.label for row in taken)
     reasons_in_order = (UNCONFIRMED, UNSURE, NO_NUCLEUS, EXCLUDE, FLAGGED)
@@ -90,7 +91,9 @@ def _known_classes(data: Path) -> list[str]:
             f"{data} was not written by leuko label (no {LABELLING}): pass the folder of the crops as --data"
         )
     try:
-        classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        classes = json_object(read_input(path, LARGEST_JSON_BYTES))["classes"]
+        if not isinstance(classes, list):
+            raise TypeError(f"classes are no list: {classes!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: damaged; run leuko label again") from error
     return [str(name) for name in classes]

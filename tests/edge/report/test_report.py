@@ -442,6 +442,19 @@ def test_an_earlier_count_gives_way_only_when_asked(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_of_two_counts_into_one_folder_the_second_is_refused(tmp_path: Path, replace: bool) -> None:
+    frames = [counted_frame(0)]
+    with ReportWriter(tmp_path / "out", MANIFEST) as writer:
+        with pytest.raises(ValueError, match="is being written by another command"):
+            ReportWriter(tmp_path / "out", MANIFEST, replace=replace)
+        writer.add(frames[0], writer.draw(frames[0]))
+        writer.finish(run_of(frames))
+    assert len((tmp_path / "out/cells.csv").read_text().splitlines()) == 1 + len(frames[0].cells)
+    with ReportWriter(tmp_path / "out", MANIFEST, replace=True):
+        pass
+
+
 def test_a_count_of_nothing_is_not_in_the_way_of_the_next(tmp_path: Path) -> None:
     with ReportWriter(tmp_path / "result", MANIFEST):
         pass
