@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.find.splitting import Part, distance_to_outline, split_at_necks
+from edge.find.splitting import Part, deepest, distance_to_outline, split_at_necks
 from edge.find.texture import bands
 
 Image = NDArray[np.uint8]
@@ -51,7 +51,10 @@ def is_thin(contour: Outline) -> bool:
 def cells_in_rim(rim: Image, min_radius: float, halo: float) -> list[Part]:
     """Return the cells in a rim, uint8 [h, w] of 0 and 1: where it is round and much wider than elsewhere."""
     depth = distance_to_outline(rim, 0)
-    ridge = depth[(depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8))) & (rim > 0)]
+    summits = deepest(depth, np.ones((3, 3), np.uint8))
+    summits &= rim.view(np.bool_)
+    ridge = depth[summits]
+    del summits
     radius = WIDER * float(np.quantile(ridge, 0.25))
     shallow = (depth <= radius).view(np.uint8)
     del depth, ridge

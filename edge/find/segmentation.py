@@ -15,7 +15,7 @@ from edge.base import Cell, declare
 from edge.find.crops import grey_quantiles
 from edge.find.reduction import reduced, working_factor
 from edge.find.rims import cells_in_rim, enclosed_holes, is_thin
-from edge.find.splitting import split_at_necks
+from edge.find.splitting import Part, split_at_necks
 from edge.find.texture import Texture, bands, texture
 
 Image = NDArray[np.uint8]
@@ -49,6 +49,10 @@ LEAST_DARK = 0.01
 JUST_BELOW = 0.8
 """Diameter of a body, as a share of the smallest cell's, from which it is just below it."""
 
+MOST_OUTLINED = 6
+"""How often bodies larger than cells, with what they enclose, may fill the frame: outlines inside outlines
+would take a minute."""
+
 NEAR_GATE = 0.1
 """Relative change of a size gate whose effect on a count is stated."""
 
@@ -78,7 +82,8 @@ class Segmentation:
     lost : mapping
         Reason (`Loss`) → bodies that are no cells.
     hidden_share : float
-        Share of the frame in which no cell could be found: dark, or covered by bodies too large for cells.
+        Share of the frame in which no cell could be found: dark, or covered by bodies too large for cells; 1
+        where there are too many of these to look for any.
     """
 
     cells: list[Cell]
@@ -148,44 +153,72 @@ def segment_frame(
     del textured, above  # most of the memory that the frame takes
     min_radius = gates.min_diameter_um / work_um / 2
     largest = np.pi / 4 * (gates.max_diameter_um / work_um) ** 2
-    dark, dark_share = _unlit(work)
-    cells, lost, hidden = [], Counter[str](), 0
-
-    def lit_pixels(part: Image, left: int, top: int) -> int:
-        lit = work[top : top + part.shape[0], left : left + part.shape[1]] >= dark
-        return int(np.count_nonzero(part & lit))
-
+    field, lost, hidden, outlined = _Field(work, factor, work_um, image.shape), Counter[str](), 0, 0
+    cells: list[Cell] = []
     bodies = _bodies(mask, min_radius, largest, lost)
     del mask
     for body, left, top, rim in bodies:
+        outlined += body.size if body.size > largest else 0
+        if outlined > MOST_OUTLINED * work.size:
+            return Segmentation([], {"outline": lost["outline"]}, 1.0)
         parts = (cells_in_rim if rim else split_at_necks)(body, min_radius, HALO_UM / work_um)
+        hidden += field.judge(body, parts, left, top, rim=rim, gates=gates, cells=cells, lost=lost)
+        del body, parts  # as large as the frame, and so are the next ones
+    if not cells:
+        lost["too_faint"] += _faint_bodies(np.unpackbits(faint, axis=1, count=work.shape[1]), min_radius)
+    cells.sort(key=lambda cell: (cell.y, cell.x, cell.height, cell.width))
+    return Segmentation(cells, +lost, field.dark_share + hidden / work.size)
+
+
+class _Field:
+    """What tells the cells among the bodies of a frame."""
+
+    def __init__(self, work: Image, factor: int, work_um: float, shape: tuple[int, ...]) -> None:
+        self._work, self._factor, self._work_um, self._shape = work, factor, work_um, shape
+        self._dark, self.dark_share = _unlit(work)
+
+    def _lit_pixels(self, part: Image, left: int, top: int) -> int:
+        lit = self._work[top : top + part.shape[0], left : left + part.shape[1]] >= self._dark
+        return int(np.count_nonzero(part & lit))
+
+    def judge(
+        self,
+        body: Image,
+        parts: list[Part],
+        left: int,
+        top: int,
+        *,
+        rim: bool,
+        gates: Gates,
+        cells: list[Cell],
+        lost: Counter[str],
+    ) -> int:
+        """Add a body's parts to the cells, or to what is lost; return the pixels that they hide."""
+        hidden = 0
         if rim:
             lost["outline"] += 1
             for part, x, y in parts:
                 body[y : y + part.shape[0], x : x + part.shape[1]] &= ~part
-            hidden += lit_pixels(body, left, top)
+            hidden += self._lit_pixels(body, left, top)
         for part, part_left, part_top in parts:
             if not part.any():
                 continue
             x, y = left + part_left, top + part_top
-            if dark_share and 2 * lit_pixels(part, x, y) < np.count_nonzero(part):
+            if self.dark_share and 2 * self._lit_pixels(part, x, y) < np.count_nonzero(part):
                 lost["unlit"] += 1  # its place is not part of the field
                 continue
             place, area, solidity = _shape(part, x, y)
-            box = _full_box(place, factor, work.shape, image.shape)
-            border = _touches_edge(box, image.shape)
+            box = _full_box(place, self._factor, self._work.shape, self._shape)
+            border = _touches_edge(box, self._shape)
             # a cell that the edge cuts is judged together with its mirror image
-            diameter_um = 2 * (area * (2 if border else 1) / np.pi) ** 0.5 * work_um
+            diameter_um = 2 * (area * (2 if border else 1) / np.pi) ** 0.5 * self._work_um
             if reason := _why_no_cell(diameter_um, solidity, border, gates):
                 lost[reason] += 1
             else:
-                cells.append(Cell(*box, float(area * factor**2), border, len(parts) > 1))
+                cells.append(Cell(*box, float(area * self._factor**2), border, len(parts) > 1))
             if reason in ("near_above", "too_large"):
-                hidden += lit_pixels(part, x, y)
-    if not cells:
-        lost["too_faint"] += _faint_bodies(np.unpackbits(faint, axis=1, count=work.shape[1]), min_radius)
-    cells.sort(key=lambda cell: (cell.y, cell.x, cell.height, cell.width))
-    return Segmentation(cells, +lost, dark_share + hidden / work.size)
+                hidden += self._lit_pixels(part, x, y)
+        return hidden
 
 
 def _why_no_cell(diameter_um: float, solidity: float, border: bool, gates: Gates) -> Loss | None:
@@ -277,7 +310,7 @@ def _bodies(
             rim = False
             if width * height > largest:
                 here = mask[y : y + height, x : x + width]
-                enclosed = enclosed_holes(body & (here == 0), largest)
+                enclosed = enclosed_holes((body > here).view(np.uint8), largest)
                 rim = enclosed is not None or is_thin(contour)
                 if enclosed is not None:
                     body &= ~enclosed

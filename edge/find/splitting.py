@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from edge.find.texture import bands
 
 Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
@@ -38,9 +40,10 @@ def split_at_necks(body: Image, min_radius: float, halo: float) -> list[Part]:
     """
     depth = distance_to_outline(body, halo)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(min_radius / 2) + 1,) * 2)
-    summits = depth >= cv2.dilate(depth, disc)
+    summits = deepest(depth, disc)
     summits &= depth >= min_radius / 2
     ys, xs = np.nonzero(summits)
+    del summits
     peaks: list[Place] = []
     for k in np.argsort(-depth[ys, xs], kind="stable"):
         peak = (int(ys[k]), int(xs[k]))
@@ -77,6 +80,16 @@ def _divided(body: Image, peaks: NDArray[np.intp], squares: NDArray[np.float64])
         mask = (owner[top:bottom, left:right] == k).view(np.uint8)
         parts.append(Part(mask, int(left), int(top)))
     return parts
+
+
+def deepest(depth: Depth, disc: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where no place that a disc reaches is deeper, bool [h, w]."""
+    found, reach = np.empty(depth.shape, np.bool_), disc.shape[0] // 2
+    for band in bands(depth.shape):
+        top = max(0, band.start - reach)
+        around = cv2.dilate(depth[top : band.stop + reach], disc)[band.start - top :]
+        np.greater_equal(depth[band], around[: band.stop - band.start], out=found[band])
+    return found
 
 
 def distance_to_outline(body: Image, halo: float) -> Depth:

@@ -163,6 +163,9 @@ def _cut(
     small = work, _ = reduced(frame.image, pixel_um)
     found = segment_frame(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=work)
     cells = found.cells
+    if found.hidden_share == 1:
+        reason = "outlines inside outlines cover it: take a field without bubbles, drops and rims"
+        return FailedFrame(frame.name, frame.index, reason, "unseen")
     if len(cells) > MOST_CELLS:
         reason = (
             f"{len(cells):,} cells, more than the {MOST_CELLS:,} that a frame may hold: if its pixel is not "

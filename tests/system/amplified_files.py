@@ -223,6 +223,20 @@ def one_strip(side: int, bits: int, samples: int, compression: int) -> bytes:
     return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + _directory(tags, 0)
 
 
+def crowd(side: int = 5000, period: int = 62) -> bytes:
+    """Return a PNG full of rings as large as cells."""
+    ring = cv2.circle(np.full((period, period), 128, np.uint8), (period // 2, period // 2), 20, (40,), 4)
+    return cv2.imencode(".png", np.tile(ring, (side // period,) * 2))[1].tobytes()
+
+
+def outlines(side: int = 7000, step: int = 100) -> bytes:
+    """Return a PNG of rings inside rings."""
+    image = np.full((side, side), 128, np.uint8)
+    for radius in range(step, side // 2, step):
+        cv2.circle(image, (side // 2, side // 2), radius, (40,), 8)
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
 def repeated_video(packets: int = 20_000, side: int = 2000) -> bytes:
     """Return an AVI whose index names the same picture again and again."""
     picture = cv2.imencode(".jpg", np.full((side, side), 128, np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 20])[
@@ -275,6 +289,8 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "largest-packbits.tif": lambda: one_strip(4000, 16, 3, 32773),
     "largest-lzw.tif": lambda: one_strip(7000, 16, 3, 5),
     "largest-bits.tif": lambda: one_strip(7000, 1, 1, 8),
+    "crowd.png": crowd,
+    "outlines.png": outlines,
     "repeated.avi": repeated_video,
 }
 """Name of a file → what makes it: at most 5 MB each."""

@@ -363,6 +363,17 @@ def test_a_frame_that_is_not_reduced_takes_few_bytes_per_pixel(rim: bool) -> Non
     assert peak < 13 * image.size
 
 
+def test_outlines_inside_outlines_hide_the_frame_after_a_while() -> None:
+    image = np.random.default_rng(0).integers(126, 130, (1500, 1500), dtype=np.uint8)
+    for radius in range(20, 750, 32):
+        cv2.circle(image, (750, 750), radius, (40,), 3)
+        if radius == 84:
+            assert segment_frame(image, pixel_um=0.25).hidden_share < 0.1
+    found = segment_frame(image, pixel_um=0.25)
+    assert (found.cells, found.hidden_share) == ([], 1.0)
+    assert found.lost["outline"] > 5
+
+
 def test_the_texture_of_a_frame_does_not_depend_on_the_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (333, 90), dtype=np.uint8), (0, 0), 2)
     whole = texture.texture(np.asarray(image, np.uint8), 0.25)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.find.splitting import TILE_PX, split_at_necks
+from edge.find import texture
+from edge.find.splitting import TILE_PX, deepest, split_at_necks
 
 RADIUS = 18
 
@@ -74,3 +75,13 @@ def test_many_cells_that_touch_are_divided_one_by_one_in_little_memory(step: int
         assert pixels.max() > 0.93 * pixels.sum()
     assert sorted(owners) == list(range(len(middles)))
     assert np.array_equal(covered, body)
+
+
+@pytest.mark.parametrize("side", [3, 15])
+def test_where_the_depth_is_largest_does_not_depend_on_the_bands(
+    monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    depth = np.random.default_rng(0).integers(0, 9, (333, 50)).astype(np.float32)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    monkeypatch.setattr(texture, "BAND_PIXELS", 50 * 64)
+    np.testing.assert_array_equal(deepest(depth, disc), depth >= cv2.dilate(depth, disc))

@@ -227,6 +227,18 @@ def test_a_simulated_frame_is_counted_as_it_is() -> None:
     assert REJECTED not in labels
 
 
+def test_a_frame_full_of_outlines_is_not_counted() -> None:
+    image = np.random.default_rng(0).integers(126, 130, (1500, 1500), dtype=np.uint8)
+    for radius in range(20, 750, 32):
+        cv2.circle(image, (750, 750), radius, (40,), 3)
+    frame = Frame(image, "rings", 0, 0)
+    (result,) = count_frames(
+        [frame], Classifier(load_bundle("phantom3")), Analysis(pixel_um=0.25, reject_below=0.5)
+    )
+    assert isinstance(result, FailedFrame)
+    assert (result.kind, result.reason[:24]) == ("unseen", "outlines inside outlines")
+
+
 def test_an_empty_frame_has_no_cells() -> None:
     noise = np.random.default_rng(0).normal(140, 2, (600, 800))  # without noise no camera took it
     blank = Frame(noise.astype(np.uint8), "blank", 0, 0)
