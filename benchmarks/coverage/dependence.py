@@ -22,7 +22,7 @@ LABELS, MIXTURE, ALL = ("granulocyte", "lymphocyte", "monocyte"), np.array([0.6,
 EXACT = FieldVolume(1.0, 0.0, 1.0, depth_um=100.0)
 """A field is a microlitre."""
 
-TRIALS = 200
+TRIALS = 300
 
 WIDER = "the wider one is"
 """Why what is computed as if cells came one by one is not printed."""

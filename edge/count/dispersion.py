@@ -22,9 +22,10 @@ Array = NDArray[np.float64]
 ENOUGH_FIELDS = 6
 """Fewer fields cannot show clumping: intervals of concentrations then allow for it."""
 
-SPEAKS = 0.2
-"""Chance of so much dispersion without clumps, below which intervals take it into account. A clump that is
-overlooked costs more than a wider interval: ``python -m benchmarks.coverage --only clumps``."""
+SPEAKS, SPEAKS_OF_FEW = 0.2, 0.5
+"""Chance of so much dispersion without clumps, below which intervals take it into account, and that of fewer
+fields. Clumps that are overlooked cost more than a wider interval: ``python -m benchmarks.coverage --only
+clumps``."""
 
 CLEAR = 0.01
 """The same, below which a remark is made."""
@@ -128,7 +129,8 @@ def of_share(cells: NDArray[np.int64], whole: NDArray[np.int64]) -> Dispersion:
     x2 = float(((cells - share * whole) ** 2 / whole).sum() / (share * (1 - share)))
     p = chi_square_tail(x2, fields - 1)
     most = 1 + ALLOWED * float(whole.mean())
-    return Dispersion(_ratio(x2, fields - 1, most) if p < SPEAKS else 1.0, p, fields)
+    speaks = p < (SPEAKS if fields >= ENOUGH_FIELDS else SPEAKS_OF_FEW)
+    return Dispersion(_ratio(x2, fields - 1, most) if speaks else 1.0, p, fields)
 
 
 def chi_square_tail(x2: float, freedom: int) -> float:

@@ -35,6 +35,7 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         "unusable": result.unusable or None,
         "counts": dict(tally.counts),
         "fractions": fractions if usable else None,
+        "dispersion": dict(tally.dispersion) if usable else None,
         "corrected": asdict(corrected) | {"unvalidated": list(corrected.unvalidated)} if usable else None,
         "rejected": tally.rejected,
         "rejected_by": dict(tally.rejected_by),

@@ -123,6 +123,7 @@ def _differential(tally: Tally, palette: Mapping[str, str]) -> str:
             "classifier's own errors; see the correction below.",
             small=True,
         )
+        + (paragraph(sentence, small=True) if (sentence := words.wider(tally)) else "")
     )
 
 
@@ -166,7 +167,8 @@ def _concentration(result: CountResult) -> str:
     return definitions(words.concentrations(result)) + paragraph(
         f"Cells whose middle lies in a frame, per µL of {words.undiluted_sample(result.volume)}. The "
         "intervals cover the uncertainty from the number of cells and from the volume: "
-        f"{CONCENTRATION_METHOD}.",
+        f"{CONCENTRATION_METHOD}."
+        + (f" {words.capitalised(until)}." if (until := words.counted_until(result)) else ""),
         small=True,
     )
 

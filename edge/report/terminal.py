@@ -38,6 +38,8 @@ def print_result(result: CountResult, console: Console) -> None:
         console.print(printer.plain(words.found(result.tally)), soft_wrap=True)
     else:
         printer.show(printer.counts())
+        if len(result.manifest.counted) > 1 and (sentence := words.wider(result.tally)):
+            console.print(printer.plain(sentence))
     if result.tally.rejected:
         console.print(printer.plain(f"Rejected: {words.rejected_by(result)}"))
     console.print()
@@ -137,6 +139,7 @@ def _lines(result: CountResult) -> Iterator[str]:
         yield from (f"{label}: {amount}" for label, amount in words.concentrations(result).items())
         if result.volume:
             yield f"Cells/µL of {words.undiluted_sample(result.volume)}"
+            yield from filter(None, [words.capitalised(words.counted_until(result))])
         yield from filter(None, [words.capitalised(result.no_concentration)])
         if result.size_gates:
             yield f"Other size gates would change the count: {words.size_gates(result)}"

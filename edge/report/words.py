@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from edge.base import FailureKind
 from edge.count import LEUKOCYTES, Correction, CountResult, Estimate, FieldVolume, Tally
 
+WIDER = 1.1
+"""Factor by which intervals are wider from which that is said."""
+
 NOT_COUNTED: Mapping[FailureKind, str] = {
     "unreadable": "not readable",
     "unseen": "show nothing",
@@ -23,6 +26,17 @@ def percent(share: Estimate) -> tuple[str, str]:
     """Return a share and its interval in percent; the share of no cells is ``–``."""
     value = "–" if share.value is None else f"{100 * share.value:.1f} %"
     return value, f"{100 * share.low:.1f}–{100 * share.high:.1f} %"
+
+
+def wider(tally: Tally) -> str:
+    """Return that intervals of shares are wider than those of cells that lie at random; empty if not."""
+    times = max(tally.dispersion.values(), default=1.0) ** 0.5
+    if times < WIDER:
+        return ""
+    return (
+        f"Intervals are up to {times:.2g} times as wide as those of cells that lie at random: fields differ, or"
+        " show cells again."
+    )
 
 
 def whole(count: Estimate) -> tuple[str, str]:
@@ -93,6 +107,14 @@ def size_gates(result: CountResult) -> str:
         f"{option} 10 % smaller {100 * effect.smaller:+.1f} %, 10 % larger {100 * effect.larger:+.1f} %"
         for option, effect in options
     )
+
+
+def counted_until(result: CountResult) -> str:
+    """Return that cells per µL are of a count that ended with a number of cells; empty if it did not."""
+    asked = result.stop_rule.get("until_cells")
+    if not asked or result.tally.leukocytes < asked or not result.concentrations:
+        return ""
+    return f"cells/µL are (N − 1)/volume, as the count ended with N = {asked:g} leukocytes"
 
 
 def not_corrected(correction: Correction) -> str:

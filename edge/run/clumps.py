@@ -18,9 +18,8 @@ def clump_remarks(shares: Mapping[str, Dispersion], numbers: Mapping[str, Disper
     differing = [label for label, one in shares.items() if one.clear]
     if differing:
         yield (
-            f"the fields differ in their shares of {', '.join(differing)} by more than chance: intervals are"
-            f" up to {max(shares[label].ratio for label in differing) ** 0.5:.2g} times as wide for it; mix"
-            " the sample well, and take more fields, from all over it"
+            f"the fields differ in their shares of {', '.join(differing)} by more than chance, and intervals"
+            " allow for it: mix the sample well, and take more fields, from all over it"
         )
     every = numbers.get(LEUKOCYTES)
     if every is None:

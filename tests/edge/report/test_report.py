@@ -591,6 +591,27 @@ def test_stop_rule_quality_volume_and_detections_are_shown(full_run: CountResult
     assert json.loads(json.dumps(summary)) == summary
 
 
+def test_wider_intervals_are_named_and_so_is_a_count_until_a_number_of_cells(
+    full_run: CountResult, tmp_path: Path
+) -> None:
+    tally = replace(full_run.tally, dispersion={"granulocyte": 4.0, "lymphocyte": 1.0})
+    run = replace(full_run, tally=tally, stop_rule={"until_cells": tally.leukocytes})
+    file = io.StringIO()
+    print_result(run, Console(file=file, width=200))
+    page = Page(write_report(tmp_path, [counted_frame(0)], run)).text
+    for text in (" ".join(file.getvalue().split()), page):
+        assert "Intervals are up to 2 times as wide as those of cells that lie at random" in text
+        assert (
+            f"Cells/µL are (N − 1)/volume, as the count ended with N = {tally.leukocytes} leukocytes" in text
+        )
+    assert result_summary(run)["dispersion"] == {"granulocyte": 4.0, "lymphocyte": 1.0}
+    assert run.tally.fractions["granulocyte"].high > full_run.tally.fractions["granulocyte"].high
+    file = io.StringIO()
+    print_result(replace(full_run, stop_rule={"until_cells": 10**6}), Console(file=file, width=200))
+    assert "times as wide" not in file.getvalue()
+    assert "(N − 1)" not in file.getvalue()
+
+
 def test_low_concentrations_keep_two_digits() -> None:
     volume = FieldVolume(field_ul=0.05, relative_uncertainty=0.0, dilution=1.0, depth_um=100.0)
     # of no cell in 50 µL there may be 3.69 (the exact Poisson limit), which is 0.074 in a µL
