@@ -34,8 +34,8 @@ def wider(tally: Tally) -> str:
     if times < WIDER:
         return ""
     return (
-        f"Intervals are up to {times:.2g} times as wide as those of cells that lie at random: fields differ, or"
-        " show cells again."
+        f"Intervals are up to {times:.2g} times as wide as those of cells that lie at random: fields differ,"
+        " or show cells again."
     )
 
 
