@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge.base import read, read_input
 from edge.model import (
@@ -21,9 +15,11 @@ from edge.model import (
     UPGRADED_SCHEMA,
     Bundle,
     Manifest,
+    read_golden,
     split_bundle,
     write_bundle,
 )
+from train.run_config import json_object
 
 RENAMED = {"views": "test_time_views", "doubt": "margin", "typical": "out_of_distribution"}
 """Key of schema 4 → key of schema 5."""
@@ -41,28 +37,11 @@ def upgrade(path: Path, out: Path) -> tuple[Bundle, bool]:
     """
     try:
         flatbuffer, members = split_bundle(read_input(path, FILE_LIMIT_BYTES))
-        manifest = upgraded_manifest(json.loads(members["manifest.json"]))
-        bundle = write_bundle(out, manifest, flatbuffer, *_golden(members["golden.npz"], manifest))
-    except (ValueError, KeyError, EOFError, RecursionError, BadZipFile) as error:
+        manifest = upgraded_manifest(json_object(members["manifest.json"]))
+        bundle = write_bundle(out, manifest, flatbuffer, *read_golden(members["golden.npz"], manifest))
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return bundle, "signature.json" in members
-
-
-def _golden(npz: bytes, manifest: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """Return golden crops and outputs from an archive that takes no more memory than a bundle may."""
-    with ZipFile(io.BytesIO(npz)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > FILE_LIMIT_BYTES:
-            raise ValueError("golden.npz is larger than any bundle")
-        crops, outputs = archive.read("crops.npy"), archive.read("outputs.npy")
-    return _array(crops, (manifest.crop_px, manifest.crop_px, 1)), _array(outputs, (len(manifest.labels),))
-
-
-def _array(npy: bytes, shape: tuple[int, ...]) -> NDArray[np.int8]:
-    """Decode int8 [n, *shape]; what is there decides, since the header may claim any size."""
-    begin = 10 + int.from_bytes(npy[8:10], "little")
-    if b"'|i1'" not in npy[:begin]:
-        raise ValueError("golden.npz holds other arrays than int8")
-    return np.frombuffer(npy, np.int8, offset=begin).reshape(-1, *shape)
 
 
 def upgraded_manifest(raw: Any) -> Manifest:

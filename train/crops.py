@@ -23,7 +23,7 @@ from edge.capture import (
     read_frames,
 )
 from edge.classify import REJECTED
-from edge.find import DEFAULT_PIXEL_UM, crop_cells, segment
+from edge.find import DEFAULT_PIXEL_UM, LateCrops, crop_cells, segment
 from train.box_places import misplaced_remark, structure_shares
 from train.data import BACKGROUNDS, CELLS_CSV
 from train.frame_names import match_frames
@@ -37,6 +37,8 @@ CANDIDATES = 4
 """Empty places drawn for each background that is kept, which are those with most structure: the lines of a
 counting chamber cross about a third of them (measured), and a flat one teaches nothing."""
 
+MOST_BOXES = 5000
+"""Boxes of a frame beyond which it is not cut; nor is a frame of more cells counted."""
 
 NO_PIXEL = "no pixel size is known, and none is written: pass --pixel-um"
 
@@ -113,8 +115,9 @@ def cut(
     Raises
     ------
     ValueError
-        If `out` is not empty, a frame is unreadable, it is not clear which frame a box is in, a label to
-        rename is absent or cannot name a folder, pixel sizes differ, or no box lies in the frames.
+        If `out` is not empty, a frame is unreadable or has more than `MOST_BOXES` boxes, it is not clear
+        which frame a box is in, a label to rename is absent or cannot name a folder, pixel sizes differ, or
+        no box lies in the frames.
     """
     require_empty(out)
     left_out: Counter[str] = Counter()
@@ -145,7 +148,7 @@ def cut(
             group = first if names[file_name(first)] > 1 else file_name(first)
             inside = _boxes_inside(by_frame.get(name, []), image.shape, left_out)
             shares.append(structure_shares(image, [box.cell for box in inside]))
-            images = crop_cells(image, [box.cell for box in inside], size_px=CROP_PX, scale=options.scale)
+            images = LateCrops(image, [box.cell for box in inside], size_px=CROP_PX, scale=options.scale)
             for box, crop in zip(inside, images, strict=True):
                 path = f"{box.label}/{_numbered(name, crop_numbers)}"
                 write_png(folder / path, crop)
@@ -222,6 +225,12 @@ def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> 
         if problem := label_problem(label):
             raise ValueError(f"{path}, line {line}: {problem}")
         by_frame[box.frame].append(replace(box, label=label))
+    for frame, listed in by_frame.items():
+        if len(listed) > MOST_BOXES:
+            raise ValueError(
+                f"{path}: {len(listed):,} boxes in {frame}, more than the {MOST_BOXES:,} that a frame may "
+                "have: divide the frame, or leave out a class"
+            )
     if alike := alike_labels({box.label for listed in by_frame.values() for box in listed}):
         raise ValueError(f"{path}: {alike[0]}, for example with --rename")
     return dict(by_frame)

@@ -6,13 +6,14 @@ import hashlib
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import IMAGE_SUFFIXES, alike_labels, label_problem, quantity
+from edge.base import IMAGE_SUFFIXES, alike_labels, board, label_problem, quantity
 from edge.find import SCALE_TOLERANCE
 from train.images import CROP_PX, read_grey, square
 from train.table import LabelledCrop, scan_table
@@ -22,6 +23,9 @@ CELLS_CSV = "cells.csv"
 
 BACKGROUNDS = "backgrounds"
 """Folder of crops without a cell, beside the table or among the class folders."""
+
+_MOST_UNREADABLE = 1000
+"""Images that cannot be read beyond which no other is tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +207,7 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
 
 def _read_squares(root: Path, names: Sequence[str], size_px: int) -> tuple[NDArray[np.uint8], list[int]]:
     """Read images as squares uint8 [n, size_px, size_px], and the short sides that they have as files."""
-    crops = np.empty((len(names), size_px, size_px), np.uint8)
+    crops = _room_for(len(names), size_px)
     short_sides: list[int] = []
     unreadable: list[str] = []
     for name, crop in zip(names, crops, strict=True):
@@ -211,12 +215,27 @@ def _read_squares(root: Path, names: Sequence[str], size_px: int) -> tuple[NDArr
             image = read_grey(root / name)
         except ValueError as error:
             unreadable.append(f"{name} ({error})")
+            if len(unreadable) == _MOST_UNREADABLE:
+                raise ValueError(f"cannot read {_first_of(unreadable, 3)}; the rest was not tried") from None
         else:
             crop[:] = square(image, size_px)
             short_sides.append(min(image.shape))
     if unreadable:
         raise ValueError(f"cannot read {_first_of(unreadable, 3)}")
     return crops, short_sides
+
+
+def _room_for(count: int, size_px: int) -> NDArray[np.uint8]:
+    """Return an array for this many crops; ValueError if they exceed the memory.
+
+    The system gives its memory as it is filled: crops that cannot be read take none.
+    """
+    there = board.memory_bytes()
+    needed = f"{count:,} crops of {size_px} px take {count * size_px**2 / 1e9:.1f} GB of memory"
+    if count * size_px**2 <= there:
+        with suppress(MemoryError):
+            return np.empty((count, size_px, size_px), np.uint8)
+    raise ValueError(f"{needed}, and this machine allows {there / 1e9:.1f} GB: list fewer")
 
 
 def _first_of(lines: Sequence[str], shown: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.base import PIXELS_UM, declare, labels_problem, read, read_input
 from train.recipe import Recipe
+from train.table import TRAINING, VALIDATION
 
 CONFIG = "config.json"
 
@@ -24,6 +25,11 @@ class Part:
     cells: int = declare("number of crops", 0)
     counts: Mapping[str, int] = declare("label and number of crops", 0)
     sha256: str = declare("SHA-256 of the crops", pattern="[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class _Size:
+    cells: int = declare("number of crops", 0)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,22 @@ def read_config(out: Path) -> RunConfig:
     except ValueError as error:
         raise ValueError(f"{path} is not as leuko train writes it ({error}): train the run again") from error
     return config
+
+
+def part_sizes(out: Path) -> dict[str, int]:
+    """Return the number of crops of each part of a run; other settings may be of any release."""
+    raw = stored_settings(out)
+    sizes = {}
+    for part in (TRAINING, VALIDATION):
+        stated = raw.get(part)
+        try:
+            if isinstance(stated, dict):
+                sizes[part] = read(_Size, _known(_Size, stated)).cells
+            elif stated is not None:
+                raise ValueError("no settings")
+        except ValueError as error:
+            raise ValueError(f"{out / CONFIG} is damaged ({part}: {error}): train the run again") from error
+    return sizes
 
 
 def stored_settings(out: Path) -> dict[str, Any]:

@@ -16,9 +16,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from edge.base import PIXELS_UM, Cell, csv_writer, label_problem, open_input, unquoted, write_atomically
+
+if TYPE_CHECKING:
+    import _csv
 
 LARGEST_PX = 100_000
 """Coordinates beyond this lie in no frame."""
@@ -31,6 +34,9 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 _MOST_BYTES = 256 << 20
 
+_MOST_COLUMNS = 1024
+"""A table of predictions has one for each of at most 1,000 labels, other tables a few dozen."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -42,6 +48,11 @@ class Row:
     def columns(cls) -> list[str]:
         """Return the names of the kind's own columns."""
         return [one.name for one in fields(cls) if one.name != "others"]
+
+    @classmethod
+    def understood(cls) -> list[str]:
+        """Return the names of all columns that `parse` looks at."""
+        return cls.columns()
 
     @classmethod
     def missing(cls, columns: Sequence[str]) -> list[str]:
@@ -134,6 +145,11 @@ class Box(Row):
         if min(self.width, self.height) <= 0 or max(map(abs, (self.x, self.y, right, bottom))) > LARGEST_PX:
             raise ValueError(f"not a box: x {self.x} to {right}, y {self.y} to {bottom}")
         super().__post_init__()
+
+    @classmethod
+    def understood(cls) -> list[str]:
+        """Return the columns of both conventions."""
+        return [*cls.columns(), *CORNERS, "crop_scale"]
 
     @classmethod
     def missing(cls, columns: Sequence[str]) -> list[str]:
@@ -236,13 +252,13 @@ def scan_table(
     """Return the valid rows of a table, and what is wrong with the others, by line; see `read_table`."""
     rows: dict[int, AnyRow] = {}
     problems: dict[int, str] = {}
-    for line, record in _records(path, kind):
+    for line, record, surplus, is_short in _records(path, kind):
         try:
-            if any(record.get(None) or ()) or (whole and None in record):
+            if any(surplus) or (whole and surplus):
                 raise ValueError("more fields than the header: put a text or number with a comma into quotes")
-            if whole and None in record.values():
+            if whole and is_short:
                 raise ValueError("fewer fields than the header")
-            rows[line] = kind.parse({name: text or "" for name, text in record.items() if name is not None})
+            rows[line] = kind.parse(record)
         except ValueError as error:
             problems[line] = str(error)
     return rows, problems
@@ -282,8 +298,12 @@ def _from_corners(corners: Mapping[str, str]) -> dict[str, str]:
     return {"x": str(left), "y": str(top), "width": str(right - left), "height": str(bottom - top)}
 
 
-def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str | None, str | None]]]:
-    """Yield line and fields of each row that is not empty."""
+def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str, str], list[str], bool]]:
+    """Yield line, fields by column, fields beyond the header, and whether it is short, of each filled row.
+
+    Missing fields are empty in the columns that the kind understands, and left out of others: short rows
+    below a wide header stay small.
+    """
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: not a regular file")
     try:
@@ -291,39 +311,45 @@ def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str | None
             utf_16 = content.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
             content.seek(0)
             file = io.TextIOWrapper(content, "utf-16" if utf_16 else "utf-8-sig", newline="")
-            reader = _reader(file, kind)
-            found = reader.fieldnames or ()
-            if missing := kind.missing(found):
-                there = f"it has {', '.join(found)}" if any(found) else "it is empty"
+            reader, header = _reader(file, kind)
+            if len(header) > _MOST_COLUMNS:
+                raise ValueError(
+                    f"{path}: {len(header):,} columns, more than {_MOST_COLUMNS:,}: leave out those that are "
+                    "not of its cells"
+                )
+            if missing := kind.missing(header):
+                there = f"it has {', '.join(header)}" if any(header) else "it is empty"
                 raise ValueError(f"{path}: column {', '.join(missing)} is missing; {there}")
-            if twice := [name for name in kind.columns() if found.count(name) > 1]:
+            if twice := [name for name in kind.columns() if header.count(name) > 1]:
                 raise ValueError(f"{path}: column {', '.join(twice)} comes twice")
-            for record in reader:
-                if any(record.values()):
-                    yield reader.line_num, {name: _plain(text, reader) for name, text in record.items()}
+            decimal_comma = reader.dialect.delimiter != ","
+            empty = dict.fromkeys((name for name in header if name in kind.understood()), "")
+            for row in reader:
+                if any(row) or len(row) > len(header):
+                    found = [_plain(text, decimal_comma) for text in row]
+                    record = empty | dict(zip(header, found, strict=False))
+                    yield reader.line_num, record, found[len(header) :], len(found) < len(header)
     except UnicodeError as error:
         raise ValueError(f"{path} is not a CSV file in UTF-8: save it as UTF-8") from error
     except csv.Error as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
 
 
-def _reader(file: TextIO, kind: type[Row]) -> csv.DictReader[str]:
-    """Return a reader with the separator that gives the kind's columns, by default a comma."""
-    for delimiter in ",;\t":  # spreadsheets write semicolons where the comma is decimal
+def _reader(file: TextIO, kind: type[Row]) -> tuple[_csv.Reader, list[str]]:
+    """Return a reader with the separator that gives the kind's columns, else a comma; and the header."""
+    delimiters = ",;\t"  # spreadsheets write semicolons where the comma is decimal
+    for delimiter in (*delimiters, ","):
         file.seek(0)
-        reader = csv.DictReader(file, delimiter=delimiter)
-        reader.fieldnames = [unquoted(name) for name in reader.fieldnames or ()]
-        if not kind.missing(reader.fieldnames):
-            return reader
-    file.seek(0)
-    return csv.DictReader(file)
+        reader = csv.reader(file, delimiter=delimiter)
+        header = [unquoted(name) for name in next(reader, ())]
+        if not kind.missing(header):
+            break
+    return reader, header
 
 
-def _plain(text: str | Any, reader: csv.DictReader[str]) -> str | Any:
-    """Return a field as it was before a table was made of it; other values as they are."""
-    if not isinstance(text, str):
-        return text
-    if reader.reader.dialect.delimiter != "," and re.fullmatch(r"[+-]?\d+,\d+", text):
+def _plain(text: str, decimal_comma: bool) -> str:
+    """Return a field as it was before a table was made of it."""
+    if decimal_comma and re.fullmatch(r"[+-]?\d+,\d+", text):
         return text.replace(",", ".")
     return unquoted(text)
 

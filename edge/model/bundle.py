@@ -226,7 +226,7 @@ def _parse(content: bytes) -> Bundle:
         raise BundleError(
             "the model does not match its manifest's SHA-256: damaged or altered, copy it again"
         )
-    crops, outputs = _golden(members["golden.npz"], described)
+    crops, outputs = read_golden(members["golden.npz"], described)
     signed = signature.decode(members[_SIGNATURE]) if _SIGNATURE in members else None
     appended = _appended(start, described, crops, outputs, signed)
     # no hidden members, no gaps, no comments, no other spelling
@@ -240,8 +240,14 @@ def _parse(content: bytes) -> Bundle:
     return Bundle(described, flatbuffer, crops, outputs, digest.hexdigest(), unsigned.hexdigest(), signed)
 
 
-def _golden(data: bytes, described: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """Read golden crops and outputs of the shapes that the manifest implies."""
+def read_golden(data: bytes, described: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Read golden crops and outputs of the shapes that the manifest implies; they are stored, not deflated.
+
+    Raises
+    ------
+    BundleError
+        If they are not there, or of other shapes.
+    """
     try:
         members = archive.unpack(data)[1]
         crops = _array(members["crops.npy"], (described.crop_px, described.crop_px, 1))

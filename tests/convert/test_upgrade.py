@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -65,6 +70,7 @@ def test_a_dropped_signature_is_mentioned(tmp_path: Path) -> None:
         ({"more": 1}, "more is not a known key"),
         ({"rejection": {"score": "typicality"}}, "rejection.threshold is missing"),
         ({"rejection": {"score": "typicality", "threshold": "x"}}, 'rejection.threshold is "x"'),
+        ({"labels": {"a": [[]]}}, "labels is {"),
         ({"sha256": "0" * 64}, "does not match its manifest's SHA-256"),
     ],
 )
@@ -78,6 +84,18 @@ def test_anything_but_an_old_bundle_is_refused(tmp_path: Path, changes: dict[str
     assert not (tmp_path / "new.tflite").exists()
 
 
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [(b"[" * 200_000, "nested too deeply"), (b"[1]", "not an object"), (b"\xff", "decode")],
+)
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: bytes, reason: str) -> None:
+    old = write_old(tmp_path / "old.tflite", old_manifest(), **{"manifest.json": manifest})
+    done = upgrade(old, tmp_path / "new.tflite")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert f"{old}: " in done.stderr
+    assert reason in done.stderr
+
+
 def test_a_damaged_old_bundle_is_refused(tmp_path: Path) -> None:
     old = write_old(tmp_path / "old.tflite", old_manifest())
     content = bytearray(old.read_bytes())
@@ -87,3 +105,44 @@ def test_a_damaged_old_bundle_is_refused(tmp_path: Path) -> None:
     assert "damaged or altered" in upgrade(old, tmp_path / "new.tflite").stderr
     old.write_bytes(b"text")
     assert "not a TFLite model" in upgrade(old, tmp_path / "new.tflite").stderr
+
+
+def zipped(method: int, crops: int, **more: bytes) -> bytes:
+    """Golden crops as another program might store them."""
+    arrays = {"crops": np.zeros((crops, 200, 200, 1), np.int8), "outputs": np.zeros((crops, 3), np.int8)}
+    content = {}
+    for name, array in arrays.items():
+        npy = io.BytesIO()
+        np.save(npy, array)
+        content[f"{name}.npy"] = npy.getvalue()
+    file = io.BytesIO()
+    with ZipFile(file, "w", method) as archive:
+        for name, data in (content | more).items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "golden",
+    [
+        lambda: zipped(ZIP_DEFLATED, 500),  # 20 MB of 20 kB
+        lambda: zipped(ZIP_LZMA, 2),
+        lambda: zipped(ZIP_STORED, 2, **{"crops.npy": b""}),
+        lambda: zipped(ZIP_DEFLATED, 2)[:-30],
+        lambda: b"PK",
+        lambda: b"",
+    ],
+    ids=["bomb", "lzma", "no crops", "cut short", "no archive", "empty"],
+)
+def test_golden_crops_that_no_release_wrote_are_refused_in_little_memory(
+    tmp_path: Path, golden: Callable[[], bytes]
+) -> None:
+    old = write_old(tmp_path / "old.tflite", old_manifest(), **{"golden.npz": golden()})
+    tracemalloc.start()
+    done = upgrade(old, tmp_path / "new.tflite")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert f"{old}: golden.npz does not fit the manifest, or is damaged" in done.stderr
+    assert not (tmp_path / "new.tflite").exists()
+    assert peak < 10 * old.stat().st_size

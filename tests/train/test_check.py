@@ -534,6 +534,13 @@ def test_predictions_are_of_the_whole_data_or_of_either_part_in_the_datas_order(
     [
         ("config.json", '{"training": ', "config.json is damaged"),
         ("config.json", "[]", "config.json is damaged"),
+        ("config.json", "[" * 200_000, r"config.json is damaged \(nested too deeply\)"),
+        ("config.json", '{"training": ' + '{"cells":' * 90_000, "config.json is damaged"),
+        ("config.json", '{"training": {"cells": [1]}}', r"training: cells is \[1\]; expected a whole number"),
+        ("config.json", '{"training": {"cells": "24"}}', 'training: cells is "24"; expected a whole number'),
+        ("config.json", '{"training": {"counts": {}}}', "training: cells is missing"),
+        ("config.json", '{"training": [24]}', r"config.json is damaged \(training: no settings\)"),
+        ("config.json", '{"validation": {"cells": 1e999}}', "validation: cells is"),
         (
             "config.json",
             '{"training": {"cells": 30}}',

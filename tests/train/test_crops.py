@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from edge.capture import PlaneChoice
 from edge.report.files import write_cells_header
 from edge.simulate.scene import Scene
 from edge.simulate.write import simulate
-from train.crops import NO_PIXEL, CropOptions, Cut, cut, empty_places
+from train import crops
+from train.crops import MOST_BOXES, NO_PIXEL, CropOptions, Cut, cut, empty_places
 from train.data import read_data
 
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
@@ -445,3 +447,23 @@ def test_spaces_around_labels_mean_nothing(frames: Path, tmp_path: Path) -> None
     done = cut([frames], boxes, tmp_path / "a", CropOptions(rename={"WBC": "leukocyte"}))
     assert done.counts == {"leukocyte": 2}
     assert done.remarks == (NO_PIXEL, "spaces around 1 label are left out")
+
+
+def test_memory_does_not_grow_with_the_boxes_of_a_frame(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crops, "write_png", lambda path, crop: None)
+    boxes = tmp_path / "boxes.csv"
+    header = "frame,label,x,y,width,height\n"
+    rows = [f"f1.png,a,{k % 500},{k // 500},9,9\n" for k in range(MOST_BOXES + 1)]
+    boxes.write_text(header + "".join(rows[:500]))
+    tracemalloc.start()
+    counts = cut([frames / "f1.png"], boxes, tmp_path / "data").counts
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert counts == {"a": 500}
+    assert peak < 10e6  # their crops together take 20 MB
+    boxes.write_text(header + "".join(rows))
+    with pytest.raises(ValueError, match=r"boxes\.csv: 5,001 boxes in f1\.png, more than the 5,000"):
+        cut([frames / "f1.png"], boxes, tmp_path / "more")
+    assert not (tmp_path / "more").exists()

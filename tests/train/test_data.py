@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge.base import board
 from train.data import Dataset, read_data, split
 
 
@@ -243,3 +244,36 @@ def test_a_table_with_windows_paths_semicolons_and_a_mark(tmp_path: Path) -> Non
     (tmp_path / "cells.csv").write_bytes(b"\xef\xbb\xbf" + table.encode())
     data = read_data(tmp_path)
     assert (data.names, data.labels, data.pixel_um) == (("a/1.png", "b/2.png", "b\\3.png"), ("x", "y"), 0.25)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A table of 3,000 crops of which there are two."""
+    rows = "".join(f"{k}.png,{'ab'[k % 2]}\n" for k in range(3000))
+    (tmp_path / "cells.csv").write_text(f"path,label\n{rows}")
+    for k in (0, 2999):
+        write(tmp_path / f"{k}.png", noise(20, 20))
+    return tmp_path
+
+
+@pytest.mark.parametrize("of_numpy", [True, False])
+def test_crops_beyond_the_memory_are_one_line(
+    many: Path, monkeypatch: pytest.MonkeyPatch, of_numpy: bool
+) -> None:
+    # either the board lacks the memory, or NumPy gets none since others hold it
+    monkeypatch.setattr(board, "memory_bytes", lambda: 200_000_000 if of_numpy else 100_000_000)
+
+    def refuse(*arguments: object) -> None:
+        raise MemoryError
+
+    if of_numpy:
+        monkeypatch.setattr("train.data.np.empty", refuse)
+    with pytest.raises(
+        ValueError, match=r"3,000 crops of 200 px take 0\.1 GB of memory, and this machine allows 0\.[12] GB"
+    ):
+        read_data(many)
+
+
+def test_a_table_of_crops_that_are_not_there_ends_soon(many: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot read 1\.png .* and 997 more; the rest was not tried$"):
+        read_data(many, size_px=8)

@@ -459,9 +459,21 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     shutil.copy(labelled / "labels.csv", damaged)
-    for content in ("[", "[]", '{"classes": 5}', '{"classes": "cells"}', "[" * 100_000):
+    for content, reason in (
+        ("[", "Expecting value"),
+        ("[" * 200_000, "nested too deeply"),
+        ("[]", "not an object"),
+        ("{}", "classes are no list of names"),
+        ('{"classes": "ab"}', "classes are no list of names"),
+        ('{"classes": ["a", ["b"]]}', "classes are no list of names"),
+        ('{"classes": ["a", "../b"]}', "cannot name a folder"),
+        ('{"classes": ["a", "A"]}', "differ only in case"),
+    ):
         (damaged / "labelling.json").write_text(content)
-        one_line(run("--apply", damaged / "labels.csv", *out), "damaged; run leuko label again")
+        result = run("--apply", damaged / "labels.csv", *out)
+        one_line(result, "labelling.json: damaged (")
+        one_line(result, reason)
+        one_line(result, "run leuko label again")
     (damaged / "labelling.json").write_bytes(b" " * (5 << 20))
     one_line(run("--apply", damaged / "labels.csv", *out), "larger than 4 MiB")
     table = labelled / "labels.csv"

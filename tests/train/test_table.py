@@ -155,6 +155,29 @@ def test_a_table_that_is_wrong_gets_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_short_rows_below_a_wide_header_stay_small_and_are_read(tmp_path: Path) -> None:
+    path, more = tmp_path / "t.csv", [f"c{k}" for k in range(1000)]
+    path.write_text(f"path,label,{','.join(more)},group\n1.png,a\n2.png,b,,x\n3.png,a{',y' * 1000},g\n")
+    first, second, whole = read_table(path, LabelledCrop).values()
+    assert (first, second.others) == (LabelledCrop(path="1.png", label="a"), {"c0": "", "c1": "x"})
+    assert (whole.others, whole.group) == (dict.fromkeys(more, "y"), "g")
+    path.write_text(f"frame,label,xmin,ymin,{','.join(more)},xmax,ymax,crop_scale,pixel_um\nf,a,1,2\n")
+    with pytest.raises(ValueError, match="line 2: xmax is '': it must be a number"):
+        read_table(path, Box)
+    path.write_text("frame,label,xmin,ymin,xmax,ymax,note,crop_scale,pixel_um\nf,a,1,2,4,6\n")
+    assert read_table(path, Box)[2] == Box(frame="f", label="a", x=1, y=2, width=3, height=4)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_has_a_bounded_number_of_columns(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(separator.join(["path", "label", *(f"c{k}" for k in range(1022))]) + "\n")
+    assert read_table(path, LabelledCrop) == {}
+    path.write_text(path.read_text().replace("\n", separator + "\n"))
+    with pytest.raises(ValueError, match=r"t\.csv: 1,025 columns, more than 1,024: leave out those"):
+        read_table(path, LabelledCrop)
+
+
 def test_every_problem_is_listed_and_the_other_rows_are_read(tmp_path: Path) -> None:
     path = tmp_path / "cells.csv"
     path.write_text("\ufeffpath,label\n1.png,a\n,b\n3.png,\n4.png,c\n", encoding="utf-8")

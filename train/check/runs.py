@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import quantity, read_input
-from train.run_config import LARGEST_JSON_BYTES, json_object
+from edge.base import quantity
+from train.run_config import CONFIG, part_sizes
 from train.table import TRAINING, VALIDATION, FoldCrop, SplitCrop, read_table
 
 SPLIT_CSV = "split.csv"
@@ -106,21 +106,15 @@ def read_run(run: Path, *, folds: bool = False) -> RunTables:
     ValueError
         If the folder is not a run, or a file is missing, damaged or cut short.
     """
-    path, config = run / SPLIT_CSV, run / "config.json"
+    path = run / SPLIT_CSV
     if not path.is_file():
         raise ValueError(f"{run} is not a run folder: it has no {SPLIT_CSV}")
     with _damage_named(path):
         split = list(read_table(path, SplitCrop, whole=True).values())
-    if config.is_file():
-        with _damage_named(config):
-            content = json_object(read_input(config, LARGEST_JSON_BYTES))
-            cells = {part: content[part]["cells"] for part in (TRAINING, VALIDATION) if content.get(part)}
-        for part, n in cells.items():
-            rows = sum(crop.part == part for crop in split)
-            if rows != n:
-                raise ValueError(
-                    f"{path} has {rows:,} {part} crops, {config.name} {n:,}: train the run again"
-                )
+    for part, n in part_sizes(run).items() if (run / CONFIG).is_file() else ():
+        rows = sum(crop.part == part for crop in split)
+        if rows != n:
+            raise ValueError(f"{path} has {rows:,} {part} crops, {CONFIG} {n:,}: train the run again")
     return RunTables(run, split, _read_folds(run, split) if folds else [])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.base import read_input
+from edge.base import labels_problem, read_input
 from train.data import CELLS_CSV
 from train.images import MOST_BYTES, require_empty, write_file
 from train.label.suggest import NO_NUCLEUS, UNSURE
@@ -91,12 +91,14 @@ def _known_classes(data: Path) -> list[str]:
             f"{data} was not written by leuko label (no {LABELLING}): pass the folder of the crops as --data"
         )
     try:
-        classes = json_object(read_input(path, LARGEST_JSON_BYTES))["classes"]
-        if not isinstance(classes, list):
-            raise TypeError(f"classes are no list: {classes!r}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: damaged; run leuko label again") from error
-    return [str(name) for name in classes]
+        classes = json_object(read_input(path, LARGEST_JSON_BYTES)).get("classes")
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise ValueError("classes are no list of names")
+        if problem := labels_problem(classes):
+            raise ValueError(problem)
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}); run leuko label again") from error
+    return classes
 
 
 def _check(rows: Sequence[SuggestedLabel], table: Path, data: Path, classes: Sequence[str]) -> None:
