@@ -318,7 +318,7 @@ def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str, str],
                     "not of its cells"
                 )
             if missing := kind.missing(header):
-                there = f"it has {', '.join(header)}" if any(header) else "it is empty"
+                there = f"it has {', '.join(header)[:500]}" if any(header) else "it is empty"
                 raise ValueError(f"{path}: column {', '.join(missing)} is missing; {there}")
             if twice := [name for name in kind.columns() if header.count(name) > 1]:
                 raise ValueError(f"{path}: column {', '.join(twice)} comes twice")
