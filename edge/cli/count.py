@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from operator import attrgetter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from edge.base import read
-from edge.calibration import read_calibration
 from edge.capture import MAX_MEGAPIXELS
 from edge.cli.choice import chosen_bundle
 from edge.cli.options import (
@@ -26,27 +23,22 @@ from edge.cli.options import (
     require_out,
     threads_option,
 )
+from edge.cli.resuming import NOT_OPTIONS, FirstFrame, count_on, end_refused, given_options
 from edge.cli.screen import Screen, counting, follow
 from edge.count import CAMERA_CELLS
-from edge.model import load_bundle
 from edge.run import (
     FROM_BUNDLE,
     CameraConfig,
-    Count,
     CountConfig,
     Instrument,
     ReportSink,
     begin,
     camera_calibration,
     choose_pixel,
-    end_unfinished,
     file_names,
+    open_camera,
 )
-from edge.run import resume as resume_session
-from edge.session import DamagedSessionError, SessionError, set_aside, unfinished_sessions
-
-NOT_OPTIONS = ("sources", "folder", "files", "report", "pixel_from")
-"""Keys of the configuration that follow from the arguments and the calibration."""
+from edge.session import unfinished_sessions
 
 SOURCE_OPTIONS = ("name", "size", "sensor_bits")
 """Keys whose options come first: they are of the camera that stands in for SOURCE."""
@@ -91,32 +83,23 @@ def count(
     require_out(force, out)
     _check_usage(sources, camera, resume, options)
     with counting(log_form) as screen:
-        refused: dict[Path, str] = {}
-        for path in unfinished_sessions(source=camera)[:1] if resume else ():
-            try:
-                resumed = _resume_as_asked(path)
-            except (SessionError, ValueError, OSError) as error:
-                refused[path] = " ".join(str(error).split())
-                continue
-            if out is not None:
-                screen.say(
-                    "no report", f"no report in {out}: the frames before the interruption were not kept"
-                )
-            try:
-                follow(screen, resumed, threads=threads, as_json=as_json)
-            except DamagedSessionError as error:  # whose hashes fit, and whose content does not
-                refused[path] = str(error)
-                continue
-            return
+        refusal = None
+        for path in unfinished_sessions(camera=camera)[:1] if resume and camera else ():
+            on_screen = partial(follow, screen, threads=threads, as_json=as_json)
+            probe = partial(open_camera, camera, size=options["size"], sensor_bits=options["sensor_bits"])
+            refusal = count_on(path, on_screen, probe, screen, out)
+            if refusal is None:
+                return
         if camera is not None:
             options["calibration"] = camera_calibration(options["calibration"], camera)
         options["bundle"] = chosen_bundle(options["bundle"])
         instrument = Instrument.load(options["bundle"], options["calibration"])
         config = _configured(sources or (camera,), options, out, instrument, screen)
-        for path, why in refused.items():
-            _end(path, why, screen)
+        ended = FirstFrame(partial(end_refused, refusal, screen))
+        if refusal is None or refusal.certain:
+            ended.now()
         reports = [_report(out, config, instrument, replace=force)] if out else []
-        follow(screen, begin(config, instrument), reports, threads=threads, as_json=as_json)
+        follow(screen, begin(config, instrument), reports, sinks=[ended], threads=threads, as_json=as_json)
 
 
 def _report(out: Path, config: CountConfig, instrument: Instrument, *, replace: bool) -> ReportSink:
@@ -130,16 +113,6 @@ def _report(out: Path, config: CountConfig, instrument: Instrument, *, replace: 
     )
 
 
-def _given() -> dict[str, str]:
-    """Return the options on the command line: parameter name → option."""
-    context = click.get_current_context()
-    return {
-        parameter.name or "": parameter.opts[0]
-        for parameter in context.command.params
-        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    }
-
-
 def _check_usage(
     sources: Sequence[str], camera: str | None, resume: bool, options: Mapping[str, Any]
 ) -> None:
@@ -148,10 +121,10 @@ def _check_usage(
     if camera is None and resume:
         raise click.UsageError("--resume is for --camera; leuko sessions resume resumes a count of files.")
     of_cameras = [parameter_name(key) for _, key in leaves(CameraConfig)]
-    alone = [option for name, option in _given().items() if name in of_cameras]
+    alone = [option for name, option in given_options().items() if name in of_cameras]
     if camera is None and alone:
         raise click.UsageError(f"No --camera for {', '.join(alone)}.")
-    of_files = [option for name, option in _given().items() if name in ("bit_depth", "channel", "z")]
+    of_files = [option for name, option in given_options().items() if name in ("bit_depth", "channel", "z")]
     if camera and not camera.startswith(("watch:", "video:")) and of_files:
         raise click.UsageError(f"{of_files[0]} is for files; a camera's frames have 8 bits and one plane.")
     size, most = options["size"], options["max_megapixels"] or MAX_MEGAPIXELS
@@ -194,49 +167,3 @@ def _configured(
         "report": None if out is None else str(out.absolute()),
     }
     return read(CountConfig, values | own | {"pixel_from": pixel_from})
-
-
-def _resume_as_asked(path: Path) -> Count:
-    """Resume a session, see `edge.run.resume`; one that began with other options raises a SessionError."""
-    with ExitStack() as stack:
-        resumed = resume_session(path)
-        stack.callback(resumed.session.close)
-        _check_options(resumed)
-        stack.pop_all()
-        return resumed
-
-
-def _check_options(resumed: Count) -> None:
-    """Refuse an option that differs from the session's; an option that is not given is taken from it.
-
-    A bundle or a calibration is the same if its content is, by whatever path it is named.
-    """
-    given, values = _given(), click.get_current_context().params
-    for place, key in leaves(CountConfig):
-        name = parameter_name(key)
-        if name not in given or name in NOT_OPTIONS:
-            continue
-        now, before = values[name], attrgetter(".".join(place))(resumed.config)
-        if name == "bundle":
-            same = load_bundle(now).sha256 == resumed.instrument.bundle.sha256
-        elif name == "calibration":
-            same = read_calibration(Path(now)).sha256 == resumed.instrument.calibration_sha256
-        else:
-            same = now == before
-        if not same:
-            began = f"with {before}" if before not in (None, "", False) else "without"
-            raise SessionError(f"{given[name]} is {now}, and the session began {began}")
-
-
-def _end(path: Path, why: str, screen: Screen) -> None:
-    """End a session that is not resumed: a service that failed here would fail at every start."""
-    try:
-        words = f"session {path.stem} ends with what it counted, and a new one begins: {why}"
-        try:
-            end_unfinished(path, f"not resumed: {why}")
-        except DamagedSessionError as error:
-            aside = set_aside(path)
-            words = f"session {path.stem} is not resumed, and a new one begins: {error}; now {aside.name}"
-    except SessionError as error:
-        words = f"session {path.stem} stays as it is, and a new one begins: {error}"
-    screen.say("not resumed", words, "warning", id=path.stem)

@@ -25,7 +25,7 @@ from edge.cli.tables import plain, stdout_console
 from edge.count import CountedFrame, CountResult, StopRule, Totals
 from edge.model import BundleError
 from edge.report import print_result, result_summary
-from edge.run import Count, CountConfig, Log, Notifier, ReportSink, run_count, why_unusable
+from edge.run import Count, CountConfig, Log, Notifier, ReportSink, Sink, run_count, why_unusable
 from edge.session import SessionError
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -44,7 +44,13 @@ def counting(log_form: str) -> Iterator[Screen]:
 
 
 def follow(
-    screen: Screen, count: Count, reports: Sequence[ReportSink] = (), *, threads: int | None, as_json: bool
+    screen: Screen,
+    count: Count,
+    reports: Sequence[ReportSink] = (),
+    *,
+    sinks: Sequence[Sink] = (),
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Run a count on the screen, see `edge.run.run_count`; leave with the exit code that it earns."""
     screen.config = count.config
@@ -54,7 +60,7 @@ def follow(
         remedy = f"leuko sessions export {resumed} --out FOLDER writes all cells"
         screen.say("no report", f"the report in {partial} ends at the interruption; {remedy}", path=partial)
     with stop_requests() as stop:
-        result = run_count(count, stop=stop, observer=screen, sinks=reports, threads=threads)
+        result = run_count(count, stop=stop, observer=screen, sinks=[*reports, *sinks], threads=threads)
     screen.end(result, reports, live=count.config.camera is not None, as_json=as_json)
 
 
@@ -110,6 +116,8 @@ class Screen:
         files = self.config.files if self.config else None
         rule = self.config.stop_rule if self.config else StopRule()
         self._course = Course(rule, None if files is None else len(files), seconds)
+        for earlier in self._progress.task_ids:  # of a session that could not be resumed
+            self._progress.remove_task(earlier)
         self._bar = self._progress.add_task("counting", total=None)
         self._notifier.ready()
         self._notifier.alive()

@@ -11,7 +11,7 @@ from edge.run.pipeline import count_frames
 from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
 from edge.run.same_files import file_names
 from edge.run.sessions import Count, begin, resume
-from edge.run.sinks import ReportSink
+from edge.run.sinks import ReportSink, Result, Sink
 from edge.run.systemd import Log, Notifier
 from edge.run.usable import why_unusable
 
@@ -27,6 +27,8 @@ __all__ = [
     "Log",
     "Notifier",
     "ReportSink",
+    "Result",
+    "Sink",
     "Timing",
     "ask_runtime",
     "begin",

@@ -37,7 +37,6 @@ MOST_MEASURED = 100
 _DEPTH = 20
 """Of mappings and lists in one another; a header has four."""
 
-_KINDS = set(get_args(FailureKind))
 _NUMBERS = {int, float}
 
 _HEADER_NAMES_1 = {"profile_sha256": "calibration_sha256", "plan": "stop_rule"}
@@ -115,8 +114,13 @@ def to_record(frame: Row, cells: Sequence[Row], tables: Tables, header: Header) 
 def to_facts(text: str) -> dict[str, Any]:
     """Return the facts of a record; of those here only what counts frames is checked."""
     facts = _mapping(text)
-    left_out = {facts.get("kind", "unreadable"): 1} | dict(facts.get("unlisted_before", {}))
-    if not set(left_out) <= _KINDS or not all(type(n) is int and 0 <= n <= _MOST for n in left_out.values()):
+    unlisted = facts.get("unlisted_before", {})
+    kinds = [facts.get("kind", "unreadable"), *unlisted]
+    if (
+        not isinstance(unlisted, dict)
+        or not all(kind in get_args(FailureKind) for kind in kinds)
+        or not all(type(frames) is int and 0 <= frames <= _MOST for frames in unlisted.values())
+    ):
         raise ValueError("a frame is left out for no known reason, or the number of such frames is none")
     return facts
 

@@ -48,13 +48,18 @@ def list_sessions(folder: Path | None = None) -> list[Listed]:
     return [_listed(one, path_of(one, folder)) for one in reversed(_ids(folder))]
 
 
-def unfinished_sessions(folder: Path | None = None, *, source: str = "") -> list[Path]:
-    """Return the sessions with frames that can be resumed, newest first; those of `source` if it is given."""
+def unfinished_sessions(folder: Path | None = None, *, camera: str = "") -> list[Path]:
+    """Return the sessions with frames that can be resumed, newest first; those of `camera` if it is given."""
     return [
         one.path
         for one in list_sessions(folder)
-        if one.resumable and one.frames and one.header and (not source or one.header.sources == (source,))
+        if one.resumable and one.frames and one.header and (not camera or _is_of(one.header, camera))
     ]
+
+
+def _is_of(header: Header, camera: str) -> bool:
+    """Return whether a session is of a camera, and not of files that are called like it."""
+    return header.sources == (camera,) and header.parameters.get("camera") is not None
 
 
 def _listed(session_id: str, path: Path) -> Listed:

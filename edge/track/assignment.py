@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+MANY_TIMES = 4
+"""Rows per column from which columns are assigned to rows: each row would be a step, even if left alone."""
+
 
 def linear_assignment(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Return the one-to-one pairs (row, column) of least total cost, by row.
@@ -21,6 +24,8 @@ def linear_assignment(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
     rows, columns = np.flatnonzero(useful.any(axis=1)), np.flatnonzero(useful.any(axis=0))
     if not rows.size:
         return []
+    if len(rows) > MANY_TIMES * len(columns):
+        return sorted((row, column) for column, row in linear_assignment(cost.T))
     # a further column of cost 0 for each row: it may stay alone
     every = np.zeros((len(rows), len(columns) + len(rows)))
     own = every[:, : len(columns)]

@@ -12,13 +12,15 @@ from click.testing import CliRunner
 
 from edge.base import read
 from edge.cli import main
-from edge.cli.count import NOT_OPTIONS, count
+from edge.cli.count import count
 from edge.cli.options import grouped, leaves, parameter_name
+from edge.cli.resuming import NOT_OPTIONS
 from edge.run.config import CountConfig
 
 GIVEN: dict[str, tuple[tuple[str, ...], Any]] = {
     "name": (("--camera", "simulate:7"), "simulate:7"),
     "size": (("--size", "640x480"), (640, 480)),
+    "sensor_bits": (("--sensor-bits", "12"), 12),
     "exposure_us": (("--exposure-us", "9000"), 9000),
     "gain": (("--gain", "2.5"), 2.5),
     "buffer_frames": (("--buffer-frames", "9"), 9),

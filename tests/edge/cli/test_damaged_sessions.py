@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import zlib
 from contextlib import closing
@@ -12,12 +13,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from edge.capture.camera import Camera, CameraError
 from edge.cli import main
+from edge.run import count_run
+from edge.run.cameras import open_camera
 from edge.session.names import list_sessions
 from edge.session.store import read_session
-from edge.session.tables import frame_hash, sha256_hex
+from edge.session.tables import canonical, frame_hash, header_hash, sha256_hex
 
 CAMERA = "simulate:8"
+FURTHER = 20
+"""Leukocytes of which the interrupted count has fewer."""
 
 
 def leuko(*words: str, code: int = 0) -> Result:
@@ -26,8 +32,9 @@ def leuko(*words: str, code: int = 0) -> Result:
     return result
 
 
-def count(*words: str) -> Result:
-    return leuko("count", "--camera", CAMERA, "--bundle", "phantom3", "--until-cells", "1", "--json", *words)
+def count(*words: str, cells: int = 1, code: int = 0) -> Result:
+    asked = ("--camera", CAMERA, "--bundle", "phantom3", "--until-cells", str(cells), "--json", *words)
+    return leuko("count", *asked, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +81,23 @@ def forged(path: Path, **values: Any) -> None:
         assert session.verify() == []
 
 
+def rewritten(path: Path, camera: dict[str, Any] | None, cells: int = FURTHER, **header: Any) -> None:
+    """Give the header other values, so that the count has not ended, and all hashes that fit."""
+    with read_session(path) as session:
+        rows, content = list(session._rows(crops=True)), json.loads(session._header_text)
+    content["stop_rule"] = {"until_cells": cells}
+    content["parameters"]["camera"] = None if camera is None else content["parameters"]["camera"] | camera
+    text = canonical(content | header)
+    previous = header_hash(text)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE header SET content = ?, hash = ?", (text, previous))
+        for frame, _, cells_of_it in rows:
+            previous = frame_hash(previous, frame, cells_of_it)
+            database.execute("UPDATE frame SET hash = ? WHERE frame_index = ?", (previous, frame[0]))
+    with read_session(path) as session:
+        assert session.verify() == []
+
+
 def states(path: Path) -> dict[str, str]:
     return {one.id: one.state for one in list_sessions(path.parent)}
 
@@ -113,10 +137,10 @@ def test_a_broken_chain_is_set_aside_and_another_session_begins(begun: Path) -> 
 def test_senseless_content_whose_hash_fits_is_set_aside(begun: Path, values: dict[str, Any]) -> None:
     forged(begun, **values)
     result = count("--resume")
-    assert "damaged: frame" in result.stderr
+    assert re.search(r"damaged: (frame 0 \(|its content is invalid \(a frame is left out)", result.stderr)
     assert states(begun)[f"{begun.stem}.damaged"] == "damaged"
     refused = leuko("sessions", "resume", str(begun.with_suffix(".damaged.db")), code=1)
-    assert "damaged: frame" in refused.stderr
+    assert "damaged: " in refused.stderr
 
 
 @pytest.mark.parametrize("state", [b"no state", zlib.compress(bytes(1 << 28), 9)])
@@ -136,3 +160,90 @@ def test_a_header_of_another_camera_than_it_says_is_not_opened(begun: Path) -> N
         )
     result = count("--resume")
     assert "the header was changed" in result.stderr or json.loads(result.stdout)["session"] != begun.stem
+
+
+@pytest.mark.parametrize(
+    ("camera", "settings", "why"),
+    [
+        ({"sensor_bits": 12}, {}, "has no sensor modes to choose from; leave out --sensor-bits"),
+        ({"size": [1, 1]}, {}, "a frame must have at least 64 px a side"),
+        ({}, {"settings": '{"exposure_us":1,"gain":1e300}'}, "its exposure must be from 20 to 200000 µs"),
+        ({"give_up_s": -1}, {}, "give_up_s is -1"),
+    ],
+)
+def test_what_its_camera_does_not_take_ends_the_session(
+    begun: Path, camera: dict[str, Any], settings: dict[str, Any], why: str
+) -> None:
+    """The camera opens without it: at every further start a service would fail in the same way."""
+    rewritten(begun, camera)
+    if settings:
+        forged(begun, **settings)
+    result = count("--resume", cells=FURTHER)
+    (said,) = [line for line in result.stderr.splitlines() if "a new one begins" in line]
+    assert said.startswith(f"session {begun.stem} ends with what it counted")
+    assert why in said
+    assert states(begun) == {begun.stem: "finished", json.loads(result.stdout)["session"]: "finished"}
+
+
+def test_a_count_of_files_that_are_called_like_the_camera_is_no_cameras(begun: Path) -> None:
+    rewritten(begun, None)
+    result = count("--resume")
+    assert states(begun) == {begun.stem: "unfinished", json.loads(result.stdout)["session"]: "finished"}
+
+
+def test_a_camera_that_is_gone_ends_no_session(begun: Path, tmp_path: Path) -> None:
+    folder = f"watch:{tmp_path / 'new'}"
+    rewritten(begun, {"name": folder}, sources=[folder])
+    words = ("count", "--camera", folder, "--bundle", "phantom3", "--until-cells", str(FURTHER), "--resume")
+    gone = leuko(*words, code=1)
+    assert gone.stderr.splitlines()[-1] == f"Error: {tmp_path / 'new'}: no such file or directory"
+    assert states(begun) == {begun.stem: "unfinished"}
+    with read_session(begun) as session:
+        assert session.verify() == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_camera_that_is_busy_for_a_moment_resumes_its_session(
+    begun: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Only if it fails again, while the camera opens, is the session at fault."""
+    left = [times]
+
+    def busy(*words: Any, **options: Any) -> Camera:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise CameraError(f"{CAMERA}: busy")
+        return open_camera(*words, **options)
+
+    rewritten(begun, {})
+    monkeypatch.setattr(count_run, "open_camera", busy)
+    result = count("--resume", cells=FURTHER)
+    new = json.loads(result.stdout)["session"]
+    assert (new == begun.stem) == (times == 1)
+    assert set(states(begun).values()) == {"finished"}
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_failure_that_nobody_foresaw_ends_a_session_only_if_another_one_counts(
+    begun: Path, monkeypatch: pytest.MonkeyPatch, always: bool
+) -> None:
+    def fails(*words: Any, **options: Any) -> Any:
+        if not always:
+            monkeypatch.undo()
+            monkeypatch.setenv("LEUKO_HOME", str(begun.parents[1]))
+        raise ZeroDivisionError("of a frame's width")
+        yield
+
+    rewritten(begun, {})
+    monkeypatch.setattr(count_run, "count_frames", fails)
+    if always:
+        result = CliRunner().invoke(
+            main,
+            ["count", "--camera", CAMERA, "--bundle", "phantom3", "--resume", "--until-cells", str(FURTHER)],
+        )
+        assert isinstance(result.exception, ZeroDivisionError)
+        assert states(begun) == {begun.stem: "unfinished"}
+        return
+    result = count("--resume", cells=FURTHER)
+    assert "a new one begins: ZeroDivisionError: of a frame's width" in result.stderr
+    assert states(begun) == {begun.stem: "finished", json.loads(result.stdout)["session"]: "finished"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -102,6 +103,15 @@ def test_pairs_have_the_least_cost(data: st.DataObject, rows: int, columns: int)
         default=0,
     )
     assert sum(cost[pair] for pair in pairs) == best
+
+
+def test_many_rows_for_few_columns_take_no_longer_than_the_columns() -> None:
+    """A restored flow may follow 4,096 cells in one place."""
+    cost = -np.random.default_rng(2).random((4096, 40))
+    began = time.process_time()
+    pairs = linear_assignment(cost)
+    assert time.process_time() - began < 2
+    assert sum(cost[pair] for pair in pairs) == pytest.approx(cost.min(axis=0).sum(), abs=1e-3)
 
 
 def permutations(cost: NDArray[np.float64]) -> itertools.permutations[tuple[int, ...]]:
