@@ -49,7 +49,7 @@ LEAST_DARK = 0.01
 JUST_BELOW = 0.8
 """Diameter of a body, as a share of the smallest cell's, from which it is just below it."""
 
-MOST_OUTLINED = 6
+MOST_OUTLINED = 5
 """How often bodies larger than cells, with what they enclose, may fill the frame: outlines inside outlines
 would take a minute."""
 
