@@ -68,7 +68,7 @@ def _listed(session_id: str, path: Path) -> Listed:
             reason = session.finished.reason if session.finished else ""
             counts = session.count_frames(), session.count_cells()
             if ".damaged" in session_id:
-                reason = "set aside: leuko sessions verify says what is damaged"
+                reason = "set aside: it could not be resumed"
                 return Listed(session_id, path, "damaged", session.header, *counts, reason, False)
             return Listed(session_id, path, session.state, session.header, *counts, reason, session.resumable)
     except SessionError as error:
