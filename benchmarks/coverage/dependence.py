@@ -32,18 +32,20 @@ class Scores:
     """How often some intervals held the truth, and their mean widths."""
 
     def __init__(self, *names: str) -> None:
-        self._names = names
+        self._names, self._trials = names, 0
         self._held, self._width = np.zeros(len(names)), np.zeros(len(names))
 
     def add(self, *found: tuple[Estimate, float, float]) -> None:
         """Add an interval of each name, with the truth, and with the unit of the width."""
+        self._trials += 1
         self._held += [one.low <= truth <= one.high for one, truth, _ in found]
         self._width += [(one.high - one.low) / unit for one, _, unit in found]
 
     def rows(self, scenario: str, why: str = WIDER) -> Iterator[Row]:
         """Yield a row per name; those that begin with "as if" are not printed."""
         for name, held, width in zip(self._names, self._held, self._width, strict=True):
-            yield Row(name, scenario, held, TRIALS, width / TRIALS, why if ", as if" in name else "")
+            printed = why if ", as if" in name else ""
+            yield Row(name, scenario, held, self._trials, width / self._trials, printed)
 
 
 def per_ul(count: int, fields: float, ratio: float, volume: FieldVolume = EXACT) -> Estimate:
@@ -85,7 +87,7 @@ def clumps_of_kinds(fields: int, mean: float, cv2: float) -> Iterator[Row]:
     """Yield fractions where each kind lies in clumps of its own, and as if they did not."""
     rng = np.random.default_rng((fields, round(mean), round(100 * cv2), 1))
     scores = [Scores("fraction", "fraction, as if at random") for _ in LABELS]
-    for _ in range(TRIALS):
+    for _ in range(3 * TRIALS):
         counts = drawn(rng, fields, mean, cv2, together=False)
         whole, shares = sum(int(one.sum()) for one in counts.cells.values()), counts.of_shares()
         for score, label, truth in zip(scores, LABELS, MIXTURE.tolist(), strict=True):

@@ -19,13 +19,14 @@ from edge.count.intervals import LEVEL, NORMAL
 
 Array = NDArray[np.float64]
 
-ENOUGH_FIELDS = 6
-"""Fewer fields cannot show clumping: intervals of concentrations then allow for it."""
+ENOUGH_FIELDS, MANY_FIELDS = 6, 10
+"""Fewer fields cannot show clumping, so that intervals of concentrations allow for it; fields that show most
+of it."""
 
 SPEAKS, SPEAKS_OF_FEW = 0.2, 0.5
-"""Chance of so much dispersion without clumps, below which intervals take it into account, and that of fewer
-fields. Clumps that are overlooked cost more than a wider interval: ``python -m benchmarks.coverage --only
-clumps``."""
+"""Chance of so much dispersion without clumps, below which intervals take it into account, and that of few
+fields (shares: below `ENOUGH_FIELDS`, concentrations: below `MANY_FIELDS`). Overlooked clumps cost more than
+a wider interval: ``python -m benchmarks.coverage --only clumps``."""
 
 CLEAR = 0.01
 """The same, below which a remark is made."""
@@ -111,7 +112,8 @@ def of_concentration(cells: NDArray[np.int64], areas: Array, *, clumped: bool = 
     expected = total * areas / areas.sum()
     x2 = float(((cells - expected) ** 2 / expected).sum()) if total else 0.0
     p = chi_square_tail(x2, fields - 1)
-    if fields >= ENOUGH_FIELDS and p >= SPEAKS and not clumped:
+    speaks = p < (SPEAKS if fields >= MANY_FIELDS else SPEAKS_OF_FEW)
+    if fields >= ENOUGH_FIELDS and not speaks and not clumped:
         return Dispersion(p=p, fields=fields)
     return Dispersion(_ratio(x2, fields - 1, 1 + ALLOWED * (total + 1) / fields), p, fields)
 
