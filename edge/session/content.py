@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from edge.base import Cell, FailureKind, read
+from edge.base import Cell, FailureKind, labels_problem, read
 from edge.classify import REASONS, REJECTED, Decision
 from edge.session.record import CellRecord, Finish, FrameRecord, Header
 from edge.session.tables import Row, Tables, Types
@@ -30,6 +30,9 @@ _MOST = 2**53
 
 _MOST_NAMES = {"labels": 1000, "counted": 1000, "sources": 100_000}
 """Of a bundle, and of a command line."""
+
+_MOST_TREES = 2
+"""``**`` in a source: each one more multiplies the folders to search."""
 
 MOST_MEASURED = 100
 """Settings, or quality measures, of a session's frames; a camera states about ten."""
@@ -54,6 +57,10 @@ def to_header(text: str) -> tuple[str, Header]:
         raise ValueError("its id is no id")
     if not header.labels or len(set(header.labels)) < len(header.labels):
         raise ValueError("its labels are not different names")
+    if problem := labels_problem(header.labels):
+        raise ValueError(problem)
+    if any(source.count("**") > _MOST_TREES for source in header.sources):
+        raise ValueError(f"a source searches more than {_MOST_TREES} trees of folders in one another")
     if not set(header.counted) <= set(header.labels):
         raise ValueError("it counts what is no label")
     return session_id, replace(header, started=started)  # in the time zone that it is written in

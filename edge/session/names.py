@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,13 @@ class Listed:
     """A session in a list; `reason` states why it ended, or why it cannot be read.
 
     A damaged one could not be resumed and was set aside; it can be looked at.
+
+    Attributes
+    ----------
+    header : Header or None
+        Without parameters and stop rule, and with one source at most: it may hold half a million names.
+    camera : str
+        What the session counts, if that is a camera, and not files that are called like it.
     """
 
     id: str
@@ -40,6 +47,7 @@ class Listed:
     cells: int
     reason: str
     resumable: bool
+    camera: str = ""
 
 
 def list_sessions(folder: Path | None = None) -> list[Listed]:
@@ -53,24 +61,24 @@ def unfinished_sessions(folder: Path | None = None, *, camera: str = "") -> list
     return [
         one.path
         for one in list_sessions(folder)
-        if one.resumable and one.frames and one.header and (not camera or _is_of(one.header, camera))
+        if one.resumable and one.frames and camera in ("", one.camera)
     ]
-
-
-def _is_of(header: Header, camera: str) -> bool:
-    """Return whether a session is of a camera, and not of files that are called like it."""
-    return header.sources == (camera,) and header.parameters.get("camera") is not None
 
 
 def _listed(session_id: str, path: Path) -> Listed:
     try:
         with read_session(path) as session:
             reason = session.finished.reason if session.finished else ""
+            state, resumable = session.state, session.resumable
             counts = session.count_frames(), session.count_cells()
-            if ".damaged" in session_id:
-                reason = "set aside: it could not be resumed"
-                return Listed(session_id, path, "damaged", session.header, *counts, reason, False)
-            return Listed(session_id, path, session.state, session.header, *counts, reason, session.resumable)
+            whole = session.header
+        is_camera = len(whole.sources) == 1 and whole.parameters.get("camera") is not None
+        camera = whole.sources[0] if is_camera else ""
+        header = replace(whole, parameters={}, stop_rule={}, sources=whole.sources[:1])
+        if ".damaged" in session_id:
+            reason = "set aside: it could not be resumed"
+            return Listed(session_id, path, "damaged", header, *counts, reason, False, camera)
+        return Listed(session_id, path, state, header, *counts, reason, resumable, camera)
     except SessionError as error:
         reason = str(error).removeprefix(f"{path}: ")
         return Listed(session_id, path, "unreadable", None, 0, 0, reason, False)

@@ -149,7 +149,8 @@ def create_session(header: Header, folder: Path | None = None) -> Session:
                 # if another process begins one in the same second, the next id is another
                 if stack.enter_context(lock_held(path)) and not path.exists():
                     write_new(path, header_text(header, session_id))
-                    return _open(path, stack)
+                    connection = stack.enter_context(closing(connect(path, "mode=rw")))
+                    return _to_write(path, connection, stack)
     raise SessionError(f"{folder}: other processes keep beginning sessions here")
 
 
@@ -162,23 +163,24 @@ def open_session(path: Path) -> Session:
         must_exist(path)
         if not stack.enter_context(lock_held(path)):
             raise SessionError(f"{path}: another process is writing it")
-        with read_session(path) as stored:
-            if stored.finished is not None:
-                raise SessionError(f"{path}: finished; nothing can be added")
-            if not stored.writable:
-                raise SessionError(
-                    f"{path}: an earlier release of leuko wrote it: it can be shown, verified and exported,"
-                    " but not resumed; count again"
-                )
-            if problems := stored.verify():
-                more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-                raise DamagedSessionError(f"{path}: damaged: {problems[0]}{more}")
-        return _open(path, stack)
+        # verified by the connection that writes: at this name another file may lie by now
+        connection = stack.enter_context(closing(connect(path, "mode=rw")))
+        stored = StoredSession(path, connection)
+        if stored.finished is not None:
+            raise SessionError(f"{path}: finished; nothing can be added")
+        if not stored.writable:
+            raise SessionError(
+                f"{path}: an earlier release of leuko wrote it: it can be shown, verified and exported,"
+                " but not resumed; count again"
+            )
+        if problems := stored.verify():
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise DamagedSessionError(f"{path}: damaged: {problems[0]}{more}")
+        return _to_write(path, connection, stack)
 
 
-def _open(path: Path, stack: ExitStack) -> Session:
-    """Open a file for writing; the session takes over the stack, which holds the lock."""
-    connection = stack.enter_context(closing(connect(path, "mode=rw")))
+def _to_write(path: Path, connection: Database, stack: ExitStack) -> Session:
+    """Prepare a file for writing; the session takes over the stack, which holds lock and connection."""
     for pragma in ("synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={CHECKPOINT_PAGES}"):
         connection.execute(f"PRAGMA {pragma}")
     if one(connection, "PRAGMA journal_mode=WAL") != ("wal",):

@@ -8,11 +8,13 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge.session import opening, writer
 from edge.session.files import DamagedSessionError, SessionError, set_aside
 from edge.session.names import find_session, list_sessions, new_id, unfinished_sessions
 from edge.session.store import read_session
@@ -61,9 +63,9 @@ def retyped(path: Path, statement: str, values: tuple[Any, ...]) -> None:
 )
 def test_other_tables_are_refused_before_a_query_meets_them(finished: Path, statement: str) -> None:
     changed(finished, statement)
-    for opening in (read_session, open_session):
+    for opened in (read_session, open_session):
         with pytest.raises(DamagedSessionError, match="the tables are not those of a session"):
-            opening(finished)
+            opened(finished)
     (listed,) = list_sessions(finished.parent)
     assert (listed.state, listed.resumable) == ("unreadable", False)
 
@@ -146,6 +148,10 @@ def test_a_value_of_another_type_is_noticed(finished: Path, statement: str, valu
         ("labels", []),
         ("labels", ["a", "a", "debris"]),
         ("labels", "abc"),
+        ("labels", ["monocyte", "rejected", "debris"]),
+        ("labels", ["monocyte", "Monocyte", "debris"]),
+        ("labels", ["=1+1", "granulocyte", "debris"]),
+        ("sources", ["a/**/b/**/c/**/*.png"]),
         ("labels", [1, 2, 3]),
         ("counted", ["basophil"]),
         ("counted", None),
@@ -219,6 +225,58 @@ def test_what_cannot_be_resumed_is_left_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(DamagedSessionError, match=r"damaged: frame 1 \(camera#1\) was changed"):
         open_session(session.path)
     assert session.path.read_bytes() == before
+
+
+def test_the_file_that_is_verified_is_the_one_that_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with create_session(header(), tmp_path) as session:
+        session.add(record(0))
+    other = tmp_path / "other"
+    shutil.copy(session.path, other)
+    changed(other, "UPDATE cell SET likeliest = 'debris'")
+    sound = session.path.read_bytes()
+
+    def exchanged(path: Path, *options: str) -> opening.Database:
+        """Open a file, at whose name another one lies from then on."""
+        connection = opening.connect(path, *options)
+        other.replace(path)
+        return connection
+
+    monkeypatch.setattr(writer, "connect", exchanged)
+    with open_session(session.path) as opened:
+        assert [cell.decision.likeliest for one in opened.frames() for cell in one.cells] == [
+            "granulocyte"
+        ] * 2
+    monkeypatch.undo()
+    shutil.copy(session.path, other)
+    session.path.write_bytes(sound)
+
+    def exchanged_before(path: Path, *options: str) -> opening.Database:
+        other.replace(path)
+        return opening.connect(path, *options)
+
+    monkeypatch.setattr(writer, "connect", exchanged_before)
+    with pytest.raises(DamagedSessionError, match="was changed"):
+        open_session(session.path)
+
+
+def test_a_list_keeps_little_of_each_session(tmp_path: Path) -> None:
+    long = replace(
+        header(),
+        parameters={"camera": None, "files": [f"{k}.png" for k in range(10_000)]},
+        stop_rule={"until_cells": 400},
+        sources=tuple(f"{k}.png" for k in range(10_000)),
+    )
+    create_session(long, tmp_path).close()
+    (listed,) = list_sessions(tmp_path)
+    assert listed.header is not None
+    assert (listed.header.sample_id, listed.header.sources, listed.camera) == (
+        long.sample_id,
+        ("0.png",),
+        "",
+    )
+    assert not listed.header.parameters
 
 
 def test_a_session_that_is_set_aside_is_listed_and_not_resumed(tmp_path: Path) -> None:
