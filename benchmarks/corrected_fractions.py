@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection import corners, match_boxes
 from edge.base import Frame
 from edge.classify import Classifier
 from edge.count import CountedFrame, Estimate, estimate_prevalence, estimate_proportion
 from edge.model import Manifest, load_bundle
 from edge.run import Analysis, count_frames
 from edge.simulate import Optics, Scene, simulate_frame
+from train.boxes import corners, match_boxes
 
 MIXTURES = {
     "typical": (60.0, 30.0, 10.0),

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detection import corners, match_boxes
 from edge.simulate import Optics, Scene, simulate_frame
+from train.boxes import corners, match_boxes
 from train.label.field import label_field
 from train.label.focus import BLURRED, sharpness
 from train.label.register import MismatchError, take_off

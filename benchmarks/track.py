@@ -25,12 +25,12 @@ from typing import Literal
 
 import cv2
 
-from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.base import Cell, Frame
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, Gates, segment
 from edge.simulate import Flow, Optics, Scan, SimulatedFrame, Truth, moving_frames
 from edge.track import Tracker
+from train.boxes import corners, match_boxes, read_boxes
 from train.table import Box
 
 MOTIONS: dict[str, tuple[Scan | Flow, int]] = {

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.base import FailedFrame
 from edge.capture import read_frames
 from edge.classify import Classifier
 from edge.model import load_bundle
 from edge.run import Analysis, count_frames
+from train.boxes import corners, match_boxes, read_boxes
 
 
 def chain(

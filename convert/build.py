@@ -22,7 +22,7 @@ from convert.settings import NOT_LEUKOCYTES, Description, Settings
 from edge.base import PIXELS_UM, write_atomically
 from edge.classify import Classifier, Model, margin, quantise
 from edge.find import DEFAULT_PIXEL_UM, Normalisation, crop_cells
-from edge.model import Bundle, Manifest, Parity, RepresentativeSet, TrainingData, write_bundle
+from edge.model import Answers, Bundle, Manifest, Parity, RepresentativeSet, TrainingData, write_bundle
 from edge.simulate import simulate_frame
 from train.fit import normalised
 from train.metrics import confusion_matrix
@@ -183,7 +183,8 @@ def manifest_of(
 ) -> Manifest:
     """Put together what a bundle states of itself."""
     crops, inference = trained.crops, calibrated.inference
-    confusion = confusion_matrix(crops.truth, calibrated.answers, len(trained.labels))
+    labels = len(trained.labels)
+    confusion = confusion_matrix(crops.truth, calibrated.answers, labels)
     return Manifest(
         name=description.name,
         version=description.version,
@@ -210,6 +211,20 @@ def manifest_of(
         parity=parity,
         rejection=calibrated.rejection,
         out_of_distribution=calibrated.out_of_distribution,
+        answers=answers_to_crops(crops, calibrated, labels) if len(crops.truth) else None,
+    )
+
+
+def answers_to_crops(crops: RunCrops, calibrated: Calibrated, none: int) -> Answers:
+    """Return what validation crops are called on a device; cells that it would miss are not among them."""
+    given = np.where(calibrated.in_distribution, calibrated.answers, none)
+    cells = confusion_matrix(crops.truth, given, none + 1)[:none]
+    return Answers(
+        cells=tuple(map(tuple, cells.tolist())),
+        missed=(0,) * none,
+        false=(0,) * (none + 1),
+        frames=0,
+        source=f"{len(given)} validation crops",
     )
 
 

@@ -31,10 +31,13 @@ class Calibrated:
     ----------
     answers : int64 [n]
         Index of the most probable label of each validation cell.
+    in_distribution : bool [n]
+        Whether the cell gets an answer on a device.
     """
 
     inference: Inference
     answers: NDArray[np.int64]
+    in_distribution: NDArray[np.bool_]
     reject_below: float
     out_of_distribution: OutOfDistributionModel | None = None
     rejection: Rejection | None = None
@@ -48,7 +51,9 @@ def calibrate(
     Raises ValueError if no threshold reaches the precision asked for.
     """
     if not len(crops.truth):
-        return Calibrated(Inference(views, None, 1.0), np.zeros(0, np.int64), settings.reject_below)
+        return Calibrated(
+            Inference(views, None, 1.0), np.zeros(0, np.int64), np.zeros(0, bool), settings.reject_below
+        )
     least = None
     if views > 1 and settings.test_time_share < 1:
         least = float(np.quantile(margin(int8_logits(model, inputs)), settings.test_time_share))
@@ -62,15 +67,16 @@ def calibrate(
     reject_below = settings.reject_below
     if settings.precision is not None:
         reject_below = max(0.0, reject_threshold(confidence, right, settings.precision))
-    calibrated = Calibrated(inference, answers, reject_below)
+    everyone = np.ones(len(answers), bool)
+    calibrated = Calibrated(inference, answers, everyone, reject_below)
     if min(len(crops.truth), len(crops.representative)) < LEAST_CROPS:
         return calibrated
     in_training = fit(crops.representative)
     distances = out_of_distribution_score(crops.validation, in_training)
     # whether the answer is right does not matter here: only the crop's appearance does
-    everyone = np.ones(len(distances), bool)
     threshold = -reject_threshold(-distances, everyone, 1.0, coverage=IN_DISTRIBUTION_SHARE)
-    kept = (distances <= threshold) & (confidence >= reject_below)
+    known = distances <= threshold
+    kept = known & (confidence >= reject_below)
     rejection = Rejection(
         score=OUT_OF_DISTRIBUTION,
         threshold=threshold,
@@ -79,7 +85,7 @@ def calibrate(
         auroc={"simulated spheres": separation_from_spheres(in_training, distances, crops, crop_um)},
         source=f"{len(distances)} validation cells",
     )
-    return replace(calibrated, out_of_distribution=in_training, rejection=rejection)
+    return replace(calibrated, in_distribution=known, out_of_distribution=in_training, rejection=rejection)
 
 
 def temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:

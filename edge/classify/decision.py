@@ -28,6 +28,11 @@ class Decision:
         """The most probable label, or ``rejected``."""
         return REJECTED if self.rejected_by else self.likeliest
 
+    @property
+    def answered(self) -> bool:
+        """Whether the cell is in distribution, so that its most probable label means something."""
+        return self.rejected_by != "out_of_distribution"
+
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities, float32 [n, labels], of logits float32 [n, labels]."""

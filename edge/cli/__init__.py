@@ -109,7 +109,7 @@ COMMANDS = {
     "simulate": Command("edge.cli.simulate", "simulate", "Simulate bright-field frames with their truth."),
     "verify": Command("convert.cli.verify", "verify", "Check that this device may trust a bundle."),
     "bench": Command("edge.cli.bench", "bench", "Time a bundle on every installed runtime."),
-    "bundle": Command("edge.cli", "bundle_group", "List, show, sign and upgrade bundles."),
+    "bundle": Command("edge.cli", "bundle_group", "List, show, validate, sign and upgrade bundles."),
     "sessions": Command("edge.cli.sessions", "sessions", "List, show, verify, resume and export sessions."),
     "calibrate": Command("edge.cli.calibrate", "calibrate", "Calibrate pixel size, flat field and volume."),
     "doctor": Command("edge.cli.doctor", "doctor", "Check this device and say what to do."),
@@ -127,6 +127,7 @@ BUNDLE_COMMANDS = {
     "list": Command("edge.cli.bundle", "list_", "List the shipped bundles and those in folders."),
     "show": Command("edge.cli.bundle", "show", "Show the facts that a bundle states."),
     "card": Command("edge.cli.bundle", "card", "Write a bundle's model card as one page."),
+    "validate": Command("convert.cli.validate", "validate", "Measure what a bundle misses in your frames."),
     "keygen": Command("convert.cli.sign", "keygen", "Make a private key for signing."),
     "sign": Command("convert.cli.sign", "sign", "Sign a bundle."),
     "upgrade": Command("convert.cli.upgrade", "upgrade", "Convert a bundle of an earlier release."),
@@ -158,7 +159,7 @@ def main() -> None:
 
 @click.group("bundle", cls=LazyGroup, table=BUNDLE_COMMANDS)
 def bundle_group() -> None:
-    """List, show, sign and upgrade bundles.
+    """List, show, validate, sign and upgrade bundles.
 
     A device's device.toml, in /etc/leuko or $LEUKO_HOME, names the bundle of a count without --bundle and the
     keys that it trusts, and states whether it refuses bundles that none of them signed.

@@ -31,7 +31,7 @@ class Doubt:
     def add(self, decisions: Sequence[Decision], probabilities: NDArray[np.float32]) -> None:
         """Add a frame's n cells, with their probabilities, float32 [n, labels]."""
         for one, best in zip(decisions, probabilities.max(axis=1, initial=0).tolist(), strict=True):
-            if one.rejected_by != "out_of_distribution":
+            if one.answered:
                 doubt = 1 - best
                 sums = self._sums.setdefault(one.likeliest, np.zeros(3))
                 sums += 1, doubt, doubt**2

@@ -40,8 +40,27 @@ class Prevalence:
     total: Estimate
 
 
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """An estimated number of cells, and draws whose quantiles are the ends of its interval, float64 [draws].
+
+    They are for melding with what else is unsure: the low end of a quotient of two numbers is the quantile of
+    this one's low draws over the other one's high draws.
+    """
+
+    value: float
+    low: Array
+    high: Array
+
+
 def estimate_prevalence(
-    answers: NDArray[np.int64], confusion: NDArray[np.int64], counted: Mask, draws: int = DRAWS
+    answers: NDArray[np.int64],
+    confusion: NDArray[np.int64],
+    counted: Mask,
+    draws: int = DRAWS,
+    *,
+    false: NDArray[np.int64] | None = None,
+    dispersion: float = 1.0,
 ) -> Prevalence:
     """Estimate the true numbers behind counted answers, with intervals for both kinds of error.
 
@@ -64,29 +83,37 @@ def estimate_prevalence(
         Which labels make up the shares.
     draws : int
         For each end of each interval.
+    false : int [labels], optional
+        Answers that were given beside the validation cells where there is no cell; so many per cell are
+        assumed in the sample.
+    dispersion : float
+        Variance of the answers, relative to that of cells that are counted once and lie at random.
 
     Raises
     ------
     ValueError
         If a label has no validation cell: how such cells are classified is then unknown.
     """
-    labels = len(answers)
-    if confusion.shape not in ((labels, labels), (labels, labels + 1)) or counted.shape != (labels,):
-        raise ValueError(f"a confusion matrix of shape {confusion.shape} for {labels} labels")
-    if not confusion[:, :labels].sum(1).all():
-        raise ValueError("a label has no validation cell that got an answer")
-    sampler = _Sampler(answers.astype(np.float64), confusion.astype(np.float64), counted, draws)
-    cells, matrix = sampler.cells, sampler.matrix
-    rates = matrix / matrix.sum(1, keepdims=True)
-    best = unfold(np.full((1, labels), cells.mean()), rates[None, :, :labels], cells[None], rounds=2000)[0]
+    return prevalence(Sampler(answers, confusion, counted, draws, false=false, dispersion=dispersion))
+
+
+def prevalence(sampler: Sampler) -> Prevalence:
+    """Return what `estimate_prevalence` does."""
+    best, counted = sampler.best(), sampler.counted
     whole = best[counted].sum()
     shares, counts = [], []
-    for target in (*(np.arange(labels) == k for k in np.flatnonzero(counted)), counted):
+    for target in (*(np.arange(len(best)) == k for k in np.flatnonzero(counted)), counted):
         low, high = sampler.limits(target, high=False), sampler.limits(target, high=True)
         part = best[target].sum()
         shares.append(_share(part, whole, low[0], high[0]))
         counts.append(Estimate(float(part), float(min(low[1], part)), float(max(high[1], part))))
     return Prevalence(tuple(shares[:-1]), tuple(counts[:-1]), counts[-1])
+
+
+def count_ends(sampler: Sampler, target: Mask) -> Ends:
+    """Return the number of the target's cells, with draws of its ends."""
+    low, high = (sampler.draw(target, high=high)[:, target].sum(1) for high in (False, True))
+    return Ends(float(sampler.best()[target].sum()), low, high)
 
 
 def _share(part: float, whole: float, low: float, high: float) -> Estimate:
@@ -98,26 +125,76 @@ def _share(part: float, whole: float, low: float, high: float) -> Estimate:
     return Estimate(float(share), float(min(low, share)), float(min(max(high, share), 1)))
 
 
-class _Sampler:
+class Sampler:
     """Draws samples and confusion matrices for the ends of the intervals; see `estimate_prevalence`."""
 
-    def __init__(self, cells: Array, matrix: Array, counted: Mask, draws: int) -> None:
-        self.cells, self.matrix = cells, matrix
-        self._counted, self._draws = counted, draws
+    def __init__(
+        self,
+        answers: NDArray[np.int64],
+        confusion: NDArray[np.int64],
+        counted: Mask,
+        draws: int = DRAWS,
+        *,
+        false: NDArray[np.int64] | None = None,
+        dispersion: float = 1.0,
+    ) -> None:
+        labels = len(answers)
+        if confusion.shape not in ((labels, labels), (labels, labels + 1)) or counted.shape != (labels,):
+            raise ValueError(f"a confusion matrix of shape {confusion.shape} for {labels} labels")
+        if not confusion[:, :labels].sum(1).all():
+            raise ValueError("a label has no validation cell that got an answer")
+        self.cells, self.matrix = answers.astype(np.float64), confusion.astype(np.float64)
+        self.counted = counted
+        self._false = None if false is None else false.astype(np.float64)
+        self._draws, self._dispersion = draws, dispersion
         self._rng = np.random.default_rng(_SEED)
         # where the matrix does not distinguish labels, each draw ends where it began: anywhere
-        self._start = self._rng.dirichlet(np.ones(len(cells)), draws) * max(cells.sum(), 1)
+        self._start = self._rng.dirichlet(np.ones(labels), draws) * max(self.cells.sum(), 1)
 
-    def limits(self, target: Mask, *, high: bool) -> Array:
-        """Return one end of the intervals of the target's share and count, float64 [2]."""
-        added, leaning = self._added(target, high), self._leaning(target, high)
-        answers = self._rng.standard_gamma(np.broadcast_to(self.cells + added, (self._draws, len(added))))
+    def rates(self) -> Array:
+        """Return the observed answers per cell of each label, float64 [labels, labels]."""
+        per_cell: Array = self.matrix[:, : len(self.cells)] / self.matrix.sum(1, keepdims=True)
+        return per_cell if self._false is None else per_cell + self._false / self.matrix.sum()
+
+    def redrawn_rates(self, rng: np.random.Generator, samples: int) -> Array:
+        """Return the rates that other such validations would find, [samples, labels, labels]."""
+        cells = self.matrix.sum(1)
+        rows = [rng.multinomial(int(n), row / n, samples) for n, row in zip(cells, self.matrix, strict=True)]
+        rates: Array = np.stack(rows, axis=1)[:, :, : len(cells)] / cells[:, None]
+        if self._false is not None:
+            rates += rng.poisson(self._false, (samples, 1, len(cells))) / cells.sum()
+        return rates
+
+    def best(self) -> Array:
+        """Return the most likely numbers of cells, float64 [labels]."""
+        start = np.full((1, len(self.cells)), self.cells.mean())
+        found: Array = unfold(start, self.rates()[None], self.cells[None], rounds=2000)[0]
+        return found
+
+    def draw(self, target: Mask, *, high: bool, fixed_answers: bool = False) -> Array:
+        """Return numbers of cells whose quantiles are one end of the target's intervals, [draws, labels].
+
+        With fixed answers they are those of a sample so large that only the validation cells make it unsure.
+        """
+        labels = len(self.cells)
+        means = np.broadcast_to(self.cells + self._added(target, high), (self._draws, labels))
+        answers = means
+        if not fixed_answers:
+            answers = self._rng.standard_gamma(means / self._dispersion) * self._dispersion
+        leaning = self._leaning(target, high)
         rates = self._rng.standard_gamma(
             np.broadcast_to(self.matrix + leaning, (self._draws, *self.matrix.shape))
         )
-        rates /= np.maximum(rates.sum(2, keepdims=True), _TINY)
-        found = unfold(self._start, rates[:, :, : len(added)], answers)
-        part, whole = found[:, target].sum(1), found[:, self._counted].sum(1)
+        rates = rates[:, :, :labels] / np.maximum(rates.sum(2, keepdims=True), _TINY)
+        if self._false is not None:
+            false = np.broadcast_to(self._false + leaning[0, :labels], (self._draws, labels))
+            rates += self._rng.standard_gamma(false)[:, None] / self.matrix.sum()
+        return unfold(self._start, rates, answers)
+
+    def limits(self, target: Mask, *, high: bool, fixed_answers: bool = False) -> Array:
+        """Return one end of the intervals of the target's share and count, float64 [2]."""
+        found = self.draw(target, high=high, fixed_answers=fixed_answers)
+        part, whole = found[:, target].sum(1), found[:, self.counted].sum(1)
         share = np.where(whole > 0, part / np.maximum(whole, _TINY), float(high))
         ends = np.quantile([share, part], 1 - TAIL if high else TAIL, axis=1)
         unit = np.array([0.001, 1.0])
@@ -130,8 +207,8 @@ class _Sampler:
         their ratios Beta(k, n − k + 1) and Beta(k + 1, n − k) those of a proportion (Clopper and Pearson
         1934).
         """
-        side = target if high else self._counted & ~target
-        return np.asarray(side / max(side.sum(), 1) + 0.5 * ~self._counted)
+        side = target if high else self.counted & ~target
+        return np.asarray(side / max(side.sum(), 1) + 0.5 * ~self.counted)
 
     def _leaning(self, target: Mask, high: bool) -> Array:
         """Return one more validation cell per row: classified as the target for the low end, else not so."""

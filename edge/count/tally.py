@@ -21,8 +21,8 @@ class Tally:
         The labels of the differential; the others are not leukocytes.
     counts : mapping
         Label → cells, for every label of the bundle.
-    likeliest : mapping
-        Label → cells whose most probable label it is, rejected cells included.
+    answers : mapping
+        Label → cells in distribution whose most probable label it is, those of low confidence included.
     rejected_by : mapping
         Reason → cells, for every reason.
     failed : tuple of FailedFrame
@@ -37,7 +37,7 @@ class Tally:
     labels: tuple[str, ...]
     counted: tuple[str, ...]
     counts: Mapping[str, int]
-    likeliest: Mapping[str, int]
+    answers: Mapping[str, int]
     rejected_by: Mapping[str, int]
     frames_read: int
     failed: tuple[FailedFrame, ...]
@@ -62,7 +62,7 @@ class Tally:
     @property
     def cells(self) -> int:
         """All cells found, the rejected ones included."""
-        return sum(self.likeliest.values())
+        return sum(self.answers.values()) + self.rejected_by["out_of_distribution"]
 
     @property
     def leukocytes(self) -> int:
@@ -90,16 +90,16 @@ def tally_decisions(
     unlisted: Mapping[str, int] | None = None,
 ) -> Tally:
     """Count decisions, or take a mapping from decision to cells; see `Tally` for the other parameters."""
-    by_label, likeliest, by_reason = Counter[str](), Counter[str](), Counter[str]()
+    by_label, answers, by_reason = Counter[str](), Counter[str](), Counter[str]()
     for decision, cells in Counter(decisions).items():
         by_label[decision.label] += cells
-        likeliest[decision.likeliest] += cells
+        answers[decision.likeliest] += cells * decision.answered
         by_reason[decision.rejected_by] += cells
     return Tally(
         labels=tuple(labels),
         counted=tuple(counted),
         counts={label: by_label[label] for label in labels},
-        likeliest={label: likeliest[label] for label in labels},
+        answers={label: answers[label] for label in labels},
         rejected_by={reason: by_reason[reason] for reason in REASONS},
         frames_read=frames_read,
         failed=tuple(failed),

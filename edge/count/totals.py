@@ -149,7 +149,7 @@ class Totals:
         )
         if self._tracks is not None and result.track_ids is not None:
             border = [cell.border for cell in result.cells]
-            in_distribution = [one.rejected_by != "out_of_distribution" for one in result.decisions]
+            in_distribution = [one.answered for one in result.decisions]
             self._tracks.add(result.track_ids, result.probabilities, border, in_distribution)
             likeliest = [one.likeliest for one in result.decisions]
             self.agreement.add(result.cells, likeliest, result.track_ids)
@@ -194,11 +194,10 @@ class Totals:
         return int(sum(self._quality.get("dropped_before", ())))
 
     @property
-    def inside(self) -> Counter[str]:
-        """Label → cells whose middle lies in a frame."""
+    def inside(self) -> Counter[Decision]:
+        """Decision → cells whose middle lies in a frame."""
         decided = self._tracks.decisions if self._tracks else {}
-        tracked = (decided[track_id].label for track_id in self._tracks_inside)
-        return Counter(decision.label for decision in self._inside.elements()) + Counter(tracked)
+        return self._inside + Counter(decided[track_id] for track_id in self._tracks_inside)
 
     @property
     def fields(self) -> float:

@@ -102,6 +102,25 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What the validation cells were called as deployed, with the out-of-distribution gate."""
+
+    cells: tuple[tuple[int, ...], ...] = _count(
+        "validation cells, rows are the truth in label order, columns the labels that they got, however"
+        " sure, and last none: out of distribution"
+    )
+    missed: tuple[int, ...] = _count("further cells of each label, in the frames, that were not found")
+    false: tuple[int, ...] = _count("bodies found in the frames where no cell is, by label given, then none")
+    frames: int = _count("annotated frames that were counted; 0 for crops, of which none can be missed")
+    source: str = declare("name of the cells or frames")
+
+    @property
+    def validated(self) -> int:
+        """Number of validation cells."""
+        return sum(map(sum, self.cells)) + sum(self.missed)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle states about itself."""
 
@@ -136,6 +155,7 @@ class Manifest:
     parity: Parity | None = None
     rejection: Rejection | None = None
     out_of_distribution: OutOfDistributionModel | None = None
+    answers: Answers | None = None
     schema: int = SCHEMA
 
     @property
@@ -152,7 +172,10 @@ def encode(manifest: Manifest) -> bytes:
     ValueError
         With one line, if `decode` would refuse it.
     """
-    return json.dumps(asdict(_checked(asdict(manifest))), indent=2).encode()
+    stated = asdict(_checked(asdict(manifest)))
+    if stated["answers"] is None:  # as bundles were written before there was the key
+        del stated["answers"]
+    return json.dumps(stated, indent=2).encode()
 
 
 def decode(data: bytes) -> Manifest:
@@ -202,6 +225,7 @@ def _broken_rules(manifest: Manifest) -> list[str]:
     labels, counted, crop_px = manifest.labels, manifest.counted, manifest.crop_px
     parity, rejection, model = manifest.parity, manifest.rejection, manifest.out_of_distribution
     rows = (model.mean, *model.precision) if model else ()
+    answers = manifest.answers
     rules = {
         "there are two labels or more, all different": len(set(labels)) == len(labels) > 1,
         "some of the labels are counted, each once": 0 < len(counted) == len(set(counted) & set(labels)),
@@ -226,6 +250,16 @@ def _broken_rules(manifest: Manifest) -> list[str]:
         ),
         f"the out-of-distribution model has {STATISTICS} statistics": (
             model is None or [len(row) for row in rows] == [STATISTICS] * (STATISTICS + 1)
+        ),
+        "the answers have one row per label, and one column more": (
+            answers is None
+            or (
+                [len(row) for row in (*answers.cells, answers.false)] == [len(labels) + 1] * (len(labels) + 1)
+                and len(answers.missed) == len(labels)
+            )
+        ),
+        "cells are missed and false in frames alone": (
+            answers is None or answers.frames > 0 or not any((*answers.missed, *answers.false))
         ),
     }
     return [rule for rule, holds in rules.items() if not holds]

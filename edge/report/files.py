@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from edge import __version__
 from edge.base import RESEARCH_USE, Cell, csv_writer, write_atomically
 from edge.classify import Decision
-from edge.count import CountedFrame, CountResult
+from edge.count import Correction, CountedFrame, CountResult
 
 CELL_COLUMNS = (*("frame", "x", "y", "width", "height", "label", "probability", "likeliest", "rejected_by"),)
 """Of every ``cells.csv``; those of `probability_columns` follow, and where a report counts each cell once
@@ -36,7 +36,7 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         "counts": dict(tally.counts),
         "fractions": fractions if usable else None,
         "dispersion": dict(tally.dispersion) if usable else None,
-        "corrected": asdict(corrected) | {"unvalidated": list(corrected.unvalidated)} if usable else None,
+        "corrected": _corrected(corrected) if usable else None,
         "rejected": tally.rejected,
         "rejected_by": dict(tally.rejected_by),
         "frames": {
@@ -84,6 +84,10 @@ def result_summary(result: CountResult) -> dict[str, Any]:
         "software": f"leuko-edge {__version__}",
         "finished": result.finished.isoformat(timespec="seconds"),
     }
+
+
+def _corrected(correction: Correction) -> dict[str, Any]:
+    return asdict(correction) | {"unvalidated": list(correction.unvalidated), "report": correction.report}
 
 
 def write_summary(path: Path, result: CountResult) -> None:

@@ -9,7 +9,14 @@ from html import escape
 from edge import __version__
 from edge.base import quantity
 from edge.classify import REJECTED
-from edge.count import CONCENTRATION_METHOD, Correction, CountResult, Tally, confusion_accuracy
+from edge.count import (
+    CONCENTRATION_METHOD,
+    CORRECTED_METHOD,
+    Correction,
+    CountResult,
+    Tally,
+    confusion_accuracy,
+)
 from edge.model import Manifest
 from edge.report import words
 from edge.report.annotated import colours
@@ -119,8 +126,8 @@ def _differential(tally: Tally, palette: Mapping[str, str]) -> str:
         bar_chart(tally.fractions, palette, "Share of each leukocyte")
         + table(("Cell", "Count", "Share", "95 % interval"), rows, total=total)
         + paragraph(
-            "Clopper–Pearson intervals: the uncertainty from the number of cells alone. They leave out the "
-            "classifier's own errors; see the correction below.",
+            f"Clopper–Pearson intervals. {words.CHANCE_ALONE} The correction below says which numbers to "
+            "report.",
             small=True,
         )
         + (paragraph(sentence, small=True) if (sentence := words.wider(tally)) else "")
@@ -144,15 +151,18 @@ def _corrected(correction: Correction, palette: Mapping[str, str]) -> str:
             rows.append((_named(label, palette), *words.whole(count), *words.percent(share)))
     return (
         paragraph(
-            f"The most likely true numbers of cells. They are valid only {words.CORRECTED_IF} of the same "
-            "kind; the mixture may differ."
+            f"The most likely true numbers of cells. {words.corrected_for(correction)}. The mixture may "
+            "differ from theirs."
+        )
+        + paragraph(
+            " ".join(filter(None, (words.which_to_report(correction), words.width_is_of(correction))))
         )
         + chart
         + table(header, rows, total=total)
         + paragraph(
-            "From the validation confusion matrix below; rejected cells take part with their most probable "
-            "label. The intervals cover the uncertainty from the number of cells and from the number of "
-            f"validation cells: {correction.method}.",
+            "From the answers to the validation cells below. Cells of low confidence take part with their "
+            "most probable label, those out of distribution do not. The intervals cover the uncertainty from "
+            f"the number of cells and from the number of validation cells: {correction.method}.",
             small=True,
         )
     )
@@ -164,10 +174,11 @@ def _concentration(result: CountResult) -> str:
         return paragraph(f"{words.capitalised(result.no_concentration)}.")
     if not result.volume:
         return ""
+    method = CORRECTED_METHOD if result.corrected.misses else CONCENTRATION_METHOD
     return definitions(words.concentrations(result)) + paragraph(
-        f"Cells whose middle lies in a frame, per µL of {words.undiluted_sample(result.volume)}. The "
-        "intervals cover the uncertainty from the number of cells and from the volume: "
-        f"{CONCENTRATION_METHOD}."
+        f"Cells whose middle lies in a frame, per µL of {words.undiluted_sample(result.volume)}; "
+        f"{words.named_or_corrected(result)}. The intervals cover the uncertainty from the number of cells "
+        f"and from the volume: {method}."
         + (f" {words.capitalised(until)}." if (until := words.counted_until(result)) else ""),
         small=True,
     )
@@ -280,7 +291,23 @@ def validation(manifest: Manifest) -> str:
     cells = sum(map(sum, manifest.confusion))
     accuracy = "" if share.value is None else f"; {words.percent(share)[0]} of {cells:,} correct"
     note = paragraph(f"Cells; rows are the truth{accuracy}.", small=True)
-    return note + confusion_table(manifest.labels, manifest.confusion)
+    return note + confusion_table(manifest.labels, manifest.confusion) + _answers(manifest)
+
+
+def _answers(manifest: Manifest) -> str:
+    """Return what the validation cells were called as deployed; nothing if the bundle does not say."""
+    answers = manifest.answers
+    if answers is None:
+        return ""
+    rows = [
+        (label, *row, *((missed,) if answers.frames else ()))
+        for label, row, missed in zip(manifest.labels, answers.cells, answers.missed, strict=True)
+    ]
+    rows += [("no cell", *answers.false, "")] if answers.frames else []
+    missed = ("Missed",) if answers.frames else ()
+    return paragraph(
+        f"The same as deployed, however sure; no answer: out of distribution ({answers.source}).", small=True
+    ) + table(("Truth", *manifest.labels, "No answer", *missed), rows)
 
 
 def _provenance(result: CountResult) -> str:

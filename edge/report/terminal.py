@@ -38,8 +38,10 @@ def print_result(result: CountResult, console: Console) -> None:
         console.print(printer.plain(words.found(result.tally)), soft_wrap=True)
     else:
         printer.show(printer.counts())
-        if len(result.manifest.counted) > 1 and (sentence := words.wider(result.tally)):
-            console.print(printer.plain(sentence))
+        if len(result.manifest.counted) > 1:
+            console.print(printer.plain(words.CHANCE_ALONE))
+            if sentence := words.wider(result.tally):
+                console.print(printer.plain(sentence))
     if result.tally.rejected:
         console.print(printer.plain(f"Rejected: {words.rejected_by(result)}"))
     console.print()
@@ -59,8 +61,10 @@ def _print_corrected(printer: _Printer, console: Console, correction: Correction
         why = words.not_corrected(correction)
         console.print(printer.plain(f"Not corrected for misclassification: {why}"))
     else:
-        console.print(printer.plain(f"Corrected for misclassification, {words.CORRECTED_IF}:"))
+        console.print(printer.plain(f"{words.corrected_for(correction)}:"))
         printer.show(printer.corrected(correction.leukocytes))
+        for sentence in filter(None, (words.which_to_report(correction), words.width_is_of(correction))):
+            console.print(printer.plain(sentence))
     console.print()
 
 
@@ -138,7 +142,7 @@ def _lines(result: CountResult) -> Iterator[str]:
     if not result.unusable:
         yield from (f"{label}: {amount}" for label, amount in words.concentrations(result).items())
         if result.volume:
-            yield f"Cells/µL of {words.undiluted_sample(result.volume)}"
+            yield f"Cells/µL of {words.undiluted_sample(result.volume)}; {words.named_or_corrected(result)}"
             yield from filter(None, [words.capitalised(words.counted_until(result))])
         yield from filter(None, [words.capitalised(result.no_concentration)])
         if result.size_gates:

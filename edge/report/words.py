@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from edge.base import FailureKind
+from edge.base import FailureKind, quantity
 from edge.count import LEUKOCYTES, Correction, CountResult, Estimate, FieldVolume, Tally
 
 WIDER = 1.1
@@ -20,6 +20,10 @@ NOT_COUNTED: Mapping[FailureKind, str] = {
 
 CORRECTED_IF = "if the cells look like the validation cells"
 """The assumption of every correction by a confusion matrix; stands with the corrected numbers."""
+
+
+CHANCE_ALONE = "These intervals hold chance alone, and not the classifier's own errors."
+"""Of raw shares: what their intervals leave out."""
 
 
 def percent(share: Estimate) -> tuple[str, str]:
@@ -120,6 +124,53 @@ def counted_until(result: CountResult) -> str:
 def not_corrected(correction: Correction) -> str:
     """Return why nothing was corrected."""
     return f"the bundle has no validation cells of {', '.join(correction.unvalidated)}"
+
+
+def corrected_for(correction: Correction) -> str:
+    """Return what the corrected numbers are corrected for, what they assume and what they leave out."""
+    what = "misclassification, missed and false cells" if correction.misses else "misclassification"
+    return f"Corrected for {what}, {CORRECTED_IF}{left_out(correction)}"
+
+
+def left_out(correction: Correction) -> str:
+    """Return how many cells take no part in a correction, to follow a comma; empty if all do."""
+    out = correction.left_out
+    return f"; {quantity(out, 'cell')} unlike the training left out" if out else ""
+
+
+def which_to_report(correction: Correction) -> str:
+    """Return which of the raw and the corrected numbers are the better ones; empty without a cell."""
+    errors = correction.errors
+    if errors is None:
+        return ""
+    single = len(correction.fractions) == 1
+    numbers, unit = ("count", "%") if single else ("shares", "points")
+    raw, corrected = f"{100 * errors.raw:.2g} {unit}", f"{100 * errors.corrected:.2g} {unit}"
+    if correction.report == "corrected":
+        return f"Report the corrected {numbers} (expected error {corrected}; raw {raw})."
+    return (
+        f"Report the raw {numbers} with the corrected interval{'' if single else 's'}: correcting by"
+        f" {quantity(correction.validated, 'validation cell')} adds more error than it takes away (expected"
+        f" error {corrected}; raw {raw})."
+    )
+
+
+def width_is_of(correction: Correction) -> str:
+    """Return that the validation cells set the width of the intervals; empty if they do not."""
+    if not correction.few_validated:
+        return ""
+    return (
+        f"{quantity(correction.validated, 'validation cell')} set the width of the intervals: more of them"
+        " would narrow it, more counted ones would not."
+    )
+
+
+def named_or_corrected(result: CountResult) -> str:
+    """Return whether cells per µL are of named or of true cells."""
+    correction = result.corrected
+    if correction.misses and correction.leukocytes is not None:
+        return f"corrected for misclassification, missed and false cells{left_out(correction)}"
+    return "named cells, not corrected for misses"
 
 
 def capitalised(sentence: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -16,11 +17,15 @@ from edge.count import (
     Estimate,
     FieldCounts,
     Totals,
+    Validation,
     after_stopping,
     correct_counts,
+    corrected_inside,
     estimate_concentration,
+    estimate_corrected_concentration,
     gate_effects,
 )
+from edge.find import Gates
 from edge.run.certainty import certainty_remark, certainty_unusable
 from edge.run.clumps import clump_remarks
 from edge.run.config import CountConfig
@@ -50,11 +55,13 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
     config, bundle, fields = count.config, count.instrument.bundle, totals.per_field()
     shares, times = fields.of_shares(), repetition(totals)
     tally = replace(totals.tally(), dispersion={label: times * one.ratio for label, one in shares.items()})
+    validation = Validation.of(bundle.manifest, usual=_usual(config))
     numbers: dict[str, Dispersion] = {}
     parameters = asdict(config.analysis) | {"calibration_sha256": count.instrument.calibration_sha256}
     try:
         numbers = fields.of_concentrations(LEUKOCYTES)
-        concentrations, no_concentration = _concentrations(count, totals, fields, numbers), ""
+        concentrations = _concentrations(count, totals, validation, fields, numbers)
+        no_concentration = ""
     except UnknownVolumeError as why:
         concentrations, no_concentration, numbers = {}, str(why), {}
     appearance = (
@@ -64,7 +71,7 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
     )
     return CountResult(
         tally=tally,
-        corrected=correct_counts(tally, bundle.manifest.confusion),
+        corrected=correct_counts(tally, validation),
         manifest=bundle.manifest,
         reject_below=config.analysis.reject_below,
         bundle_sha256=bundle.sha256,
@@ -105,8 +112,17 @@ def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, sec
     )
 
 
+def _usual(config: CountConfig) -> bool:
+    """Return whether cells are found as in a validation: with the usual gates, in each frame by itself."""
+    return config.analysis.gates == Gates() and config.analysis.each_once is None
+
+
 def _concentrations(
-    count: Count, totals: Totals, per_field: FieldCounts, numbers: Mapping[str, Dispersion]
+    count: Count,
+    totals: Totals,
+    validation: Validation,
+    per_field: FieldCounts,
+    numbers: Mapping[str, Dispersion],
 ) -> dict[str, Estimate]:
     """Return the cells per µL of each counted label and of all leukocytes, or raise an UnknownVolumeError."""
     config, calibration, tally = count.config, count.instrument.calibration, totals.tally()
@@ -135,13 +151,19 @@ def _concentrations(
     if not tally.frames_read:
         raise UnknownVolumeError("no cells/µL: no frame was read")
     fields = _fields(totals, calibration)
+    labels = {label: (label,) for label in tally.counted} | {LEUKOCYTES: tally.counted}
     inside = totals.inside
-    cells = {label: inside[label] for label in tally.counted}
-    cells |= {LEUKOCYTES: sum(cells.values())}
-    found = {
-        label: estimate_concentration(number, fields, volume, dispersion=numbers[label].ratio)
-        for label, number in cells.items()
-    }
+    named = Counter(decision.label for decision in inside.elements())
+    chain = validation.misses and not validation.unvalidated(tally.labels)
+    found = {}
+    for name, members in labels.items():
+        ratio = numbers[name].ratio
+        if chain:
+            cells = corrected_inside(inside, tally, validation, members, dispersion=ratio)
+            found[name] = estimate_corrected_concentration(cells, fields, volume)
+        else:
+            cells_named = sum(named[label] for label in members)
+            found[name] = estimate_concentration(cells_named, fields, volume, dispersion=ratio)
     return _after_stopping(config, found, per_field)
 
 

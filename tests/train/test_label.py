@@ -17,12 +17,12 @@ import tifffile
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from benchmarks.detection import corners, match_boxes
 from benchmarks.label_suggestions import MIXES, score
 from edge.base.cell import Cell
 from edge.simulate.frame import simulate_frame
 from edge.simulate.scene import Scene, SimulatedFrame
 from edge.simulate.write import simulate
+from train.boxes import corners, match_boxes
 from train.cli.label import PIXELS_UM, label
 from train.data import read_data
 from train.label.field import label_field

@@ -14,15 +14,8 @@ from edge.cli.options import FiniteRange, WholeRange, declared_options, quiet_li
 from edge.cli.output import echo
 from edge.cli.tables import progress
 from edge.run import CountConfig
-from train.cli.options import EXISTING, FOLDER
+from train.cli.options import EXISTING, FOLDER, parse_rename
 from train.crops import CropOptions, cut
-
-
-def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
-    pairs = [pair.split("=") for pair in value.split(",")] if value else []
-    if any(len(pair) != 2 or not all(pair) for pair in pairs):
-        raise click.BadParameter("write OLD=NEW,OLD=NEW, for example WBC=leukocyte,RBC=erythrocyte")
-    return {old.strip(): new.strip() for old, new in pairs}
 
 
 @click.command()
@@ -30,7 +23,7 @@ def _parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> d
 @click.argument("boxes", type=EXISTING)
 @click.option("--out", required=True, type=FOLDER, help="Folder of class folders to write.")
 @click.option(
-    "--rename", callback=_parse_rename, help="Class names for box labels, for example WBC=leukocyte,RBC=…"
+    "--rename", callback=parse_rename, help="Class names for box labels, for example WBC=leukocyte,RBC=…"
 )
 @click.option(
     "--scale", type=FiniteRange(0.05, 20), default=1.0, show_default=True, help="Frame pixels per crop pixel."

@@ -20,6 +20,14 @@ FOLDER = NamedPath(file_okay=False, path_type=Path)
 EXISTING = NamedPath(exists=True, path_type=Path)
 
 
+def parse_rename(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
+    """Return old → new name of labels, from ``OLD=NEW,OLD=NEW``."""
+    pairs = [pair.split("=") for pair in value.split(",")] if value else []
+    if any(len(pair) != 2 or not all(pair) for pair in pairs):
+        raise click.BadParameter("write OLD=NEW,OLD=NEW, for example WBC=leukocyte,RBC=erythrocyte")
+    return {old.strip(): new.strip() for old, new in pairs}
+
+
 def recipe_option(default: str) -> Callable[[_Command], _Command]:
     """Return the option ``--recipe`` with a default."""
     return click.option(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from edge.base.frame import FailedFrame
 from edge.classify.decision import Decision, decide_labels
-from edge.count.correction import correct_counts
+from edge.count.correction import Validation, correct_counts
 from edge.count.intervals import LEVEL, NORMAL, clopper_pearson, student_t
 from edge.count.tally import Tally, tally_decisions
 
@@ -87,7 +87,7 @@ def test_shares_of_no_cells_have_no_value() -> None:
     assert (share.value, share.low, share.high) == (None, 0.0, 1.0)
 
 
-def test_answers_below_the_threshold_are_corrected_too() -> None:
+def test_answers_of_low_confidence_are_corrected_too_and_strangers_left_out() -> None:
     labels = ("debris", "granulocyte", "lymphocyte")
     decisions = {
         Decision("granulocyte"): 50,
@@ -96,22 +96,23 @@ def test_answers_below_the_threshold_are_corrected_too() -> None:
         Decision("lymphocyte", "out_of_distribution"): 1,
     }
     tally = tally_decisions(labels, ("lymphocyte", "granulocyte"), decisions, 1, ())
-    corrected = correct_counts(tally, [[100, 0, 0], [0, 100, 0], [0, 0, 100]])
+    corrected = correct_counts(tally, Validation(100 * np.eye(3, dtype=int)))
     assert list(corrected.fractions) == list(corrected.counts) == ["lymphocyte", "granulocyte"]
-    assert corrected.fractions["lymphocyte"].value == pytest.approx(0.3)
+    assert corrected.fractions["lymphocyte"].value == pytest.approx(29 / 99)
     assert corrected.counts["granulocyte"].value == pytest.approx(70)
     assert corrected.leukocytes is not None
-    assert corrected.leukocytes.value == pytest.approx(100)
+    assert corrected.leukocytes.value == pytest.approx(99)
     assert corrected.unvalidated == ()
+    assert corrected.left_out == 1
 
 
 def test_without_validation_cells_of_a_label_nothing_is_corrected() -> None:
-    corrected = correct_counts(tally_of(("a", "b", "c"), {"a": 5}), [[5, 0, 0], [0, 0, 0], [0, 0, 0]])
+    corrected = correct_counts(tally_of(("a", "b", "c"), {"a": 5}), Validation(np.diag([5, 0, 0])))
     assert corrected.unvalidated == ("b", "c")
     assert (corrected.fractions, corrected.counts, corrected.leukocytes) == ({}, {}, None)
 
 
 def test_corrected_shares_of_no_cell_have_no_value() -> None:
-    corrected = correct_counts(tally_of(("a", "b"), {}), [[50, 1], [0, 50]])
+    corrected = correct_counts(tally_of(("a", "b"), {}), Validation(np.array([[50, 1], [0, 50]])))
     share = corrected.fractions["a"]
     assert (share.value, share.low, share.high) == (None, 0.0, 1.0)

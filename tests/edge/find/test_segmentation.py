@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.detection import corners, match_boxes, read_boxes
 from edge.find import texture
 from edge.find.reduction import reduced
 from edge.find.segmentation import Gates, Segmentation, segment, segment_frame
 from edge.simulate.frame import simulate_frame
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene
+from train.boxes import corners, match_boxes, read_boxes
 
 Field = NDArray[np.float64]
 HEMOCYTOMETER = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "hemocytometer"

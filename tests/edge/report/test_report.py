@@ -23,7 +23,7 @@ from edge.base.constants import RESEARCH_USE
 from edge.base.frame import FailedFrame, Frame
 from edge.classify.decision import Decision, decide_labels
 from edge.count.concentration import FieldVolume, estimate_concentration
-from edge.count.correction import correct_counts
+from edge.count.correction import Validation, correct_counts
 from edge.count.counted_frame import CountedFrame
 from edge.count.intervals import Estimate
 from edge.count.result import LEUKOCYTES, CountResult
@@ -94,7 +94,7 @@ def run_of(
     tally = tally_decisions(LABELS, manifest.counted, decisions, len(frames), failed)
     return CountResult(
         tally=tally,
-        corrected=correct_counts(tally, manifest.confusion),
+        corrected=correct_counts(tally, Validation.of(manifest, usual=True)),
         manifest=manifest,
         reject_below=0.5,
         bundle_sha256="12" * 32,

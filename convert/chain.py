@@ -1,0 +1,109 @@
+"""A bundle's answers to annotated frames, through the whole chain: cells missed and false ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.base import Cell, FailedFrame, quantity
+from edge.capture import read_frames
+from edge.classify import Classifier
+from edge.count import CountedFrame
+from edge.model import Answers, Bundle, write_bundle
+from edge.run import Analysis, count_frames
+from train.boxes import corners, match_boxes, read_boxes
+from train.table import file_name
+
+LEAST_OVERLAP = 0.3
+"""Least intersection over union of a found and an annotated box that are one cell."""
+
+
+def validate(
+    bundle: Bundle,
+    frames: Sequence[str],
+    boxes: Path,
+    *,
+    pixel_um: float | None = None,
+    rename: Mapping[str, str] | None = None,
+    source: str = "",
+    on_frame: Callable[[], None] = lambda: None,
+) -> Answers:
+    """Count annotated frames, and say what each of their cells was called, whether it was found at all.
+
+    Parameters
+    ----------
+    frames : sequence of str
+        Files, folders and globs, none of which the network was trained on.
+    pixel_um : float or None
+        Side of a frame's pixel; by default the bundle's.
+    rename : mapping
+        Label of a box → label of the bundle.
+    source : str
+        Name of the frames; by default that of the boxes.
+
+    Raises
+    ------
+    ValueError
+        If a frame cannot be counted or has no box, or a box has none of the bundle's labels.
+    """
+    labels, rename = bundle.manifest.labels, rename or {}
+    truth = read_boxes(boxes)
+    if unknown := {rename.get(box.label, box.label) for rows in truth.values() for box in rows} - {*labels}:
+        raise ValueError(
+            f"{boxes}: {', '.join(sorted(unknown)[:3])} is no label of the bundle, which has"
+            f" {', '.join(labels)}: pass --rename"
+        )
+    none, counted = len(labels), 0
+    answers = np.zeros((none + 1, none + 2), np.int64)  # last row: no cell; last column: not found
+    pixel = pixel_um or bundle.manifest.pixel_um
+    analysis = Analysis(pixel_um=pixel, reject_below=bundle.manifest.reject_below)
+    for result in count_frames(read_frames(frames), Classifier(bundle), analysis):
+        if isinstance(result, FailedFrame):
+            raise ValueError(f"{result.name}: {result.reason}")
+        rows = truth.get(file_name(result.frame.name), [])
+        if not rows:
+            raise ValueError(
+                f"{boxes} has no box in {result.frame.name}: annotate all its cells, or leave it out"
+            )
+        real = np.array([labels.index(rename.get(box.label, box.label)) for box in rows])
+        _add(answers, result, real, [box.cell for box in rows], labels)
+        counted += 1
+        on_frame()
+    if not counted:
+        raise ValueError("there is no frame to count")
+    return Answers(
+        cells=tuple(map(tuple, answers[:-1, :-1].tolist())),
+        missed=tuple(answers[:-1, -1].tolist()),
+        false=tuple(answers[-1, :-1].tolist()),
+        frames=counted,
+        source=f"{source or boxes.name}, {quantity(counted, 'frame')}",
+    )
+
+
+def _add(
+    answers: NDArray[np.int64],
+    result: CountedFrame,
+    real: NDArray[np.int64],
+    cells: Sequence[Cell],
+    labels: Sequence[str],
+) -> None:
+    """Add a frame's answers, given the true labels and places of its cells."""
+    given = np.array(
+        [labels.index(one.likeliest) if one.answered else len(labels) for one in result.decisions], np.int64
+    )
+    truth = np.full(len(given), len(labels))
+    found = np.zeros(len(real), bool)
+    for i, j in match_boxes(corners(result.cells), corners(cells), LEAST_OVERLAP):
+        truth[i], found[j] = real[j], True
+    np.add.at(answers, (truth, given), 1)
+    np.add.at(answers[:, -1], real[~found], 1)
+
+
+def rewrite(bundle: Bundle, answers: Answers, out: Path) -> Bundle:
+    """Write a bundle with other answers; it is not signed."""
+    described = replace(bundle.manifest, answers=answers)
+    return write_bundle(out, described, bundle.flatbuffer, bundle.golden_crops, bundle.golden_outputs)
