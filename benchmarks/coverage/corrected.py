@@ -113,7 +113,7 @@ def missed(share: float, false: float, cells: int, validation: int) -> Iterator[
         answers = answers + rng.poisson(false * 2 * cells * answers_to_nothing)
         sampler = Sampler(answers, matrix, counted, false=nothing)
         ends = count_ends(sampler, counted)
-        low, high = np.quantile(ends.low, 0.025), np.quantile(ends.high, 0.975)
+        low, high = float(np.quantile(ends.low, 0.025)), float(np.quantile(ends.high, 0.975))
         count.add([Estimate(ends.value, low, high)], [cells])
         volume = FieldVolume(FIELD_UL * rng.lognormal(0, uncertainty), uncertainty, 1.0, 100.0)
         per_ul.add([estimate_corrected_concentration(ends, FIELDS, volume)], [true_per_ul])
