@@ -249,7 +249,13 @@ def test_mistakes_and_crops_out_of_distribution_get_one_threshold_each(run: Path
     sure = classifier.probabilities(kept.validation)
     accepted = sure.max(axis=1) >= manifest.reject_below
     assert (sure.argmax(axis=1) == kept.truth)[accepted].mean() >= 0.97
-    assert 0.9 <= classifier.in_distribution(kept.validation).mean() < 1
+    known = classifier.in_distribution(kept.validation)
+    assert 0.9 <= known.mean() < 1
+    assert manifest.answers is not None
+    cells = np.array(manifest.answers.cells)
+    assert cells[:, -1].tolist() == [int((~known & (kept.truth == k)).sum()) for k in range(2)]
+    assert (cells.sum(1) == np.sum(manifest.confusion, axis=1)).all()
+    assert manifest.answers.frames == 0
     noise = np.random.default_rng(9).integers(0, 256, (10, 200, 200)).astype(np.uint8)
     assert not classifier.in_distribution(noise).any()
     with pytest.raises(ValueError, match="must be above 0"):

@@ -19,13 +19,22 @@ from edge.find.crops import Normalisation
 from edge.model import archive
 from edge.model import bundle as bundles
 from edge.model.bundle import Bundle, BundleError, load_bundle, write_bundle
-from edge.model.manifest import Manifest, Parity, Quantisation, Rejection, RepresentativeSet, TrainingData
+from edge.model.manifest import (
+    Answers,
+    Manifest,
+    Parity,
+    Quantisation,
+    Rejection,
+    RepresentativeSet,
+    TrainingData,
+)
 
 FLATBUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 
 
 PARITY = Parity(800, 0.951, 0.95, -0.4, 0.2, 0.995, 0.08)
 REJECTION = Rejection("probability", 0.5, 0.97, 0.93, {"bead": 0.98, "platelet": 1}, "validation crops")
+ANSWERS = Answers(((2, 1, 0), (0, 3, 1)), (1, 0), (0, 2, 0), 9, "frames")
 
 
 def manifest(**changes: Any) -> Manifest:
@@ -78,10 +87,19 @@ def test_a_written_bundle_is_read_back(path: Path) -> None:
 
 def test_measurements_are_read_back(tmp_path: Path) -> None:
     measured = manifest(
-        representative=RepresentativeSet(120, "ab" * 32), parity=PARITY, rejection=REJECTION, crop_um=1
+        representative=RepresentativeSet(120, "ab" * 32),
+        parity=PARITY,
+        rejection=REJECTION,
+        answers=ANSWERS,
+        crop_um=1,
     )
     written(tmp_path / "b.tflite", measured)
     assert load_bundle(tmp_path / "b.tflite").manifest == measured
+
+
+def test_a_bundle_of_before_there_were_answers_is_read(path: Path) -> None:
+    assert b'"answers"' not in path.read_bytes()
+    assert load_bundle(path).manifest.answers is None
 
 
 def test_the_same_content_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
@@ -150,6 +168,10 @@ def test_loading_takes_less_than_three_times_the_file(tmp_path: Path) -> None:
         ({"temperature": 0.0}, "malformed"),
         ({"reject_below": 1.0}, "malformed"),
         ({"confusion": ((1, 2),)}, "contradicts itself"),
+        ({"answers": dataclasses.replace(ANSWERS, cells=((2, 1), (0, 3)))}, "one column more"),
+        ({"answers": dataclasses.replace(ANSWERS, missed=(1,))}, "one row per label"),
+        ({"answers": dataclasses.replace(ANSWERS, false=(0, 2))}, "one column more"),
+        ({"answers": dataclasses.replace(ANSWERS, frames=0)}, "in frames alone"),
         ({"output": Quantisation(-1.0, 0)}, "malformed"),
         ({"name": "two\nlines"}, "malformed"),
         ({"name": ""}, "malformed"),

@@ -22,8 +22,9 @@ from edge.base.cell import Cell
 from edge.base.constants import RESEARCH_USE
 from edge.base.frame import FailedFrame, Frame
 from edge.classify.decision import Decision, decide_labels
+from edge.count.better import Errors
 from edge.count.concentration import FieldVolume, estimate_concentration
-from edge.count.correction import Validation, correct_counts
+from edge.count.correction import Correction, Validation, correct_counts
 from edge.count.counted_frame import CountedFrame
 from edge.count.intervals import Estimate
 from edge.count.result import LEUKOCYTES, CountResult
@@ -35,7 +36,7 @@ from edge.report.annotated import OKABE_ITO, SIDE_PX, abbreviations, annotate, c
 from edge.report.files import CELL_COLUMNS, probability_columns, result_summary
 from edge.report.page import FAILED_SHOWN, GALLERY_CELLS, LEAST_SURE_CELLS, PAGE_FRAMES
 from edge.report.terminal import print_result
-from edge.report.words import CORRECTED_IF, per_ul
+from edge.report.words import CORRECTED_IF, per_ul, which_to_report, width_is_of
 from edge.report.writer import ReportWriter
 
 LABELS = ("granulocyte", "lymphocyte", "monocyte", "erythrocyte", "debris")
@@ -322,8 +323,49 @@ def test_corrected_shares_stand_beside_the_raw_ones_with_what_they_assume(tmp_pa
         assert f"{label} {count.value:.0f} {share} {interval}" in terminal
         assert written["fractions"][label] == vars(fraction)
         assert written["counts"][label] == vars(count)
+    assert written["report"] == run.corrected.report
+    assert written["left_out"] == run.tally.rejected_by["out_of_distribution"] > 0
     for text in (page.text, terminal):
         assert CORRECTED_IF in text
+        assert "These intervals hold chance alone, and not the classifier's own errors." in text
+        assert f"{written['left_out']} cells unlike the training left out" in text
+        assert f"Report the {run.corrected.report} shares" in text
+
+
+def said(correction: Correction) -> str:
+    return " ".join(filter(None, (which_to_report(correction), width_is_of(correction))))
+
+
+def test_a_correction_says_which_numbers_to_report_and_which_cells_would_help() -> None:
+    one, share = Estimate(0.5, 0.4, 0.6), {"granulocyte": Estimate(1.0, 1.0, 1.0)}
+    several = Correction("", {"a": one, "b": one}, {}, one, (), validated=50, errors=Errors(0.02, 0.031))
+    assert said(several) == (
+        "Report the raw shares with the corrected intervals: correcting by 50 validation cells adds more"
+        " error than it takes away (expected error 3.1 points; raw 2 points)."
+    )
+    better = replace(several, errors=Errors(0.05, 0.031), few_validated=True)
+    assert said(better) == (
+        "Report the corrected shares (expected error 3.1 points; raw 5 points). 50 validation cells set the"
+        " width of the intervals: more of them would narrow it, more counted ones would not."
+    )
+    assert said(replace(better, fractions=share, few_validated=False)) == (
+        "Report the corrected count (expected error 3.1 %; raw 5 %)."
+    )
+    assert said(replace(several, errors=None)) == ""
+
+
+@pytest.mark.parametrize("misses", [False, True])
+def test_cells_per_ul_say_whether_they_are_of_named_or_of_true_cells(misses: bool, tmp_path: Path) -> None:
+    run = run_of([counted_frame(k) for k in range(3)], manifest=VALIDATED)
+    amounts = {LEUKOCYTES: Estimate(52.0, 48.0, 56.0)}
+    corrected = replace(run.corrected, misses=misses)
+    run = replace(run, concentrations=amounts, volume=VOLUME, corrected=corrected)
+    file = io.StringIO()
+    print_result(run, Console(file=file, width=200))
+    page = Page(write_report(tmp_path, [counted_frame(0)], run)).text
+    for text in (" ".join(file.getvalue().split()), page):
+        assert ("named cells, not corrected for misses" in text) is not misses
+        assert ("corrected for misclassification, missed and false cells; " in text) is misses
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80])
