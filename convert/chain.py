@@ -37,7 +37,7 @@ def validate(
     Parameters
     ----------
     frames : sequence of str
-        Files, folders and globs, none of which the network was trained on.
+        Files, folders and globs; the network was not trained on them.
     pixel_um : float or None
         Side of a frame's pixel; by default the bundle's.
     rename : mapping

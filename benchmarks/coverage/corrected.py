@@ -74,8 +74,8 @@ def fractions(
     yield raw.row("raw fraction, of cells named so", name)
 
 
-def strangers(passed: float) -> Iterator[Row]:
-    """Among 320 leukocytes lie 50 strangers, each called monocyte; the gate passes some of them."""
+def out_of_distribution(passed: float) -> Iterator[Row]:
+    """Among 320 leukocytes lie 50 other cells, each called monocyte; the gate passes some of them."""
     rng = np.random.default_rng(round(1000 * passed))
     rates = np.c_[0.98 * network(0.97), np.full(3, 0.02)]  # and rejects 2 % of the others
     left_out, before = Tally(), Tally()
@@ -86,10 +86,12 @@ def strangers(passed: float) -> Iterator[Row]:
         left_out.add(estimate_prevalence(known, matrix, np.ones(3, bool), DRAWS).shares, MIXTURE)
         among = answers + np.array((0, 0, 50))
         before.add(estimate_prevalence(among, matrix[:, :3], np.ones(3, bool), DRAWS).shares, MIXTURE)
-    name = f"50 strangers among 320 leukocytes, the gate passes {100 * passed:g} % of them"
+    name = f"50 out-of-distribution cells among 320 leukocytes, the gate passes {100 * passed:g} % of them"
     yield left_out.row("corrected fraction", name)
     if not passed:
-        yield before.row("corrected fraction", "50 strangers that take part", "they are left out")
+        yield before.row(
+            "corrected fraction", "50 out-of-distribution cells that take part", "they are left out"
+        )
 
 
 FIELDS, FIELD_UL = 20, 0.01
@@ -143,7 +145,10 @@ SCENARIOS: dict[str, Scenario] = {
         f"corrected fractions of another mixture {mixture[0]:g}": partial(fractions, 400, 0.9, 100, mixture)
         for mixture in ((0.88, 0.09, 0.03), (0.2, 0.2, 0.6), (0.65, 0.35, 0.0))
     },
-    **{f"corrected strangers {passed:g}": partial(strangers, passed) for passed in (0.0, 0.1)},
+    **{
+        f"corrected out of distribution {passed:g}": partial(out_of_distribution, passed)
+        for passed in (0.0, 0.1)
+    },
     **{
         f"corrected missed {share:g} {cells} {validation}": partial(missed, share, 0.03, cells, validation)
         for share, cells, validation in (

@@ -1,4 +1,4 @@
-"""Which numbers are better, raw or corrected ones, and of which cells more would help."""
+"""Which numbers are better, raw or corrected ones, and whether more validation cells would help."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Answers:
     )
     missed: tuple[int, ...] = _count("further cells of each label, in the frames, that were not found")
     false: tuple[int, ...] = _count("bodies found in the frames where no cell is, by label given, then none")
-    frames: int = _count("annotated frames that were counted; 0 for crops, of which none can be missed")
+    frames: int = _count("annotated frames that were counted; 0 for crops, where nothing can be missed")
     source: str = declare("name of the cells or frames")
 
     @property
