@@ -177,10 +177,11 @@ class Sampler:
         With fixed answers they are those of a sample so large that only the validation cells make it unsure.
         """
         labels = len(self.cells)
-        means = np.broadcast_to(self.cells + self._added(target, high), (self._draws, labels))
-        answers = means
+        added, times = self._added(target, high), self._dispersion
+        answers = np.broadcast_to(self.cells + added, (self._draws, labels))
         if not fixed_answers:
-            answers = self._rng.standard_gamma(means / self._dispersion) * self._dispersion
+            effective = np.broadcast_to(self.cells / times + added, (self._draws, labels))
+            answers = self._rng.standard_gamma(effective) * times
         leaning = self._leaning(target, high)
         rates = self._rng.standard_gamma(
             np.broadcast_to(self.matrix + leaning, (self._draws, *self.matrix.shape))

@@ -34,7 +34,7 @@ from edge.count.stop_rule import StopRule, after_stopping
 from edge.count.totals import Totals
 from edge.find.quality import QualityLimits
 from edge.find.segmentation import Gates
-from edge.model.bundle import load_bundle, locate_bundle
+from edge.model.bundle import load_bundle, locate_bundle, write_bundle
 from edge.report.files import result_summary
 from edge.run.config import FROM_CALIBRATION, Analysis, CameraConfig, CountConfig
 from edge.run.count_run import run_count
@@ -149,10 +149,41 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     return folder, len(recorder)
 
 
-def test_a_calibration_gives_the_pixel_and_the_concentration(frames: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def of_before(tmp_path: Path) -> str:
+    """A bundle that does not say what it misses: its cells/µL are of named cells."""
+    bundle, path = load_bundle("phantom3"), tmp_path / "before.tflite"
+    described = replace(bundle.manifest, answers=None)
+    write_bundle(path, described, bundle.flatbuffer, bundle.golden_crops, bundle.golden_outputs)
+    return str(path)
+
+
+def test_cells_per_ul_are_corrected_for_what_the_bundle_is_known_to_miss(
+    frames: Path, of_before: str, tmp_path: Path
+) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, CALIBRATION)
     config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION)
+    named, known = counted(replace(config, bundle=of_before)), counted(config)
+    assert (named.corrected.misses, known.corrected.misses) == (False, True)
+    for label in (*known.manifest.counted, LEUKOCYTES):
+        plain, corrected = named.concentrations[label], known.concentrations[label]
+        assert plain.value is not None
+        assert corrected.value is not None
+        assert corrected.value == pytest.approx(plain.value, rel=0.1)
+    every, corrected = named.concentrations[LEUKOCYTES], known.concentrations[LEUKOCYTES]
+    assert (corrected.value or 0) > (every.value or 0)
+    assert corrected.high > every.high
+    unusual = replace(config, analysis=replace(config.analysis, gates=Gates(min_diameter_um=7)))
+    assert not counted(unusual).corrected.misses
+
+
+def test_a_calibration_gives_the_pixel_and_the_concentration(
+    frames: Path, of_before: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "calibration.toml"
+    write_calibration(path, CALIBRATION)
+    config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION, bundle=of_before)
     recorder = Recorder()
     run = counted(config, recorder)
     inside = [
@@ -209,10 +240,12 @@ def counted_in(recorder: Recorder, labels: Sequence[str]) -> NDArray[np.int64]:
     )
 
 
-def test_a_count_until_a_number_of_cells_has_unbiased_concentrations(frames: Path, tmp_path: Path) -> None:
+def test_a_count_until_a_number_of_cells_has_unbiased_concentrations(
+    frames: Path, of_before: str, tmp_path: Path
+) -> None:
     path = tmp_path / "calibration.toml"
     write_calibration(path, CALIBRATION)
-    config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION)
+    config = config_for(frames, calibration=str(path), pixel_from=FROM_CALIBRATION, bundle=of_before)
     recorder = Recorder()
     run = counted(replace(config, stop_rule=StopRule(until_cells=12)), recorder)
     assert "12 asked for" in run.ended
