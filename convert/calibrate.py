@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from convert.logits import Inference, int8_logits
 from convert.out_of_distribution import LEAST_CROPS, fit, separation_from_spheres
 from convert.settings import Settings
-from convert.thresholds import reject_threshold
+from convert.thresholds import guaranteed_threshold, least_precision, reject_threshold
 from edge.classify import Model, average_logits, margin, out_of_distribution_score, softmax
 from edge.model import OUT_OF_DISTRIBUTION, OutOfDistributionModel, Rejection
+from train.metrics import independent_share
 from train.run import RunCrops
 
 TEMPERATURES = np.geomspace(0.25, 4, 161)
@@ -64,28 +66,49 @@ def calibrate(
         softmax(logits / np.float32(inference.temperature)).max(axis=1),
         answers == crops.truth,
     )
-    reject_below = settings.reject_below
-    if settings.precision is not None:
-        reject_below = max(0.0, reject_threshold(confidence, right, settings.precision))
     everyone = np.ones(len(answers), bool)
-    calibrated = Calibrated(inference, answers, everyone, reject_below)
     if min(len(crops.truth), len(crops.representative)) < LEAST_CROPS:
-        return calibrated
+        reject_below, _ = _reject_below(confidence, right, everyone, crops.groups, settings)
+        return Calibrated(inference, answers, everyone, reject_below)
     in_training = fit(crops.representative)
     distances = out_of_distribution_score(crops.validation, in_training)
     # whether the answer is right does not matter here: only the crop's appearance does
     threshold = -reject_threshold(-distances, everyone, 1.0, coverage=IN_DISTRIBUTION_SHARE)
     known = distances <= threshold
+    reject_below, least = _reject_below(confidence, right, known, crops.groups, settings)
     kept = known & (confidence >= reject_below)
     rejection = Rejection(
         score=OUT_OF_DISTRIBUTION,
         threshold=threshold,
-        precision=settings.precision or float(right[kept].sum() / max(1, kept.sum())),
+        precision=float(right[kept].sum() / max(1, kept.sum())),
         coverage=float(kept.mean()),
         auroc={"simulated spheres": separation_from_spheres(in_training, distances, crops, crop_um)},
         source=f"{len(distances)} validation cells",
+        least_precision=least,
     )
-    return replace(calibrated, in_distribution=known, out_of_distribution=in_training, rejection=rejection)
+    return Calibrated(inference, answers, known, reject_below, in_training, rejection)
+
+
+def _reject_below(
+    confidence: NDArray[np.float32],
+    right: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    groups: Sequence[str],
+    settings: Settings,
+) -> tuple[float, float]:
+    """Return the probability below which known cells are rejected, and the limit of the others' precision."""
+    if not known.any():
+        return settings.reject_below, 0.0
+    scores, hits = confidence[known], right[known]
+    independent = independent_share(hits, np.asarray(groups)[known])
+    chosen = settings.precision is not None or settings.precision_guaranteed is not None
+    below = settings.reject_below
+    if settings.precision_guaranteed is not None:
+        below = guaranteed_threshold(scores, hits, settings.precision_guaranteed, independent)
+    elif settings.precision is not None:
+        below = reject_threshold(scores, hits, settings.precision)
+    below = max(0.0, below)
+    return below, least_precision(scores, hits, below, independent, chosen=chosen)
 
 
 def temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:

@@ -55,6 +55,14 @@ class Settings:
         low_open=True,
         default=None,
     )
+    precision_guaranteed: float | None = declare(
+        "Share of accepted answers that must be right on new cells, with 95 % confidence",
+        0,
+        1,
+        low_open=True,
+        high_open=True,
+        default=None,
+    )
     max_loss: float = declare(
         "Accuracy that int8 may lose on the validation cells, percentage points", 0, default=0.5
     )

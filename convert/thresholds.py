@@ -71,7 +71,8 @@ def guaranteed_threshold(
     accepted, limits = guaranteed_precisions(scores, right, independent)
     if not (limits >= precision).any():
         tail = math.log(_LESS_LIKELY / STARTS)
-        least = math.ceil(tail / math.log(precision) / independent) if precision < 1 else math.inf
+        possible = precision < 1 and independent > 0
+        least = math.ceil(tail / math.log(precision) / independent) if possible else math.inf
         more = f": without a mistake it takes {least}" if len(scores) < least < math.inf else ""
         raise ValueError(
             f"no threshold guarantees that {precision:.4g} of the accepted answers are right, given "

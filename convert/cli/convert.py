@@ -26,7 +26,7 @@ from edge.cli.options import (
 )
 from edge.cli.output import echo
 from edge.cli.tables import say_duration
-from edge.model import TEST_TIME_VIEWS, Bundle
+from edge.model import TEST_TIME_VIEWS, Bundle, Rejection
 from train.cli.options import require_keras
 
 LEAST_COVERAGE = 0.5
@@ -68,6 +68,8 @@ def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: 
         name=description.name or out.stem,
         training_name=description.training_name or run.resolve().name,
     )
+    if settings.precision is not None and settings.precision_guaranteed is not None:
+        raise click.UsageError("--precision and --precision-guaranteed both choose the threshold: pass one")
     require_keras("convert")
     with quiet_libraries():
         try:
@@ -100,9 +102,21 @@ def convert(run: Path, out: Path, float_out: Path | None, force: bool, as_json: 
         echo(f"Warning: {loss_words(parity, settings.max_loss)}", err=True)
     elif parity is not None and not as_json:
         echo(loss_words(parity, settings.max_loss))
+    if manifest.rejection is not None and manifest.rejection.coverage and not as_json:
+        echo(threshold_words(manifest.reject_below, manifest.rejection))
     if manifest.rejection is not None and manifest.rejection.coverage < LEAST_COVERAGE:
         kept = f"{100 * manifest.rejection.coverage:.1f} %"
         echo(f"Warning: it keeps {kept} of {manifest.rejection.source} and rejects the others", err=True)
+
+
+def threshold_words(reject_below: float, rejection: Rejection) -> str:
+    """Return how precise the answers are above a bundle's threshold, as found and at least."""
+    least = rejection.least_precision
+    limit = "" if least is None else f", at least {100 * least:.1f} % of new ones with 95 % confidence"
+    return (
+        f"rejects below a probability of {reject_below:.3g}: of the {100 * rejection.coverage:.1f} % of "
+        f"{rejection.source} that it keeps, {100 * rejection.precision:.1f} % are right{limit}"
+    )
 
 
 def _print_json(bundle: Bundle, size_bytes: int, loss: str | None) -> None:
@@ -116,5 +130,7 @@ def _print_json(bundle: Bundle, size_bytes: int, loss: str | None) -> None:
         "confusion": manifest.confusion,
         "parity": manifest.parity and asdict(manifest.parity),
         "loss": loss,
+        "reject_below": manifest.reject_below,
+        "rejection": manifest.rejection and asdict(manifest.rejection),
     }
     echo(json.dumps(result))

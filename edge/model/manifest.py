@@ -95,10 +95,16 @@ class Rejection:
     threshold: float = declare(
         "cells with a smaller probability, or larger distance, are rejected", -1e9, 1e9
     )
-    precision: float = _share("precision that was asked for among the cells kept")
+    precision: float = _share("share of right answers found among the validation cells kept")
     coverage: float = _share("share of the validation cells kept")
     auroc: Mapping[str, float] = _share("kind of cell outside the training data, and the score's AUROC")
     source: str = declare("cells on which it was chosen and measured")
+    least_precision: float | None = declare(
+        "one-sided 95 % limit of that share among new cells, given how the threshold was chosen",
+        0,
+        1,
+        default=None,
+    )
 
 
 @dataclass(frozen=True)
@@ -173,8 +179,11 @@ def encode(manifest: Manifest) -> bytes:
         With one line, if `decode` would refuse it.
     """
     stated = asdict(_checked(asdict(manifest)))
-    if stated["answers"] is None:  # as bundles were written before there was the key
+    # as bundles were written before there were these keys
+    if stated["answers"] is None:
         del stated["answers"]
+    if stated["rejection"] and stated["rejection"]["least_precision"] is None:
+        del stated["rejection"]["least_precision"]
     return json.dumps(stated, indent=2).encode()
 
 

@@ -114,8 +114,10 @@ def _rejection(manifest: Manifest) -> dict[str, str]:
         | {
             "Score": rejection.score,
             "Threshold": f"{rejection.threshold:g}",
-            # requested at conversion or, if nothing was, measured
             "Correct among the cells kept": correct,
+            "Correct among new cells that it keeps": UNKNOWN
+            if rejection.least_precision is None
+            else f"at least {100 * rejection.least_precision:.1f} %, with 95 % confidence",
             "Cells kept": f"{100 * rejection.coverage:.1f} %",
         }
         | {f"AUROC against {kind}": f"{area:.3f}" for kind, area in rejection.auroc.items()}
