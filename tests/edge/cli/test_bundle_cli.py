@@ -46,6 +46,8 @@ def test_show_prints_every_measurement(path: Path) -> None:
         "-0.10 points, 95 % interval -0.40 to +0.20",
         "99.50 %",
         "97.0 %",
+        "at least 91.3 %, with 95 % confidence",
+        "up to 0.40 points",
         "AUROC against bead",
         "87.5 % of 8 cells (47.3–99.7 %)",
         "not signed",

@@ -33,7 +33,9 @@ FLATBUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 
 
 PARITY = Parity(800, 0.951, 0.95, -0.4, 0.2, 0.995, 0.08)
-REJECTION = Rejection("probability", 0.5, 0.97, 0.93, {"bead": 0.98, "platelet": 1}, "validation crops")
+REJECTION = Rejection(
+    "probability", 0.5, 0.97, 0.93, {"bead": 0.98, "platelet": 1}, "validation crops", least_precision=0.913
+)
 ANSWERS = Answers(((2, 1, 0), (0, 3, 1)), (1, 0), (0, 2, 0), 9, "frames")
 
 
