@@ -27,6 +27,8 @@ from edge.model.manifest import (
     Rejection,
     RepresentativeSet,
     TrainingData,
+    decode,
+    encode,
 )
 
 FLATBUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
@@ -218,3 +220,10 @@ def test_a_failed_write_keeps_the_older_bundle(path: Path, monkeypatch: pytest.M
         written(path, manifest(version="2"))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_bundle_of_before_the_limit_of_the_precision_keeps_its_bytes() -> None:
+    older = manifest(rejection=dataclasses.replace(REJECTION, least_precision=None))
+    assert b"least_precision" not in encode(older)
+    assert decode(encode(older)) == older
+    assert b'"least_precision": 0.913' in encode(manifest(rejection=REJECTION))
