@@ -299,18 +299,21 @@ def list_cameras() -> list[CameraInfo]:
 
 
 def _modes(number: int) -> dict[str, list[tuple[int, int]]]:
-    """Return the sizes of a sensor's modes by their bits; empty if another program has the camera."""
+    """Return the sizes of a sensor's modes by their bits; empty if another program has it, or it has none."""
     try:
         camera = _picamera2().Picamera2(number)
     except (RuntimeError, IndexError):
         return {}
     try:
-        sizes: dict[str, list[tuple[int, int]]] = {}
-        for mode in sorted(camera.sensor_modes, key=lambda one: one["size"], reverse=True):
-            sizes.setdefault(f"{mode['bit_depth']} bit", []).append(tuple(mode["size"]))
-        return sizes
+        modes = camera.sensor_modes
+    except AttributeError:  # of a camera without raw frames, such as libcamera's virtual one
+        return {}
     finally:
         camera.close()
+    sizes: dict[str, list[tuple[int, int]]] = {}
+    for mode in sorted(modes, key=lambda one: one["size"], reverse=True):
+        sizes.setdefault(f"{mode['bit_depth']} bit", []).append(tuple(mode["size"]))
+    return sizes
 
 
 def _picamera2() -> Any:

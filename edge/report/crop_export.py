@@ -22,24 +22,13 @@ CROP_COLUMNS = ("path", "label", "group", "pixel_um", "frame_index", "track_id")
 """Of the tables of crops, the first four as training reads them; those of a report's ``cells.csv`` follow,
 ``label`` left out."""
 
-_RESERVED = ("", ".", "..", "backgrounds", CLASSES_CSV)
-"""Names that no class folder has: training reads something else in them."""
-
 _NAME = re.compile(r"\d{6,}-\d{4,}\.png|" + "|".join(map(re.escape, (CROPS_CSV, REJECTED_CSV, CLASSES_CSV))))
 
 
-def check_crops(session: StoredSession, *, by_class: bool) -> None:
-    """Raise a `SessionError` if a session has no crops, or a label cannot name a folder."""
+def check_crops(session: StoredSession) -> None:
+    """Raise a `SessionError` if a session has no crops."""
     if not any(cell.crop_png for frame in session.frames(crops=True) for cell in frame.cells):
         raise SessionError(f"{session.id}: no crops were kept: count again with --keep-crops")
-    for label in session.header.labels if by_class else ():
-        if (
-            not label.isprintable()
-            or Path(label.strip()).name != label
-            or label[:1] == "."
-            or label in _RESERVED
-        ):
-            raise SessionError(f"{session.id}: label {label!r} cannot name a folder: use --format {CROPS}")
 
 
 def write_crops(session: StoredSession, out: Path, *, by_class: bool) -> list[Path]:

@@ -73,7 +73,7 @@ def export_session(
     with session.snapshot():
         for path in paths:
             if path.name in (CROPS, CLASSES):
-                check_crops(session, by_class=path.name == CLASSES)
+                check_crops(session)
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
             if path.name in (CROPS, CLASSES):

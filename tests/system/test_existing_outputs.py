@@ -24,6 +24,7 @@ CASES = {
     "leuko bundle card": ("phantom3 --out o.html", "o.html", "o.html", REPLACE),
     "leuko bundle sign": ("phantom3 --key key.pem --out o.tflite", "o.tflite", "o.tflite", REPLACE),
     "leuko bundle upgrade": ("key.pem --out o.tflite", "o.tflite", "o.tflite", REPLACE),
+    "leuko bundle validate": ("phantom3 frames boxes.csv --out o.tflite", "o.tflite", "o.tflite", REPLACE),
     "leuko sessions export": ("latest --out o", "o/frames.csv", "o/frames.csv", REPLACE),
     "leuko label": ("frames stained --out o", "o", "o/mine.txt", ANOTHER_NAME),
     "leuko crops": ("frames boxes.csv --out o", "o", "o/mine.txt", ANOTHER_NAME),

@@ -115,6 +115,10 @@ def cameras(folder: Path) -> dict[str, str]:
 def bundles(folder: Path) -> dict[str, str]:
     write_old(folder / "OLD.tflite", old_manifest())
     shutil.copy(locate_bundle("phantom3"), folder / "mine.tflite")
+    scene = Scene(width_px=800, height_px=600, leukocytes=6, erythrocytes=3, debris=2)
+    list(simulate(folder / "made", frames=4, seed=1, scene=scene))
+    (folder / "made" / "frames").rename(folder / "FRAMES")
+    (folder / "made" / "truth.csv").rename(folder / "boxes.csv")
     return {}
 
 
@@ -132,7 +136,9 @@ def train(folder: Path) -> dict[str, str]:
 
 RUN: dict[str, Page] = {
     "README.md": Page(readme, ("demo/result/report.html", "demo/result/annotated", "result/cells.csv")),
-    "docs/bundles.md": Page(bundles, ("card.html", "NEW.tflite", "mine-signed.tflite", "signature.bin")),
+    "docs/bundles.md": Page(
+        bundles, ("card.html", "NEW.tflite", "mine-validated.tflite", "mine-signed.tflite", "signature.bin")
+    ),
     "docs/calibration.md": Page(calibration, ("home/calibration.toml",)),
     "docs/cameras.md": Page(cameras, ()),
     "docs/count.md": Page(count_page, ("result/report.html", "results/sample 1/cells.csv")),

@@ -134,14 +134,3 @@ def test_an_earlier_export_gives_way_only_when_asked_and_other_files_never(
     assert "mine.txt: no file of an export; give another name" in refused
     assert (tmp_path / "crops" / "mine.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["crops", "home"]
-
-
-@pytest.mark.parametrize("label", ["../up", ".", "backgrounds", "cells.csv", "a/b", ".hidden", " x"])
-def test_a_label_that_cannot_name_a_folder_is_refused(tmp_path: Path, label: str) -> None:
-    made = header(labels=("granulocyte", "lymphocyte", label), counted=("granulocyte",))
-    with create_session(made, tmp_path / "home") as session:
-        session.add(replace(record(0), cells=(cell(0, label, crop_png=png(0)),)))
-    words = ("sessions", "export", session.path, "--out", tmp_path / "out", "--format")
-    assert "cannot name a folder: use --format crops" in leuko(*words, "class-folders", code=1).stderr
-    assert not (tmp_path / "out").exists()
-    leuko(*words, "crops")

@@ -151,6 +151,8 @@ def test_a_value_of_another_type_is_noticed(finished: Path, statement: str, valu
         ("labels", ["monocyte", "rejected", "debris"]),
         ("labels", ["monocyte", "Monocyte", "debris"]),
         ("labels", ["=1+1", "granulocyte", "debris"]),
+        ("labels", ["../up", "granulocyte", "debris"]),
+        ("labels", ["backgrounds", "granulocyte", "debris"]),
         ("sources", ["a/**/b/**/c/**/*.png"]),
         ("labels", [1, 2, 3]),
         ("counted", ["basophil"]),
