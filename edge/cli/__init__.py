@@ -112,6 +112,7 @@ COMMANDS = {
     "bundle": Command("edge.cli", "bundle_group", "List, show, validate, sign and upgrade bundles."),
     "sessions": Command("edge.cli.sessions", "sessions", "List, show, verify, resume and export sessions."),
     "calibrate": Command("edge.cli.calibrate", "calibrate", "Calibrate pixel size, flat field and volume."),
+    "plan": Command("edge.cli.plan", "plan", "Say how many fields a precision costs."),
     "doctor": Command("edge.cli.doctor", "doctor", "Check this device and say what to do."),
     "label": Command("train.cli.label", "label", "Suggest labels from paired fluorescence frames."),
     "crops": Command("train.cli.crops", "crops", "Cut labelled crops around boxes."),

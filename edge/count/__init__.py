@@ -5,6 +5,7 @@ from edge.count.corrected_concentration import CORRECTED_METHOD, estimate_correc
 from edge.count.correction import Correction, Validation, correct_counts, corrected_inside
 from edge.count.counted_frame import CountedFrame
 from edge.count.dispersion import ENOUGH_FIELDS, Dispersion, FieldCounts
+from edge.count.field_plan import FieldPlan, Precision, PrecisionError
 from edge.count.intervals import LEVEL, NORMAL, Estimate, clopper_pearson, estimate_proportion, student_t
 from edge.count.performance import area_under_roc, confusion_accuracy
 from edge.count.prevalence import Ends, Sampler, count_ends, estimate_prevalence
@@ -30,8 +31,11 @@ __all__ = [
     "Ends",
     "Estimate",
     "FieldCounts",
+    "FieldPlan",
     "FieldVolume",
     "GateEffect",
+    "Precision",
+    "PrecisionError",
     "Sampler",
     "StopRule",
     "Tally",

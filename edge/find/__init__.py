@@ -11,7 +11,7 @@ from edge.find.crops import (
 )
 from edge.find.fingerprint import Fingerprint, fingerprint, largest_first
 from edge.find.flat_field import Map, divide_flat_field, flat_field_gain
-from edge.find.focus import focus
+from edge.find.focus import FOCUS_PIXEL_UM, focus
 from edge.find.quality import Quality, QualityLimits, breaches, light, measure_quality
 from edge.find.reduction import block_mean, reduced, working_factor
 from edge.find.segmentation import (
@@ -27,6 +27,7 @@ from edge.find.visibility import unseen
 
 __all__ = [
     "DEFAULT_PIXEL_UM",
+    "FOCUS_PIXEL_UM",
     "HALO_UM",
     "NEAR_GATE",
     "SCALE_TOLERANCE",

@@ -7,8 +7,10 @@ from edge.run.config import Analysis, CameraConfig, CountConfig
 from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
 from edge.run.instrument import Instrument, camera_calibration
+from edge.run.objectives import Objective, lower_objectives
 from edge.run.pipeline import count_frames
 from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
+from edge.run.remarks import pixel_remark
 from edge.run.same_files import file_names
 from edge.run.sessions import Count, begin, resume
 from edge.run.sinks import ReportSink, Result, Sink
@@ -26,6 +28,7 @@ __all__ = [
     "Instrument",
     "Log",
     "Notifier",
+    "Objective",
     "ReportSink",
     "Result",
     "Sink",
@@ -40,7 +43,9 @@ __all__ = [
     "examine_device",
     "file_names",
     "list_cameras",
+    "lower_objectives",
     "open_camera",
+    "pixel_remark",
     "ratios",
     "resume",
     "run_count",
