@@ -7,6 +7,8 @@ statistics of the crop, the strength of its detail at four scales and how dark a
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +41,8 @@ def crop_statistics(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
             side = fine.shape[0]
             detail = fine - cv2.pyrUp(coarse, dstsize=(side, side))
             middle = slice(side // 4, side - side // 4)
-            row[octave] = np.log(detail[middle, middle].std() + _FLOOR_GREY)
+            _, spread = cv2.meanStdDev(detail[middle, middle])
+            row[octave] = math.log(float(spread[0, 0]) + _FLOOR_GREY)
             fine = np.asarray(coarse, np.float32)
     return rows
 

@@ -80,14 +80,20 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
 def _relative(brightest: float, smooth: Image, down: Image, across: Image, illumination: Image) -> Texture:
     """Return what no line explains of the gradient, relative to the illumination."""
     v, h = cv2.subtract(down, illumination), cv2.subtract(across, illumination)
-    added = cv2.subtract(h, cv2.multiply(v, h, scale=1 / brightest))
-    # 16 bits: the sum may exceed 255
-    crossing: Signed = np.asarray(cv2.add(down, added, dtype=cv2.CV_16S), np.int16)
-    edges = _gradient(smooth)
-    either = cv2.min(_unexplained(edges, down), _unexplained(edges, across))
+    added = _grey(cv2.subtract(h, cv2.multiply(v, h, scale=1 / brightest)))
+    edges, falling, level = _gradient(smooth), _gradient(down), _gradient(across)
+    # gradients add up, as 8 bits of light would not
+    crossing = tuple(_signed(cv2.add(*pair)) for pair in zip(falling, _gradient(added), strict=True))
+    either = cv2.min(_unexplained(edges, falling), _unexplained(edges, level))
     # a slope below an eighth of a grey level is rounding
-    rest = np.maximum(cv2.min(either, _unexplained(edges, crossing)), 1)
-    return np.asarray(cv2.divide(rest, np.maximum(illumination, 1), dtype=cv2.CV_32F), np.float32)
+    rest = _at_least_1(cv2.min(either, _unexplained(edges, crossing)))
+    return np.asarray(cv2.divide(rest, _at_least_1(illumination), dtype=cv2.CV_32F), np.float32)
+
+
+def _at_least_1(image: object) -> Image | Signed:
+    """Return what OpenCV returned, values below 1 raised to it, five times as fast as by NumPy."""
+    raised: Image | Signed = cv2.max(image, 1)  # type: ignore[call-overload]  # its stubs know no scalar
+    return raised
 
 
 def _grey(image: object) -> Image:
@@ -95,16 +101,19 @@ def _grey(image: object) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def _gradient(image: Image | Signed) -> tuple[Signed, Signed]:
+def _signed(values: object) -> Signed:
+    return np.asarray(values, np.int16)
+
+
+def _gradient(image: Image) -> tuple[Signed, ...]:
     """Return the derivatives to the right and downward, int16 [h, w] each (Sobel, 8 times the slope)."""
-    right, down = (np.asarray(cv2.Sobel(image, cv2.CV_16S, dx, 1 - dx), np.int16) for dx in (1, 0))
-    return right, down
+    return tuple(map(_signed, cv2.spatialGradient(image)))
 
 
-def _unexplained(edges: tuple[Signed, Signed], explanation: Image | Signed) -> Signed:
+def _unexplained(edges: tuple[Signed, ...], explained: tuple[Signed, ...]) -> Signed:
     """Return the sum of the absolute differences between gradients, int16 [h, w]."""
-    right, down = (cv2.absdiff(*pair) for pair in zip(edges, _gradient(explanation), strict=True))
-    return np.asarray(cv2.add(right, down), np.int16)
+    right, down = (cv2.absdiff(*pair) for pair in zip(edges, explained, strict=True))
+    return _signed(cv2.add(right, down))
 
 
 def _along_columns(image: Image, work_um: float) -> Image:

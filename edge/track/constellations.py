@@ -30,6 +30,7 @@ from edge.track.triangles import (
     likenesses,
     matches_of,
     quarter_turns,
+    sorted_by_shape,
     triangles_of,
 )
 
@@ -216,7 +217,9 @@ def _overlaps(frames: Sequence[_Shown]) -> dict[int, _Overlap]:
     if len(frames) < 2:
         return {}
     table, places, patches = _table(frames)
-    new = table.take(np.concatenate([one.new[one.whole] for one in frames])[table.corner].any(axis=1))
+    new = sorted_by_shape(
+        table.take(np.concatenate([one.new[one.whole] for one in frames])[table.corner].any(axis=1))
+    )
     sizes = np.array([one.shown.size_um for one in frames])
 
     def matches(stretch: float = 1.0) -> Matches:

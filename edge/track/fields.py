@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from edge.find import Fingerprint, Quality
 from edge.track.overlap import shared_cells
 
 Real = NDArray[np.float32]
+N = TypeVar("N", bound=np.generic)
 
 MEMORY = 10_000
 """Fields that are remembered, those seen last: 2 KB each."""
@@ -105,7 +107,8 @@ class Fields:
             return Repeat(self._names[now.digest])
         if not self._kept or not now.texture.size:
             return None
-        small = np.stack([_coarse(_turned(now.squares[0], *turn)) for turn in TURNS], axis=1)
+        coarse = _coarse(now.squares[0]).reshape(COARSE_PX, COARSE_PX)
+        small = np.stack([_turned(coarse, *turn).ravel() for turn in TURNS], axis=1)
         likeness = self._coarse[: len(self._kept)] @ small
         as_it_was = None if tracked else self._as_it_was(now, likeness[:, 0])
         return as_it_was or self._copied(now, likeness)
@@ -190,7 +193,7 @@ def _same_shape(before: Fingerprint, now: Fingerprint, *, turned: bool) -> bool:
     return abs(ratio - 1) < SAME_SHAPE
 
 
-def _turned(pixels: NDArray[np.int8], mirrored: bool, quarter: int) -> NDArray[np.int8]:
+def _turned(pixels: NDArray[N], mirrored: bool, quarter: int) -> NDArray[N]:
     """Return a map that is mirrored from left to right, and then turned clockwise."""
     return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if mirrored else pixels, -quarter))
 
