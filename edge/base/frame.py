@@ -58,6 +58,8 @@ class Frame:
     time_ns : int
         Since the epoch: of a camera's frame its exposure; of a file its modification time, in a video plus
         the frame's own time.
+    clock_ns : int
+        Of a device's frame its exposure by a clock that runs on when the time of day is set; 0 for others.
     settings : Mapping of str to float or str
         ``exposure_us``, ``gain``, ``colour_gain_red`` … that a camera reports; empty for a file.
     dropped_before : int
@@ -86,6 +88,7 @@ class Frame:
     likely_bit_depth: int | None = None
     notes: tuple[str, ...] = ()
     pixel: StatedPixel | None = None
+    clock_ns: int = 0
 
 
 @dataclass(frozen=True)

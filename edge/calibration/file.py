@@ -75,6 +75,7 @@ class FlatFieldCalibration:
     height_px: int = declare("height of those frames", 1, 100_000, unit="px")
     date: datetime = declare("when it was measured")
     camera: str = declare("camera that took the blank frames", default="")
+    tuning: str = declare("libcamera's tuning of that camera: its file and its hash", default="")
 
 
 @dataclass(frozen=True)

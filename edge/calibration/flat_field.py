@@ -143,7 +143,7 @@ def estimate_illumination(frames: Iterable[Frame | FailedFrame]) -> Illumination
 
 
 def write_flat_field(
-    folder: Path, estimate: Illumination, date: datetime, camera: str = ""
+    folder: Path, estimate: Illumination, date: datetime, camera: str = "", tuning: str = ""
 ) -> FlatFieldCalibration:
     """Write the illumination beside a calibration, as a PNG of 16 bits; return the calibration's section.
 
@@ -163,6 +163,7 @@ def write_flat_field(
         estimate.height_px,
         date,
         camera,
+        tuning,
     )
 
 

@@ -16,6 +16,10 @@ class CameraError(Exception):
     """A camera that cannot be used, or no longer; the message is one line for the operator."""
 
 
+class CameraAbsentError(CameraError):
+    """A camera that is not there; it may still come."""
+
+
 class CameraTimeoutError(CameraError):
     """A camera that did not answer in time."""
 
@@ -32,11 +36,14 @@ class CameraSettings:
         Amplification on the sensor, 1 being none; with ``v4l2`` the driver's own number.
     colour_gains : (float, float) or None
         Red and blue, relative to green.
+    tuning : str or None
+        What the camera's own software makes of the sensor's values, by a name and a hash; it cannot be set.
     """
 
     exposure_us: int | None = None
     gain: float | None = None
     colour_gains: tuple[float, float] | None = None
+    tuning: str | None = None
 
 
 class Camera(Protocol):
@@ -68,7 +75,8 @@ class Camera(Protocol):
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Lock what is not None, and wait until the frames show it.
 
-        Raises CameraTimeoutError if they do not in time, CameraError if the camera has no such setting.
+        Raises CameraTimeoutError if they do not in time, CameraError if the camera has no such setting, or
+        another tuning.
         """
 
     def grab(self, timeout_s: float) -> Frame | FailedFrame | None:

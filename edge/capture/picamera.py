@@ -6,6 +6,7 @@ import atexit
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 
 from edge.base import Frame
 from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
+from edge.capture.exposed import exposed
 from edge.capture.exposure import is_steady
+from edge.capture.pi_errors import absent, explained, reason
+from edge.capture.tuning import Tuning, load_tuning
 
 BUFFERS = 4
 """Frames in the camera's own memory: one is read while others are exposed."""
@@ -32,6 +36,11 @@ LOCKED = 0.07
 AUTOMATIC = 0
 """``ExposureTimeModeAuto`` and ``AnalogueGainModeAuto`` of libcamera's control_ids_core.yaml."""
 
+NO_TUNING = (
+    "no tuning of libcamera is for this camera, so frames may differ in contrast and be corrected for a lens:"
+    " sudo apt install --reinstall libcamera-ipa"
+)
+
 _GREY_FIRST = ("YUV420", "YVU420", "NV12", "NV21")
 _METADATA = {
     "ExposureTime": "exposure_us",
@@ -48,8 +57,9 @@ _METADATA = {
 class PiCamera:
     """A Raspberry Pi's camera; see `edge.capture.camera.Camera` for the methods.
 
-    The frame is the grey plane of a YUV 4:2:0 stream: full range, not denoised (a Pi 5 would mix frames). It
-    is copied, so that the buffer goes back to the camera at once.
+    The frame is the grey plane of a YUV 4:2:0 stream: full range, not denoised (a Pi 5 would mix frames), not
+    sharpened, and by a tuning that does not adapt to what a frame shows. It is copied, so that the buffer
+    goes back to the camera at once.
     """
 
     paced = True
@@ -63,11 +73,10 @@ class PiCamera:
         sensor_bits: int | None = None,
     ) -> None:
         self.name = name
-        picamera2 = _picamera2()
         try:
-            self._camera = picamera2.Picamera2(number)
-        except (RuntimeError, IndexError) as error:
-            raise CameraError(f"{name}: {_reason(error)}") from error
+            self._camera, self._tuning = _open(_picamera2().Picamera2, number, name)
+        except (RuntimeError, OSError) as error:
+            raise CameraError(f"{name}: {explained(error)}") from error
         # a hanging camera would hang the interpreter at its exit; the caller closes this one
         atexit.unregister(self._camera.close)
         self._pending: Any = None
@@ -75,15 +84,13 @@ class PiCamera:
         self._locked = CameraSettings()
         try:
             self._start(size, sensor_bits)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             self.close()
-            raise CameraError(f"{name}: {_reason(error)}") from error
+            raise CameraError(f"{name}: {explained(error)}") from error
         # also when interrupted: the sensor must be free for the next program
         except BaseException:
             self.close()
             raise
-        # libcamera's clock starts at boot, and ignores changes of the time of day
-        self._epoch_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def _start(self, size: tuple[int, int] | None, sensor_bits: int | None) -> None:
         size = size or self._camera.sensor_resolution
@@ -119,6 +126,7 @@ class PiCamera:
         controls = {
             "NoiseReductionMode": libcamera.controls.draft.NoiseReductionModeEnum.Off,
             "FrameDurationLimits": (33_333, 1_000_000),
+            "Sharpness": 0.0,  # none (libcamera 0.7.1, src/ipa/rpi/controller/rpi/sharpen.cpp)
         }
         asked = {"output_size": size, "bit_depth": sensor_bits} if sensor_bits else {}
         self._camera.configure(
@@ -146,11 +154,18 @@ class PiCamera:
         while not _converged(history):
             late = "its exposure and white balance do not settle" if history else "no frame comes"
             history.append(_settings(self._metadata(end, late)))
-        self.apply(history[-1], end - time.monotonic())
-        return history[-1]
+        settled = replace(history[-1], tuning=self._tuning.name if self._tuning else None)
+        self.apply(settled, end - time.monotonic())
+        return settled
 
     def apply(self, settings: CameraSettings, timeout_s: float) -> None:
         """Lock exposure, gain and white balance."""
+        now = self._tuning.name if self._tuning else "none"
+        if settings.tuning not in (None, now):
+            raise CameraError(
+                f"{self.name}: the count began with libcamera's tuning {settings.tuning}, and now it is"
+                f" {now}: begin another count"
+            )
         start = time.monotonic()
         end, again = start + timeout_s, start + timeout_s / 2
         self._set(settings)
@@ -191,9 +206,18 @@ class PiCamera:
             image = _grey_plane(request)
         finally:
             request.release()
-        time_ns = metadata.get("SensorTimestamp", time.clock_gettime_ns(time.CLOCK_BOOTTIME)) + self._epoch_ns
-        self._grabbed += 1
-        return Frame(image, f"{self.name}#{self._grabbed - 1}", self._grabbed - 1, time_ns, _kept(metadata))
+        time_ns, clock_ns = exposed(time.CLOCK_BOOTTIME, metadata.get("SensorTimestamp"))
+        index, self._grabbed = self._grabbed, self._grabbed + 1
+        tuning = {} if self._tuning is None else {"tuning": self._tuning.name}
+        return Frame(
+            image,
+            f"{self.name}#{index}",
+            index,
+            time_ns,
+            _kept(metadata) | tuning,
+            notes=() if tuning else (NO_TUNING,),
+            clock_ns=clock_ns,
+        )
 
     def close(self) -> None:
         """Stop the camera, whatever it is still capturing."""
@@ -210,7 +234,7 @@ class PiCamera:
         except TimeoutError:
             raise CameraTimeoutError(f"{self.name}: no frame for {timeout_s:g} s") from None
         except RuntimeError as error:
-            raise CameraError(f"{self.name}: {_reason(error)}") from error
+            raise CameraError(f"{self.name}: {explained(error)}") from error
         self._pending = None
         return request
 
@@ -230,6 +254,31 @@ class PiCamera:
     def _supported(self, controls: Mapping[str, Any]) -> dict[str, Any]:
         """Return the controls that the camera has: a monochrome one has no white balance."""
         return {name: value for name, value in controls.items() if name in self._camera.camera_controls}
+
+
+def _open(cameras: Any, number: int, name: str) -> tuple[Any, Tuning | None]:
+    """Open a camera with the tuning for its sensor; None, and libcamera's own, if there is none.
+
+    libcamera reads a tuning while it looks for cameras (0.7.1, pipeline_base.cpp: registerCamera), and looks
+    again once picamera2 has closed its last one (0.3.36, CameraManager.cleanup): so the camera is opened to
+    learn its sensor, closed, and opened with the sensor's tuning.
+    """
+    known = cameras.global_camera_info()
+    if number >= len(known):
+        raise absent(name, number, known)
+    camera = cameras(number)
+    properties = camera.camera_properties
+    try:
+        model, filters = str(properties.get("Model", "")), properties.get("ColorFilterArrangement")
+        tuning = load_tuning(cameras.load_tuning_file, model, filters)
+        if tuning is None:
+            return camera, None
+    except BaseException:
+        camera.close()
+        raise
+    camera.close()
+    del camera
+    return cameras(number, tuning=tuning.content), tuning
 
 
 def _grey_plane(request: Any) -> NDArray[np.uint8]:
@@ -288,6 +337,16 @@ def _kept(metadata: Mapping[str, Any]) -> dict[str, float | str]:
     return kept
 
 
+def tuning_of(number: int, name: str) -> str:
+    """Return the name of a camera's tuning; empty if there is none for it."""
+    try:
+        camera, tuning = _open(_picamera2().Picamera2, number, name)
+    except (RuntimeError, OSError) as error:
+        raise CameraError(f"{name}: {explained(error)}") from error
+    camera.close()
+    return tuning.name if tuning else ""
+
+
 def list_cameras() -> list[CameraInfo]:
     """Return the cameras of libcamera except USB cameras, which `edge.capture.v4l2` finds."""
     known = _picamera2().Picamera2.global_camera_info()
@@ -328,15 +387,5 @@ def _picamera2() -> Any:
             ) from error
         raise CameraError("picamera2 is missing: sudo apt install python3-picamera2") from error
     except Exception as error:  # such as binary parts that do not fit this environment's numpy
-        raise CameraError(f"picamera2 cannot be imported: {_reason(error)}") from error
+        raise CameraError(f"picamera2 cannot be imported: {reason(error)}") from error
     return picamera2
-
-
-def _reason(error: BaseException) -> str:
-    """Return the messages of an error and its causes in one line."""
-    messages = []
-    cause: BaseException | None = error
-    while cause is not None:
-        messages.append(" ".join(str(cause).split()).rstrip("."))
-        cause = cause.__cause__
-    return ": ".join(messages)

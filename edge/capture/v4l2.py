@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge.base import Frame
 from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
+from edge.capture.exposed import exposed
 from edge.capture.exposure import clear_field, converge
 from edge.capture.grey import to_grey
 
@@ -71,7 +72,6 @@ class V4l2Camera:
             raise CameraError(f"{self.name}: has no size of {asked} px; the nearest is --size {nearest}")
         self._exposure_given = False
         self._grabbed = 0
-        self._epoch_ns = time.time_ns() - time.monotonic_ns()
 
     def settle(self, timeout_s: float) -> CameraSettings:
         """Expose the clear field to its grey level, and lock exposure and white balance."""
@@ -109,11 +109,13 @@ class V4l2Camera:
         """Return the next frame; a started wait lasts up to `WAIT_S`, whatever the timeout."""
         self._wait(timeout_s)
         exposed_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)  # monotonic; 0 if the driver has none
-        time_ns = self._epoch_ns + (round(exposed_ms * 1e6) if exposed_ms > 0 else time.monotonic_ns())
+        at_ns = round(exposed_ms * 1e6) if exposed_ms > 0 else None
+        time_ns, clock_ns = exposed(time.CLOCK_MONOTONIC, at_ns)
         image = self._retrieve()
         self._grabbed += 1
         index = self._grabbed - 1
-        return Frame(image, f"{self.name}#{index}", index, time_ns, self._settings())
+        name, settings = f"{self.name}#{index}", self._settings()
+        return Frame(image, name, index, time_ns, settings, clock_ns=clock_ns)
 
     def close(self) -> None:
         """Release the device."""

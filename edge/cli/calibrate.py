@@ -33,12 +33,12 @@ from edge.calibration import (
     write_calibration,
     write_flat_field,
 )
-from edge.capture import PlaneChoice, contradiction, files_pixels, list_files, read_frames
+from edge.capture import CameraError, PlaneChoice, contradiction, files_pixels, list_files, read_frames
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, NamedPath, OrExact, declared_options, json_option, quiet_libraries
 from edge.cli.output import echo
 from edge.cli.tables import progress
-from edge.run import CountConfig
+from edge.run import CountConfig, tuning_of
 
 frames_argument = click.argument("frames", metavar="FRAMES...", nargs=-1, required=True, type=NamedPath())
 calibration_option = click.option(
@@ -90,7 +90,7 @@ def flatfield(
             _refused(error.refused)
             raise
         refused = _refused(estimate.refused)
-        section = write_flat_field(path.parent, estimate, date, camera)
+        section = write_flat_field(path.parent, estimate, date, camera, _tuning(camera))
         _write(path, replace(calibration, flat_field=section))
     low, high = float(estimate.light.min()), float(estimate.light.max())
     words = (
@@ -250,6 +250,18 @@ def volume(
         + (f"; taken as exact: {', '.join(field.exact)}" if field.exact else "")
     )
     _print(as_json, words, section, **asdict(field))
+
+
+def _tuning(camera: str) -> str:
+    """Return the camera's tuning; empty, and a line on stderr, if it is not known here."""
+    try:
+        return tuning_of(camera)
+    except CameraError as error:
+        echo(
+            f"the calibration does not state the camera's tuning, which is known on its device: {error}",
+            err=True,
+        )
+        return ""
 
 
 @contextmanager

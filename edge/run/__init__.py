@@ -1,7 +1,7 @@
 """One count from its configuration to its results, and what the device needs around it."""
 
 from edge.run.bench import INVOKE, Timing, describe_machine, ratios, time_bundle, warnings
-from edge.run.cameras import list_cameras, open_camera
+from edge.run.cameras import list_cameras, open_camera, tuning_of
 from edge.run.child import ChildError, ask_runtime, split_runtimes
 from edge.run.config import Analysis, CameraConfig, CountConfig
 from edge.run.count_run import end_unfinished, run_count
@@ -51,6 +51,7 @@ __all__ = [
     "run_count",
     "split_runtimes",
     "time_bundle",
+    "tuning_of",
     "warnings",
     "why_unusable",
 ]

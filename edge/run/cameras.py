@@ -75,6 +75,18 @@ def open_camera(
     return opened(Path(which), root=root, done=done, read=read)
 
 
+def tuning_of(name: str) -> str:
+    """Return libcamera's tuning of a camera, by name and hash; empty for a camera that is not libcamera's.
+
+    Raises
+    ------
+    CameraError
+        If there is no such camera, or it is in use.
+    """
+    kind, _, which = name.partition(":")
+    return picamera.tuning_of(_number(name, which or "0"), name) if kind == "picamera2" else ""
+
+
 def is_device(name: str) -> bool:
     """Return whether the camera of a name is one that takes a frame whenever it is asked to."""
     return name.partition(":")[0] in ("picamera2", "v4l2")

@@ -17,11 +17,13 @@ from typing import Any
 import cv2
 
 from edge.base import FailedFrame, Frame, cores
-from edge.capture import CameraError, Encoded, LiveSettings, live_frames, read_encoded, read_frames
+from edge.capture import Encoded, LiveSettings, live_frames, read_encoded, read_frames
 from edge.classify import Classifier
 from edge.count import CountedFrame, CountResult
 from edge.run.cameras import is_device, open_camera
 from edge.run.config import CameraConfig, CountConfig
+from edge.run.fitting import fitting
+from edge.run.instrument import Instrument
 from edge.run.memory import default_megapixels, weighing
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
@@ -156,7 +158,7 @@ def _counted_frames(
     if tracker is not None and before.tracker_state:
         tracker.stood(before.stood_ns)
     return count_frames(
-        _camera_frames(config, config.camera, size_px, before, over)
+        _camera_frames(config, config.camera, count.instrument, size_px, before, over)
         if config.camera
         else _files(config, before),
         classifier,
@@ -217,6 +219,7 @@ def _most_megapixels(config: CountConfig) -> float:
 def _camera_frames(
     config: CountConfig,
     camera: CameraConfig,
+    instrument: Instrument,
     size_px: tuple[int, int] | None,
     before: Progress,
     over: _Over,
@@ -249,12 +252,4 @@ def _camera_frames(
         first_index=before.last_index + 1,
         done=done,
     ):
-        if isinstance(frame, Frame) and size_px not in (None, frame.image.shape[::-1]):
-            # of files some may be another camera's; of a camera every frame would be refused
-            height, width = frame.image.shape
-            sized = " x ".join(map(str, size_px or ()))
-            raise CameraError(
-                f"{frame.name}: {width} x {height} px, and calibration {config.calibration} is for frames of "
-                f"{sized} px: choose that --size, calibrate again at this one, or name another --calibration"
-            )
-        yield frame
+        yield fitting(frame, config, instrument, size_px) if isinstance(frame, Frame) else frame

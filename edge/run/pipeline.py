@@ -272,7 +272,7 @@ def _tracked(result: CountedFrame, tracker: Tracker, keep_state: bool) -> Counte
 
 def _time_ns(frame: Frame) -> int:
     """Return the time of a frame for tracking."""
-    return frame.index * STILL_STEP_NS if frame.sha256 else frame.time_ns
+    return frame.index * STILL_STEP_NS if frame.sha256 else frame.clock_ns or frame.time_ns
 
 
 def sha256_of(frame: Encoded | Frame) -> str:

@@ -23,6 +23,7 @@ class Facts:
     kind: FailureKind = "unreadable"
     notes: tuple[str, ...] = declare("What the reader chose", default=(), characters=ANY_CHARACTER)
     pixel: StatedPixel | None = None
+    clock_ns: int = declare("Exposure by a clock that is never set", 0, default=0)
     size_px: tuple[int, int] = declare("Width and height", 0, 1 << 24, default=(0, 0))
     lost: Mapping[str, int] = declare("Bodies that are no cells", 0, default_factory=dict)
     field: Mapping[str, Any] = declare("Fingerprint", default_factory=dict)
@@ -51,6 +52,7 @@ def counted_before(record: FrameRecord, labels: int) -> CountedFrame | FailedFra
             record.dropped_before,
             notes=facts.notes,
             pixel=facts.pixel,
+            clock_ns=facts.clock_ns,
         ),
         record.sha256 or "",
         [one.cell for one in record.cells],
@@ -76,6 +78,7 @@ def locked(settings: Mapping[str, Any]) -> CameraSettings | None:
         "exposure_us": settings.get("exposure_us"),
         "gain": settings.get("gain"),
         "colour_gains": None if red is None or blue is None else (red, blue),
+        "tuning": settings.get("tuning"),
     }
     found = read(CameraSettings, values)
     return None if found == CameraSettings() else found

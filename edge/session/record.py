@@ -86,9 +86,9 @@ class FrameRecord:
         Frames dropped between the frame before and this one.
     facts : mapping
         What else a resumed count needs, as JSON can hold it: ``kind`` and ``stood_ns`` of a `FailedFrame`;
-        ``notes``, ``pixel`` and ``size_px`` (width, height) of a `Frame`; ``lost``, ``field`` (its
-        fingerprint), ``shared``, ``repeats`` and ``unlisted_before`` of a `CountedFrame`. Empty ones are left
-        out.
+        ``notes``, ``pixel``, ``clock_ns`` and ``size_px`` (width, height) of a `Frame`; ``lost``, ``field``
+        (its fingerprint), ``shared``, ``repeats`` and ``unlisted_before`` of a `CountedFrame`. Empty ones are
+        left out.
     tracker_state : bytes or None
         What the tracker needs to resume after this frame; None if that has not changed. A session keeps only
         the last one, so records that are read back have None.
@@ -146,6 +146,7 @@ def frame_record(result: CountedFrame | FailedFrame, *, keep_crops: bool = False
     facts = {
         "notes": list(frame.notes),
         "pixel": frame.pixel and asdict(frame.pixel),
+        "clock_ns": frame.clock_ns,
         "size_px": list(frame.image.shape[::-1]),
         "lost": dict(result.lost),
         "field": result.fingerprint.facts() if result.fingerprint else {},

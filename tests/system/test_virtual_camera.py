@@ -122,7 +122,7 @@ def test_it_closes_and_opens_again(inside: Inside, answer: dict[str, Any]) -> No
 
 def test_what_it_cannot_do_is_one_line(answer: dict[str, Any]) -> None:
     assert answer["other_size"] == "picamera2: gives 1920 x 1080 px instead of 640 x 480"
-    assert answer["no_such"].startswith("picamera2:7: No camera number 7 found")
+    assert answer["no_such"].startswith("picamera2:7: no camera number 7, only number 0")
 
 
 def test_live_frames_come_whole_and_leave_no_thread(answer: dict[str, Any]) -> None:

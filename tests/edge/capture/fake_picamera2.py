@@ -7,6 +7,7 @@ frame comes before it is asked for, so nothing here takes time.
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -17,6 +18,28 @@ LAG = 3
 ROW_US = 18.9
 PADDING = 24
 GOAL = {"ExposureTime": 9_000.0, "AnalogueGain": 1.6, "Red": 2.1, "Blue": 1.7}
+
+
+TUNINGS: Mapping[str, Mapping[str, Any]] = {
+    "imx477.json": {
+        "version": 2.0,
+        "target": "pisp",
+        "algorithms": [
+            {"rpi.black_level": {"black_level": 4096}},
+            {
+                "rpi.alsc": {
+                    "omega": 1.3,
+                    "n_iter": 100,
+                    "luminance_lut": [1.5, 1.2, 1.0],
+                    "calibrations_Cr": [],
+                }
+            },
+            {"rpi.contrast": {"ce_enable": 1, "gamma_curve": [0, 0, 1024, 5040, 65535, 65535]}},
+            {"rpi.sharpen": {"threshold": 0.25, "limit": 1.0, "strength": 1.0}},
+        ],
+    }
+}
+"""In the layout of libcamera's files, which are larger."""
 
 
 class Job:
@@ -75,6 +98,7 @@ class Picamera2:
         "ColourGains",
         "FrameDurationLimits",
         "NoiseReductionMode",
+        "Sharpness",
     )
     sensor_resolution = (400, 300)
     sensor_modes: tuple[dict[str, Any], ...] = (
@@ -93,11 +117,21 @@ class Picamera2:
     states_modes = False
     stays_automatic = False
     frames_until_silence = 10**9
+    filters = 0
+    """``ColorFilterArrangement``: 0 is RGGB, 5 monochrome."""
+    tunings: Mapping[str, Mapping[str, Any]] = TUNINGS
+    read_tuning: Any = None
+    """What libcamera read when it last looked for cameras: its own choice is None."""
     opened: ClassVar[list[Picamera2]]
+    looked = False
+    """Whether libcamera knows the cameras: it looks once, and again after the last one was closed."""
 
-    def __init__(self, camera_num: int = 0) -> None:
+    def __init__(self, camera_num: int = 0, tuning: Mapping[str, Any] | None = None) -> None:
+        self._look(None if tuning is None else json.loads(json.dumps(tuning)))
         if camera_num >= len(self.known):
-            raise RuntimeError(f"No camera number {camera_num} found")
+            raise IndexError("list index out of range")
+        self.camera_properties = {"Model": self.known[camera_num]["Model"]}
+        self.camera_properties |= {"ColorFilterArrangement": self.filters}
         self.camera_controls = dict.fromkeys(self.controls, (0, 1, 0))
         self.outstanding = self.frames = 0
         self.started = self.closed = self.flushed = False
@@ -107,8 +141,21 @@ class Picamera2:
         self.opened.append(self)
 
     @classmethod
+    def _look(cls, tuning: Any) -> None:
+        if not cls.looked:
+            cls.looked, cls.read_tuning = True, tuning
+
+    @classmethod
     def global_camera_info(cls) -> list[dict[str, Any]]:
+        cls._look(None)
         return list(cls.known)
+
+    @classmethod
+    def load_tuning_file(cls, name: str) -> dict[str, Any]:
+        if name not in cls.tunings:
+            raise RuntimeError("Tuning file not found")
+        loaded: dict[str, Any] = json.loads(json.dumps(cls.tunings[name]))
+        return loaded
 
     def create_video_configuration(self, **options: Any) -> dict[str, Any]:
         return options
@@ -206,6 +253,8 @@ class Picamera2:
         assert self.flushed or not self.started, "it would wait behind a capture that never comes"
         assert not self.outstanding, "requests are released"
         self.closed = True
+        if all(one.closed for one in self.opened):
+            type(self).looked = False
 
 
 def modules() -> dict[str, types.ModuleType]:
