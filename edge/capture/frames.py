@@ -21,10 +21,8 @@ from edge.base import FailedFrame, Frame, StatedPixel, frame_name, is_frame_file
 from edge.capture.decode_image import decode_image
 from edge.capture.image_file import read_pages, stated_pixels
 from edge.capture.mosaic import mosaic
-from edge.capture.page import BadPage, ImageFileError, Page
+from edge.capture.page import TIFF_SIGNATURES, BadPage, ImageFileError, Page
 from edge.capture.planes import PlaneChoice
-from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
-from edge.capture.tiff_file import decode_tiff
 from edge.capture.video_file import is_video, read_video
 
 MAX_MEGAPIXELS = 50.0
@@ -275,6 +273,8 @@ def _likely_bit_depth(brightest: int, bit_depth: int) -> int | None:
 def _decode(page: Page, bit_depth: int) -> NDArray[np.uint8]:
     """Decode to grey uint8 [h, w]."""
     if page.data.startswith(TIFF_SIGNATURES):
+        from edge.capture.tiff_file import decode_tiff
+
         return decode_tiff(page.data, bit_depth)
     image = decode_image(page.data)
     if image is None or image.shape != (page.height, page.width):

@@ -18,11 +18,9 @@ from typing import BinaryIO
 from edge.base import StatedPixel
 from edge.capture.foreign import HEAD_BYTES, format_name
 from edge.capture.jpeg_file import jpeg_size
-from edge.capture.page import BadPage, ImageFileError, Page, byte_limit, check_size
+from edge.capture.page import TIFF_SIGNATURES, BadPage, ImageFileError, Page, byte_limit, check_size
 from edge.capture.planes import PlaneChoice
 from edge.capture.stated_pixel import bmp_pixel, jpeg_pixel, png_pixel
-from edge.capture.tiff_fields import tiff_pages, tiff_pixels_stated
-from edge.capture.tiff_file import SIGNATURES as TIFF_SIGNATURES
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -49,6 +47,8 @@ def read_pages(
     size = file.seek(0, 2)
     file.seek(0)
     if signature.startswith(TIFF_SIGNATURES):
+        from edge.capture.tiff_fields import tiff_pages
+
         yield from tiff_pages(file, size, max_megapixels, bit_depth, planes)
         return
     if not signature:
@@ -86,6 +86,8 @@ def stated_pixels(file: BinaryIO) -> tuple[StatedPixel | None, ...]:
     file.seek(0)
     signature = file.read(8)
     if signature.startswith(TIFF_SIGNATURES):
+        from edge.capture.tiff_fields import tiff_pixels_stated
+
         size = file.seek(0, 2)
         file.seek(0)
         return tiff_pixels_stated(file, size)

@@ -32,8 +32,6 @@ from edge.capture.tiff_pixels import (
     write_tiff,
 )
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
 # TIFF 6.0 and its supplements: the tags that describe how pixels are stored. Orientation (274) is left out:
 # boxes are in the raster as stored.
 _PIXEL_TAGS = frozenset(
