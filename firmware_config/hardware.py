@@ -64,11 +64,21 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Release:
-    """A release of Raspberry Pi OS: boot partition's folder, Python, units to mask on a read-only root."""
+    """A release of Raspberry Pi OS: boot partition's folder, versions, what a read-only root needs.
+
+    Attributes
+    ----------
+    masked : tuple of str
+        Units that would write to the root.
+    swap : str or None
+        File that configures rpi-swap, where swap is its work: Trixie's.
+    """
 
     boot: str
     python: str
+    systemd: int
     masked: tuple[str, ...]
+    swap: str | None = None
 
 
 BOARDS = {
@@ -80,6 +90,8 @@ BOARDS = {
 _CSI_DEVICES = ("video4linux", "media", "dma_heap")
 _COMMON = ("rotation", "orientation", "media-controller", "always-on")
 _UPDATES = ("apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer", "dpkg-db-backup.timer")
+# it writes /etc; systemd-timesyncd keeps the time on the data partition
+_CLOCK = ("fake-hwclock.service", "fake-hwclock-save.service", "fake-hwclock-save.timer")
 
 SENSORS = {
     "imx477": Sensor(
@@ -119,6 +131,12 @@ SENSORS = {
 }
 
 RELEASES = {
-    "bookworm": Release("boot/firmware", "3.11", (*_UPDATES, "dphys-swapfile.service")),
-    "trixie": Release("boot/firmware", "3.13", _UPDATES),
+    "bookworm": Release("boot/firmware", "3.11", 252, (*_UPDATES, *_CLOCK, "dphys-swapfile.service")),
+    "trixie": Release(
+        "boot/firmware",
+        "3.13",
+        257,
+        (*_UPDATES, *_CLOCK, "rpi-remove-swap-file.service"),
+        swap="etc/rpi/swap.conf.d/leuko.conf",
+    ),
 }

@@ -16,6 +16,9 @@ BUNDLE = "usr/local/share/leuko/bundle.tflite"
 UNITS = "etc/systemd/system"
 WANTED = f"{UNITS}/multi-user.target.wants"
 CONSOLE_MB = 128
+STARTS = 5
+"""Starts in ten minutes after which systemd gives up; the unit has the same number."""
+LONGEST_RESTART_S = 120
 
 _BY = {"LABEL": "label", "PARTLABEL": "partlabel", "UUID": "uuid", "PARTUUID": "partuuid"}
 
@@ -78,7 +81,8 @@ def count_words(profile: DeviceProfile) -> list[str]:
     }
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
     crops = ["--keep-crops"] if profile.storage.keep_crops else []
-    return ["count", *words, *crops, "--resume", "--json"]
+    wait = ["--wait-for-camera"] if SENSORS[camera.sensor].devices else []
+    return ["count", *words, *crops, *wait, "--resume", "--json"]
 
 
 def _count_unit(profile: DeviceProfile) -> File:
@@ -91,13 +95,25 @@ def _count_unit(profile: DeviceProfile) -> File:
         objective=profile.optics.objective.replace("%", "%%"),
         chamber=profile.optics.chamber.replace("%", "%%"),
         command=" ".join((PROGRAM, *count_words(profile))),
-        restart_s=profile.service.restart_s,
+        starts=STARTS,
+        restart=_restart(profile),
         watchdog_s=profile.service.watchdog_s,
         memory_mb=profile.service.memory_mb,
         # AF_UNIX: messages to systemd; AF_NETLINK: libcamera listens to the kernel for cameras
         families="AF_UNIX AF_NETLINK" if sensor.camera == "picamera2" else "AF_UNIX",
         devices="\n".join(["SupplementaryGroups=video", *allowed] if devices else ["PrivateDevices=yes"]),
     )
+
+
+def _restart(profile: DeviceProfile) -> str:
+    """Return how long systemd waits before a restart: longer each time, where it can (systemd 254, NEWS)."""
+    rows = [f"RestartSec={profile.service.restart_s}"]
+    if RELEASES[profile.device.release].systemd >= 254:
+        rows += [
+            f"RestartSteps={STARTS - 1}",
+            f"RestartMaxDelaySec={max(LONGEST_RESTART_S, profile.service.restart_s)}",
+        ]
+    return "\n".join(rows)
 
 
 def _console_unit(profile: DeviceProfile) -> File:
@@ -152,9 +168,13 @@ def _read_only_root(profile: DeviceProfile) -> Tree:
     # the kernel mounts the root read-only; what would remount it for writing, or write to it, is masked
     masked = ("systemd-remount-fs.service", *release.masked)
     tree: dict[str, Entry] = {f"{UNITS}/{unit}": Link("/dev/null") for unit in masked}
-    for unit in ("leuko-volatile.service", "var.mount", "tmp.mount"):
+    mounts = ("var.mount", "tmp.mount", "var-lib-systemd-timesync.mount")
+    for unit in ("leuko-volatile.service", *mounts):
         tree[f"{UNITS}/{unit}"] = _filled(unit)
-    for unit in ("var.mount", "tmp.mount"):
+    if release.swap:
+        # by default it backs zram with a file, which needs the remount that is masked (rpi-swap-generator)
+        tree[release.swap] = _lines("[Main]", "Mechanism=zram")
+    for unit in mounts:
         tree[f"{UNITS}/local-fs.target.wants/{unit}"] = Link(f"../{unit}")
     boot = release.boot.replace("/", "-")
     tree[f"{UNITS}/{boot}.mount.d/leuko.conf"] = _lines("[Mount]", "Options=ro")

@@ -45,6 +45,8 @@ class LiveSettings:
         First and longest pause before the camera is opened again; each pause is twice the one before.
     give_up_s : float
         Longest outage, counted from its first failure.
+    wait : bool
+        Whether to wait for a camera that is not there at the beginning.
     """
 
     lock: CameraSettings = field(default_factory=CameraSettings)
@@ -54,6 +56,7 @@ class LiveSettings:
     open_timeout_s: float = 30.0
     back_off_s: tuple[float, float] = (0.5, 8.0)
     give_up_s: float = 60.0
+    wait: bool = False
 
     @property
     def opening_s(self) -> float:

@@ -14,11 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from edge.base import FailedFrame, Frame
-from edge.capture.camera import Camera, CameraError
+from edge.capture.camera import Camera, CameraAbsentError, CameraError
 from edge.capture.grabber import SLICE_S, Clock, Grabber, LiveSettings, Taken
 
 MOST_HANGING = 3
 """Most threads that may hang; after that only a new process helps."""
+
+WAIT_S = 4.0
+"""Pause before a camera that is not there yet is looked for again: less than half of any watchdog's time."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +34,14 @@ def live_frames(
     first_index: int = 0,
     done: set[str] | None = None,
     clock: Clock | None = None,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> Generator[Frame | FailedFrame, None, None]:
     """Yield the frames of a camera in order, until it ends or `stop` is set.
 
     A camera that has once opened and settled survives its failures: each outage is yielded as one
     `FailedFrame`, and the camera is opened again, with the settings that it first settled on, until frames
-    come. A camera that never opened raises a CameraError at once, because its name may be wrong; so does an
-    outage that lasts too long.
+    come. A camera that never opened raises a CameraError at once, because its name may be wrong, unless it is
+    absent and to be waited for; so does an outage that lasts too long.
 
     Parameters
     ----------
@@ -48,6 +52,8 @@ def live_frames(
     done : set of str
         Names of frames of files, and of the simulator, that are passed over; buffered frames join them.
         `edge.run.open_camera` does not even read them if it gets the same set.
+    on_wait : callable
+        Takes why the camera is absent, again every few seconds.
     """
     settings, clock = settings or LiveSettings(), clock or Clock()
     done = set() if done is None else done
@@ -69,7 +75,12 @@ def live_frames(
 
         name = grabber.name or name
         if not name:
-            raise failure
+            if not (settings.wait and isinstance(failure, CameraAbsentError)):
+                raise failure
+            on_wait(str(failure))
+            if not _pause(WAIT_S, clock, stop):
+                return
+            continue
         settings = replace(settings, lock=grabber.locked)
         frames.dropped += grabber.untaken
         if grabber.opened and not grabber.paced:  # it worked again, although it had nothing to give
@@ -157,10 +168,14 @@ class _Outage:
     def back_off(self, failure: CameraError, stop: threading.Event) -> bool:
         """Pause before the next attempt; return False if `stop` was set meanwhile."""
         _log.warning("%s; opening it again in %g s", failure, self._pause_s)
-        until = self._clock.now() + self._pause_s
-        condition = threading.Condition()
-        with condition:
-            while self._clock.now() < until and not stop.is_set():
-                self._clock.wait_for(condition, stop.is_set, SLICE_S)
-        self._pause_s = min(2 * self._pause_s, self._settings.back_off_s[1])
-        return not stop.is_set()
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, self._settings.back_off_s[1])
+        return _pause(pause_s, self._clock, stop)
+
+
+def _pause(seconds: float, clock: Clock, stop: threading.Event) -> bool:
+    """Wait; return False if `stop` was set meanwhile."""
+    until, condition = clock.now() + seconds, threading.Condition()
+    with condition:
+        while clock.now() < until and not stop.is_set():
+            clock.wait_for(condition, stop.is_set, SLICE_S)
+    return not stop.is_set()

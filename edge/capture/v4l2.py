@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Frame
-from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
+from edge.capture.camera import CameraAbsentError, CameraError, CameraInfo, CameraSettings, CameraTimeoutError
 from edge.capture.exposed import exposed
 from edge.capture.exposure import clear_field, converge
 from edge.capture.grey import to_grey
@@ -64,7 +64,12 @@ class V4l2Camera:
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(WAIT_S))
         self._capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
         if not self._capture.isOpened():
-            raise CameraError(f"{self.name}: {self._device} is not there, in use, or not a camera")
+            if not self._device.exists():
+                raise CameraAbsentError(
+                    f"{self.name}: {self._device} is not there: connect the camera, or take another of leuko"
+                    " camera list"
+                )
+            raise CameraError(f"{self.name}: {self._device} is in use, or not a camera")
         given = self._choose(size)
         if size is not None and given != size:
             self.close()

@@ -78,7 +78,7 @@ class Screen:
     def __init__(self, as_json: bool) -> None:
         self.config: CountConfig | None = None
         self._as_json = as_json
-        self._session = ""
+        self._session = self._waited = ""
         self._notifier, self._log, self._relay = Notifier(), Log(sys.stderr), _Relay(self)
         self._words = VisibleConsole(stderr=True, highlight=False, markup=False)
         hidden = as_json or not self._words.is_terminal
@@ -130,6 +130,15 @@ class Screen:
         """Name the session that keeps the frames."""
         self._session = session
         self.say("session", f"session {session}", id=session)
+
+    def on_wait(self, words: str) -> None:
+        """Tell systemd that the service waits and is alive, and everybody else once."""
+        words = f"waiting for the camera: {words}"
+        self._notifier.alive()
+        self._notifier.status(words)
+        if words != self._waited:
+            self._waited = words
+            self.say("waiting", words, "warning")
 
     def on_frame(self, result: CountedFrame | FailedFrame, totals: Totals) -> None:
         """Show a counted frame, and tell systemd that the service is alive."""

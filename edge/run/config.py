@@ -43,6 +43,12 @@ class CameraConfig(LiveOptions):
         default=None,
     )
 
+    wait: bool = declare(
+        "Wait for a camera that is not there yet, instead of ending with an error",
+        default=False,
+        option="--wait-for-camera",
+    )
+
     @property
     def settings(self) -> CameraSettings:
         """What to lock before the camera settles the rest."""

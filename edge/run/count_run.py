@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -85,7 +85,7 @@ def run_count(
             return count.config.stop_rule.reached(totals.tally(), time.monotonic() - began)
 
         over = _Over(stop, began + (count.config.stop_rule.until_seconds or math.inf))
-        counted = _counted_frames(count, classifier, before, threads, over)
+        counted = _counted_frames(count, classifier, before, threads, over, observer)
         if count.config.camera:
             counted = _of_a_camera(counted, count.config.camera.name)
         observer.on_start(time.monotonic() - began)
@@ -149,7 +149,7 @@ def end_unfinished(path: Path, why: str) -> None:
 
 
 def _counted_frames(
-    count: Count, classifier: Classifier, before: Progress, threads: int, over: _Over
+    count: Count, classifier: Classifier, before: Progress, threads: int, over: _Over, observer: Observer
 ) -> Generator[Result, None, None]:
     """Count the frames that remain, where a tracker knows the cells of those before."""
     config, analysis = count.config, count.config.analysis
@@ -158,7 +158,7 @@ def _counted_frames(
     if tracker is not None and before.tracker_state:
         tracker.stood(before.stood_ns)
     return count_frames(
-        _camera_frames(config, config.camera, count.instrument, size_px, before, over)
+        _camera_frames(config, config.camera, count.instrument, size_px, before, over, observer.on_wait)
         if config.camera
         else _files(config, before),
         classifier,
@@ -223,6 +223,7 @@ def _camera_frames(
     size_px: tuple[int, int] | None,
     before: Progress,
     over: _Over,
+    on_wait: Callable[[str], None],
 ) -> Iterator[Frame | FailedFrame]:
     """Yield a camera's frames, with the settings of those that were counted."""
     done = set(before.frames)
@@ -248,8 +249,10 @@ def _camera_frames(
             when_behind=camera.when_behind,
             buffer_frames=camera.buffer_frames,
             give_up_s=camera.give_up_s,
+            wait=camera.wait,
         ),
         first_index=before.last_index + 1,
         done=done,
+        on_wait=on_wait,
     ):
         yield fitting(frame, config, instrument, size_px) if isinstance(frame, Frame) else frame

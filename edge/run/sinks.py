@@ -27,6 +27,9 @@ class Observer(Protocol):
     def on_start(self, seconds: float) -> None:
         """Take note that everything is ready for the first frame, `seconds` after the count began."""
 
+    def on_wait(self, words: str) -> None:
+        """Take note that the camera is not there yet, and why; it comes again every few seconds."""
+
     def on_frame(self, result: Result, totals: Totals) -> None:
         """Take a frame that every sink has taken, and the totals with it."""
 

@@ -97,6 +97,7 @@ def test_the_command_is_one_that_leuko_takes(board: str, sensor: str, release: s
     assert taken["bundle"] == f"/{BUNDLE}"
     assert taken["until_cells"] == 400
     assert taken["resume"]
+    assert taken["wait_for_camera"] == (sensor != "simulated")
     assert taken["log_form"] == "json"
 
 
@@ -127,6 +128,9 @@ def test_the_unit_has_the_profiles_limits() -> None:
     text = profile(service__memory_mb="512", service__watchdog_s="77", service__restart_s="9")
     unit = parsed(rendered(text), UNIT)["Service"]
     assert (unit["MemoryMax"], unit["WatchdogSec"], unit["RestartSec"]) == ("512M", "77", "9")
+    assert "RestartSteps" not in unit, "the systemd of Bookworm has none"
+    later = parsed(rendered(profile(device__release='"trixie"', service__restart_s="200")), UNIT)["Service"]
+    assert (later["RestartSec"], later["RestartSteps"], later["RestartMaxDelaySec"]) == ("200", "4", "200")
     assert unit["PrivateNetwork"] == "yes"
     assert unit["OOMPolicy"] == "continue", "a decoder that runs out of memory ends itself only"
 
@@ -183,6 +187,14 @@ def test_a_read_only_root_keeps_the_sessions_on_the_data_partition() -> None:
     assert tree[f"{UNITS}/systemd-remount-fs.service"] == Link("/dev/null")
     assert f"{UNITS}/dphys-swapfile.service" in tree
     assert f"{UNITS}/dphys-swapfile.service" not in rendered(profile(**ro, device__release='"trixie"'))
+    assert tree[f"{UNITS}/fake-hwclock.service"] == Link("/dev/null")
+    swap = "etc/rpi/swap.conf.d/leuko.conf"
+    assert swap not in tree
+    assert rendered(profile(**ro, device__release='"trixie"'))[swap] == File(b"[Main]\nMechanism=zram\n")
+    clock = parsed(tree, f"{UNITS}/var-lib-systemd-timesync.mount")
+    assert (clock["Mount"]["What"], clock["Mount"]["Options"]) == ("/var/lib/leuko/.timesync", "bind")
+    assert clock["Unit"]["RequiresMountsFor"] == "/var/lib/leuko"
+    assert f"{UNITS}/local-fs.target.wants/var-lib-systemd-timesync.mount" in tree
     assert parsed(tree, "etc/systemd/journald.conf.d/leuko.conf")["Journal"]["Storage"] == "volatile"
     plain = rendered(profile())
     assert f"{UNITS}/var.mount" not in plain

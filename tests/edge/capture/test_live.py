@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from edge.base.count_options import Policy
 from edge.base.frame import FailedFrame, Frame
-from edge.capture.camera import Camera, CameraError, CameraSettings, CameraTimeoutError
+from edge.capture.camera import Camera, CameraAbsentError, CameraError, CameraSettings, CameraTimeoutError
 from edge.capture.folder import FolderCamera
 from edge.capture.grabber import CLOSE_S, SLICE_S, Clock, LiveSettings
-from edge.capture.live import MOST_HANGING, live_frames
+from edge.capture.live import MOST_HANGING, WAIT_S, live_frames
 from edge.run.cameras import open_camera
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -124,7 +124,8 @@ class Bench:
     ) -> Generator[Frame | FailedFrame, None, None]:
         # a camera's opening and grabbing take real time, however short, in which the clock may run
         limits: dict[str, Any] = {"open_timeout_s": 1e5, "grab_timeout_s": 1e4, "give_up_s": 1e6}
-        limits |= {name: value for name, value in options.items() if name not in ("done", "first_index")}
+        own = ("done", "first_index", "on_wait")
+        limits |= {name: value for name, value in options.items() if name not in own}
         return live_frames(
             self.open,
             stop=self.stop,
@@ -341,6 +342,34 @@ def test_attempts_back_off_and_are_given_up() -> None:
         expected <= pause < expected + 5 for pause, expected in zip(pauses[1:], [2, 4, 8, 8, 8], strict=False)
     )
     assert 60 <= bench.clock.now < 100
+
+
+def test_a_camera_that_is_absent_at_first_is_waited_for() -> None:
+    absent = [CameraAbsentError("no camera is found") for _ in range(3)]
+    bench = Bench(*absent, [picture(1), CameraError("lost")], CameraAbsentError("it left"), [picture(2)])
+    waited: list[float] = []
+    frames = bench.frames(wait=True, on_wait=lambda words: waited.append(bench.clock.now))
+    items = list(islice(frames, 3))
+    # once it was there, its absence is an outage like others
+    assert (greys(items), failed(items[1]).reason) == ([1, None, 2], "lost")
+    assert len(waited) == 3
+    assert all(WAIT_S <= after - before < WAIT_S + 2 for before, after in pairwise(waited))
+    frames.close()
+
+
+@pytest.mark.parametrize(("failure", "wait"), [(CameraError, True), (CameraAbsentError, False)])
+def test_only_an_absent_camera_is_waited_for_and_only_if_asked(
+    failure: type[CameraError], wait: bool
+) -> None:
+    bench = Bench(failure("it is not"), [picture(1)])
+    with pytest.raises(failure, match="it is not"):
+        next(bench.frames(wait=wait))
+
+
+def test_waiting_for_a_camera_can_be_stopped() -> None:
+    bench = Bench(*[CameraAbsentError("no camera is found") for _ in range(9)])
+    assert list(bench.frames(wait=True, on_wait=lambda _: bench.stop.set())) == []
+    assert len(bench.scripts) == 8
 
 
 def test_a_camera_that_cannot_be_opened_at_first_is_an_error_at_once() -> None:

@@ -26,6 +26,7 @@ GIVEN: dict[str, tuple[tuple[str, ...], Any]] = {
     "buffer_frames": (("--buffer-frames", "9"), 9),
     "when_behind": (("--when-behind", "wait"), "wait"),
     "give_up_s": (("--give-up-s", "1.5"), 1.5),
+    "wait": (("--wait-for-camera",), True),
     "bundle": (("--bundle", "mine.tflite"), "mine.tflite"),
     "calibration": (("--calibration", "c.toml"), "c.toml"),
     "pixel_um": (("--pixel-um", "0.2"), 0.2),

@@ -75,6 +75,9 @@ class Recorder:
         assert not self.results
         self.remarks.append(words)
 
+    def on_wait(self, words: str) -> None:
+        """Not needed."""
+
     def on_session(self, session: str) -> None:
         assert not self.results
 

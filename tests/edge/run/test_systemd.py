@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +89,33 @@ def test_the_journal_gets_priorities(tmp_path: Path) -> None:
     lines = (tmp_path / "journal").read_text().splitlines()
     assert [line[:3] for line in lines] == ["<6>", "<3>"]
     assert json.loads(lines[1][3:])["event"] == "camera"
+
+
+def test_a_service_without_its_camera_waits_and_says_so(tmp_path: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+    ):
+        listener.bind(f"{folder}/notify")
+        listener.settimeout(60)
+        environment = {"NOTIFY_SOCKET": f"{folder}/notify", "WATCHDOG_USEC": "1", "LEUKO_HOME": str(tmp_path)}
+        words = ["count", "--camera", "v4l2:63", "--bundle", "phantom3", "--wait-for-camera", "--log", "json"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "edge.cli", *words, "--resume"],
+            env={**os.environ, **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as service:
+            messages = []
+            while not messages or not messages[-1].startswith("STATUS="):
+                messages.append(listener.recv(4096).decode())
+            service.send_signal(signal.SIGTERM)
+            _, said = service.communicate(timeout=60)
+    waiting = "waiting for the camera: v4l2:63: /dev/video63 is not there"
+    assert messages[:2] == ["READY=1", "WATCHDOG=1"]
+    assert messages[-2] == "WATCHDOG=1"
+    assert messages[-1].startswith(f"STATUS={waiting}")
+    events = [json.loads(line) for line in said.splitlines()]
+    (event,) = (one for one in events if one["event"] == "waiting")
+    assert event["message"].startswith(waiting)
+    assert service.returncode == 0
