@@ -106,7 +106,7 @@ def test_a_service_without_its_camera_waits_and_says_so(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
         ) as service:
-            messages = []
+            messages: list[str] = []
             while not messages or not messages[-1].startswith("STATUS="):
                 messages.append(listener.recv(4096).decode())
             service.send_signal(signal.SIGTERM)
