@@ -1,12 +1,13 @@
 #!/bin/sh
 # Turns a fresh Raspberry Pi OS Lite (64 bit) into an instrument: system packages, leuko in /opt/leuko, profile.
-# Run from a checkout or an unpacked release; run it again after an update or with a changed profile.
+# Run from a checkout or an unpacked release; run it again after an update or with a changed profile. Without a
+# profile it installs leuko alone, which then makes one.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=/opt/leuko
 
-usage="usage: sudo ./install.sh PROFILE [--wheels FOLDER]
-       PROFILE          device profile; leuko firmware init prints a new one
+usage="usage: sudo ./install.sh [PROFILE] [--wheels FOLDER]
+       PROFILE          device profile, which leuko firmware init prints; without one, only leuko is installed
        --wheels FOLDER  install without a network what leuko firmware bundle-wheels collected"
 
 fail() {
@@ -25,10 +26,12 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ -n "$profile" ] || { echo "$usage" >&2; exit 2; }
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: sudo ./install.sh $profile"
-[ -f "$profile" ] || fail "$profile: no such file"
+[ -z "$profile" ] || [ -f "$profile" ] || fail "$profile: no such file"
+# of programs, not of the kernel: a 32-bit Raspberry Pi OS boots a 64-bit kernel (getconf(1); config.txt, arm_64bit)
+bits=$(getconf LONG_BIT)
+[ "$bits" = 64 ] || fail "this system has $bits-bit programs, and leuko needs 64: write Raspberry Pi OS Lite (64-bit) to the card with Raspberry Pi Imager"
 [ -d "$here/edge" ] && [ -d "$here/firmware_config" ] || fail "$here: is not a checkout of leuko-edge; copy all of it here"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "needs python3 3.11 or newer"
 
@@ -80,4 +83,8 @@ fi
 mkdir -p /usr/local/bin
 ln -sfn "$prefix/bin/leuko" /usr/local/bin/leuko
 
+if [ -z "$profile" ]; then
+    echo "leuko is installed; next: leuko firmware init, then sudo ./install.sh PROFILE" >&2
+    exit
+fi
 "$prefix/bin/leuko" firmware install "$profile" --yes || fail "correct that, then run this again"

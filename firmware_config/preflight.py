@@ -15,28 +15,31 @@ from firmware_config.read import read_file
 from firmware_config.wheels import WheelsError, verify
 
 
-def packages(profile: DeviceProfile) -> list[str]:
-    """Return the Debian packages that the installation and the camera need."""
+def packages(profile: DeviceProfile | None) -> list[str]:
+    """Return the Debian packages that installation and camera need; without a profile no camera is known."""
     # picamera2 reads the cameras on the ribbon cable
-    camera = SENSORS[profile.camera.sensor].camera
+    camera = SENSORS[profile.camera.sensor].camera if profile else ""
     return ["python3-venv", *(["python3-picamera2"] if camera == "picamera2" else [])]
 
 
 def main(path: str, wheels: str = "", into: str = "") -> None:
-    """Check a profile's single values and, if one is given, a folder of wheels; exit 1 with what is wrong.
+    """Check a profile's single values and a folder of wheels, where given; exit 1 with what is wrong.
 
     The wheels are copied into an empty folder, and the copy is checked. The installed ``leuko`` later checks
     the profile for contradictions.
     """
-    reading = read_file(Path(path))
-    if reading.profile is None or reading.problems:
-        sys.exit("\n".join(problem.named(path) for problem in reading.problems))
+    profile = None
+    if path:
+        reading = read_file(Path(path))
+        if reading.profile is None or reading.problems:
+            sys.exit("\n".join(problem.named(path) for problem in reading.problems))
+        profile = reading.profile
     try:
         if wheels:
             verify(Path(wheels), Path(into))
     except (WheelsError, OSError) as error:
         sys.exit(visible(str(error)))
-    print(*packages(reading.profile))
+    print(*packages(profile))
 
 
 if __name__ == "__main__":

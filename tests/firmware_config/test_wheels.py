@@ -191,6 +191,27 @@ def test_problems_are_named_before_anything_is_installed(tmp_path: Path) -> None
     assert "is not as it was collected" in refused.stderr
 
 
+def test_without_a_profile_leuko_alone_is_installed(tmp_path: Path) -> None:
+    assert preflight("").stdout == "python3-venv\n"
+    folder, copy = collected(tmp_path / "wheels"), tmp_path / "copy"
+    copy.mkdir()
+    assert preflight("", folder, copy).returncode == 0
+    assert (copy / wheels.REQUIREMENTS).exists()
+
+
+def test_a_system_of_32_bits_is_refused(tmp_path: Path) -> None:
+    for program, prints in (("id", "0"), ("getconf", "32")):
+        (tmp_path / program).write_text(f"#!/bin/sh\necho {prints}\n")
+        (tmp_path / program).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [CHECKOUT / "install.sh"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("install.sh: this system has 32-bit programs, and leuko needs 64: write ")
+    assert "Raspberry Pi OS Lite (64-bit)" in done.stderr
+
+
 def test_install_sh_is_plain_shell() -> None:
     shell = shutil.which("dash") or "sh"
     assert subprocess.run([shell, "-n", CHECKOUT / "install.sh"], check=False).returncode == 0
@@ -198,8 +219,8 @@ def test_install_sh_is_plain_shell() -> None:
 
 def test_install_sh_explains_itself() -> None:
     script = CHECKOUT / "install.sh"
-    done = subprocess.run([script], capture_output=True, text=True, check=False)
+    done = subprocess.run([script, "--wheels"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "usage: sudo ./install.sh PROFILE" in done.stderr
+    assert "usage: sudo ./install.sh [PROFILE]" in done.stderr
     asked = subprocess.run([script, "--help"], capture_output=True, text=True, check=False)
     assert (asked.returncode, asked.stdout) == (0, done.stderr)

@@ -85,7 +85,7 @@ def test_running_install_sh_twice_changes_nothing_more(instrument: Path) -> None
 
 def test_install_sh_names_what_is_wrong(instrument: Path) -> None:
     for words, code, reason in (
-        ((), 2, "usage"),
+        (("--wheels",), 2, "usage"),
         (("/mnt/absent.toml",), 1, "no such file"),
         (("/mnt/device.toml", "--wheels=/mnt"), 1, "not made by leuko firmware bundle-wheels"),
         (("/mnt/device.toml",), 1, "is there a network? without one, --wheels"),
