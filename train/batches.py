@@ -18,6 +18,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
     def __init__(self, dataset: Dataset, recipe: Recipe, seed: int, epoch: int) -> None:
         super().__init__()
         self._dataset = dataset
+        self._targets = dataset.targets
         self._seed = (seed, epoch)
         self._recipe = recipe
         self._random = recipe.augmentation == "random"
@@ -44,7 +45,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         crops += np.float32(self._recipe.normalisation.offset)
         order = self._order[places.start : places.stop]
         sources = order if self._random else order[:, 0]
-        labels = np.eye(len(self._dataset.labels), dtype=np.float32)[self._dataset.truth[sources]]
+        labels = self._targets[sources]
         if self._recipe.mixup:
             rng = np.random.default_rng((*self._seed, step, 1))
             share = np.float32(rng.beta(self._recipe.mixup, self._recipe.mixup))

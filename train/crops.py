@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell, FailedFrame, alike_labels, frame_name, label_problem, partial_path, quantity
+from edge.base import Cell, FailedFrame, alike_labels, frame_name, partial_path, quantity
 from edge.capture import (
     CONTRADICTS,
     PlaneChoice,
@@ -28,6 +28,7 @@ from train.box_places import misplaced_remark, structure_shares
 from train.data import BACKGROUNDS, CELLS_CSV
 from train.frame_names import match_frames
 from train.images import CROP_PX, require_empty, write_png
+from train.readings import majority, readings, renamed
 from train.table import Box, LabelledCrop, file_name, read_table, write_table
 
 TRIES = 10
@@ -50,7 +51,7 @@ class CropOptions:
     Attributes
     ----------
     rename : mapping of str to str
-        Box label → class name.
+        Box label → class name, in all readings.
     scale : float
         Frame pixels per crop pixel.
     pixel_um : float, optional
@@ -104,8 +105,9 @@ def cut(
 
     Crops of empty places, with neither a box nor a segmented cell, go to the folder ``backgrounds``.
     ``cells.csv`` holds the columns of `LabelledCrop`, then those of the box; the group is the frame's file
-    name (its path, if several have that name), which keeps the frame's cells together in a split. `out`
-    appears when it is complete.
+    name (its path, if several have that name), which keeps the frame's cells together in a split. A cell
+    of several readings lies in the folder of the class that most readers name, or of its label if two classes
+    lead. `out` appears when it is complete.
 
     Parameters
     ----------
@@ -133,6 +135,7 @@ def cut(
     shares = [structure_shares(np.zeros((1, 1), np.uint8), ())]
     # files per stem, which frames of two formats may share
     crop_numbers: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     background_numbers: Counter[str] = Counter()
     seen: list[str] = []
     with _appearing(out) as folder:
@@ -150,7 +153,10 @@ def cut(
             shares.append(structure_shares(image, [box.cell for box in inside]))
             images = LateCrops(image, [box.cell for box in inside], size_px=CROP_PX, scale=options.scale)
             for box, crop in zip(inside, images, strict=True):
-                path = f"{box.label}/{_numbered(name, crop_numbers)}"
+                settled = majority(readings(box).values())
+                left_out["tied"] += settled is None
+                path = f"{settled or box.label}/{_numbered(name, crop_numbers)}"
+                counts[settled or box.label] += 1
                 write_png(folder / path, crop)
                 crops.append(_listed(box, path, group, options))
             if options.backgrounds and name in by_frame:
@@ -161,7 +167,7 @@ def cut(
             raise ValueError(f"{boxes}: {_why_empty(listed, by_frame, seen)}")
         write_table(folder / CELLS_CSV, LabelledCrop, crops)
     return Cut(
-        counts=dict(sorted(Counter(crop.label for crop in crops).items())),
+        counts=dict(sorted(counts.items())),
         rejected=left_out["rejected"],
         outside=left_out["outside"],
         repeated=left_out["repeated"],
@@ -213,25 +219,28 @@ def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> 
     sizes = sorted({box.pixel_um for box in boxes.values() if box.pixel_um is not None})
     if options.pixel_um is None and len(sizes) > 1:
         raise ValueError(f"{path}: pixel_um is both {sizes[0]:g} and {sizes[1]:g}: pass --pixel-um")
-    if idle := sorted(set(options.rename) - {box.label for box in boxes.values()}):
-        labels = ", ".join(sorted({box.label for box in boxes.values()}))
+    known = {text for box in boxes.values() for text in readings(box).values()}
+    if idle := sorted(set(options.rename) - known):
+        labels = ", ".join(sorted(known))
         raise ValueError(f"{path}: no label {', '.join(idle)} to rename; it has {labels or 'no box'}")
     by_frame: defaultdict[str, list[Box]] = defaultdict(list)
     for line, box in boxes.items():
-        label = options.rename.get(box.label, box.label)
-        if label == REJECTED:  # of a count's cells.csv: set aside, and no class
+        if options.rename.get(box.label, box.label) == REJECTED:  # of a count's cells.csv: no class
             left_out["rejected"] += 1
             continue
-        if problem := label_problem(label):
-            raise ValueError(f"{path}, line {line}: {problem}")
-        by_frame[box.frame].append(replace(box, label=label))
+        try:
+            by_frame[box.frame].append(renamed(box, options.rename))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from None
     for frame, listed in by_frame.items():
         if len(listed) > MOST_BOXES:
             raise ValueError(
                 f"{path}: {len(listed):,} boxes in {frame}, more than the {MOST_BOXES:,} that a frame may "
                 "have: divide the frame, or leave out a class"
             )
-    if alike := alike_labels({box.label for listed in by_frame.values() for box in listed}):
+    if alike := alike_labels(
+        {text for listed in by_frame.values() for box in listed for text in readings(box).values()}
+    ):
         raise ValueError(f"{path}: {alike[0]}, for example with --rename")
     return dict(by_frame)
 
@@ -240,6 +249,11 @@ def _table_remarks(left_out: Counter[str]) -> Iterator[str]:
     """Yield remarks on what the table of boxes holds, or lacks."""
     if left_out["spaces"]:
         yield f"spaces around {quantity(left_out['spaces'], 'label')} are left out"
+    if left_out["tied"]:
+        yield (
+            f"of {quantity(left_out['tied'], 'cell')} the readers settle on no class: training learns from "
+            "every reading, and scores leave them out"
+        )
     if left_out["unmarked"]:
         yield "--separate has no effect: BOXES has no column touching or border"
 

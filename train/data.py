@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.base import IMAGE_SUFFIXES, alike_labels, board, label_problem, quantity
 from edge.find import SCALE_TOLERANCE
 from train.images import CROP_PX, read_grey, square
+from train.readings import majority, readings, renamed
 from train.table import LabelledCrop, scan_table
 
 CELLS_CSV = "cells.csv"
@@ -37,7 +38,8 @@ class Dataset:
     crops : uint8 [n, size, size]
         Grey.
     truth : int64 [n]
-        Indices into `labels`, which are in the order of a network's outputs.
+        Indices into `labels`, which are in the order of a network's outputs; of a crop with several readings,
+        the majority's.
     names : tuple of str
         File of each crop, relative to the folder or table that lists it.
     groups : tuple of str
@@ -46,6 +48,8 @@ class Dataset:
         Side of a pixel of `crops` in the specimen.
     backgrounds : uint8 [m, size, size]
         Crops without a cell, over which training may lay others; m may be 0.
+    readings : int64 [n, labels] or None
+        How many readers give a crop each label; None if no crop has several readings.
     """
 
     crops: NDArray[np.uint8]
@@ -55,14 +59,34 @@ class Dataset:
     groups: tuple[str, ...]
     pixel_um: float | None = None
     backgrounds: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1), np.uint8))
+    readings: NDArray[np.int64] | None = None
+
+    @property
+    def targets(self) -> NDArray[np.float32]:
+        """What a network learns, float32 [n, labels]: the shares of the readings, or the one label."""
+        if self.readings is None:
+            return np.eye(len(self.labels), dtype=np.float32)[self.truth]
+        shares: NDArray[np.float32] = np.float32(self.readings) / self.readings.sum(axis=1, keepdims=True)
+        return shares.astype(np.float32)
+
+    @property
+    def tied(self) -> NDArray[np.bool_]:
+        """Crops whose readers settle on no label, bool [n]; their truth is the first reading."""
+        if self.readings is None:
+            return np.zeros(len(self.truth), bool)
+        leading = self.readings == self.readings.max(axis=1, keepdims=True)
+        found: NDArray[np.bool_] = leading.sum(axis=1) > 1
+        return found
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of labels, groups, truth, pixels and backgrounds."""
+        """SHA-256 of labels, groups, truth, pixels, backgrounds and readings."""
         digest = hashlib.sha256("\0".join((*self.labels, "", *self.groups)).encode())
         digest.update(self.truth.astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(self.crops).data)
         digest.update(np.ascontiguousarray(self.backgrounds).tobytes())
+        if self.readings is not None:
+            digest.update(self.readings.astype("<i8").tobytes())
         return digest.hexdigest()
 
     def counts(self) -> dict[str, int]:
@@ -85,16 +109,26 @@ class Dataset:
             truth=self.truth[indices],
             names=tuple(self.names[i] for i in indices),
             groups=tuple(self.groups[i] for i in indices),
+            readings=None if self.readings is None else self.readings[indices],
         )
+
+    def settled(self) -> Dataset:
+        """Return the crops on whose label the readers settle: those that can be scored."""
+        return self.take(np.flatnonzero(~self.tied)) if self.tied.any() else self
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Crops with files relative to `root`, and the problems of the list, one line each."""
+    """Crops with files relative to `root`, and the problems of the list, one line each.
+
+    A row's label is the majority's of its readings, and the first reading if two labels lead. `readings` has
+    those of each row by column; it is empty if no row has several.
+    """
 
     root: Path
     rows: tuple[LabelledCrop, ...]
     problems: tuple[str, ...]
+    readings: tuple[dict[str, str], ...] = ()
 
 
 def list_data(path: str | Path) -> Listing:
@@ -110,14 +144,26 @@ def list_data(path: str | Path) -> Listing:
     rows, problems = _listed_in_table(table) if table.is_file() else _listed_in_folders(path)
     if not rows and not problems:
         problems = ["no images found"]
-    problems += alike_labels({row.label for row in rows})
-    return Listing(table.parent, tuple(rows), tuple(problems))
+    read = [readings(row) for row in rows]
+    problems += alike_labels({label for one in read for label in one.values()})
+    if max(map(len, read), default=0) < 2:
+        return Listing(table.parent, tuple(rows), tuple(problems))
+    rows = [
+        replace(row, label=majority(one.values()) or row.label) for row, one in zip(rows, read, strict=True)
+    ]
+    return Listing(table.parent, tuple(rows), tuple(problems), tuple(read))
 
 
 def _listed_in_table(path: Path) -> tuple[list[LabelledCrop], list[str]]:
     rows, problems = scan_table(path, LabelledCrop)
     lines: dict[str, int] = {}  # file → the line that lists it first
     for line, row in list(rows.items()):
+        try:
+            row = rows[line] = renamed(row, {})
+        except ValueError as error:
+            problems[line] = str(error)
+            del rows[line]
+            continue
         if "\\" in row.path and not (path.parent / row.path).exists():  # as Windows writes it
             row = rows[line] = replace(row, path=row.path.replace("\\", "/"))
         first = lines.setdefault(posixpath.normpath(row.path), line)
@@ -163,9 +209,9 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     Parameters
     ----------
     path : str or Path
-        A CSV with the columns ``path,label`` and optionally ``group`` and ``pixel_um``, its paths relative to
-        it; or a folder of class folders, read through its ``cells.csv`` if there is one. ``pixel_um`` is that
-        of the files; the set's follows the rescaling.
+        A CSV with the columns ``path,label`` and optionally ``group``, ``pixel_um`` and further readings
+        (``reader1``, ``reader2``, …), its paths relative to it; or a folder of class folders, read through
+        its ``cells.csv`` if there is one. ``pixel_um`` is that of the files; the set's follows the rescaling.
     labels : sequence of str, optional
         Class names in the wanted order; classes without crops are then allowed. By default the labels found,
         sorted.
@@ -180,9 +226,8 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
     if listing.problems:
         raise ValueError(f"{path}: {_first_of(listing.problems, 1)}")
     rows = listing.rows
-    found = sorted({row.label for row in rows})
-    order = tuple(found if labels is None else labels)
-    if unknown := [label for label in found if label not in order]:
+    order = tuple(sorted({row.label for row in rows}) if labels is None else labels)
+    if unknown := sorted(_read_labels(listing) - {*order}):
         raise ValueError(
             f"{path}: unknown label {', '.join(unknown)}; known are {', '.join(order)}: "
             "leuko crops --rename OLD=NEW gives crops other labels"
@@ -202,7 +247,20 @@ def read_data(path: str | Path, labels: Sequence[str] | None = None, size_px: in
         groups=tuple(row.group or row.path for row in rows),
         pixel_um=pixel_um,
         backgrounds=backgrounds,
+        readings=_readings(listing, order),
     )
+
+
+def _read_labels(listing: Listing) -> set[str]:
+    """Return every label that a reader gave."""
+    return {row.label for row in listing.rows} | {name for one in listing.readings for name in one.values()}
+
+
+def _readings(listing: Listing, labels: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return how many readers give a crop each label, int64 [n, labels]; None if no crop has several."""
+    if not listing.readings:
+        return None
+    return np.array([[[*one.values()].count(label) for label in labels] for one in listing.readings])
 
 
 def _read_squares(root: Path, names: Sequence[str], size_px: int) -> tuple[NDArray[np.uint8], list[int]]:
@@ -276,7 +334,7 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
 
     Groups join the validation set in random order while that brings its share of every class nearer to
     `fraction`, 0 to 1 exclusive. If every crop is a group of its own, that is a stratified split. Both parts
-    keep the order.
+    keep the order. The validation set lacks crops whose readers settle on no label.
 
     Raises
     ------
@@ -306,4 +364,4 @@ def split(dataset: Dataset, fraction: float = 0.2, seed: int = 0) -> tuple[Datas
         raise ValueError(f"no crops of {', '.join(bare)} are left to train on; give more groups")
     if not chosen:
         raise ValueError(f"no group is small enough to validate on {fraction:.0%} of the crops")
-    return dataset.take(np.flatnonzero(~validation)), dataset.take(np.flatnonzero(validation))
+    return dataset.take(np.flatnonzero(~validation)), dataset.take(np.flatnonzero(validation)).settled()

@@ -37,6 +37,8 @@ class Predictions:
         Side of a pixel of the model's own crops, if it is known.
     notice : str
         The bundle's own notice.
+    tied : int
+        Crops left out because their readers settle on no label.
     """
 
     dataset: Dataset
@@ -47,6 +49,7 @@ class Predictions:
     trained_on: int = 0
     pixel_um: float | None = None
     notice: str = ""
+    tied: int = 0
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -97,7 +100,23 @@ def predict(
     predictions = predict_with(run_or_bundle, data, test_time_views, on_cells)
     if not np.isfinite(predictions.probabilities).all():
         raise ValueError(f"{run_or_bundle} gives probabilities that are not numbers: train it again")
-    return predictions
+    return _settled(predictions)
+
+
+def _settled(predictions: Predictions) -> Predictions:
+    """Leave out the crops on whose label the readers do not settle."""
+    tied = predictions.dataset.tied
+    if not tied.any():
+        return predictions
+    if tied.all():
+        raise ValueError("the readers settle on no label of any crop: there is nothing to score")
+    return replace(
+        predictions,
+        dataset=predictions.dataset.settled(),
+        probabilities=predictions.probabilities[~tied],
+        trained_on=min(predictions.trained_on, int((~tied).sum())),
+        tied=int(tied.sum()),
+    )
 
 
 def _predict_with_run(

@@ -16,6 +16,7 @@ from edge.cli.tables import new_table, plain, print_table, progress
 from train.check.doubts import DOUBTS_CSV, write_doubts
 from train.check.findings import Status
 from train.check.survey import Survey, as_object, survey, write_findings
+from train.cli.agreement import agreement_command
 from train.cli.options import EXISTING, FOLDER, require_extra
 
 WARNINGS_SHOWN = 5
@@ -47,6 +48,9 @@ def print_survey(found: Survey, written: Path | None) -> None:
 @click.group()
 def data() -> None:
     """Look after sets of labelled crops."""
+
+
+data.add_command(agreement_command)
 
 
 @data.command()

@@ -93,7 +93,7 @@ def read_sets(data: Path, validation: Path | None) -> Sets:
         training = read_data(data, size_px=size_px)
         if validation is None:
             return split(training, seed=SPLIT_SEED)
-        return training, read_data(validation, training.labels, size_px)
+        return training, read_data(validation, training.labels, size_px).settled()
 
     return sets
 
