@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ BUFFERS = 4
 """Frames in the camera's own memory: one is read while others are exposed."""
 
 IN_FLIGHT = BUFFERS + 4
-"""Frames that may still show earlier settings: those queued, and those in the sensor's delay."""
+"""Frames that may still show earlier settings: those queued, and those in the sensor's delay of 2 to 3 frames
+(libcamera 0.7.1, cam_helper.cpp, getDelays)."""
 
 STEADY_FRAMES = 10
 STEADY = 0.01
@@ -60,6 +61,11 @@ class PiCamera:
     The frame is the grey plane of a YUV 4:2:0 stream: full range, not denoised (a Pi 5 would mix frames), not
     sharpened, and by a tuning that does not adapt to what a frame shows. It is copied, so that the buffer
     goes back to the camera at once.
+
+    Parameters
+    ----------
+    edit : callable
+        Changes the tuning, for a test of whether libcamera reads it.
     """
 
     paced = True
@@ -71,10 +77,11 @@ class PiCamera:
         name: str = "picamera2",
         size: tuple[int, int] | None = None,
         sensor_bits: int | None = None,
+        edit: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
     ) -> None:
         self.name = name
         try:
-            self._camera, self._tuning = _open(_picamera2().Picamera2, number, name)
+            self._camera, self._tuning = _open(_picamera2().Picamera2, number, name, edit)
         except (RuntimeError, OSError) as error:
             raise CameraError(f"{name}: {explained(error)}") from error
         # a hanging camera would hang the interpreter at its exit; the caller closes this one
@@ -97,6 +104,7 @@ class PiCamera:
         mode = self._configure(size, sensor_bits)
         if sensor_bits is None and mode[0] != size:
             # picamera2 weighs bits more than size: frames may be a larger mode's, scaled to wider pixels
+            # (0.3.36, picamera2.py, score_mode; libcamera 0.7.1, pipeline_base.cpp, findBestFormat)
             depths = [one["bit_depth"] for one in self._camera.sensor_modes if tuple(one["size"]) == size]
             if depths:
                 self._configure(size, max(depths))
@@ -176,6 +184,7 @@ class PiCamera:
             late = f"it does not take {', '.join(apart)}"
             if time.monotonic() > again:
                 # picamera2 puts controls into the next request that is queued, and there they may be replaced
+                # (0.3.36, request.py, release: request.reuse() with the controls that are set then)
                 self._set(settings)
                 again = end
         self._locked = settings
@@ -197,6 +206,11 @@ class PiCamera:
         locked = self._locked
         is_white = locked.colour_gains is not None or "ColourGains" not in self._camera.camera_controls
         return None not in (locked.exposure_us, locked.gain) and is_white
+
+    def limits(self, control: str) -> tuple[float, float, float]:
+        """Return the least, the largest and the usual value of one of libcamera's controls."""
+        least, most, usual = self._camera.camera_controls[control]
+        return least, most, usual
 
     def grab(self, timeout_s: float) -> Frame:
         """Return the next frame."""
@@ -256,7 +270,9 @@ class PiCamera:
         return {name: value for name, value in controls.items() if name in self._camera.camera_controls}
 
 
-def _open(cameras: Any, number: int, name: str) -> tuple[Any, Tuning | None]:
+def _open(
+    cameras: Any, number: int, name: str, edit: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+) -> tuple[Any, Tuning | None]:
     """Open a camera with the tuning for its sensor; None, and libcamera's own, if there is none.
 
     libcamera reads a tuning while it looks for cameras (0.7.1, pipeline_base.cpp: registerCamera), and looks
@@ -278,7 +294,7 @@ def _open(cameras: Any, number: int, name: str) -> tuple[Any, Tuning | None]:
         raise
     camera.close()
     del camera
-    return cameras(number, tuning=tuning.content), tuning
+    return cameras(number, tuning=edit(tuning.content)), tuning
 
 
 def _grey_plane(request: Any) -> NDArray[np.uint8]:

@@ -11,8 +11,8 @@ import click
 from edge.calibration import default_calibration_path
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, json_option
-from edge.cli.output import echo
-from edge.run import examine_device
+from edge.cli.output import echo, echo_document
+from edge.run import answers, examine_device, silicon_page
 
 
 @click.command()
@@ -21,12 +21,22 @@ from edge.run import examine_device
     type=NamedPath(dir_okay=False, path_type=Path),
     help="Calibration file to check; by default calibration.toml in the folder of leuko's state.",
 )
+@click.option(
+    "--silicon",
+    is_flag=True,
+    help="Instead test what leuko relies on about a Raspberry Pi, and print the list with the answers.",
+)
 @json_option
-def doctor(calibration: Path | None, as_json: bool) -> None:
+def doctor(calibration: Path | None, silicon: bool, as_json: bool) -> None:
     """Check this device: Python, runtime, cores, camera, disk, clock, board, bundles and calibration.
 
     Exit code 1 if there is a problem; warnings leave it at 0. The check takes at most a minute.
+
+    With --silicon it takes some minutes, and opens the camera: stop the service first.
     """
+    if silicon:
+        _silicon(as_json)
+        return
     with one_line_errors():
         calibration = calibration or default_calibration_path()
     findings = []
@@ -41,3 +51,18 @@ def doctor(calibration: Path | None, as_json: bool) -> None:
         echo(json.dumps({"healthy": not problems, "findings": [asdict(f) for f in findings]}))
     if problems:
         raise click.ClickException(f"problems with {', '.join(problems)}")
+
+
+def _silicon(as_json: bool) -> None:
+    """Print the facts with their answers; leave with 1 if one does not hold."""
+    tested = []
+    for fact, said in answers():
+        tested.append((fact, said))
+        if not as_json:
+            echo(f"{fact.name}: {said.words()}", err=True)
+    if as_json:
+        echo(json.dumps({"facts": [asdict(fact) | asdict(said) for fact, said in tested]}))
+    else:
+        echo_document(silicon_page(tested))
+    if fails := [fact.name for fact, said in tested if said.holds is False]:
+        raise click.ClickException(f"does not hold here: {', '.join(fails)}")

@@ -13,6 +13,7 @@ from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
 from edge.run.remarks import pixel_remark
 from edge.run.same_files import file_names
 from edge.run.sessions import Count, begin, resume
+from edge.run.silicon import answers, silicon_page
 from edge.run.sinks import ReportSink, Result, Sink
 from edge.run.systemd import Log, Notifier
 from edge.run.usable import why_unusable
@@ -33,6 +34,7 @@ __all__ = [
     "Result",
     "Sink",
     "Timing",
+    "answers",
     "ask_runtime",
     "begin",
     "camera_calibration",
@@ -49,6 +51,7 @@ __all__ = [
     "ratios",
     "resume",
     "run_count",
+    "silicon_page",
     "split_runtimes",
     "time_bundle",
     "tuning_of",

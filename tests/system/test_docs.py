@@ -16,7 +16,7 @@ import click
 import pytest
 
 from edge.base import home
-from tests.system import module_index, plain_english
+from tests.system import module_index, plain_english, silicon_page
 from tests.system.command_reference import PAGE, commands, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +101,11 @@ def test_every_command_and_option_is_documented() -> None:
 def test_every_module_is_listed_by_what_it_does() -> None:
     page = module_index.PAGE.read_text()
     assert page == module_index.index(), "run .venv/bin/python -m tests.system.module_index"
+
+
+def test_the_facts_of_silicon_are_those_that_doctor_tests() -> None:
+    page = silicon_page.PAGE.read_text()
+    assert page == silicon_page.page(), "run .venv/bin/python -m tests.system.silicon_page"
 
 
 def test_every_command_is_explained() -> None:

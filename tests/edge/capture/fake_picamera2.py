@@ -123,6 +123,8 @@ class Picamera2:
     read_tuning: Any = None
     """What libcamera read when it last looked for cameras: its own choice is None."""
     opened: ClassVar[list[Picamera2]]
+    looks_again = True
+    booted_ns = 0
     looked = False
     """Whether libcamera knows the cameras: it looks once, and again after the last one was closed."""
 
@@ -209,7 +211,7 @@ class Picamera2:
         flicker = self.flicker if active.get("AeEnable", True) else self.flicker_when_locked
         wobble = 1 + flicker * (-1) ** self.frames
         metadata: dict[str, Any] = {
-            "SensorTimestamp": self.frames * 33_333_000,
+            "SensorTimestamp": self.booted_ns + self.frames * 33_333_000,
             "ExposureTime": int(round(self.now["ExposureTime"] * wobble / ROW_US) * ROW_US),
             "AnalogueGain": 256 / round(256 / self.now["AnalogueGain"]),
             "DigitalGain": 1.0,
@@ -222,7 +224,13 @@ class Picamera2:
             metadata["ExposureTimeMode"] = metadata["AnalogueGainMode"] = int(manual)
         if "ColourGains" in self.camera_controls:
             metadata["ColourGains"] = (self.now["Red"], self.now["Blue"])
-        return Job(Request(self, metadata, self.frames % 200))
+        return Job(Request(self, metadata, self._grey()))
+
+    def _grey(self) -> int:
+        """Return the grey level of all pixels; of a constant gamma curve the one that it has."""
+        read = (self.read_tuning or TUNINGS["imx477.json"])["algorithms"]
+        (points,) = (one["rpi.contrast"]["gamma_curve"] for one in read if "rpi.contrast" in one)
+        return points[1] // 257 if len(set(points[1::2])) == 1 else self.frames % 200
 
     def _follow(self, active: dict[str, Any]) -> None:
         automatic = {
@@ -253,7 +261,7 @@ class Picamera2:
         assert self.flushed or not self.started, "it would wait behind a capture that never comes"
         assert not self.outstanding, "requests are released"
         self.closed = True
-        if all(one.closed for one in self.opened):
+        if self.looks_again and all(one.closed for one in self.opened):
             type(self).looked = False
 
 
