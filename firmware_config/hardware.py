@@ -94,8 +94,8 @@ _UPDATES = ("apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer", "dpkg-
 _CLOCK = ("fake-hwclock.service", "fake-hwclock-save.service", "fake-hwclock-save.timer")
 
 # overlays with their parameters: Raspberry Pi's kernel 6.12, arch/arm/boot/dts/overlays/README; modes: the
-# tables of drivers/media/i2c/imx477.c, imx296.c and imx708.c there; gains: the drivers' limits through libcamera
-# 0.7.1, src/ipa/rpi/cam_helper; pitches: Raspberry Pi documentation, camera hardware
+# tables of drivers/media/i2c/imx477.c, imx296.c and imx708.c there; gains: the drivers' limits through
+# libcamera 0.7.1, src/ipa/rpi/cam_helper; pitches: Raspberry Pi documentation, camera hardware
 SENSORS = {
     "imx477": Sensor(
         "HQ Camera, Sony IMX477",

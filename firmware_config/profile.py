@@ -156,8 +156,8 @@ class Service:
 class Watchdog:
     """The timer in the chip that resets a device whose kernel hangs."""
 
-    # current images ship 60 s (raspberrypi-sys-mods, 40-rpi-enable-watchdog.conf); the chip counts 15 s, and the
-    # kernel pings it for longer times (drivers/watchdog/bcm2835_wdt.c); see also systemd-system.conf(5)
+    # current images ship 60 s (raspberrypi-sys-mods, 40-rpi-enable-watchdog.conf); the chip counts 15 s, and
+    # the kernel pings it for longer times (drivers/watchdog/bcm2835_wdt.c); see also systemd-system.conf(5)
     hardware_s: int = declare("Seconds until the reset; 0 turns it off", 0, 120, default=60)
 
 

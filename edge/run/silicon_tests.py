@@ -122,11 +122,11 @@ def _constant_grey(tuning: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _modes() -> Answer:
-    (first, *_) = picamera.list_cameras() or [None]
-    if first is None:
-        return Answer(None, "no camera")
-    opened, apart = [], []
-    for pixels, sizes in first.formats.items():
+    cameras = picamera.list_cameras()
+    if not cameras:
+        return Answer(False, "no camera")
+    opened, apart = list[str](), list[str]()
+    for pixels, sizes in cameras[0].formats.items():
         bits = int(pixels.split()[0])
         for size in sizes:
             mode = f"{size[0]}x{size[1]} {pixels}"
