@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,11 +12,23 @@ import click
 
 from edge.base import ANOTHER_NAME
 from edge.cli.errors import one_line_errors
-from edge.cli.options import NamedPath, json_option
+from edge.cli.options import NamedPath, force_option, json_option, require_free
 from edge.cli.output import echo, echo_document
 from firmware_config import system
 from firmware_config.check import check as check_profile
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
+from firmware_config.image import (
+    HOST,
+    TAKEN,
+    USER,
+    Card,
+    ImageError,
+    Login,
+    check_image,
+    password_hash,
+    public_keys,
+    replace_image,
+)
 from firmware_config.install import NotUndoneError, carry_out
 from firmware_config.journal import alone, interrupted, roll_back
 from firmware_config.plan import InstallPlan, differences, plan_installation
@@ -193,6 +206,80 @@ def bundle_wheels(release: str, machine: str, out: Path) -> None:
     with one_line_errors(WheelsError):
         for wheel in collect(out, release, machine):
             echo(wheel)
+
+
+@firmware.command()
+@profile_argument
+@click.option(
+    "--out",
+    required=True,
+    type=NamedPath(file_okay=False, path_type=Path),
+    help="New folder for the files, whose content goes onto the card's boot partition.",
+)
+@click.option(
+    "--wheels",
+    required=True,
+    type=NamedPath(exists=True, file_okay=False, path_type=Path),
+    help="What leuko firmware bundle-wheels --release trixie collected.",
+)
+@click.option("--user", required=True, help="Name of the user who logs in on the device.")
+@click.option(
+    "--ssh-key",
+    type=NamedPath(exists=True, dir_okay=False, path_type=Path),
+    help="File with the user's public SSH keys; turns SSH on, for these keys only.",
+)
+@click.option(
+    "--password-hash",
+    "hash_file",
+    type=NamedPath(exists=True, dir_okay=False, path_type=Path),
+    help="File with the hash of the user's password, as openssl passwd -6 prints it.",
+)
+@click.option("--hostname", default="leuko", show_default=True, help="Name of the device in the network.")
+@force_option
+def image(
+    profile: Path,
+    out: Path,
+    wheels: Path,
+    user: str,
+    ssh_key: Path | None,
+    hash_file: Path | None,
+    hostname: str,
+    force: bool,
+) -> None:
+    """Write what makes a fresh card boot into the instrument of PROFILE, without a network.
+
+    Write Raspberry Pi OS Lite (64 bit, Trixie) onto a card without any customisation, and copy the content of
+    the --out folder onto its boot partition before its first start. It holds no secrets but what you give.
+    """
+    for name, text, pattern in (("--user", user, USER), ("--hostname", hostname, HOST)):
+        if not re.fullmatch(pattern, text):
+            raise click.UsageError(f"{name}: {text!r} is no name; use a-z, 0-9 and hyphens, a letter first")
+    if user in TAKEN.split():
+        raise click.UsageError(f"--user: {user} is a user or group of the system; choose another name")
+    if ssh_key is None and hash_file is None:
+        raise click.UsageError(
+            "give --ssh-key or --password-hash: nobody could log in, not even to calibrate"
+        )
+    require_free(force, out)
+    checked = check_profile(read_file(profile), profile.parent, Path("/"))
+    for line in (*(problem.named(str(profile)) for problem in checked.problems), *checked.notes):
+        # the boot partition of this machine is not the card's
+        if not line.startswith("/boot/"):
+            echo(line, err=True)
+    if checked.profile is None:
+        raise click.ClickException(f"{profile}: first correct what leuko firmware check names")
+    with one_line_errors(ImageError, WheelsError):
+        check_image(checked.profile)
+        login = Login(
+            user,
+            public_keys(ssh_key) if ssh_key else (),
+            password_hash(hash_file) if hash_file else "",
+        )
+        size = replace_image(out, Card(profile, checked.profile, wheels, login, hostname))
+    echo(out)
+    echo(f"{size / 1e6:.0f} MB; copy what is in it onto the boot partition, beside config.txt", err=True)
+    if partition := checked.profile.storage.data_partition:
+        echo(f"{partition} must be there at the first start: no partition is made", err=True)
 
 
 def _install(root: Path, tree: Tree, yes: bool, overwrite: bool) -> None:

@@ -11,6 +11,8 @@ from firmware_config.state import InstallError
 
 RUNNING = Path("/run/systemd/system")
 """Exists where systemd runs the machine (sd_booted(3))."""
+UDEV = Path("/run/udev/control")
+"""Exists where udev runs, which reads its rules when it starts; in a container it does not run."""
 LIMIT_S = 60
 
 ALSO = (
@@ -37,7 +39,8 @@ def reload(root: Path) -> None:
     """
     if root == Path("/") and RUNNING.is_dir():
         _run("systemctl", "daemon-reload")
-        _run("udevadm", "control", "--reload")
+        if UDEV.exists():
+            _run("udevadm", "control", "--reload")
 
 
 def refusal(error: OSError) -> str:

@@ -73,18 +73,24 @@ def collect(folder: Path, release: str, machine: str, *, checkout: Path = CHECKO
     return wheels
 
 
-def verify(folder: Path, into: Path) -> None:
+def verify(folder: Path, into: Path, *, python: str = "", machine: str = "") -> None:
     """Copy a folder of wheels, and check the copy against its list: each wheel is listed with its hash.
 
     Only the copy is to be installed: the folder may change after it was read. Raises WheelsError if a wheel
-    is altered, unlisted or missing, or if they were collected for another Python or processor than this one.
+    is altered, unlisted or missing, or if they were collected for another Python or processor.
+
+    Parameters
+    ----------
+    python, machine : str
+        Version, such as 3.13, and processor that they must be for; by default this device's.
     """
     listed = folder / REQUIREMENTS
     if not listed.is_file():
         raise WheelsError(f"{folder}: was not made by leuko firmware bundle-wheels")
     content = read_input(listed, _LIST_MOST_BYTES)
     head, *pins = content.decode("utf-8", "replace").splitlines() or [""]
-    here = _head(f"{sys.version_info.major}.{sys.version_info.minor}", platform.machine())
+    this = f"{sys.version_info.major}.{sys.version_info.minor}"
+    here = _head(python or this, machine or platform.machine())
     if head != here:
         made_for = shown(head.strip("# ")).strip('"')
         raise WheelsError(

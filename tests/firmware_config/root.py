@@ -19,6 +19,8 @@ from firmware_config.wheels import WheelsError, collect
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD_LIMIT_S = 400
 BOOT_LIMIT_S = 120
+RESTARTS = 133
+"""Exit code of systemd-nspawn for a container that restarts, where a service manager would start it again."""
 TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}
 """Program → Debian's package."""
 
@@ -39,10 +41,10 @@ def bootstrapped(root: Path, *options: str, suite: str = "bookworm") -> Path:
     return root
 
 
-def wheels(folder: Path, machine: str) -> Path:
+def wheels(folder: Path, machine: str, release: str = "bookworm") -> Path:
     """Fill a folder with the wheels of a device, or skip."""
     try:
-        collect(folder, "bookworm", machine)
+        collect(folder, release, machine)
     except WheelsError as error:
         # a machine without a package registry
         pytest.skip(f"the wheels cannot be collected here: {error}")
@@ -68,6 +70,19 @@ def inside(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a root without a network, and without booting it."""
     command = [*_nspawn(root), "--pipe", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def boot_to_restart(root: Path) -> str:
+    """Boot a root until it restarts itself, and return what it wrote on its console."""
+    command = [*_nspawn(root), "--console=pipe", "--boot"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        pytest.fail(
+            f"did not restart in {BUILD_LIMIT_S} s:\n{(error.stdout or b'').decode(errors='replace')}"
+        )
+    assert done.returncode == RESTARTS, done.stdout + done.stderr
+    return done.stdout
 
 
 def _nspawn(root: Path) -> list[str]:
