@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.capture.tuning import constant, load_tuning
+from tests.edge.capture.fake_picamera2 import TUNINGS
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "system" / "virtual_camera"
 BUILD_LIMIT_S = 600
@@ -129,6 +132,61 @@ def test_live_frames_come_whole_and_leave_no_thread(answer: dict[str, Any]) -> N
     assert [name for name, _, _ in answer["live"]] == [f"picamera2#{k}" for k in range(8)]
     assert all(shape == list(SHAPE) for _, shape, _ in answer["live"])
     assert answer["threads"] == []
+
+
+LIST = "import virtual_picamera2; from edge.run.cameras import list_cameras; print(len(list_cameras()[0]))"
+TUNED = """
+import json, os
+import virtual_picamera2
+from edge.capture.picamera import PiCamera
+
+camera = PiCamera()
+print(json.dumps([camera.grab(10).settings["tuning"], camera.settle(10).tuning, os.environ[VARIABLE]]))
+camera.close()
+"""
+VARIABLE = "LIBCAMERA_RPI_TUNING_FILE"
+
+
+def test_libcameras_own_parser_reads_a_tuning_that_was_made_constant(inside: Inside) -> None:
+    # it reads the virtual camera's file by the parser of tuning files, and passes over what it does not know
+    place = inside.folder.parent / "usr/share/libcamera/pipeline/virtual/virtual.yaml"
+    before = place.read_text()
+    camera = {
+        "supported_formats": [{"width": 1920, "height": 1080, "frame_rates": [30]}],
+        "frames": {"path": "/t/frames/"},
+        "location": "CameraLocationExternal",
+        "model": "VirtualCamera",
+        "tuning": constant(TUNINGS["imx477.json"]),
+    }
+    text = json.dumps({"Virtual0": camera})
+    try:
+        listed = {}
+        for name, content in (("whole", text), ("cut", text[:-2])):
+            place.write_text(content)
+            listed[name] = inside.run("-c", LIST).split()
+    finally:
+        place.write_text(before)
+    assert listed == {"whole": ["2"], "cut": ["1"]}, "the simulator is listed too"
+
+
+def test_libcamera_looks_for_cameras_again_to_read_the_tuning(inside: Inside) -> None:
+    folder = inside.folder.parent / "usr/share/libcamera/ipa/rpi/vc4"
+    folder.mkdir(parents=True)
+    (folder / "VirtualCamera.json").write_text(json.dumps(TUNINGS["imx477.json"]))
+    try:
+        words = [inside.python, "-c", TUNED.replace("VARIABLE", repr(VARIABLE))]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    finally:
+        shutil.rmtree(folder)
+    assert done.returncode == 0, done.stderr
+    of_frame, settled, file = json.loads(done.stdout)
+    tuning = load_tuning(lambda _: TUNINGS["imx477.json"], "VirtualCamera", None)
+    assert tuning is not None
+    expected = tuning.name.replace("VirtualCamera_scientific", "VirtualCamera")
+    assert of_frame == settled == expected
+    assert file.startswith("/tmp/")
+    # each time it looks it states its version; the second time it has the tuning
+    assert done.stderr.count("libcamera v0.") == 2
 
 
 def test_preview_from_the_command_line(inside: Inside) -> None:

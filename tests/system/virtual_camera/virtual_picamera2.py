@@ -32,8 +32,8 @@ class TwoPlanes(DmaAllocator):  # type: ignore[misc]
 
 
 class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]
-    def __init__(self, camera_num: int = 0) -> None:
-        super().__init__(camera_num, allocator=TwoPlanes())
+    def __init__(self, camera_num: int = 0, tuning: Any = None) -> None:
+        super().__init__(camera_num, tuning=tuning, allocator=TwoPlanes())
 
     def _get_raw_modes(self) -> list[dict[str, Any]]:
         still = self.camera.generate_configuration([libcamera.StreamRole.StillCapture]).at(0)
