@@ -2,8 +2,8 @@
 
 libcamera's standard tunings are for photographs. They stretch the contrast of each frame by its histogram
 (``ce_enable`` is on unless a file says 0: libcamera 0.7.1, src/ipa/rpi/controller/rpi/contrast.cpp), and
-``rpi.alsc`` corrects the shading of a lens that a microscope does not have. ``imx477_scientific.json`` does
-neither.
+``rpi.alsc`` and ``rpi.cac`` correct a lens that a microscope does not have. ``imx477_scientific.json`` does
+none of this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from edge.capture.camera import CameraError
 VERSION = 2
 """Of the layout of tuning files: a list of algorithms, each an object of one name (controller.cpp)."""
 
-OF_A_LENS = ("rpi.alsc",)
+OF_A_LENS = ("rpi.alsc", "rpi.cac")
+"""Corrections of a lens's shading and colour fringes; without them nothing is corrected (pisp.cpp and vc4.cpp:
+platformPrepareIsp, prepareISP)."""
 
 MONOCHROME = 5
 """``ColorFilterArrangement`` of a sensor without colours (libcamera 0.7.1, property_ids_draft.yaml)."""

@@ -111,7 +111,7 @@ FACTS = (
     ),
     Fact(
         "constant-contrast",
-        "With ce_enable 0, no rpi.alsc and Sharpness 0, equal light gives equal grey levels.",
+        "With ce_enable 0, no rpi.alsc or rpi.cac, and Sharpness 0, equal light gives equal grey levels.",
         "edge/capture/tuning.py",
         f"{LIBCAMERA}, src/ipa/rpi/controller/rpi/contrast.cpp and sharpen.cpp",
         "`leuko camera preview picamera2 --watch`: with a card over half of the field, the other half's grey"

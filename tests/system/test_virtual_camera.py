@@ -147,7 +147,32 @@ camera.close()
 VARIABLE = "LIBCAMERA_RPI_TUNING_FILE"
 
 
-def test_libcameras_own_parser_reads_a_tuning_that_was_made_constant(inside: Inside) -> None:
+@pytest.fixture(scope="session")
+def tunings(inside: Inside) -> dict[str, Any]:
+    """libcamera's own tuning files of Sony's sensors, as Debian has them: for boards before the Pi 5."""
+    folder = inside.folder.parent / "usr/share/libcamera/ipa/rpi/vc4"
+    return {path.name: json.loads(path.read_text()) for path in folder.glob("imx*.json")}
+
+
+def test_real_tunings_are_made_constant(tunings: dict[str, Any]) -> None:
+    assert {"imx477.json", "imx477_scientific.json", "imx296_mono.json", "imx708.json"} <= tunings.keys()
+    for name, tuning in tunings.items():
+        before, after = (
+            {algorithm: values for one in content["algorithms"] for algorithm, values in one.items()}
+            for content in (tuning, constant(tuning))
+        )
+        assert before.keys() - after.keys() <= {"rpi.alsc", "rpi.cac"}, name
+        assert after["rpi.contrast"].pop("ce_enable") == 0
+        assert after["rpi.contrast"].items() <= before["rpi.contrast"].items()
+    chosen = load_tuning(tunings.__getitem__, "imx477", 0)
+    assert chosen is not None
+    # the scientific one is constant as it is
+    assert chosen.content == tunings["imx477_scientific.json"]
+
+
+def test_libcameras_own_parser_reads_tunings_that_were_made_constant(
+    inside: Inside, tunings: dict[str, Any]
+) -> None:
     # it reads the virtual camera's file by the parser of tuning files, and passes over what it does not know
     place = inside.folder.parent / "usr/share/libcamera/pipeline/virtual/virtual.yaml"
     before = place.read_text()
@@ -156,7 +181,7 @@ def test_libcameras_own_parser_reads_a_tuning_that_was_made_constant(inside: Ins
         "frames": {"path": "/t/frames/"},
         "location": "CameraLocationExternal",
         "model": "VirtualCamera",
-        "tuning": constant(TUNINGS["imx477.json"]),
+        "tunings": [constant(tuning) for tuning in tunings.values()],
     }
     text = json.dumps({"Virtual0": camera})
     try:
@@ -171,20 +196,20 @@ def test_libcameras_own_parser_reads_a_tuning_that_was_made_constant(inside: Ins
 
 def test_libcamera_looks_for_cameras_again_to_read_the_tuning(inside: Inside) -> None:
     folder = inside.folder.parent / "usr/share/libcamera/ipa/rpi/vc4"
-    folder.mkdir(parents=True)
-    (folder / "VirtualCamera.json").write_text(json.dumps(TUNINGS["imx477.json"]))
+    file = folder / "VirtualCamera.json"
+    file.write_text(json.dumps(TUNINGS["imx477.json"]))
     try:
         words = [inside.python, "-c", TUNED.replace("VARIABLE", repr(VARIABLE))]
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     finally:
-        shutil.rmtree(folder)
+        file.unlink()
     assert done.returncode == 0, done.stderr
-    of_frame, settled, file = json.loads(done.stdout)
+    of_frame, settled, read = json.loads(done.stdout)
     tuning = load_tuning(lambda _: TUNINGS["imx477.json"], "VirtualCamera", None)
     assert tuning is not None
     expected = tuning.name.replace("VirtualCamera_scientific", "VirtualCamera")
     assert of_frame == settled == expected
-    assert file.startswith("/tmp/")
+    assert read.startswith("/tmp/")
     # each time it looks it states its version; the second time it has the tuning
     assert done.stderr.count("libcamera v0.") == 2
 

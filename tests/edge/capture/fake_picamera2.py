@@ -34,6 +34,7 @@ TUNINGS: Mapping[str, Mapping[str, Any]] = {
                     "calibrations_Cr": [],
                 }
             },
+            {"rpi.cac": {"strength": 1.0, "lut_rx": [], "lut_ry": [], "lut_bx": [], "lut_by": []}},
             {"rpi.contrast": {"ce_enable": 1, "gamma_curve": [0, 0, 1024, 5040, 65535, 65535]}},
             {"rpi.sharpen": {"threshold": 0.25, "limit": 1.0, "strength": 1.0}},
         ],

@@ -18,6 +18,11 @@ for file in /etc/pip.conf /etc/resolv.conf; do [ ! -e $file ] || cp -L $file "$r
 chroot "$root" python3 -m venv --system-site-packages /venv
 chroot "$root" /venv/bin/pip install --quiet --disable-pip-version-check --root-user-action ignore \
     picamera2 'opencv-python-headless>=4.10,<5' numpy click rich tomlkit
+# the tuning files of Raspberry Pi's sensors come with libcamera for ARM alone
+chroot "$root" sh -ec 'cd /tmp; dpkg --add-architecture arm64; apt-get -qq update
+    apt-get -qq download libcamera-ipa:arm64; dpkg -x libcamera-ipa_*_arm64.deb tunings'
+mkdir -p "$root/usr/share/libcamera/ipa"
+cp -r "$root/tmp/tunings/usr/share/libcamera/ipa/rpi" "$root/usr/share/libcamera/ipa/"
 mkdir -p "$root/t/frames" "$root/usr/share/libcamera/pipeline/virtual"
 cp "$here"/*.py "$here/dma_heap.c" "$root/t/"
 chroot "$root" gcc -O2 -shared -fPIC -o /t/dma_heap.so /t/dma_heap.c
