@@ -199,7 +199,7 @@ def test_libcamera_looks_for_cameras_again_to_read_the_tuning(inside: Inside) ->
     file = folder / "VirtualCamera.json"
     file.write_text(json.dumps(TUNINGS["imx477.json"]))
     try:
-        words = [inside.python, "-c", TUNED.replace("VARIABLE", repr(VARIABLE))]
+        words = [str(inside.python), "-c", TUNED.replace("VARIABLE", repr(VARIABLE))]
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     finally:
         file.unlink()
