@@ -20,8 +20,8 @@ VERSION = 2
 """Of the layout of tuning files: a list of algorithms, each an object of one name (controller.cpp)."""
 
 OF_A_LENS = ("rpi.alsc", "rpi.cac")
-"""Corrections of a lens's shading and colour fringes; libcamera does without one that a tuning lacks (pisp.cpp
-and vc4.cpp, platformPrepareIsp)."""
+"""Corrections of a lens's shading and colour fringes; libcamera does without those that a tuning lacks
+(pisp.cpp and vc4.cpp, platformPrepareIsp)."""
 
 MONOCHROME = 5
 """``ColorFilterArrangement`` of a sensor without colours (libcamera 0.7.1, property_ids_draft.yaml)."""
