@@ -45,13 +45,19 @@ def absent(name: str, number: int, known: Sequence[object]) -> CameraAbsentError
         last = len(known) - 1
         there = "only number 0" if last == 0 else f"numbers 0 to {last}"
         return CameraAbsentError(f"{name}: no camera number {number}, {there}: leuko camera list names them")
-    closed = [heap for heap in _heaps() if not os.access(heap, os.R_OK | os.W_OK)]
-    if closed and len(closed) == len(_heaps()):
+    return CameraAbsentError(f"{name}: {why_none()}")
+
+
+def why_none() -> str:
+    """Return why libcamera finds no camera, and what to do."""
+    heaps = sorted(HEAPS.iterdir()) if HEAPS.is_dir() else []
+    closed = [str(heap) for heap in heaps if not os.access(heap, os.R_OK | os.W_OK)]
+    if closed and len(closed) == len(heaps):
         # libcamera registers no camera then, and logs "Could not open any dmaHeap device" (pisp.cpp, vc4.cpp)
-        return CameraAbsentError(f"{name}: {_closed(str(closed[0]))}")
-    return CameraAbsentError(
-        f"{name}: no camera is found on the ribbon cable: switch off, reseat the cable at both ends, and"
-        " compare dtoverlay in config.txt with the sensor (sudo dmesg | grep imx shows what it answers)"
+        return _closed(closed[0])
+    return (
+        "no camera is found on the ribbon cable: switch off, reseat the cable at both ends, and compare"
+        " dtoverlay in config.txt with the sensor (sudo dmesg | grep imx shows what it answers)"
     )
 
 
@@ -69,10 +75,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _errno(error: BaseException) -> int | None:
     return next((one.errno for one in _chain(error) if isinstance(one, OSError)), None)
-
-
-def _heaps() -> list[Path]:
-    return sorted(HEAPS.iterdir()) if HEAPS.is_dir() else []
 
 
 def _closed(heap: str) -> str:

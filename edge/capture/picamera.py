@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from edge.base import Frame
 from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
 from edge.capture.exposed import exposed
 from edge.capture.exposure import is_steady
-from edge.capture.pi_errors import absent, explained, reason
+from edge.capture.pi_errors import absent, explained, reason, why_none
 from edge.capture.tuning import Tuning, load_tuning
 
 BUFFERS = 4
@@ -363,6 +364,11 @@ def tuning_of(number: int, name: str) -> str:
     return tuning.name if tuning else ""
 
 
+def why_no_camera() -> str:
+    """Return why libcamera finds none, and what to do."""
+    return why_none() if importlib.util.find_spec("picamera2") else "sudo apt install python3-picamera2"
+
+
 def list_cameras() -> list[CameraInfo]:
     """Return the cameras of libcamera except USB cameras, which `edge.capture.v4l2` finds."""
     known = _picamera2().Picamera2.global_camera_info()
@@ -374,10 +380,10 @@ def list_cameras() -> list[CameraInfo]:
 
 
 def _modes(number: int) -> dict[str, list[tuple[int, int]]]:
-    """Return the sizes of a sensor's modes by their bits; empty if another program has it, or it has none."""
+    """Return the sizes of a sensor's modes by their bits; empty if it cannot be opened, or has none."""
     try:
         camera = _picamera2().Picamera2(number)
-    except (RuntimeError, IndexError):
+    except (RuntimeError, OSError):
         return {}
     try:
         modes = camera.sensor_modes

@@ -156,7 +156,7 @@ def check_camera(described: Path = Path("/sys/class/video4linux")) -> Finding:
         return Finding("camera", "problem", f"{', '.join(closed)} may not be opened", remedy)
     cameras += v4l2.list_cameras()
     if not cameras:
-        remedy = "connect one; for a Raspberry Pi's: sudo apt install python3-picamera2"
+        remedy = f"connect one; for a Raspberry Pi's: {picamera.why_no_camera()}"
         return Finding("camera", "warning", "none; files can be counted", remedy)
     return Finding("camera", "ok", ", ".join(f"{camera.name} {camera.description}" for camera in cameras))
 

@@ -11,7 +11,7 @@ import pytest
 
 from edge.capture import pi_errors
 from edge.capture.camera import CameraAbsentError, CameraError
-from edge.capture.picamera import PiCamera
+from edge.capture.picamera import PiCamera, list_cameras
 from tests.edge.capture.fake_picamera2 import Picamera2, modules
 
 MEMINFO = "MemTotal:  432732 kB\nCmaTotal:  262144 kB\nCmaFree:   12500 kB\n"
@@ -55,6 +55,17 @@ def test_frame_memory_without_permission(picamera2: type[Picamera2], monkeypatch
     assert (
         "linux,cma may not be opened, so there is no memory for frames: sudo usermod -aG video" in refused()
     )
+
+
+def test_a_camera_that_cannot_be_opened_is_listed_without_its_modes(
+    picamera2: type[Picamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Picamera2, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/dev/dma_heap/linux,cma")
+
+    monkeypatch.setattr(picamera2, "__init__", fail)
+    (camera,) = list_cameras()
+    assert (camera.name, camera.formats) == ("picamera2:0", {})
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from click.testing import CliRunner
 from edge.base import Frame
 from edge.calibration import Calibration, read_calibration
 from edge.calibration.file import FlatFieldCalibration
-from edge.capture import CameraError
+from edge.capture import CameraError, CameraSettings
 from edge.cli import main
 from edge.run.fitting import NO_TUNING_STATED, fitting
+from edge.run.replayed import locked
 from tests.edge.capture.fake_picamera2 import modules
 
 FLAT = FlatFieldCalibration("f.png", "0" * 64, 165.0, 5, 40, 30, datetime.now(UTC))
@@ -57,6 +58,11 @@ def test_a_flat_field_of_another_tuning_is_refused() -> None:
     assert "\n" not in said
     assert f"made with libcamera's tuning {TUNING}, and the flat field of calibration /var/lib" in said
     assert "with imx477_scientific.json 0123456789abcdef: run leuko calibrate flatfield" in said
+
+
+def test_a_resumed_count_asks_for_the_tuning_of_its_frames() -> None:
+    asked = locked({"exposure_us": 5000, "gain": 1.5, "tuning": TUNING, "lux": 400.0})
+    assert asked == CameraSettings(5000, 1.5, None, TUNING)
 
 
 @pytest.mark.parametrize("found", [True, False])
