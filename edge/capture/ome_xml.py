@@ -41,6 +41,7 @@ def read_ome(text: str, samples: int = 1) -> Stack:
         for number, pixels in enumerate(images):
             sizes.append(_pixel(pixels))
             channels.append(_channels(pixels, samples))
+            check_sizes({"C": sum(map(len, channels))})
             planes += _planes(root, pixels, number, len(channels[-1]), MAX_PLANES - len(planes))
     except ImageFileError:
         raise

@@ -24,6 +24,7 @@ from edge.capture.planes import (
 )
 from edge.capture.tiff_axes import read_stack
 from edge.capture.tiff_file import (
+    PlanesAfter,
     Tiff,
     decode_tiff,
     open_tiff,
@@ -57,6 +58,7 @@ SMALLER_COPIES = "pages that are smaller copies of another page of their file ar
 _LONG = 4
 Places = Mapping[int, Mapping[int, Plane]]
 """Focal plane -> channel -> page, of one field."""
+Pages = list[Tags] | PlanesAfter
 
 
 def tiff_pages(
@@ -137,7 +139,7 @@ class _Fields:
     """A file whose metadata say what its pages are."""
 
     tiff: Tiff
-    pages: list[Tags]
+    pages: Pages
     stack: Stack
     pixel: StatedPixel | None
     max_megapixels: float
@@ -172,7 +174,7 @@ class _Fields:
             )
 
     def _image(
-        self, pages: list[Tags], planes: list[Plane], selected: tuple[int, ...], channels: tuple[Channel, ...]
+        self, pages: Pages, planes: list[Plane], selected: tuple[int, ...], channels: tuple[Channel, ...]
     ) -> Iterator[Page | BadPage]:
         """Yield one page per time of an image."""
         depth = 1 + max(plane.focus for plane in planes)
@@ -203,7 +205,7 @@ class _Fields:
         return {focus: places[focus]} if focus in places else {}
 
     def _sharpest(
-        self, pages: list[Tags], places: Places, selected: tuple[int, ...]
+        self, pages: Pages, places: Places, selected: tuple[int, ...]
     ) -> Generator[BadPage, None, Page | None]:
         """Return the sharpest focal plane that can be read; yield those that cannot be."""
         best, sharpest = None, -1.0
@@ -223,7 +225,7 @@ class _Fields:
         return best
 
     def _tags(
-        self, pages: list[Tags], colours: Mapping[int, Plane], selected: tuple[int, ...]
+        self, pages: Pages, colours: Mapping[int, Plane], selected: tuple[int, ...]
     ) -> Tags | None:
         """Return the tags of a page with the selected channels alone; None if one of them is missing."""
         if self.stack.in_samples:

@@ -100,19 +100,35 @@ def picture_tags(tiff: Tiff, directory: int) -> Iterator[tuple[Tags, bool]]:
             yield tags, directory == 0
 
 
-def planes_after(tiff: Tiff, tags: Tags, planes: int) -> list[Tags]:
+@dataclass(frozen=True)
+class PlanesAfter:
+    """Pages of which each lies `step` bytes after the one before; a page is made when it is asked for."""
+
+    first: Tags
+    held: int = 1
+    step: int = 0
+
+    def __len__(self) -> int:
+        return self.held
+
+    def __getitem__(self, number: int) -> Tags:
+        if not number:
+            return self.first
+        tag, _ = block_tags(self.first)
+        places = tuple(place + number * self.step for place in self.first[tag][1])
+        return self.first | {tag: (_LONG, places)}
+
+
+def planes_after(tiff: Tiff, tags: Tags, planes: int) -> PlanesAfter:
     """Return the pages of a stack with one directory, whose planes follow each other without a gap."""
-    places_tag, counts_tag = block_tags(tags)
-    places, counts = (tags.get(tag, (0, ()))[1] for tag in (places_tag, counts_tag))
-    size = sum(counts)
+    places, counts = (tags.get(tag, (0, ()))[1] for tag in block_tags(tags))
     ends = [place + count for place, count in zip(places, counts, strict=False)]
-    if first(tags, COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED or size == 0 or len(places) != len(counts):
-        return [tags]
-    if ends[:-1] != list(places[1:]):
-        return [tags]
-    held = max(1, min(planes, (tiff.size - places[0]) // size))
-    shifted = (tuple(place + plane * size for place in places) for plane in range(held))
-    return [tags | {places_tag: (_LONG, there)} for there in shifted]
+    if first(tags, COMPRESSION, UNCOMPRESSED) != UNCOMPRESSED or len(places) != len(counts):
+        return PlanesAfter(tags)
+    # without an empty block, so that all planes together have no more blocks than the file has bytes
+    if not all(counts) or ends[:-1] != list(places[1:]) or not places:
+        return PlanesAfter(tags)
+    return PlanesAfter(tags, max(1, min(planes, (tiff.size - places[0]) // sum(counts))), sum(counts))
 
 
 def decode_tiff(data: bytes, bit_depth: int) -> NDArray[np.uint8]:

@@ -117,6 +117,26 @@ def ome_channels() -> bytes:
     return _described(f'<OME><Image><Pixels SizeC="3000">{channels}<TiffData/></Pixels></Image></OME>')
 
 
+def ome_bare_channels(images: int = 4000) -> bytes:
+    """Return an OME-TIFF of many images that state many channels and describe none."""
+    bare = '<Pixels SizeC="100000"/>' * images
+    return _described(f'<OME><Pixels SizeC="1"><TiffData IFD="0"/></Pixels>{bare}</OME>')
+
+
+def imagej_strips(strips: int = 20_000, images: int = 60_000) -> bytes:
+    """Return an ImageJ stack of one directory whose strips are empty, but for the last one."""
+    words = f"ImageJ=1.53\nimages={images}\nframes={images}\n".encode() + b"\0"
+    counts = struct.pack(f"<{strips}H", *[0] * (strips - 1), 1)
+    places = struct.pack(f"<{strips}I", *[8] * strips)
+    tags = [tag for tag in _tags(16, strips, 0, 0, 1) if tag[0] not in (273, 278, 279)]
+    start = 8 + images + images % 2
+    tags += [(278, 4, 1, 1), (270, 2, len(words), start), (273, 4, strips, start + len(words))]
+    tags += [(279, 3, strips, start + len(words) + len(places))]
+    body = words + places + counts
+    head = b"II*\0" + struct.pack("<I", start + len(body))
+    return head + bytes(start - 8) + body + _directory(tags, 0)
+
+
 def metaseries(number: int = 100_000) -> bytes:
     """Return a TIFF whose description makes a search go back and forth."""
     return _described("<MetaData>" + '<prop id="spatial-calibration-x"' * number)
@@ -270,6 +290,8 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "planes.ome.tif": ome_planes,
     "images.ome.tif": ome_images,
     "channels.ome.tif": ome_channels,
+    "bare-channels.ome.tif": ome_bare_channels,
+    "empty-strips.tif": imagej_strips,
     "metaseries.tif": metaseries,
     "json.tif": nested_json,
     "profile.png": png_profile_bomb,

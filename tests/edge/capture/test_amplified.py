@@ -30,6 +30,8 @@ from tests.system import amplified_files as make
         ("entities.tif", make.entities(), "declares entities"),
         ("planes.tif", make.ome_planes(20), "too many planes"),
         ("images.tif", make.ome_images(5000), "at most 4,096"),
+        ("bare.tif", make.ome_bare_channels(2), "declare planes of C 200"),
+        ("strips.tif", make.imagej_strips(2000, 5000), "4999 of its 5000 planes were not read"),
         ("channels.tif", make.ome_channels(), "3000 channels"),
         ("data.png", make.png_data_bomb(200), "more data than its size takes"),
         ("scans.jpg", make.many_scans(200, 64), "more than 100 scans"),
