@@ -5,6 +5,8 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=/opt/leuko
+# no code from the folder where this runs: root may stand on a card of somebody else's
+export PYTHONSAFEPATH=1
 
 usage="usage: sudo ./install.sh [PROFILE] [--wheels FOLDER]
        PROFILE          device profile, which leuko firmware init prints; without one, only leuko is installed
@@ -45,7 +47,7 @@ if [ -n "$wheels" ]; then
     trap 'exit 1' HUP INT TERM
 fi
 packages=$(PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 \
-    python3 -P -m firmware_config.preflight "$profile" ${wheels:+"$wheels" "$staged"}) ||
+    python3 -m firmware_config.preflight "$profile" ${wheels:+"$wheels" "$staged"}) ||
     fail "correct that, then run this again; nothing was changed"
 missing=
 for package in $packages; do

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge.base import ANOTHER_NAME, read_input, shown
+from edge.base import ANOTHER_NAME, python_environment, python_words, read_input, shown
 from firmware_config.hardware import RELEASES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -153,8 +153,9 @@ def for_environment(pinned: str, values: Mapping[str, str]) -> str:
 
 
 def _pip(*words: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = python_words("pip", "--disable-pip-version-check", "--quiet", *words)
+    environment = python_environment(own_modules=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise WheelsError(f"pip {words[0]}: {lines[-1].strip()}")

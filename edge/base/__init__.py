@@ -18,6 +18,7 @@ from edge.base.frame import FailedFrame, FailureKind, Frame, StatedPixel
 from edge.base.input_file import open_input, read_input
 from edge.base.labels import alike_labels, label_problem, labels_problem
 from edge.base.names import IMAGE_SUFFIXES, frame_name, is_frame_file, natural_order
+from edge.base.own_python import python_environment, python_words
 from edge.base.paths import home
 from edge.base.quantity import quantity
 from edge.base.schema import ANY_CHARACTER, Key, SchemaError, collect, declare, keys, read, redeclare, shown
@@ -60,6 +61,8 @@ __all__ = [
     "open_input",
     "parse_toml",
     "partial_path",
+    "python_environment",
+    "python_words",
     "quantity",
     "read",
     "read_input",

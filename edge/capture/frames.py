@@ -21,7 +21,7 @@ from edge.base import FailedFrame, Frame, StatedPixel, frame_name, is_frame_file
 from edge.capture.decode_image import decode_image
 from edge.capture.image_file import read_pages, stated_pixels
 from edge.capture.mosaic import mosaic
-from edge.capture.page import TIFF_SIGNATURES, BadPage, ImageFileError, Page
+from edge.capture.page import TIFF_SIGNATURES, BadPage, ImageFileError, Page, check_damaged
 from edge.capture.planes import PlaneChoice
 from edge.capture.video_file import is_video, read_video
 
@@ -253,11 +253,15 @@ def _read_file(
                 else:
                     yield item
             return
+        damaged = whole = 0
         for page in read_pages(file, max_megapixels=max_megapixels, bit_depth=bit_depth, planes=planes):
             page_name = name if page.number is None else f"{name}#{page.number}"
             if isinstance(page, BadPage):
+                damaged += 1
+                check_damaged(damaged, whole, "of its pages")
                 yield FailedFrame(page_name, 0, page.reason)
                 continue
+            whole += 1
             if bit_depth != 16 and page.bits != 16:
                 idle = f"--bit-depth {bit_depth} has no effect on files without 16-bit samples: leave it out"
                 page = replace(page, notes=(*page.notes, idle))

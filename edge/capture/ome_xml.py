@@ -102,7 +102,7 @@ def _planes(
         start = sum(int(data.get(f"First{axis}", "0")) * step for axis, step in steps.items())
         if page < 0 or start < 0 or not 0 <= count <= total - start:
             raise ValueError(count)
-        if len(planes) + count > most:
+        if len(planes) + count > most or page + count > MAX_PLANES:
             raise ImageFileError("damaged: the OME-XML of the TIFF declares too many planes")
         for k in range(count):
             place = {axis: (start + k) // step % sizes[axis] for axis, step in steps.items()}

@@ -41,6 +41,12 @@ MAX_PLANES = 100_000
 MAX_IMAGES = 4096
 """Images, each with channels and planes of its own, that OME-XML may declare."""
 
+MAX_DAMAGED = 1000
+"""Pages or frames that cannot be read, beyond `MAX_DAMAGED_RATIO` for each that can be: each is listed, and
+takes a byte or two of the file."""
+
+MAX_DAMAGED_RATIO = 10
+
 MAX_NAMED = 8
 """Channels and sizes that a sentence names."""
 
@@ -98,3 +104,11 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 def byte_limit(max_megapixels: float) -> float:
     """Return the most bytes that an image of this size may take."""
     return _BYTES_PER_PIXEL * max_megapixels * 1e6 + _ALLOWANCE
+
+
+def check_damaged(damaged: int, whole: int, what: str) -> None:
+    """Raise an ImageFileError if far more pages or frames of a file were damaged than whole."""
+    if damaged > MAX_DAMAGED + MAX_DAMAGED_RATIO * whole:
+        raise ImageFileError(
+            f"{damaged:,} {what} cannot be read and {whole:,} can: reading ends here; copy the file again"
+        )

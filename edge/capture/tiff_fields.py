@@ -224,9 +224,7 @@ class _Fields:
                 best, sharpest = page, sharpness
         return best
 
-    def _tags(
-        self, pages: Pages, colours: Mapping[int, Plane], selected: tuple[int, ...]
-    ) -> Tags | None:
+    def _tags(self, pages: Pages, colours: Mapping[int, Plane], selected: tuple[int, ...]) -> Tags | None:
         """Return the tags of a page with the selected channels alone; None if one of them is missing."""
         if self.stack.in_samples:
             (plane,) = colours.values()

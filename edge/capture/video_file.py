@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from edge.base import FailedFrame, Frame
+from edge.base import FailedFrame, Frame, python_environment, python_words
 from edge.capture.avi_index import empty_frames
 from edge.capture.foreign import format_name
-from edge.capture.page import MAX_VIDEO_INFLATION, ImageFileError, check_size
+from edge.capture.page import MAX_VIDEO_INFLATION, ImageFileError, check_damaged, check_size
 from edge.capture.video_packets import ISO_BOXES
 from edge.capture.video_records import RECORD, Kind, Record
 
@@ -32,7 +31,6 @@ MOST_EMPTY = 100
 """Empty frames of an AVI for each whole one: each is listed, and they take no room in the file."""
 
 _LEUKOS_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_HOME = [str(Path(__file__).parents[2])]  # of this leuko, wherever it was started
 _ADVICE = "convert it, as with: ffmpeg -i FILE -c:v ffv1 NEW.mkv"
 
 
@@ -59,7 +57,7 @@ def read_video(
     ImageFileError
         If no frame can be decoded, the decoder crashes or hangs, or the video is over the limit or truncated.
     """
-    declared, whole, lost, pixels = 0, False, list[FailedFrame](), 0
+    declared, whole, damaged, lost, pixels = 0, 0, 0, list[FailedFrame](), 0
     most = 1e6 * max_megapixels + MAX_VIDEO_INFLATION * (path.stat().st_size if path.exists() else 0)
     with closing(_Decoder(path, max_megapixels, hangs_s)) as decoder:
         while (record := decoder.next()).kind != Kind.END:
@@ -73,8 +71,12 @@ def read_video(
                     f"the video has more than {MAX_VIDEO_INFLATION:,} pixels per byte of the file, and is "
                     f"not read beyond frame {record.number}: {_ADVICE}"
                 )
+            if isinstance(item, Frame):
+                whole += 1
+            else:
+                damaged += 1
+                check_damaged(damaged, whole, "of its frames")
             if isinstance(item, Frame) or whole:
-                whole = True
                 yield from lost
                 lost.clear()
                 yield item
@@ -114,9 +116,8 @@ class _Decoder:
     """`edge.capture.video_decoder` at work on one file."""
 
     def __init__(self, path: Path, max_megapixels: float, hangs_s: float) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
-        environment |= {
-            "PYTHONPATH": os.pathsep.join([*_HOME, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        inherited = python_environment().items()
+        environment = {name: value for name, value in inherited if not name.startswith("OPENCV_")} | {
             "OPENCV_LOG_LEVEL": "SILENT",
             "OPENCV_FFMPEG_LOGLEVEL": "16",  # errors
             "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file",
@@ -126,7 +127,7 @@ class _Decoder:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _LEUKOS_SIGNALS)
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "edge.capture.video_decoder", os.path.abspath(path)],  # noqa: PTH100
+                python_words("edge.capture.video_decoder", os.path.abspath(path)),  # noqa: PTH100
                 bufsize=0,
                 stdin=subprocess.PIPE,  # never written to: its end tells the child that leuko has ended
                 stdout=subprocess.PIPE,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from typing import Any
 
+from edge.base import python_environment, python_words
 from edge.classify import installed_runtimes
 
 
@@ -26,11 +26,12 @@ class ChildTimeoutError(ChildError):
 def start(module: str, *arguments: str) -> subprocess.Popen[str]:
     """Start ``python -m module``, whose output `answer` reads."""
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        python_words(module, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=python_environment(),
     )
 
 

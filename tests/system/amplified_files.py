@@ -137,6 +137,21 @@ def imagej_strips(strips: int = 20_000, images: int = 60_000) -> bytes:
     return head + bytes(start - 8) + body + _directory(tags, 0)
 
 
+def ome_distant_page(pages: int = 4_900_000) -> bytes:
+    """Return an OME-TIFF of one byte of pixels, whose metadata state a page far behind the first."""
+    far = f'<TiffData IFD="0"/><TiffData FirstT="1" IFD="{pages}"/>'
+    words = f'<OME><Image><Pixels SizeC="1" SizeZ="1" SizeT="2">{far}</Pixels></Image></OME>'.encode() + b"\0"
+    tags = [*_tags(1, 1, 8, 1, 1), (270, 2, len(words), 8 + pages)]
+    return b"II*\0" + struct.pack("<I", 8 + pages + len(words)) + bytes(pages) + words + _directory(tags, 0)
+
+
+def empty_directories(number: int = 800_000) -> bytes:
+    """Return a TIFF of so many directories without a tag."""
+    places = (8 + 6 * k for k in range(1, number + 1))
+    chain = b"".join(struct.pack("<HI", 0, place if k < number else 0) for k, place in enumerate(places, 1))
+    return b"II*\0" + struct.pack("<I", 8) + chain
+
+
 def metaseries(number: int = 100_000) -> bytes:
     """Return a TIFF whose description makes a search go back and forth."""
     return _described("<MetaData>" + '<prop id="spatial-calibration-x"' * number)
@@ -257,8 +272,8 @@ def outlines(side: int = 7000, step: int = 100) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def repeated_video(packets: int = 20_000, side: int = 2000) -> bytes:
-    """Return an AVI whose index names the same picture again and again."""
+def repeated_video(packets: int = 20_000, side: int = 2000, *, broken: bool = False) -> bytes:
+    """Return an AVI whose index names the same picture again and again, or whose others are `broken`."""
     picture = cv2.imencode(".jpg", np.full((side, side), 128, np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 20])[
         1
     ].tobytes()
@@ -275,7 +290,10 @@ def repeated_video(packets: int = 20_000, side: int = 2000) -> bytes:
     streams = part(b"LIST", b"strl" + part(b"strh", stream) + part(b"strf", form))
     head = part(b"LIST", b"hdrl" + part(b"avih", main) + streams)
     index = struct.pack("<4sIII", b"00dc", 16, 4, len(picture)) * packets
-    body = b"AVI " + head + part(b"LIST", b"movi" + part(b"00dc", picture)) + part(b"idx1", index)
+    movie, tail = part(b"00dc", picture), part(b"idx1", index)
+    if broken:
+        movie, tail = movie + part(b"00dc", b"\xff\xd8") * packets, b""
+    body = b"AVI " + head + part(b"LIST", b"movi" + movie) + tail
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
@@ -292,6 +310,8 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "channels.ome.tif": ome_channels,
     "bare-channels.ome.tif": ome_bare_channels,
     "empty-strips.tif": imagej_strips,
+    "distant-page.ome.tif": ome_distant_page,
+    "empty-directories.tif": empty_directories,
     "metaseries.tif": metaseries,
     "json.tif": nested_json,
     "profile.png": png_profile_bomb,
@@ -314,5 +334,6 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "crowd.png": crowd,
     "outlines.png": outlines,
     "repeated.avi": repeated_video,
+    "broken.avi": lambda: repeated_video(300_000, 200, broken=True),
 }
 """Name of a file → what makes it: at most 5 MB each."""

@@ -27,7 +27,7 @@ def test_sound_files_are_read_as_they_are(file: Path) -> None:
         "[" + ".".join("a" * 16) + "]",
         f"numbers = [{', '.join(['1.5'] * 200)}]",
         f"note = '{'a.' * 200}'  # {'a.' * 200}",
-        f"note = \"\"\"\n{'a.' * 200}\\\"\"\"\"",
+        f'note = """\n{"a." * 200}\\""""',
     ],
 )
 def test_points_elsewhere_are_no_keys(text: str) -> None:
@@ -52,7 +52,7 @@ def test_a_key_of_many_parts_is_refused_at_its_line(part: str, form: str, parts:
         "a = '#\"'  # '\"",
         'a = "\\\\"  # "',
         'a = """"""  # """',
-        'a = ["\'", """\n\'\"""", \'"\']',
+        'a = ["\'", """\n\'"""", \'"\']',
     ],
 )
 def test_what_stands_before_a_key_hides_none_of_it(before: str) -> None:

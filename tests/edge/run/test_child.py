@@ -54,3 +54,30 @@ def test_every_runtime_but_the_first_has_its_own_process() -> None:
         assert list(ask_runtime(other, "verify", "phantom3", sha256=sha256)["runtimes"]) == [other]
     with pytest.raises(ChildError, match=r"phantom3: was replaced meanwhile; repeat it"):
         ask_runtime(installed_runtimes()[0], "verify", "phantom3", sha256="00" * 32)
+
+
+def test_files_of_the_current_folder_are_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("json", "numpy", "click", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('code of the current folder')")
+    (tmp_path / "edge").mkdir()
+    (tmp_path / "edge/__init__.py").write_text("raise SystemExit('code of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    examined = answer(start("edge.run.doctor", "python", ""))
+    assert examined["status"] == "ok"
+    first = installed_runtimes()[0]
+    sha256 = load_bundle("phantom3", DeviceSettings()).sha256
+    assert ask_runtime(first, "verify", "phantom3", sha256=sha256)["runtimes"]
+
+
+def test_every_python_is_started_without_the_current_folder() -> None:
+    checkout = Path(__file__).parents[3]
+    starts = [
+        str(file.relative_to(checkout))
+        for package in ("edge", "train", "convert", "firmware_config")
+        for file in (checkout / package).rglob("*.py")
+        if "sys.executable" in file.read_text()
+    ]
+    assert starts == ["edge/base/own_python.py"]
+    install = (checkout / "install.sh").read_text()
+    assert install.index("\nexport PYTHONSAFEPATH=1\n") < install.index("python3 -")
