@@ -102,7 +102,7 @@ def picture_tags(tiff: Tiff, directory: int) -> Iterator[tuple[Tags, bool]]:
 
 @dataclass(frozen=True)
 class PlanesAfter:
-    """Pages of which each lies `step` bytes after the one before; a page is made when it is asked for."""
+    """Pages that lie `step` bytes apart, each made when it is asked for."""
 
     first: Tags
     held: int = 1
