@@ -203,6 +203,21 @@ FACTS = (
         "`time sudo ./install.sh device.toml`",
     ),
     Fact(
+        "first-start",
+        "Trixie's cloud-init reads user-data, meta-data and network-config from the boot partition.",
+        "firmware_config/image.py",
+        "pi-gen, stage2/04-cloud-init/files/99_raspberry-pi.cfg (NoCloud, seedfrom file:///boot/firmware)",
+        "a fresh card with `leuko firmware image`: it restarts once and counts; "
+        "`leuko/first-start.log` on its boot partition ends with `installed`",
+    ),
+    Fact(
+        "first-user",
+        "A user in user-data takes the place of the one that the first start's wizard asks for.",
+        "firmware_config/image.py",
+        "Raspberry Pi Imager, src/customization_generator.cpp (generateCloudInitUserData)",
+        "the same card without a keyboard: `ssh lab@leuko.local` answers",
+    ),
+    Fact(
         "speed",
         "No speed of a board is known; counts need none.",
         "docs/bundles.md",
