@@ -15,7 +15,7 @@ from convert.settings import Settings
 from convert.thresholds import guaranteed_threshold, least_precision, reject_threshold
 from edge.classify import Model, average_logits, margin, out_of_distribution_score, softmax
 from edge.model import OUT_OF_DISTRIBUTION, OutOfDistributionModel, Rejection
-from train.metrics import independent_share
+from train.dependence import independent_share
 from train.run import RunCrops
 
 TEMPERATURES = np.geomspace(0.25, 4, 161)

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.count import NORMAL
-from train.metrics import independent_share
+from train.dependence import independent_share
 
 
 def paired_interval(gains: NDArray[np.int64], groups: Sequence[str] | None = None) -> tuple[float, float]:
     """Return the 95 % score interval of a mean gain, in points, on effective numbers of cells.
 
     A gain is 1 where only the second answer is right, -1 where only the first is, else 0; see
-    `score_interval` and `train.metrics.independent_share`. Cells of a single group exclude nothing.
+    `score_interval` and `train.dependence.independent_share`. Cells of a single group exclude nothing.
     """
     if not (share := independent_share(gains, groups)):
         return -100.0, 100.0

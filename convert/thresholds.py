@@ -92,7 +92,7 @@ def guaranteed_precisions(
     Parameters
     ----------
     independent : float
-        Share of the cells that counts as independent, see `train.metrics.independent_share`.
+        Share of the cells that counts as independent, see `train.dependence.independent_share`.
     also : float or None
         A threshold that is tested too, whatever it was chosen by.
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.count import NORMAL, clopper_pearson, student_t
+from edge.count import clopper_pearson
+from train.dependence import independent_share
 
 Interval = tuple[float, float]
 
@@ -121,34 +122,6 @@ def scores_of(matrix: NDArray[np.int64], labels: Sequence[str]) -> Scores:
     )
 
 
-def independent_share(values: NDArray[Any], groups: Sequence[str] | NDArray[Any] | None = None) -> float:
-    """Return how many independent cells tell as much of the mean of these values, per cell; 0 of one group.
-
-    Cells of a frame or a patient are alike. Their effective number is n / deff · (z / t)²: deff, at least 1,
-    is the variance of the mean over whole groups relative to that over as many independent cells, and t is
-    Student's, whose freedom is one less than the groups (Korn and Graubard, Survey Methodology 24:193, 1998).
-    Values that are all the same do not show whether groups differ, and count as they are.
-
-    Parameters
-    ----------
-    values : [n]
-        n > 0.
-    groups : [n] or None
-        Group of each value; by default each is its own.
-    """
-    _, group = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
-    number, spread = int(group.max()) + 1, float(np.var(values))
-    if number == len(values):
-        return 1.0
-    if number == 1:
-        return 0.0
-    if spread == 0:
-        return 1.0
-    off = np.bincount(group, values - np.mean(values))
-    between = number / (number - 1) * float((off**2).sum()) / len(values)
-    return (NORMAL / student_t(number - 1)) ** 2 / max(1.0, between / spread)
-
-
 def score_intervals(
     truth: NDArray[np.int64],
     answers: NDArray[np.int64],
@@ -159,11 +132,9 @@ def score_intervals(
 
     Each score is a share of cells: recall of those of the class, precision of those with that answer,
     accuracy of all. F1 is 2 J / (1 + J), where J = TP / (TP + FP + FN) is the share of right ones among the
-    cells of the class or with that answer. A class without mistakes has the effective share of all cells.
-    Of fewer than `LEAST_GROUPS` groups there are no intervals. See `score` and `independent_share`.
+    cells of the class or with that answer. Of fewer than `LEAST_GROUPS` groups there are no intervals. See `score` and `independent_share`.
     """
     right, grouped = truth == answers, None if groups is None else np.asarray(groups)
-    everyone = independent_share(right, groups)
     few = groups is not None and len(set(groups)) < min(LEAST_GROUPS, len(right))
 
     def interval(of: NDArray[np.bool_]) -> Interval | None:
@@ -171,8 +142,6 @@ def score_intervals(
         if few or not len(hits):
             return None
         share = independent_share(hits, None if grouped is None else grouped[of])
-        if hits.all() or not hits.any():
-            share = min(share, everyone)
         return clopper_pearson(share * hits.sum(), share * len(hits)) if share else None
 
     def by_label(*sides: NDArray[np.int64]) -> dict[str, Interval | None]:

@@ -177,7 +177,7 @@ SCENARIOS: dict[str, Scenario] = {
     "clumps 10 9 0.1": partial(clumps, 10, 9.0, 0.1),
     **{
         f"clumps of kinds {fields} {mean:g} {cv2:g}": partial(clumps_of_kinds, fields, mean, cv2)
-        for fields, mean in ((3, 40.0), (6, 20.0), (20, 5.0), (140, 6.0))
+        for fields, mean in ((2, 40.0), (2, 150.0), (3, 40.0), (3, 150.0), (6, 20.0), (20, 5.0), (140, 6.0))
         for cv2 in (0.0, 0.3)
     },
     "repeats copies": partial(repeats, 23, (0.0, 0.0, 0.0, 0.0, 1.0)),

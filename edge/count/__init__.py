@@ -4,7 +4,7 @@ from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVo
 from edge.count.corrected_concentration import CORRECTED_METHOD, estimate_corrected_concentration
 from edge.count.correction import Correction, Validation, correct_counts, corrected_inside
 from edge.count.counted_frame import CountedFrame
-from edge.count.dispersion import ENOUGH_FIELDS, Dispersion, FieldCounts
+from edge.count.dispersion import ENOUGH_FIELDS, Dispersion, FieldCounts, equivalent_ratio
 from edge.count.field_plan import FieldPlan, Precision, PrecisionError
 from edge.count.intervals import LEVEL, NORMAL, Estimate, clopper_pearson, estimate_proportion, student_t
 from edge.count.performance import area_under_roc, confusion_accuracy
@@ -48,6 +48,7 @@ __all__ = [
     "correct_counts",
     "corrected_inside",
     "count_ends",
+    "equivalent_ratio",
     "estimate_concentration",
     "estimate_corrected_concentration",
     "estimate_prevalence",

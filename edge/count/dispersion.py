@@ -23,10 +23,10 @@ ENOUGH_FIELDS, MANY_FIELDS = 6, 10
 """Fewer fields cannot show clumping, so that intervals of concentrations allow for it; fields that show most
 of it."""
 
-SPEAKS, SPEAKS_OF_FEW = 0.2, 0.5
-"""Chance of so much dispersion without clumps, below which intervals take it into account, and that of few
-fields (shares: below `ENOUGH_FIELDS`, concentrations: below `MANY_FIELDS`). Overlooked clumps cost more than
-a wider interval: ``python -m benchmarks.coverage --only clumps``."""
+SPEAKS, SPEAKS_OF_FEW, SPEAKS_OF_THREE = 0.2, 0.5, 0.7
+"""Chance of so much dispersion without clumps, below which intervals take it into account, that of few fields
+(shares: below `ENOUGH_FIELDS`, concentrations: below `MANY_FIELDS`), and that of the shares of two or three.
+Overlooked clumps cost more than a wider interval: ``python -m benchmarks.coverage --only clumps``."""
 
 CLEAR = 0.01
 """The same, below which a remark is made."""
@@ -131,7 +131,8 @@ def of_share(cells: NDArray[np.int64], whole: NDArray[np.int64]) -> Dispersion:
     x2 = float(((cells - share * whole) ** 2 / whole).sum() / (share * (1 - share)))
     p = chi_square_tail(x2, fields - 1)
     most = 1 + ALLOWED * float(whole.mean())
-    speaks = p < (SPEAKS if fields >= ENOUGH_FIELDS else SPEAKS_OF_FEW)
+    few = SPEAKS_OF_FEW if fields > 3 else SPEAKS_OF_THREE
+    speaks = p < (SPEAKS if fields >= ENOUGH_FIELDS else few)
     return Dispersion(_ratio(x2, fields - 1, most) if speaks else 1.0, p, fields)
 
 
@@ -153,10 +154,21 @@ def _ratio(x2: float, freedom: int, most: float) -> float:
     most = max(most, 10 * x2 / freedom) if freedom else most
     ratios = np.exp(np.log(most) * (np.arange(_STEPS) + 0.5) / _STEPS)
     log_weights = -freedom / 2 * np.log(ratios) - x2 / 2 / ratios
+    return equivalent_ratio(ratios, log_weights)
+
+
+def equivalent_ratio(ratios: Array, log_weights: Array) -> float:
+    """Return the dispersion with which a normal interval is that of an uncertain one; at least 1.
+
+    Parameters
+    ----------
+    ratios, log_weights : float64 [n]
+        Dispersions, and the logarithms of how likely they are relative to each other.
+    """
     weights = np.exp(log_weights - log_weights.max())
     weights = (weights / weights.sum()).tolist()
     scales = np.sqrt(2 * ratios).tolist()
-    low, high = 0.0, 8 * math.sqrt(most)
+    low, high = 0.0, 8 * math.sqrt(ratios.max())
     for _ in range(30):
         z = (low + high) / 2
         outside = sum(w * math.erfc(z / scale) for w, scale in zip(weights, scales, strict=True))
