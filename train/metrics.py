@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge.count import clopper_pearson
-from train.dependence import independent_share
+from train.dependence import independent_share, likeness
 
 Interval = tuple[float, float]
 
@@ -132,16 +132,21 @@ def score_intervals(
 
     Each score is a share of cells: recall of those of the class, precision of those with that answer,
     accuracy of all. F1 is 2 J / (1 + J), where J = TP / (TP + FP + FN) is the share of right ones among the
-    cells of the class or with that answer. Of fewer than `LEAST_GROUPS` groups there are no intervals. See `score` and `independent_share`.
+    cells of the class or with that answer. Of a class without mistakes, cells are taken to be as alike as all
+    cells. Of fewer than `LEAST_GROUPS` groups there are no intervals. See `score` and `independent_share`.
     """
     right, grouped = truth == answers, None if groups is None else np.asarray(groups)
+    everyone = None if groups is None else likeness(right, groups)
     few = groups is not None and len(set(groups)) < min(LEAST_GROUPS, len(right))
 
     def interval(of: NDArray[np.bool_]) -> Interval | None:
         hits = right[of]
         if few or not len(hits):
             return None
-        share = independent_share(hits, None if grouped is None else grouped[of])
+        unanimous = hits.all() or not hits.any()
+        share = independent_share(
+            hits, None if grouped is None else grouped[of], everyone if unanimous else None
+        )
         return clopper_pearson(share * hits.sum(), share * len(hits)) if share else None
 
     def by_label(*sides: NDArray[np.int64]) -> dict[str, Interval | None]:

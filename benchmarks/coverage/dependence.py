@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -153,17 +153,26 @@ def until_cells(asked: int, mean: float) -> Iterator[Row]:
     yield from scores.rows(f"until {asked} cells, {mean:g} per field: {biases}")
 
 
+def widest(rows: list[NDArray[np.int64]], ratios: Sequence[float] = ()) -> float:
+    """Return the width of the widest interval of a fraction; by default with the dispersion that is found."""
+    if not rows:
+        return 1.0
+    cells = np.sum(rows, axis=0)
+    ratios = ratios or [one.ratio for one in counts_of(np.array(rows)).of_shares().values()]
+    found = [
+        estimate_proportion(int(n), int(cells.sum()), ratio) for n, ratio in zip(cells, ratios, strict=True)
+    ]
+    return max(one.high - one.low for one in found)
+
+
 def until_halfwidth(limit: float, mean: float) -> Iterator[Row]:
     """Yield counts that end with narrow intervals of all fractions."""
     rng = np.random.default_rng((round(1000 * limit), round(mean)))
     scores, value = Scores(*NAMES), 0.0
     for _ in range(TRIALS):
-        rows, widest = [], 1.0
-        while widest > 2 * limit:
+        rows: list[NDArray[np.int64]] = []
+        while widest(rows, [1.0] * len(LABELS)) > 2 * limit or widest(rows) > 2 * limit:
             rows.append(rng.poisson(mean * MIXTURE))
-            cells = np.sum(rows, axis=0)
-            found = [estimate_proportion(int(n), int(cells.sum())) for n in cells]
-            widest = max(one.high - one.low for one in found)
         value += ended(counts_of(np.array(rows)), mean, scores) / mean / TRIALS
     yield from scores.rows(f"until ±{100 * limit:g} points, {mean:g} per field: bias {value - 1:+.1%}")
 

@@ -25,7 +25,7 @@ from edge.cli.tables import plain, stdout_console
 from edge.count import CountedFrame, CountResult, StopRule, Totals
 from edge.model import BundleError
 from edge.report import print_result, result_summary
-from edge.run import Count, CountConfig, Log, Notifier, ReportSink, Sink, run_count, why_unusable
+from edge.run import Count, CountConfig, Log, Notifier, ReportSink, Sink, run_count, tally_of, why_unusable
 from edge.session import SessionError
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -145,7 +145,9 @@ class Screen:
         self._notifier.alive()
         seen = self._as_json or self._notifier.listened_to or not self._progress.disable
         unusable = why_unusable(self.config, totals) if seen and self.config else ""
-        standing = self._course.standing(result, totals.tally(), unusable)
+        by_width = seen and self.config is not None and self.config.stop_rule.until_halfwidth is not None
+        tally = tally_of(totals) if by_width else totals.tally()
+        standing = self._course.standing(result, tally, unusable)
         if self._notifier.listened_to:
             self._notifier.status(standing.line())
         if not self._progress.disable:

@@ -185,9 +185,9 @@ def _concentration(result: CountResult) -> str:
 
 
 def _size_gates(result: CountResult) -> str:
-    if not result.size_gates:
+    if not (effects := words.size_gates(result)):
         return ""
-    return paragraph(f"Other size gates would change the count: {words.size_gates(result)}.") + paragraph(
+    return paragraph(f"Other size gates would change the count: {effects}.") + paragraph(
         "Estimated from the sizes of the bodies found. Of those that a gate leaves out as large a share is "
         "taken to be counted as of the cells beside them.",
         small=True,

@@ -145,8 +145,8 @@ def _lines(result: CountResult) -> Iterator[str]:
             yield f"Cells/µL of {words.undiluted_sample(result.volume)}; {words.named_or_corrected(result)}"
             yield from filter(None, [words.capitalised(words.counted_until(result))])
         yield from filter(None, [words.capitalised(result.no_concentration)])
-        if result.size_gates:
-            yield f"Other size gates would change the count: {words.size_gates(result)}"
+        if effects := words.size_gates(result):
+            yield f"Other size gates would change the count: {effects}"
     dropped = f", {result.dropped} dropped" if result.dropped else ""
     stopped = ", stopped before the last" if result.stopped else ""
     yield f"Frames: {words.frames(tally)}{dropped}{stopped}"

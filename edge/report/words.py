@@ -11,6 +11,9 @@ from edge.count import LEUKOCYTES, Correction, CountResult, Estimate, FieldVolum
 WIDER = 1.1
 """Factor by which intervals are wider from which that is said."""
 
+LEAST_EFFECT = 0.0005
+"""Relative change of a count from which it is not printed as 0.0 %."""
+
 NOT_COUNTED: Mapping[FailureKind, str] = {
     "unreadable": "not readable",
     "unseen": "show nothing",
@@ -105,12 +108,14 @@ def undiluted_sample(volume: FieldVolume) -> str:
 
 
 def size_gates(result: CountResult) -> str:
-    """Return what other size gates would count, in one line; empty without counted cells."""
-    options = ((f"--{name.replace('_', '-')}", effect) for name, effect in result.size_gates.items())
-    return "; ".join(
-        f"{option} 10 % smaller {100 * effect.smaller:+.1f} %, 10 % larger {100 * effect.larger:+.1f} %"
-        for option, effect in options
-    )
+    """Return what other size gates would count, in one line; empty where none would change the count."""
+    options = []
+    for name, effect in result.size_gates.items():
+        changes = {"smaller": effect.smaller, "larger": effect.larger}
+        told = [f"10 % {which} {100 * by:+.1f} %" for which, by in changes.items() if abs(by) >= LEAST_EFFECT]
+        if told:
+            options.append(f"--{name.replace('_', '-')} {', '.join(told)}")
+    return "; ".join(options)
 
 
 def counted_until(result: CountResult) -> str:

@@ -11,6 +11,7 @@ from edge.run.objectives import Objective, lower_objectives
 from edge.run.pipeline import count_frames
 from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
 from edge.run.remarks import pixel_remark
+from edge.run.results import tally_of
 from edge.run.same_files import file_names
 from edge.run.sessions import Count, begin, resume
 from edge.run.silicon import answers, silicon_page
@@ -53,6 +54,7 @@ __all__ = [
     "run_count",
     "silicon_page",
     "split_runtimes",
+    "tally_of",
     "time_bundle",
     "tuning_of",
     "warnings",

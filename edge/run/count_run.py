@@ -27,7 +27,7 @@ from edge.run.instrument import Instrument
 from edge.run.memory import default_megapixels, weighing
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
-from edge.run.results import count_result, new_totals
+from edge.run.results import count_result, new_totals, tally_of
 from edge.run.same_files import why_other
 from edge.run.sessions import Count, Progress, resume, tracker_of
 from edge.run.sinks import Observer, Result, Sink
@@ -82,7 +82,10 @@ def run_count(
             return result, [(taker, taker.prepare(result)) for taker in takers if listed]
 
         def reached() -> str:
-            return count.config.stop_rule.reached(totals.tally(), time.monotonic() - began)
+            rule, seconds = count.config.stop_rule, time.monotonic() - began
+            ended = rule.reached(totals.tally(), seconds)
+            # by the interval that is printed: it takes longer to compute, and is no narrower
+            return rule.reached(tally_of(totals), seconds) if ended and rule.until_halfwidth else ended
 
         over = _Over(stop, began + (count.config.stop_rule.until_seconds or math.inf))
         counted = _counted_frames(count, classifier, before, threads, over, observer)

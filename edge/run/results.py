@@ -16,6 +16,7 @@ from edge.count import (
     Dispersion,
     Estimate,
     FieldCounts,
+    Tally,
     Totals,
     Validation,
     after_stopping,
@@ -50,11 +51,23 @@ def new_totals(count: Count) -> Totals:
     )
 
 
+def tally_of(totals: Totals, shares: Mapping[str, Dispersion] | None = None) -> Tally:
+    """Return what was counted, with how much more the shares vary than those of cells that lie at random.
+
+    Parameters
+    ----------
+    shares : mapping or None
+        Counted label → dispersion of its share between fields; by default that of these totals.
+    """
+    shares, times = totals.per_field().of_shares() if shares is None else shares, repetition(totals)
+    return replace(totals.tally(), dispersion={label: times * one.ratio for label, one in shares.items()})
+
+
 def count_result(count: Count, totals: Totals, *, ended: str, stopped: bool, seconds: float) -> CountResult:
     """State what was counted, with what, and how that ended; see `CountResult`."""
     config, bundle, fields = count.config, count.instrument.bundle, totals.per_field()
-    shares, times = fields.of_shares(), repetition(totals)
-    tally = replace(totals.tally(), dispersion={label: times * one.ratio for label, one in shares.items()})
+    shares = fields.of_shares()
+    tally = tally_of(totals, shares)
     validation = Validation.of(bundle.manifest, usual=_usual(config))
     numbers: dict[str, Dispersion] = {}
     parameters = asdict(config.analysis) | {"calibration_sha256": count.instrument.calibration_sha256}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge.count.intervals import clopper_pearson
 from train.confidence import (
     brier_score,
     calibration_error,
@@ -19,7 +20,8 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.metrics import confusion_matrix, independent_share, rates, score, score_intervals
+from train.dependence import independent_share
+from train.metrics import confusion_matrix, rates, score, score_intervals
 
 LABELS = ["a", "b", "c", "d"]
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
@@ -165,6 +167,46 @@ def test_groups_never_count_more_than_their_cells(hits: list[int], size: int) ->
     groups = [str(k // size) for k in range(len(hits))]
     assert 0 <= independent_share(np.array(hits), groups) <= independent_share(np.array(hits)) == 1
     assert independent_share(np.array(hits), ["one"] * len(hits)) == 0
+
+
+def test_few_mistakes_do_not_hide_that_groups_differ() -> None:
+    """At 28 groups and a correlation of 0.2, Student's t of one estimated design effect covers 0.91."""
+    rng, covered = np.random.default_rng(4), 0
+    for _ in range(150):
+        group = rng.integers(0, 28, 189)
+        right = rng.random(189) < rng.beta(4 * 0.95, 4 * 0.05, 28)[group]
+        cells = 189 * independent_share(right, group)
+        low, high = clopper_pearson(cells * right.mean(), cells)
+        covered += low <= 0.95 <= high
+    assert covered / 150 >= 0.95
+
+
+def test_the_design_effect_of_many_groups_is_that_of_their_correlation() -> None:
+    rng = np.random.default_rng(6)
+    for correlation in (0.0, 0.1, 0.5):
+        group = np.repeat(np.arange(500), 10)
+        rates = rng.beta(0.7 / correlation - 0.7, 0.3 / correlation - 0.3, 500) if correlation else 0.7
+        right = rng.random(5000) < (rates[group] if correlation else rates)
+        assert 1 / independent_share(right, group) == pytest.approx(1 + 9 * correlation, rel=0.15, abs=0.1)
+        assert independent_share(~right, group) == pytest.approx(independent_share(right, group), rel=1e-6)
+
+
+def test_the_less_is_known_of_groups_the_fewer_cells_count() -> None:
+    """Without mistakes nothing shows how alike cells are: neither independent nor one per group."""
+    group = np.repeat(np.arange(28), 7)
+    faultless = independent_share(np.ones(196, bool), group)
+    spread_out = np.ones(196, bool)
+    spread_out[::14] = False  # a mistake in every other group
+    assert 1 / 7 < faultless < independent_share(spread_out, group) < 1
+
+
+def test_of_gains_and_losses_those_that_are_most_alike_count() -> None:
+    group = np.repeat(np.arange(30), 10)
+    gains = np.zeros(300, np.int64)
+    gains[:20] = -1  # in two groups
+    gains[25::10] = 1  # in every group
+    assert independent_share(gains, group) == pytest.approx(independent_share(gains < 0, group))
+    assert independent_share(gains, group) < independent_share(gains > 0, group)
 
 
 def test_intervals_depend_on_neither_the_order_nor_the_names_of_groups() -> None:

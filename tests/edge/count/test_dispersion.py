@@ -94,7 +94,7 @@ def test_the_interval_of_a_concentration_holds_the_truth_of_clumped_cells(fields
     assert covered / 300 >= 0.91  # 0.93 less its error
 
 
-@pytest.mark.parametrize(("fields", "mean"), [(6, 20.0), (20, 5.0)])
+@pytest.mark.parametrize(("fields", "mean"), [(2, 150.0), (3, 150.0), (6, 20.0), (20, 5.0)])
 def test_the_interval_of_a_share_holds_the_truth_of_clumped_kinds(fields: int, mean: float) -> None:
     rng, covered = np.random.default_rng((fields, round(mean))), 0
     for _ in range(200):
@@ -102,7 +102,7 @@ def test_the_interval_of_a_share_holds_the_truth_of_clumped_kinds(fields: int, m
         ratio = of_share(cells, cells + others).ratio
         found = estimate_proportion(int(cells.sum()), int((cells + others).sum()), ratio)
         covered += found.low <= 0.3 <= found.high
-    assert covered / 200 >= 0.9
+    assert covered / 200 >= 0.92  # 0.95 less twice its error
 
 
 def test_a_dispersion_divides_the_numbers_of_cells() -> None:

@@ -28,6 +28,7 @@ from edge.count.correction import Correction, Validation, correct_counts
 from edge.count.counted_frame import CountedFrame
 from edge.count.intervals import Estimate
 from edge.count.result import LEUKOCYTES, CountResult
+from edge.count.size_gates import GateEffect
 from edge.count.tally import tally_decisions
 from edge.count.totals import Spread
 from edge.find.crops import Normalisation
@@ -652,6 +653,21 @@ def test_wider_intervals_are_named_and_so_is_a_count_until_a_number_of_cells(
     print_result(replace(full_run, stop_rule={"until_cells": 10**6}), Console(file=file, width=200))
     assert "times as wide" not in file.getvalue()
     assert "(N − 1)" not in file.getvalue()
+
+
+def test_size_gates_that_would_change_nothing_are_left_out(full_run: CountResult, tmp_path: Path) -> None:
+    gates = {"min_diameter_um": GateEffect(0.0261, 0.0), "max_diameter_um": GateEffect(-0.0004, 0.0)}
+    file = io.StringIO()
+    print_result(replace(full_run, size_gates=gates), Console(file=file, width=200))
+    page = Page(write_report(tmp_path, [counted_frame(0)], replace(full_run, size_gates=gates))).text
+    for text in (" ".join(file.getvalue().split()), page):
+        assert "Other size gates would change the count: --min-diameter-um 10 % smaller +2.6 %" in text
+        assert "0.0 %" not in text[text.index("Other size gates") :][:100]
+        assert "--max-diameter-um" not in text
+    nothing = replace(full_run, size_gates=dict.fromkeys(gates, GateEffect(0.0, 0.0)))
+    print_result(nothing, Console(file=(file := io.StringIO()), width=200))
+    assert "size gates" not in file.getvalue()
+    assert "size gates" not in Page(write_report(tmp_path / "nothing", [counted_frame(0)], nothing)).text
 
 
 def test_low_concentrations_keep_two_digits() -> None:

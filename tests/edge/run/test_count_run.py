@@ -30,7 +30,7 @@ from edge.count.concentration import estimate_concentration, in_field
 from edge.count.counted_frame import CountedFrame
 from edge.count.dispersion import of_concentration
 from edge.count.result import LEUKOCYTES, CountResult
-from edge.count.stop_rule import StopRule, after_stopping
+from edge.count.stop_rule import StopRule, after_stopping, halfwidth
 from edge.count.totals import Totals
 from edge.find.quality import QualityLimits
 from edge.find.segmentation import Gates
@@ -240,6 +240,23 @@ def counted_in(recorder: Recorder, labels: Sequence[str]) -> NDArray[np.int64]:
             )
             for frame in recorder.frames
         ]
+    )
+
+
+def test_a_count_until_a_half_width_ends_by_the_intervals_that_are_printed(tmp_path: Path) -> None:
+    """Fields of few and of many granulocytes: as if cells lay at random, the intervals are narrow early."""
+    for k in range(5):
+        few, many = (10.0, 90.0) if k % 2 else (90.0, 10.0)
+        mix = ("granulocyte", few), ("lymphocyte", many)
+        image = simulate_frame(8, k, scene=replace(SCENE, leukocytes=16, mix=mix)).image
+        cv2.imwrite(str(tmp_path / f"{k}.png"), image)
+    wide = counted(config_for(tmp_path, stop_rule=StopRule(until_halfwidth=0.13)))
+    assert (wide.ended, wide.tally.frames_read) == ("", 5)
+    assert halfwidth(replace(wide.tally, dispersion={})) < 0.13 < halfwidth(wide.tally)
+    enough = halfwidth(wide.tally) + 0.001
+    run = counted(config_for(tmp_path, stop_rule=StopRule(until_halfwidth=enough)))
+    assert (
+        run.ended == f"fractions within ±{100 * halfwidth(run.tally):.1f} points, ±{100 * enough:g} asked for"
     )
 
 
