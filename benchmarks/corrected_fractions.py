@@ -1,4 +1,8 @@
-"""Corrected against raw fractions: simulated samples of five mixtures, frames through the whole chain.
+"""Fractions corrected for misclassification alone, against raw ones: simulated samples of five mixtures.
+
+Frames go through the whole chain, but the correction has the confusion matrix only: false cells, repeats and
+clumps are not in it, as they are in what `leuko count` prints. ``python -m benchmarks.coverage --only
+corrected`` has those.
 
 ``python -m benchmarks.corrected_fractions [--samples 40] [--frames 2] [--cache FILE] [--json]``
 
@@ -183,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps(result))
         return
     print(f"{result['samples']} samples; points; intervals are for the mixture drawn from")
+    print("corrected by the confusion matrix alone, without false cells, repeats and clumps")
     print(f"{'':31} {'mixture':13} {'error':>7} {'(cells)':>7} {'covered':>8} {'width':>7}")
     for way in ("raw", "corrected", "corrected, matrix of the chain"):
         for mixture, row in result[way].items():

@@ -29,7 +29,7 @@ class StopRule(StopLimits):
     average, and the intervals no longer guarantee 95 %. With a check after every cell, a true fraction of 0.1
     comes out as 0.081 on average if the end is at ±10 points, as 0.093 at ±5 and as 0.098 at ±3; the
     intervals held the truth in at least 93.9 % of the counts (exact, fractions of 0.01 to 0.5, ends at ±2 to
-    ±10 points). Where that matters, choose a number of cells.
+    ±10 points, fields that do not differ). Where that matters, choose a number of cells.
     """
 
     def reached(self, tally: Tally, seconds: float) -> str:

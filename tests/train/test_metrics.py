@@ -185,8 +185,10 @@ def test_the_design_effect_of_many_groups_is_that_of_their_correlation() -> None
     rng = np.random.default_rng(6)
     for correlation in (0.0, 0.1, 0.5):
         group = np.repeat(np.arange(500), 10)
-        rates = rng.beta(0.7 / correlation - 0.7, 0.3 / correlation - 0.3, 500) if correlation else 0.7
-        right = rng.random(5000) < (rates[group] if correlation else rates)
+        rates = np.full(500, 0.7)
+        if correlation:
+            rates = rng.beta(0.7 / correlation - 0.7, 0.3 / correlation - 0.3, 500)
+        right = rng.random(5000) < rates[group]
         assert 1 / independent_share(right, group) == pytest.approx(1 + 9 * correlation, rel=0.15, abs=0.1)
         assert independent_share(~right, group) == pytest.approx(independent_share(right, group), rel=1e-6)
 
