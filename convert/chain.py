@@ -16,10 +16,14 @@ from edge.count import CountedFrame
 from edge.model import Answers, Bundle, write_bundle
 from edge.run import Analysis, count_frames
 from train.boxes import corners, match_boxes, read_boxes
+from train.readings import majority, readings
 from train.table import file_name
 
 LEAST_OVERLAP = 0.3
 """Least intersection over union of a found and an annotated box that are one cell."""
+
+UNSETTLED = -1
+"""Stands for the label of a cell on which its readers do not settle."""
 
 
 def validate(
@@ -34,6 +38,9 @@ def validate(
 ) -> Answers:
     """Count annotated frames, and say what each of their cells was called, whether it was found at all.
 
+    Where several people read a cell, the majority's label is the truth; a cell for which no label leads does
+    not enter.
+
     Parameters
     ----------
     frames : sequence of str
@@ -41,7 +48,7 @@ def validate(
     pixel_um : float or None
         Side of a frame's pixel; by default the bundle's.
     rename : mapping
-        Label of a box → label of the bundle.
+        Label of a box → label of the bundle, in all readings.
     source : str
         Name of the frames; by default that of the boxes.
 
@@ -50,9 +57,10 @@ def validate(
     ValueError
         If a frame cannot be counted or has no box, or a box has none of the bundle's labels.
     """
-    labels, rename = bundle.manifest.labels, rename or {}
-    truth = read_boxes(boxes)
-    if unknown := {rename.get(box.label, box.label) for rows in truth.values() for box in rows} - {*labels}:
+    labels = bundle.manifest.labels
+    truth = read_boxes(boxes, rename)
+    read = [readings(box) for rows in truth.values() for box in rows]
+    if unknown := {label for one in read for label in one.values()} - {*labels}:
         raise ValueError(
             f"{boxes}: {', '.join(sorted(unknown)[:3])} is no label of the bundle, which has"
             f" {', '.join(labels)}: pass --rename"
@@ -69,18 +77,21 @@ def validate(
             raise ValueError(
                 f"{boxes} has no box in {result.frame.name}: annotate all its cells, or leave it out"
             )
-        real = np.array([labels.index(rename.get(box.label, box.label)) for box in rows])
+        held = [majority(readings(box).values()) for box in rows]
+        real = np.array([UNSETTLED if label is None else labels.index(label) for label in held])
         _add(answers, result, real, [box.cell for box in rows], labels)
         counted += 1
         on_frame()
     if not counted:
         raise ValueError("there is no frame to count")
+    readers = max(map(len, read))
+    by = f", majority of {readers} readings" if readers > 1 else ""
     return Answers(
         cells=tuple(map(tuple, answers[:-1, :-1].tolist())),
         missed=tuple(answers[:-1, -1].tolist()),
         false=tuple(answers[-1, :-1].tolist()),
         frames=counted,
-        source=f"{source or boxes.name}, {quantity(counted, 'frame')}",
+        source=f"{source or boxes.name}, {quantity(counted, 'frame')}{by}",
     )
 
 
@@ -99,8 +110,9 @@ def _add(
     found = np.zeros(len(real), bool)
     for i, j in match_boxes(corners(result.cells), corners(cells), LEAST_OVERLAP):
         truth[i], found[j] = real[j], True
-    np.add.at(answers, (truth, given), 1)
-    np.add.at(answers[:, -1], real[~found], 1)
+    known = truth != UNSETTLED
+    np.add.at(answers, (truth[known], given[known]), 1)
+    np.add.at(answers[:, -1], real[~found & (real != UNSETTLED)], 1)
 
 
 def rewrite(bundle: Bundle, answers: Answers, out: Path) -> Bundle:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell
+from train.readings import renamed
 from train.table import Box, file_name, read_table
 
 Boxes = NDArray[np.float64]
@@ -55,9 +56,18 @@ def corners(cells: Iterable[Cell]) -> Boxes:
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 
-def read_boxes(path: Path) -> dict[str, list[Box]]:
-    """Return the annotated boxes of each frame by its file name."""
+def read_boxes(path: Path, rename: Mapping[str, str] | None = None) -> dict[str, list[Box]]:
+    """Return the annotated boxes of each frame by its file name, all readings of a cell renamed.
+
+    Raises
+    ------
+    ValueError
+        If the file is no table of boxes, or a reading names no class.
+    """
     boxes: dict[str, list[Box]] = defaultdict(list)
-    for box in read_table(path, Box).values():
-        boxes[file_name(box.frame)].append(box)
+    for line, box in read_table(path, Box).items():
+        try:
+            boxes[file_name(box.frame)].append(renamed(box, rename or {}))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from None
     return boxes

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.whole_chain import Chain
+from edge.classify import Classifier
 from edge.cli import main
 from edge.model import load_bundle
+from train.boxes import read_boxes
 
 FRAMES = 2
 
@@ -85,3 +88,52 @@ def test_frames_that_nobody_annotated_and_unknown_labels_are_refused(sample: Pat
     assert "WBC is no label of the bundle" in done.stderr
     assert "pass --rename" in done.stderr
     assert not out.exists()
+
+
+def test_the_majority_of_several_readers_is_the_truth(sample: Path, tmp_path: Path) -> None:
+    """Readers outvote the label of one lymphocyte, and settle on nothing for another, found or not."""
+    out, truth = tmp_path / "b.tflite", rows_of(sample / "truth.csv")
+    columns = ("frame", "label", "x", "y", "width", "height")
+    rows = [{name: row[name] for name in columns} | {"reader1": row["label"], "reader2": ""} for row in truth]
+    lymphocytes = [row for row in rows if row["label"] == "lymphocyte"]
+    outvoted, open_one = lymphocytes[:2]
+    outvoted |= {"label": "monocyte", "reader1": "Lympho", "reader2": "Lympho"}
+    open_one |= {"reader1": "monocyte", "reader2": "granulocyte"}
+    nowhere = {"frame": rows[0]["frame"], "label": "monocyte", "reader1": "granulocyte", "reader2": ""}
+    rows.append(nowhere | {"x": "2", "y": "2", "width": "9", "height": "9"})
+    boxes = write(tmp_path / "boxes.csv", rows)
+    done = validate(sample / "frames", boxes, out, "--rename", "Lympho=lymphocyte", "--json")
+    assert done.exit_code == 0, done.output
+    several = load_bundle(out).manifest.answers
+    alone = write(tmp_path / "alone.csv", [{name: row[name] for name in columns} for row in truth])
+    assert validate(sample / "frames", alone, tmp_path / "c.tflite", "--json").exit_code == 0
+    one = load_bundle(tmp_path / "c.tflite").manifest.answers
+    assert several is not None
+    assert one is not None
+    assert several.source.endswith(f"{FRAMES} frames, majority of 3 readings")
+    assert one.validated - several.validated == 1  # the one that they leave open
+    assert (several.missed, several.false) == (one.missed, one.false)
+    lymphocyte = load_bundle(out).manifest.labels.index("lymphocyte")
+    lost = np.array(one.cells) - np.array(several.cells)
+    assert lost.sum() == lost[lymphocyte].sum() == 1
+
+
+def test_the_benchmark_of_the_chain_agrees(sample: Path, tmp_path: Path) -> None:
+    """Its cells called right are the diagonal of the bundle's answers, wherever none is rejected."""
+    truth = rows_of(sample / "truth.csv")
+    rows = [row | {"reader1": row["label"]} for row in truth]
+    rows[0]["reader1"] = next(row["label"] for row in rows if row["label"] != rows[0]["label"])
+    boxes = write(tmp_path / "boxes.csv", rows)
+    chain = Chain(Classifier(load_bundle("phantom3")), read_boxes(boxes), 0.3)
+    chain.run([str(sample / "frames")])
+    found = chain.summary()
+    annotated = sum(row["annotated"] for row in found["labels"].values())
+    assert annotated == len(truth) - 1  # one is left open
+    assert found["unanimous"]["cells"] == len(truth) - 1
+    assert found["unanimous"]["accuracy"] > 0.9
+    assert found["unanimous"]["interval"] is None  # of two frames
+    assert validate(sample / "frames", boxes, tmp_path / "b.tflite").exit_code == 0
+    answers = load_bundle(tmp_path / "b.tflite").manifest.answers
+    assert answers is not None
+    right = [row["right"] for row in found["labels"].values()]
+    assert right == np.diagonal(np.array(answers.cells)[:, :-1]).tolist()
