@@ -22,8 +22,18 @@ from convert.settings import NOT_LEUKOCYTES, Description, Settings
 from edge.base import PIXELS_UM, write_atomically
 from edge.classify import Classifier, Model, margin, quantise
 from edge.find import DEFAULT_PIXEL_UM, Normalisation, crop_cells
-from edge.model import Answers, Bundle, Manifest, Parity, RepresentativeSet, TrainingData, write_bundle
+from edge.model import (
+    Answers,
+    Bundle,
+    Manifest,
+    Parity,
+    Readers,
+    RepresentativeSet,
+    TrainingData,
+    write_bundle,
+)
 from edge.simulate import simulate_frame
+from train.agreement import fleiss_kappa, read_alike
 from train.fit import normalised
 from train.metrics import confusion_matrix
 from train.run import RunCrops, load_run, read_crops
@@ -212,6 +222,21 @@ def manifest_of(
         rejection=calibrated.rejection,
         out_of_distribution=calibrated.out_of_distribution,
         answers=answers_to_crops(crops, calibrated, labels) if len(crops.truth) else None,
+        readers=agreement_of_readers(crops, calibrated.answers),
+    )
+
+
+def agreement_of_readers(crops: RunCrops, answers: NDArray[np.int64]) -> Readers | None:
+    """Return what the readers of the validation crops agree on; None if no crop has several readings."""
+    if crops.readings is None:
+        return None
+    several = crops.readings[crops.readings.sum(axis=1) > 1]
+    agreed = read_alike(crops.readings)
+    return Readers(
+        cells=len(several),
+        agreed=int(agreed.sum()),
+        right=int((agreed & (answers == crops.truth)).sum()),
+        kappa=fleiss_kappa(several) if len(several) else None,
     )
 
 

@@ -101,7 +101,7 @@ def agreement(read: Sequence[Mapping[str, str]], groups: Sequence[str]) -> Agree
     _, group = np.unique([groups[k] for k in several], return_inverse=True)
     votes = np.array([[[*one.values()].count(label) for label in labels] for one in chosen])
     settled = [majority(one.values()) for one in chosen]
-    alike = votes.max(axis=1) == votes.sum(axis=1)
+    alike = read_alike(votes)
     parts = np.zeros((int(group.max()) + 1, len(labels) + 2))
     np.add.at(parts, group, _fleiss_parts(votes))
     return Agreement(
@@ -125,6 +125,13 @@ def fleiss_kappa(votes: NDArray[np.int64]) -> float | None:
     The number of readers may differ between cells. None if chance alone would make them agree.
     """
     return _number(_fleiss(_fleiss_parts(votes).sum(axis=0)[None])[0])
+
+
+def read_alike(votes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which cells several people read and all call the same, of votes [cells, labels]."""
+    readers = votes.sum(axis=1)
+    alike: NDArray[np.bool_] = (readers > 1) & (votes.max(axis=1) == readers)
+    return alike
 
 
 def _fleiss_parts(votes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge import __version__
 from edge.base import RESEARCH_USE, quantity
 from edge.count import LEVEL
+from train.agreement import read_alike
 from train.confidence import (
     BINS,
     Bin,
@@ -23,7 +24,7 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.metrics import LEAST_GROUPS, Intervals, Scores, score, score_intervals
+from train.metrics import LEAST_GROUPS, Interval, Intervals, Scores, score, score_intervals
 from train.predict import Predictions
 from train.table import Verdict, read_table
 
@@ -89,6 +90,14 @@ class Measures(Scores):
     reject: Reject | None
 
 
+class Unanimous(TypedDict):
+    """Accuracy on the cells that several people read and all call the same."""
+
+    cells: int
+    accuracy: float
+    interval: Interval | None
+
+
 class Without(Measures):
     """The same measures without the cells whose label a person marked as wrong (`left_out`)."""
 
@@ -99,9 +108,10 @@ class Evaluation(Measures):
     """The output of ``evaluate --json`` and content of ``evaluation.json``.
 
     `model` and `trained_on` are those of `Predictions`; `data` holds ``path`` and ``sha256`` of the dataset.
-    `without` is None unless verdicts were given.
+    `without` is None unless verdicts were given, `unanimous` unless several people read a cell alike.
     """
 
+    unanimous: Unanimous | None
     without: Without | None
     test_time_views: int
     trained_on: int
@@ -217,6 +227,7 @@ def evaluation(
     measures = measured(np.ones(len(dataset.truth), bool))
     return Evaluation(
         **measures,
+        unanimous=_unanimous(predictions),
         without=without,
         test_time_views=predictions.test_time_views,
         trained_on=predictions.trained_on,
@@ -225,6 +236,20 @@ def evaluation(
         notices=_notices(predictions, measures["sampling"]),
         use=RESEARCH_USE,
         software=f"leuko-edge {__version__}",
+    )
+
+
+def _unanimous(predictions: Predictions) -> Unanimous | None:
+    """Measure the cells on which all of several readers agree."""
+    readings = predictions.dataset.readings
+    if readings is None or not (alike := read_alike(readings)).any():
+        return None
+    chosen = np.flatnonzero(alike)
+    dataset, answers = predictions.dataset.take(chosen), predictions.answers[chosen]
+    return Unanimous(
+        cells=len(chosen),
+        accuracy=float((answers == dataset.truth).mean()),
+        interval=score_intervals(dataset.truth, answers, dataset.labels, dataset.groups)["accuracy"],
     )
 
 
@@ -242,6 +267,10 @@ def _notices(predictions: Predictions, sampling: Sampling) -> list[str]:
     """Return what limits the meaning of these measures."""
     notices = [predictions.notice] if predictions.notice else []
     cells, units = len(predictions.dataset.truth), sampling["units"]
+    if predictions.tied:
+        notices.append(
+            f"{quantity(predictions.tied, 'cell is', 'cells are')} left out: their readers settle on no label"
+        )
     if scale := scale_notice(predictions.dataset.pixel_um, predictions.pixel_um):
         notices.append(scale)
     if predictions.trained_on:

@@ -75,12 +75,15 @@ class RunCrops:
         The validation crops and their labels; n is 0 without a validation set.
     groups : tuple of str [n]
         Frame or patient of each validation crop.
+    readings : int64 [n, labels] or None
+        How many readers give a validation crop each label; None if no crop has several readings.
     """
 
     representative: NDArray[np.uint8]
     validation: NDArray[np.uint8]
     truth: NDArray[np.int64]
     groups: tuple[str, ...]
+    readings: NDArray[np.int64] | None = None
 
 
 def open_run(out: Path, job: TrainingJob, **more: object) -> None:
@@ -219,9 +222,11 @@ def save_crops(out: Path, job: TrainingJob) -> None:
         members = members[np.argsort(training.crops[members].mean(axis=(1, 2)), kind="stable")]
         wanted = min(len(members), REPRESENTATIVE // len(training.labels))
         chosen.append(members[np.linspace(0, len(members) - 1, wanted).round().astype(np.int64)])
+    readings = None if validation is None else validation.readings
     with replaced_atomically(out / CROPS) as file:
         np.savez_compressed(
             file,
+            **({} if readings is None else {"readings": readings}),
             representative=training.crops[np.concatenate(chosen)],
             validation=training.crops[:0] if validation is None else validation.crops,
             truth=training.truth[:0] if validation is None else validation.truth,
@@ -246,10 +251,15 @@ def read_crops(out: Path) -> RunCrops:
             representative = _read_array(archive, "representative", np.uint8, (side, side))
             validation = _read_array(archive, "validation", np.uint8, (side, side))
             truth = _read_array(archive, "truth", np.int64, ())
+            readings = None
+            if "readings.npy" in archive.namelist():
+                readings = _read_array(archive, "readings", np.int64, (len(config.labels),))
         if not 0 < len(representative) <= REPRESENTATIVE or len(validation) != len(truth):
             raise ValueError("another number of crops than leuko train keeps")
         if len(truth) and not 0 <= truth.min() <= truth.max() < len(config.labels):
             raise ValueError("a label that the run lacks")
+        if readings is not None and (len(readings) != len(truth) or not _plausible(readings)):
+            raise ValueError("readings of other crops")
     except _DAMAGE as error:
         raise ValueError(f"{path} cannot be read ({error}): train the run again") from error
     rows = read_table(out / SPLIT, SplitCrop).values()
@@ -259,7 +269,12 @@ def read_crops(out: Path) -> RunCrops:
             f"{out / SPLIT} lists {len(groups)} validation crops, and {CROPS} holds {len(truth)}: "
             "train the run again"
         )
-    return RunCrops(representative, validation, truth, groups)
+    return RunCrops(representative, validation, truth, groups, readings)
+
+
+def _plausible(readings: NDArray[np.int64]) -> bool:
+    """Return whether every crop was read, and by no more people than there are columns in a table."""
+    return bool((readings >= 0).all() and (readings.sum(axis=1) > 0).all() and (readings < 1024).all())
 
 
 def _read_array(archive: ZipFile, name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:

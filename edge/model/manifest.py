@@ -127,6 +127,21 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Readers:
+    """What several people who read the validation cells agree on."""
+
+    cells: int = _count("validation cells that several people read")
+    agreed: int = _count("cells among them that all of their readers call the same")
+    right: int = _count("cells among those that the bundle calls so too, before rejection")
+    kappa: float | None = declare(
+        "Fleiss' kappa over the cells that several people read; null where all cells have one label",
+        -1,
+        1,
+        default=None,
+    )
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle states about itself."""
 
@@ -162,6 +177,7 @@ class Manifest:
     rejection: Rejection | None = None
     out_of_distribution: OutOfDistributionModel | None = None
     answers: Answers | None = None
+    readers: Readers | None = None
     schema: int = SCHEMA
 
     @property
@@ -180,8 +196,9 @@ def encode(manifest: Manifest) -> bytes:
     """
     stated = asdict(_checked(asdict(manifest)))
     # as bundles were written before there were these keys
-    if stated["answers"] is None:
-        del stated["answers"]
+    for name in ("answers", "readers"):
+        if stated[name] is None:
+            del stated[name]
     if stated["rejection"] and stated["rejection"]["least_precision"] is None:
         del stated["rejection"]["least_precision"]
     return json.dumps(stated, indent=2).encode()
@@ -234,7 +251,7 @@ def _broken_rules(manifest: Manifest) -> list[str]:
     labels, counted, crop_px = manifest.labels, manifest.counted, manifest.crop_px
     parity, rejection, model = manifest.parity, manifest.rejection, manifest.out_of_distribution
     rows = (model.mean, *model.precision) if model else ()
-    answers = manifest.answers
+    answers, readers = manifest.answers, manifest.readers
     rules = {
         "there are two labels or more, all different": len(set(labels)) == len(labels) > 1,
         "some of the labels are counted, each once": 0 < len(counted) == len(set(counted) & set(labels)),
@@ -266,6 +283,10 @@ def _broken_rules(manifest: Manifest) -> list[str]:
                 [len(row) for row in (*answers.cells, answers.false)] == [len(labels) + 1] * (len(labels) + 1)
                 and len(answers.missed) == len(labels)
             )
+        ),
+        "readers agree on no more cells than they read": (
+            readers is None
+            or readers.right <= readers.agreed <= readers.cells <= sum(map(sum, manifest.confusion))
         ),
         "cells are missed and false in frames alone": (
             answers is None or answers.frames > 0 or not any((*answers.missed, *answers.false))

@@ -6,7 +6,7 @@ from html import escape
 
 from edge.base import quantity
 from edge.classify import int8_to_grey
-from edge.count import confusion_accuracy
+from edge.count import confusion_accuracy, estimate_proportion
 from edge.model import Bundle, Manifest
 from edge.report.page import validation
 from edge.report.shell import Html, Picture, definitions, encode_jpeg, gallery, page_shell, paragraph, section
@@ -53,7 +53,7 @@ def model_facts(bundle: Bundle, size_bytes: int) -> dict[str, dict[str, str]]:
             "Light": f"levelled to the grey level {background}" if background else "unchanged",
         },
         "Training": {"Data": manifest.training.name, "SHA-256 of the data": manifest.training.sha256},
-        "Validation": {"Correct": validation_accuracy(manifest)},
+        "Validation": {"Correct": validation_accuracy(manifest)} | _readers(manifest),
         "Quantisation": _quantisation(manifest),
         "Rejection": _rejection(manifest),
         "File": {
@@ -100,6 +100,20 @@ def _quantisation(manifest: Manifest) -> dict[str, str]:
             "Cells with the same label": f"{100 * parity.agreement:.2f} %",
             "Largest difference of a probability": f"{parity.largest_probability_difference:.3f}",
         }
+    return facts
+
+
+def _readers(manifest: Manifest) -> dict[str, str]:
+    """Return what several readers of the validation cells agree on; nothing if there was one reader."""
+    readers = manifest.readers
+    if readers is None or not readers.cells:
+        return {}
+    kappa = "" if readers.kappa is None else f"; Fleiss' kappa {readers.kappa:.2f}"
+    share = percent(estimate_proportion(readers.agreed, readers.cells))[0]
+    facts = {"Readers agree on": f"{readers.agreed:,} of {quantity(readers.cells, 'cell')} ({share}){kappa}"}
+    if readers.agreed:
+        correct, interval = percent(estimate_proportion(readers.right, readers.agreed))
+        facts["Correct where they agree"] = f"{correct} of {quantity(readers.agreed, 'cell')} ({interval})"
     return facts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,35 @@ def test_pixels_that_no_microscope_has_are_refused(run: Path, tmp_path: Path) ->
         with pytest.raises(ValueError, match="out of range: pass its side"):
             build(run, out, description(pixel_um=float(pixel_um)), Settings())
     assert not list(tmp_path.iterdir())
+
+
+def test_the_card_says_what_the_readers_of_the_validation_cells_agree_on(bundle: Path) -> None:
+    loaded = load_bundle(bundle)
+    readers = loaded.manifest.readers
+    assert readers is not None
+    assert (readers.cells, readers.agreed) == (31, 30)
+    confusion = np.array(loaded.manifest.confusion)
+    assert 30 - (confusion.sum() - np.trace(confusion)) <= readers.right <= 30
+    # of three readings each, 47 and 46 for the two labels, all pairs agree but two of three of one cell
+    chance = (47**2 + 46**2) / 93**2
+    assert readers.kappa == pytest.approx(((30 + 1 / 3) / 31 - chance) / (1 - chance))
+    facts = model_facts(loaded, 1)["Validation"]
+    assert facts["Readers agree on"] == f"30 of 31 cells (96.8 %); Fleiss' kappa {readers.kappa:.2f}"
+    assert facts["Correct where they agree"].startswith(f"{100 * readers.right / 30:.1f} % of 30 cells (")
+
+
+def test_readings_of_other_crops_are_damage(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    with np.load(run / "crops.npz") as stored:
+        arrays = dict(stored)
+    assert arrays["readings"].shape == (32, 2)
+    for wrong in (arrays["readings"][:-1], -arrays["readings"], 0 * arrays["readings"]):
+        np.savez_compressed(tmp_path / "run" / "crops.npz", **(arrays | {"readings": wrong}))
+        with pytest.raises(ValueError, match="readings of other crops"):
+            read_crops(tmp_path / "run")
+    del arrays["readings"]
+    np.savez_compressed(tmp_path / "run" / "crops.npz", **arrays)
+    assert read_crops(tmp_path / "run").readings is None
 
 
 def test_texts_are_checked_before_the_work(run: Path, tmp_path: Path) -> None:

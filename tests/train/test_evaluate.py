@@ -39,7 +39,9 @@ MEASURES = {
     "coverage",
     "reject",
 }
-KEYS = MEASURES | {"without", "test_time_views", "trained_on", "model", "data", "notices", "use", "software"}
+KEYS = MEASURES | {
+    *("unanimous", "without", "test_time_views", "trained_on", "model", "data", "notices", "use", "software")
+}
 
 
 @pytest.fixture(scope="module")
@@ -406,3 +408,32 @@ def test_a_long_coverage_curve_is_thinned() -> None:
     assert curve[-1]["coverage"] == 1
     kept = predictions.confidence >= curve[29]["threshold"]
     assert curve[29]["coverage"] == pytest.approx(kept.mean())
+
+
+def test_where_readers_agree_is_scored_apart_and_where_none_leads_not_at_all(
+    data: Path, tmp_path: Path
+) -> None:
+    """The one wrong label is outvoted, one cell is left open, another is the same to two of three."""
+    with (data / "cells.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row |= {"path": str(data / row["path"]), "reader1": row["label"], "reader2": row["label"]}
+    rows[0] |= {"reader1": "lymphocyte", "reader2": "lymphocyte"}
+    rows[1]["reader1"], rows[1]["reader2"] = "monocyte", "erythrocyte"
+    assert rows[1]["label"] not in ("monocyte", "erythrocyte")
+    rows[2]["reader2"] = "monocyte"
+    table = tmp_path / "read.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    code, out, err = run("phantom3", table, "--json", "--out", tmp_path / "out")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["cells"] == len(rows) - 1
+    assert found["unanimous"]["cells"] == len(rows) - 3
+    assert found["unanimous"]["accuracy"] == 1
+    assert "1 cell is left out: their readers settle on no label" in found["notices"]
+    words = f"on the {len(rows) - 3} cells that all of their readers call the same"
+    assert words in (tmp_path / "out" / "evaluation.html").read_text()
+    assert words in " ".join(run("phantom3", table)[1].split())

@@ -27,6 +27,7 @@ from train.report.words import (
     interval_words,
     reject_words,
     score_words,
+    unanimous_words,
 )
 
 EVALUATION_FILES = ("evaluation.html", "evaluation.json", "predictions.csv")
@@ -54,7 +55,9 @@ def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
 def print_evaluation(found: Evaluation) -> None:
     """Print everything but the curves."""
     print_scores(found, found["intervals"])
+    unanimous = found["unanimous"]
     _print_lines(
+        *([] if unanimous is None else [unanimous_words(unanimous)]),
         interval_words(found),
         calibration_words(found),
         coverage_words(found),

@@ -22,6 +22,7 @@ from train.report.words import (
     percent,
     reject_words,
     score_words,
+    unanimous_words,
 )
 from train.table import table_text
 
@@ -87,13 +88,15 @@ def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _scores(found: Measures) -> str:
+def _scores(found: Evaluation) -> str:
     intervals = found["intervals"]
     rows = [
         (label, f"{sum(row):,}", *class_words(found, intervals, label))
         for label, row in zip(found["labels"], found["confusion"], strict=True)
     ]
     body = paragraph(f"Accuracy {score_words(found['accuracy'], intervals['accuracy'])}.")
+    if found["unanimous"] is not None:
+        body += paragraph(_sentence(unanimous_words(found["unanimous"])))
     body += table(("Class", "Cells", "Precision", "Recall", "F1"), rows)
     return body + paragraph(_sentence(interval_words(found)), small=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.base import quantity
-from train.evaluate import Measures, Reject
+from train.evaluate import Measures, Reject, Unanimous
 from train.metrics import Interval, Intervals, Scores
 
 UNDEFINED = "–"
@@ -67,3 +67,11 @@ def reject_words(reject: Reject) -> str:
     others = "" if reject["accuracy"] is None else f", accuracy {reject['accuracy']:.3f} on the others"
     rejected = quantity(reject["rejected"], "cell")
     return f"below the bundle's threshold of {reject['below']:g}: {rejected} rejected{others}"
+
+
+def unanimous_words(unanimous: Unanimous) -> str:
+    """Return the accuracy where readers agree."""
+    return (
+        f"accuracy {score_words(unanimous['accuracy'], unanimous['interval'], digits=4)} on the "
+        f"{quantity(unanimous['cells'], 'cell')} that all of their readers call the same"
+    )

@@ -24,6 +24,7 @@ from edge.model.manifest import (
     Manifest,
     Parity,
     Quantisation,
+    Readers,
     Rejection,
     RepresentativeSet,
     TrainingData,
@@ -95,15 +96,23 @@ def test_measurements_are_read_back(tmp_path: Path) -> None:
         parity=PARITY,
         rejection=REJECTION,
         answers=ANSWERS,
+        readers=Readers(7, 6, 5, 0.8),
         crop_um=1,
     )
     written(tmp_path / "b.tflite", measured)
     assert load_bundle(tmp_path / "b.tflite").manifest == measured
 
 
-def test_a_bundle_of_before_there_were_answers_is_read(path: Path) -> None:
-    assert b'"answers"' not in path.read_bytes()
-    assert load_bundle(path).manifest.answers is None
+@pytest.mark.parametrize("name", ["answers", "readers"])
+def test_a_bundle_of_before_there_were_answers_or_readers_is_read(path: Path, name: str) -> None:
+    assert f'"{name}"'.encode() not in path.read_bytes()
+    assert getattr(load_bundle(path).manifest, name) is None
+
+
+@pytest.mark.parametrize("readers", [(9, 6, 5), (7, 8, 5), (7, 6, 7)])
+def test_readers_cannot_agree_on_more_than_they_read(readers: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="readers agree on no more cells than they read"):
+        encode(manifest(readers=Readers(*readers, kappa=0.5)))
 
 
 def test_the_same_content_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
