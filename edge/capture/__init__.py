@@ -1,6 +1,6 @@
 """Frames from image files, folders, videos and cameras."""
 
-from edge.capture import picamera, v4l2
+from edge.capture import pi_cameras, v4l2
 from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings
 from edge.capture.channel_names import channels_by_name
 from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
@@ -51,7 +51,7 @@ __all__ = [
     "list_files",
     "live_frames",
     "passed_over",
-    "picamera",
+    "pi_cameras",
     "read_encoded",
     "read_frames",
     "read_pages",

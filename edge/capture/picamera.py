@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import atexit
-import importlib.util
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Frame
-from edge.capture.camera import CameraError, CameraInfo, CameraSettings, CameraTimeoutError
+from edge.capture.camera import CameraError, CameraSettings, CameraTimeoutError
 from edge.capture.exposed import exposed
 from edge.capture.exposure import is_steady
-from edge.capture.pi_errors import absent, explained, reason, why_none
-from edge.capture.tuning import Tuning, load_tuning
+from edge.capture.pi_cameras import load_picamera2, open_tuned
+from edge.capture.pi_errors import explained
 
 BUFFERS = 4
 """Frames in the camera's own memory: one is read while others are exposed."""
@@ -82,7 +79,7 @@ class PiCamera:
     ) -> None:
         self.name = name
         try:
-            self._camera, self._tuning = _open(_picamera2().Picamera2, number, name, edit)
+            self._camera, self._tuning = open_tuned(number, name, edit)
         except (RuntimeError, OSError) as error:
             raise CameraError(f"{name}: {explained(error)}") from error
         # a hanging camera would hang the interpreter at its exit; the caller closes this one
@@ -271,38 +268,11 @@ class PiCamera:
         return {name: value for name, value in controls.items() if name in self._camera.camera_controls}
 
 
-def _open(
-    cameras: Any, number: int, name: str, edit: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
-) -> tuple[Any, Tuning | None]:
-    """Open a camera with the tuning for its sensor; None, and libcamera's own, if there is none.
-
-    libcamera reads a tuning while it looks for cameras (0.7.1, pipeline_base.cpp: registerCamera), and looks
-    again once picamera2 has closed its last one (0.3.36, CameraManager.cleanup): so the camera is opened to
-    learn its sensor, closed, and opened with the sensor's tuning.
-    """
-    known = cameras.global_camera_info()
-    if number >= len(known):
-        raise absent(name, number, known)
-    camera = cameras(number)
-    properties = camera.camera_properties
-    try:
-        model, filters = str(properties.get("Model", "")), properties.get("ColorFilterArrangement")
-        tuning = load_tuning(cameras.load_tuning_file, model, filters)
-        if tuning is None:
-            return camera, None
-    except BaseException:
-        camera.close()
-        raise
-    camera.close()
-    del camera
-    return cameras(number, tuning=edit(tuning.content)), tuning
-
-
 def _grey_plane(request: Any) -> NDArray[np.uint8]:
     """Return a copy of the first plane [h, w] of a request's buffer, without the padding of its rows."""
     stream = request.config["main"]
     width, height = stream["size"]
-    with _picamera2().MappedArray(request, "main", reshape=False, write=False) as buffer:
+    with load_picamera2().MappedArray(request, "main", reshape=False, write=False) as buffer:
         plane = buffer.array[: stream["stride"] * height]
         if plane.size < stream["stride"] * height:
             raise CameraError(f"the camera gave {plane.size} bytes instead of {width} x {height} px")
@@ -352,62 +322,3 @@ def _kept(metadata: Mapping[str, Any]) -> dict[str, float | str]:
     if "ColourGains" in metadata:
         kept["colour_gain_red"], kept["colour_gain_blue"] = metadata["ColourGains"][:2]
     return kept
-
-
-def tuning_of(number: int, name: str) -> str:
-    """Return the name of a camera's tuning; empty if there is none for it."""
-    try:
-        camera, tuning = _open(_picamera2().Picamera2, number, name)
-    except (RuntimeError, OSError) as error:
-        raise CameraError(f"{name}: {explained(error)}") from error
-    camera.close()
-    return tuning.name if tuning else ""
-
-
-def why_no_camera() -> str:
-    """Return why libcamera finds none, and what to do."""
-    return why_none() if importlib.util.find_spec("picamera2") else "sudo apt install python3-picamera2"
-
-
-def list_cameras() -> list[CameraInfo]:
-    """Return the cameras of libcamera except USB cameras, which `edge.capture.v4l2` finds."""
-    known = _picamera2().Picamera2.global_camera_info()
-    return [
-        CameraInfo(f"picamera2:{number}", str(camera.get("Model", camera["Id"])), _modes(number))
-        for number, camera in enumerate(known)
-        if "/usb" not in camera["Id"]
-    ]
-
-
-def _modes(number: int) -> dict[str, list[tuple[int, int]]]:
-    """Return the sizes of a sensor's modes by their bits; empty if it cannot be opened, or has none."""
-    try:
-        camera = _picamera2().Picamera2(number)
-    except (RuntimeError, OSError):
-        return {}
-    try:
-        modes = camera.sensor_modes
-    except AttributeError:  # of a camera without raw frames, such as libcamera's virtual one
-        return {}
-    finally:
-        camera.close()
-    sizes: dict[str, list[tuple[int, int]]] = {}
-    for mode in sorted(modes, key=lambda one: one["size"], reverse=True):
-        sizes.setdefault(f"{mode['bit_depth']} bit", []).append(tuple(mode["size"]))
-    return sizes
-
-
-def _picamera2() -> Any:
-    """Import picamera2 from the system's packages: pip's would miss libcamera, which is not on PyPI."""
-    try:
-        import picamera2  # type: ignore[import-not-found]
-    except ImportError as error:
-        if sys.prefix != sys.base_prefix and Path("/usr/lib/python3/dist-packages/picamera2").exists():
-            raise CameraError(
-                "picamera2 is invisible in this environment: set include-system-site-packages = true in "
-                f"{sys.prefix}/pyvenv.cfg"
-            ) from error
-        raise CameraError("picamera2 is missing: sudo apt install python3-picamera2") from error
-    except Exception as error:  # such as binary parts that do not fit this environment's numpy
-        raise CameraError(f"picamera2 cannot be imported: {reason(error)}") from error
-    return picamera2

@@ -73,7 +73,7 @@ class View:
         """Return the measures of a frame; where there is no `focus` it is None, and `unknown` says why."""
         image = frame.image
         height, width = image.shape
-        value, unknown = self._focus(image)
+        value, unknown = self._focus(image, frame.settings.get("tuning"))
         return {
             "width": width,
             "height": height,
@@ -83,11 +83,14 @@ class View:
             "min_focus": self.calibration.quality.min_focus,
         } | ({"unknown": unknown} if unknown else {})
 
-    def _focus(self, image: NDArray[np.uint8]) -> tuple[float | None, str]:
+    def _focus(self, image: NDArray[np.uint8], tuning: object) -> tuple[float | None, str]:
         size_px = self.calibration.size_px(calibrated_pixel=self.sized)
         if size_px not in (None, image.shape[::-1]):
             sized = " x ".join(map(str, size_px or ()))
             return None, f"the calibration is for frames of {sized} px"
+        flat = self.calibration.flat_field
+        if flat and flat.tuning and tuning not in (None, flat.tuning):
+            return None, f"the flat field is for frames of tuning {flat.tuning}: leuko calibrate flatfield"
         if self.gain is not None:
             image = divide_flat_field(image, self.gain)
         value = focus(image, self.pixel_um)

@@ -14,7 +14,7 @@ from edge.capture import (
     PiCamera,
     V4l2Camera,
     VideoCamera,
-    picamera,
+    pi_cameras,
     read_frames,
     v4l2,
 )
@@ -84,7 +84,7 @@ def tuning_of(name: str) -> str:
         If there is no such camera, or it is in use.
     """
     kind, _, which = name.partition(":")
-    return picamera.tuning_of(_number(name, which or "0"), name) if kind == "picamera2" else ""
+    return pi_cameras.tuning_of(_number(name, which or "0"), name) if kind == "picamera2" else ""
 
 
 def is_device(name: str) -> bool:
@@ -103,7 +103,7 @@ def list_cameras() -> tuple[list[CameraInfo], list[str]]:
     found: list[CameraInfo] = []
     notes: list[str] = []
     try:
-        found += picamera.list_cameras()
+        found += pi_cameras.list_cameras()
     except CameraError as error:
         notes.append(str(error))
     return [*found, *v4l2.list_cameras(), CameraInfo("simulate", "simulated blood cells")], notes

@@ -24,7 +24,7 @@ from typing import Literal
 
 from edge.base import board, home, partial_path, quantity, write_atomically
 from edge.calibration import CalibrationFileError, read_calibration, read_flat_field_gain
-from edge.capture import CameraError, picamera, v4l2
+from edge.capture import CameraError, pi_cameras, v4l2
 from edge.classify import RUNTIMES, Classifier, RuntimeMissingError, installed_runtimes, runtime_version
 from edge.model import BundleError, load_bundle, read_device_settings, shipped_bundles
 from edge.run.child import ChildError, ChildTimeoutError, answer, start
@@ -139,7 +139,7 @@ def check_camera(described: Path = Path("/sys/class/video4linux")) -> Finding:
     cameras = []
     if importlib.util.find_spec("picamera2"):
         try:
-            cameras += picamera.list_cameras()
+            cameras += pi_cameras.list_cameras()
         except CameraError as error:
             found = f"picamera2 does not work: {_line(error.__cause__ or error)}"
             remedy = "sudo apt install --reinstall python3-picamera2; its numpy must be the venv's"
@@ -156,7 +156,7 @@ def check_camera(described: Path = Path("/sys/class/video4linux")) -> Finding:
         return Finding("camera", "problem", f"{', '.join(closed)} may not be opened", remedy)
     cameras += v4l2.list_cameras()
     if not cameras:
-        remedy = f"connect one; for a Raspberry Pi's: {picamera.why_no_camera()}"
+        remedy = f"connect one; for a Raspberry Pi's: {pi_cameras.why_no_camera()}"
         return Finding("camera", "warning", "none; files can be counted", remedy)
     return Finding("camera", "ok", ", ".join(f"{camera.name} {camera.description}" for camera in cameras))
 

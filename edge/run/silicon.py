@@ -105,7 +105,7 @@ FACTS = (
     Fact(
         "tuning-read",
         "libcamera reads a tuning when it looks for cameras, again after picamera2 closed its last one.",
-        "edge/capture/picamera.py",
+        "edge/capture/pi_cameras.py",
         f"{LIBCAMERA}, pipeline_base.cpp (registerCamera, loadIPA); {PICAMERA2}, CameraManager.cleanup",
         "none: with a constant gamma curve, `leuko doctor --silicon` finds every frame of grey level 128",
     ),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edge.base import board
-from edge.capture import CameraError, PiCamera, picamera
+from edge.capture import CameraError, PiCamera, pi_cameras
 
 FRAMES = 10
 """Frames that are compared."""
@@ -97,7 +97,7 @@ def _frame_memory() -> Answer:
 
 
 def _tuning() -> Answer:
-    name = picamera.tuning_of(0, "picamera2")
+    name = pi_cameras.tuning_of(0, "picamera2")
     return Answer(bool(name), name or "none for this sensor")
 
 
@@ -122,7 +122,7 @@ def _constant_grey(tuning: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _modes() -> Answer:
-    cameras = picamera.list_cameras()
+    cameras = pi_cameras.list_cameras()
     if not cameras:
         return Answer(False, "no camera")
     opened, apart = list[str](), list[str]()

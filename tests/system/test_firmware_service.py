@@ -72,6 +72,17 @@ def lasting(root: Path) -> Snapshot:
     }
 
 
+def test_leuko_alone_makes_a_profile_in_the_same_environment(fresh: Path) -> None:
+    done = inside(fresh, "/mnt/install.sh", "--wheels", "/mnt/wheels")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.endswith(
+        "leuko is installed; next: leuko firmware init, then sudo ./install.sh PROFILE\n"
+    )
+    assert not (fresh / "etc/leuko").exists()
+    words = ("/usr/local/bin/leuko", "firmware", "init", "--board", "pi5", "--sensor", "simulated")
+    assert "[camera]" in inside(fresh, *words).stdout
+
+
 def test_running_install_sh_twice_changes_nothing_more(instrument: Path) -> None:
     once = lasting(instrument)
     assert "opt/leuko/bin/leuko" in once
@@ -137,6 +148,18 @@ def test_the_unit_is_ready_survives_a_stall_and_stops_cleanly(instrument: Path, 
         assert container.property(SERVICE, "ExecMainStatus") == "0"
         assert [(one["state"], one["reason"]) for one in sessions(container)] == [("finished", "stopped")]
         assert container.run("systemctl", "--failed", "--plain", "--no-legend", "--quiet") == ""
+
+
+def test_a_service_without_its_camera_waits(instrument: Path, tmp_path: Path) -> None:
+    configure(instrument, profile(sensor="usb", **QUICK))
+    with booted(instrument, notify=tmp_path / "notify") as container:
+        container.wait_for(SERVICE, '"event": "waiting"')
+        said = container.property(SERVICE, "StatusText")
+        assert said.startswith("waiting for the camera: v4l2:0: /dev/video0 is not there")
+        assert container.property(SERVICE, "ActiveState") == "active"
+        container.run("systemctl", "stop", SERVICE)
+        assert container.property(SERVICE, "Result") == "success"
+        assert container.property(SERVICE, "NRestarts") == "0"
 
 
 def test_an_altered_bundle_is_not_used(instrument: Path, tmp_path: Path) -> None:

@@ -125,13 +125,14 @@ class Picamera2:
     """What libcamera read when it last looked for cameras: its own choice is None."""
     opened: ClassVar[list[Picamera2]]
     looks_again = True
+    takes_tunings = True
     booted_ns = 0
     looked = False
     """Whether libcamera knows the cameras: it looks once, and again after the last one was closed."""
 
     def __init__(self, camera_num: int = 0, tuning: Mapping[str, Any] | None = None) -> None:
         self._look(None if tuning is None else json.loads(json.dumps(tuning)))
-        if camera_num >= len(self.known):
+        if camera_num >= len(self.known) or (self.read_tuning and not self.takes_tunings):
             raise IndexError("list index out of range")
         self.camera_properties = {"Model": self.known[camera_num]["Model"]}
         self.camera_properties |= {"ColorFilterArrangement": self.filters}

@@ -11,7 +11,8 @@ import pytest
 
 from edge.capture import pi_errors
 from edge.capture.camera import CameraAbsentError, CameraError
-from edge.capture.picamera import PiCamera, list_cameras
+from edge.capture.pi_cameras import list_cameras
+from edge.capture.picamera import PiCamera
 from tests.edge.capture.fake_picamera2 import Picamera2, modules
 
 MEMINFO = "MemTotal:  432732 kB\nCmaTotal:  262144 kB\nCmaFree:   12500 kB\n"
