@@ -44,7 +44,7 @@ def open_tuned(
         return cameras(number, tuning=edit(tuning.content)), tuning
     except IndexError as error:
         raise CameraError(
-            f"{name}: libcamera does not take its tuning {tuning.name}: report this line"
+            f"{name}: libcamera does not take tuning {tuning.name}: report this line"
         ) from error
 
 

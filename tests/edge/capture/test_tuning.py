@@ -125,6 +125,6 @@ def test_a_camera_without_a_tuning_says_so(picamera2: type[Picamera2]) -> None:
 
 def test_a_tuning_that_libcamera_does_not_take_is_one_line(picamera2: type[Picamera2]) -> None:
     picamera2.takes_tunings = False
-    with pytest.raises(CameraError, match=r"^picamera2: libcamera does not take its tuning imx477\.json "):
+    with pytest.raises(CameraError, match=r"^picamera2: libcamera does not take tuning imx477\.json "):
         PiCamera()
     assert all(one.closed for one in picamera2.opened)

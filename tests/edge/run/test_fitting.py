@@ -19,6 +19,7 @@ from edge.calibration import Calibration, read_calibration
 from edge.calibration.file import FlatFieldCalibration
 from edge.capture import CameraError, CameraSettings
 from edge.cli import main
+from edge.cli.camera_view import View
 from edge.run.fitting import NO_TUNING_STATED, fitting
 from edge.run.replayed import locked
 from tests.edge.capture.fake_picamera2 import modules
@@ -58,6 +59,14 @@ def test_a_flat_field_of_another_tuning_is_refused() -> None:
     assert "\n" not in said
     assert f"made with libcamera's tuning {TUNING}, and the flat field of calibration /var/lib" in said
     assert "with imx477_scientific.json 0123456789abcdef: run leuko calibrate flatfield" in said
+
+
+def test_a_preview_knows_no_focus_by_a_flat_field_of_another_tuning() -> None:
+    view = View(Calibration(flat_field=replace(FLAT, tuning="another 1")), None, 0.2, sized=False)
+    frame = Frame(np.zeros((30, 40), np.uint8), "picamera2#0", 0, 0, {"tuning": TUNING})
+    said = view.measures(frame)
+    assert said["focus"] is None
+    assert said["unknown"].startswith("the flat field is for frames of tuning another 1: leuko calibrate")
 
 
 def test_a_resumed_count_asks_for_the_tuning_of_its_frames() -> None:
