@@ -112,7 +112,9 @@ def size_gates(result: CountResult) -> str:
     options = []
     for name, effect in result.size_gates.items():
         changes = {"smaller": effect.smaller, "larger": effect.larger}
-        named = [f"10 % {which} {100 * by:+.1f} %" for which, by in changes.items() if abs(by) >= LEAST_EFFECT]
+        named = [
+            f"10 % {which} {100 * by:+.1f} %" for which, by in changes.items() if abs(by) >= LEAST_EFFECT
+        ]
         if named:
             options.append(f"--{name.replace('_', '-')} {', '.join(named)}")
     return "; ".join(options)
