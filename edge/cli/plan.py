@@ -24,7 +24,7 @@ from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, OrExact, json_option, parse_pair
 from edge.cli.output import echo
 from edge.cli.tables import new_table, plain, print_table, time_words
-from edge.count import CAMERA_CELLS, ENOUGH_FIELDS, FieldPlan, FieldVolume, Precision
+from edge.count import CAMERA_CELLS, MANY_FIELDS, FieldPlan, FieldVolume, Precision
 from edge.find import QualityLimits
 from edge.model import BundleError, Manifest, load_bundle
 from edge.run import Objective, lower_objectives, pixel_remark
@@ -246,8 +246,8 @@ def _remarks(
     if planned.share is None and exact:
         options = " and ".join(f"--{name}-uncertainty{'-um' * (name == 'depth')}" for name in exact)
         yield f"{' and '.join(exact)} taken as exact: {options} would widen the interval"
-    if asked.fields == ENOUGH_FIELDS:
-        yield f"{ENOUGH_FIELDS} fields are the fewest that can show clumps"
+    if asked.fields == MANY_FIELDS:
+        yield f"{MANY_FIELDS} fields are the fewest that show clumps well"
     area_mm2 = size[0] * size[1] * pixel_um**2 * 1e-6
     density, most = planned.cells_per_field / area_mm2, QualityLimits().max_density_per_mm2
     if density > most:
@@ -259,7 +259,10 @@ def _remarks(
         )
     if manifest and (differs := pixel_remark(pixel_um, manifest)):
         yield differs
-    yield "cells must have settled; clumps and the bundle's own errors come on top"
+    yield (
+        "cells must have settled; clumps and the bundle's own errors come on top, and in one count of five"
+        " the interval is wider because fields differ by chance"
+    )
 
 
 def _as_json(

@@ -4,7 +4,7 @@ from edge.count.concentration import CONCENTRATION_METHOD, MAX_RELATIVE, FieldVo
 from edge.count.corrected_concentration import CORRECTED_METHOD, estimate_corrected_concentration
 from edge.count.correction import Correction, Validation, correct_counts, corrected_inside
 from edge.count.counted_frame import CountedFrame
-from edge.count.dispersion import ENOUGH_FIELDS, Dispersion, FieldCounts, equivalent_ratio
+from edge.count.dispersion import ENOUGH_FIELDS, MANY_FIELDS, Dispersion, FieldCounts, equivalent_ratio
 from edge.count.field_plan import FieldPlan, Precision, PrecisionError
 from edge.count.intervals import LEVEL, NORMAL, Estimate, clopper_pearson, estimate_proportion, student_t
 from edge.count.performance import area_under_roc, confusion_accuracy
@@ -22,6 +22,7 @@ __all__ = [
     "ENOUGH_FIELDS",
     "LEUKOCYTES",
     "LEVEL",
+    "MANY_FIELDS",
     "MAX_RELATIVE",
     "NORMAL",
     "Correction",

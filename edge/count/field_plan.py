@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from edge.count.concentration import FieldVolume, estimate_concentration
-from edge.count.dispersion import ENOUGH_FIELDS
+from edge.count.dispersion import MANY_FIELDS
 from edge.count.intervals import NORMAL, clopper_pearson
 
 MOST_CELLS = 1_000_000
@@ -64,12 +64,12 @@ class FieldPlan:
     def after(self, cells: int) -> Precision:
         """Return the precision of so many cells, or of those in the fewest fields.
 
-        Fewer fields than `ENOUGH_FIELDS` cannot show clumps, so that the interval of cells/µL then depends on
-        how alike they are.
+        With fewer fields than `MANY_FIELDS` the interval of cells/µL depends on how alike they happen to be:
+        it is wider in half of the counts, and with `MANY_FIELDS` or more in a fifth.
         """
-        cells = max(cells, math.floor(ENOUGH_FIELDS * self.cells_per_field))
+        cells = max(cells, math.floor(MANY_FIELDS * self.cells_per_field))
         fields = math.ceil(cells / self.cells_per_field)
-        return Precision(max(fields, ENOUGH_FIELDS), cells, *self._spread(cells))
+        return Precision(max(fields, MANY_FIELDS), cells, self._halfwidth(cells), self._cv(cells))
 
     def fewest(self, *, halfwidth: float | None = None, cv: float | None = None) -> Precision:
         """Return the fewest cells with a half-width, or a coefficient of variation, or both.
@@ -90,7 +90,9 @@ class FieldPlan:
         low, high = 0, MOST_CELLS
         while high - low > 1:
             middle = (low + high) // 2
-            reached = all(is_ <= most for is_, most in zip(self._spread(middle), asked, strict=True))
+            reached = (cv is None or self._cv(middle) <= cv) and (
+                halfwidth is None or self._halfwidth(middle) <= halfwidth
+            )
             low, high = (low, middle) if reached else (middle, high)
         if high == MOST_CELLS:
             raise PrecisionError(f"that takes more than {MOST_CELLS:,} leukocytes; ask for less precision")
@@ -101,11 +103,13 @@ class FieldPlan:
         """Relative standard uncertainty of the volume, which a share does not depend on."""
         return 0.0 if self.share is not None else self.volume.relative_uncertainty
 
-    def _spread(self, cells: int) -> tuple[float, float]:
-        """Return half-width and coefficient of variation of so many cells."""
+    def _halfwidth(self, cells: int) -> float:
         if self.share is not None:
             low, high = clopper_pearson(self.share * cells, cells)
-            return (high - low) / 2, math.sqrt((1 - self.share) / (self.share * cells))
-        fields = cells / self.cells_per_field
-        found = estimate_concentration(cells, fields, self.volume)
-        return (found.high - found.low) / 2 / self.per_ul, math.hypot(cells**-0.5, self._volume_uncertainty)
+            return (high - low) / 2
+        found = estimate_concentration(cells, cells / self.cells_per_field, self.volume)
+        return (found.high - found.low) / 2 / self.per_ul
+
+    def _cv(self, cells: int) -> float:
+        variance = 1 if self.share is None else (1 - self.share) / self.share
+        return math.hypot((variance / cells) ** 0.5, self._volume_uncertainty)
