@@ -23,8 +23,8 @@ from edge.model import Bundle, BundleError
 GOLDEN_TOLERANCE_STEPS = 3
 """Some kernels differ between architectures by this many int8 steps; more is another function."""
 
-BATCH, AT_ONCE = 8, 256
-"""Crops that the network answers at a time, and that are prepared for it: this bounds the memory."""
+BATCH, AT_ONCE = 8, 64
+"""Crops that the network answers at a time, and that are cut and prepared for it: this bounds the memory."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from edge.run.cameras import is_device, open_camera
 from edge.run.config import CameraConfig, CountConfig
 from edge.run.fitting import fitting
 from edge.run.instrument import Instrument
-from edge.run.memory import default_megapixels, weighing
+from edge.run.memory import default_megapixels, free_at_once, weighing
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
 from edge.run.results import count_result, new_totals, tally_of
@@ -61,6 +61,7 @@ def run_count(
         If the report's folder cannot be written, before the first frame.
     """
     began, threads = time.monotonic(), threads or cores()
+    free_at_once(threads)
     cv2.setNumThreads(1)  # frames are processed side by side; more threads for each would only wait
     with ExitStack() as stack:
         stack.callback(count.session.close)
@@ -93,9 +94,10 @@ def run_count(
             counted = _of_a_camera(counted, count.config.camera.name)
         observer.on_start(time.monotonic() - began)
         with ExitStack() as counting:
-            weigh = weighing(count.config.analysis.pixel_um, threads, threads + 1)
+            in_flight = threads + 1 if threads > 1 else 1
+            weigh = weighing(count.config.analysis.pixel_um, threads, in_flight)
             prepared = in_order(
-                prepare, counted, threads=threads, in_flight=threads + 1, places=weigh, stop=stop
+                prepare, counted, threads=threads, in_flight=in_flight, places=weigh, stop=stop
             )
             batches = counting.enter_context(closing(prepared))
             counting.callback(stop.set)  # ends the threads, whatever they wait for
@@ -108,6 +110,7 @@ def run_count(
                 ended = reached()
                 if ended or stop.is_set():
                     break
+                del result, parts  # as large as a frame, and the next one may be long in coming
             ended = ended or (reached() if over.is_set() else "")  # in time, where no frame came any more
             stopped = not ended and stop.is_set()
         results = count_result(count, totals, ended=ended, stopped=stopped, seconds=time.monotonic() - began)
@@ -183,19 +186,23 @@ def _of_a_camera(counted: Generator[Result, None, None], name: str) -> Generator
     """
     listed: set[str] = set()
     unlisted: Counter[str] = Counter()
+
+    def noted(result: Result) -> Result:
+        if isinstance(result, CountedFrame):
+            result = replace(result, unlisted_before=dict(unlisted))
+            listed.clear()
+            unlisted.clear()
+            return result
+        if result.kind in listed:
+            unlisted[result.kind] += 1
+        reason = f"{result.reason}: move the stage" if result.kind == "repeat" else result.reason
+        result = replace(result, reason=reason, listed=result.kind not in listed)
+        if is_device(name) and result.kind != "unreadable":
+            listed.add(result.kind)
+        return result
+
     with closing(counted):
-        for result in counted:
-            if isinstance(result, CountedFrame):
-                yield replace(result, unlisted_before=dict(unlisted))
-                listed.clear()
-                unlisted.clear()
-                continue
-            if result.kind in listed:
-                unlisted[result.kind] += 1
-            reason = f"{result.reason}: move the stage" if result.kind == "repeat" else result.reason
-            yield replace(result, reason=reason, listed=result.kind not in listed)
-            if is_device(name) and result.kind != "unreadable":
-                listed.add(result.kind)
+        yield from map(noted, counted)
 
 
 def _files(config: CountConfig, before: Progress) -> Iterator[Encoded | Frame | FailedFrame]:

@@ -69,7 +69,9 @@ def in_order(
             while len(results) < in_flight // 2 and line.queue and _succeeded(line.queue[0], feeding):
                 results.append(line.get().result())
             yield results
-            room.release(sum(taken.popleft() for _ in results))
+            used = len(results)
+            del future, results  # as large as frames, and the next ones may be long in coming
+            room.release(sum(taken.popleft() for _ in range(used)))
     except Exception:  # any failure is raised to the caller
         failing = True
         raise
@@ -108,6 +110,7 @@ def _finished(line: Queue[Future[Any]], stop: threading.Event) -> Iterator[Futur
             pass
         if not stop.is_set():
             yield future
+        del future
 
 
 def _succeeded(future: Future[Any], feeding: Future[Any]) -> bool:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import cv2
@@ -48,8 +49,8 @@ STILL_STEP_NS = 1_000_000_000
 """Time between still files for tracking: their own times tell when they were copied."""
 
 
-MANY_CELLS = 500
-"""Cells of a frame from which their crops, 40 kB each, are cut when they are needed."""
+MANY_CELLS = 32
+"""Cells of a frame above which their crops, 40 kB each, are cut some at a time, when they are needed."""
 
 MOST_CELLS = 5000
 """Cells of a frame beyond which it is not counted: each takes the network milliseconds, and a field of a
@@ -110,7 +111,8 @@ def count_frames(
         _cut_or_failed, classifier=classifier, analysis=analysis, instrument=instrument, size_px=size_px
     )
     weigh = weighing(analysis.pixel_um, threads, 2 * threads)
-    for found in in_order(cut, frames, threads=threads, in_flight=2 * threads, places=weigh, stop=stop):
+
+    def decided(found: list[_Cut | FailedFrame]) -> Iterator[CountedFrame | FailedFrame]:
         ready = found if fields is None else [_compared(item, fields, analysis) for item in found]
         answers = iter(_classified(classifier, [item.crops for item in ready if isinstance(item, _Cut)]))
         for item in ready:
@@ -121,6 +123,10 @@ def count_frames(
                 continue
             result = _decided(item, next(answers), classifier, analysis, instrument)
             yield result if tracker is None else _tracked(result, tracker, keep_state)
+
+    cuts = in_order(cut, frames, threads=threads, in_flight=2 * threads, places=weigh, stop=stop)
+    # a loop's variable would hold its frames while the next ones are waited for
+    yield from chain.from_iterable(map(decided, cuts))
 
 
 def _cut_or_failed(frame: Encoded | Frame | FailedFrame, **how: Any) -> _Cut | FailedFrame:
