@@ -7,13 +7,31 @@ from dataclasses import dataclass
 MB = 1_000_000
 
 
+CORES = 4
+"""Of every board here: the "processors" page of Raspberry Pi's documentation."""
+
+
 @dataclass(frozen=True)
 class Board:
-    """A Raspberry Pi; `connectors` are the overlay parameters that choose one, empty if it has only one."""
+    """A Raspberry Pi.
+
+    Attributes
+    ----------
+    connectors : tuple of str
+        Overlay parameters that choose a camera connector; empty if it has only one.
+    versions_mb : tuple of int
+        Memory of its versions as they are sold (1 GB is 1024), the smallest first.
+    contiguous_mb : int or None
+        Contiguous memory that is free for a camera, MB of 1e6 bytes; None if its camera needs none.
+    buffers : int or None
+        Frames in the camera's memory that a new profile asks for; None for the usual number.
+    """
 
     description: str
     connectors: tuple[str, ...]
-    memory_mb: int  # of the largest version
+    versions_mb: tuple[int, ...]
+    contiguous_mb: int | None = None
+    buffers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +99,18 @@ class Release:
     swap: str | None = None
 
 
+# Versions: "New-style revision codes in use" of Raspberry Pi's documentation (revision-codes.adoc, 0456a78).
+# Contiguous memory: CmaFree as people report it. Of a Pi 5 camera and ISP have IOMMUs (raspberrypi/linux,
+# bcm2712-rpi-5-b.dts and raspberrypi,pispbe.yaml), and picamera2's frames are from the system heap
+# (60-dma-heap.rules, quoted in picamera2 issue 1130).
 BOARDS = {
-    "pi4": Board("Raspberry Pi 4 Model B", (), 8192),
-    "pi5": Board("Raspberry Pi 5", ("cam0", "cam1"), 16384),
-    "zero2w": Board("Raspberry Pi Zero 2 W", (), 512),
+    # 256 MiB as on the Zero 2 W (raspberrypi/linux, cma-overlay.dts) with twice the memory: its better report
+    "pi3": Board("Raspberry Pi 3 Model B or B+", (), (1024,), contiguous_mb=155, buffers=2),
+    # 441,276 of 524,288 kB: picamera2 issue 972
+    "pi4": Board("Raspberry Pi 4 Model B", (), (1024, 2048, 4096, 8192), contiguous_mb=451),
+    "pi5": Board("Raspberry Pi 5", ("cam0", "cam1"), (1024, 2048, 4096, 8192, 16384)),
+    # 82,800 or 151,876 of 262,144 kB: picamera2 issue 1358
+    "zero2w": Board("Raspberry Pi Zero 2 W", (), (512,), contiguous_mb=84, buffers=2),
 }
 
 _CSI_DEVICES = ("video4linux", "media", "dma_heap")

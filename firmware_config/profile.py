@@ -33,6 +33,12 @@ class Device:
     """The computer."""
 
     board: str = declare("Raspberry Pi model", choices=tuple(BOARDS))
+    ram_mb: int | None = declare(
+        "Memory of this version of the board, MB (1 GB is 1024); by default that of the smallest version",
+        512,
+        16_384,
+        default=None,
+    )
     release: str = declare("Release of Raspberry Pi OS Lite, 64 bit", choices=tuple(RELEASES))
 
 
@@ -59,6 +65,7 @@ class Camera:
     exposure_us: int | None = redeclare(LiveOptions, "exposure_us", 20, 1_000_000)
     gain: float | None = redeclare(LiveOptions, "gain", 0.01, 1000)
     buffer_frames: int = redeclare(LiveOptions, "buffer_frames")
+    camera_buffers: int | None = redeclare(LiveOptions, "camera_buffers")
     when_behind: Policy | None = redeclare(LiveOptions, "when_behind")
 
 
@@ -146,6 +153,7 @@ class Service:
     """The count as a service."""
 
     start_at_boot: bool = declare("Start or resume the count when the device starts", default=True)
+    threads: int | None = declare("Frames processed at a time; by default one per core", 1, 64, default=None)
     memory_mb: int = declare("Largest memory of the service, MB", 128, 16_384, default=400)
     give_up_s: float = redeclare(LiveOptions, "give_up_s", 1, 3600)
     watchdog_s: int = declare("Seconds without a frame after which it restarts", 10, 3600, default=90)

@@ -72,11 +72,13 @@ def count_words(profile: DeviceProfile) -> list[str]:
         "--exposure-us": camera.exposure_us,
         "--gain": camera.gain,
         "--buffer-frames": camera.buffer_frames,
+        "--camera-buffers": camera.camera_buffers if SENSORS[camera.sensor].camera == "picamera2" else None,
         "--when-behind": camera.when_behind,
         "--each-once": None if profile.optics.motion == "fields" else profile.optics.motion,
         "--until-cells": plan.until_cells,
         "--until-halfwidth": plan.until_halfwidth,
         "--until-seconds": plan.until_seconds,
+        "--threads": profile.service.threads,
         "--log": "json",
     }
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]

@@ -9,26 +9,18 @@ from pathlib import Path, PurePosixPath
 from edge.calibration import CalibrationFileError, PixelCalibration, read_calibration
 from edge.cli import COMMANDS
 from edge.model import Bundle
-from firmware_config.hardware import BOARDS, MB, SENSORS, Mode
+from firmware_config.hardware import BOARDS, SENSORS, Mode
+from firmware_config.memory import Found, shortages
 from firmware_config.profile import HOME
 from firmware_config.start import PLACEHOLDER
 
-BASE_MB = 150
-"""Memory of a count without its frames: Python, its libraries, the network."""
-FRAMES_IN_WORK = 12
-"""Frames in the camera's buffers and in four threads, two each."""
 LARGEST_SCALE = 1.5
 """Between a frame's pixel and the bundle's: crops scaled by more no longer resemble the training crops."""
 LARGEST_DEVIATION = 0.1
 """Between the measured pixel and the magnification's: more means another objective."""
-LARGEST_SHARE = 0.75
-"""Of a board's memory: the system needs the rest."""
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 """Folders that the count does not see: ProtectHome= and PrivateTmp= of systemd.exec(5)."""
 
-
-Found = tuple[str, str, str]
-"""Key, why, remedy."""
 Rule = Callable[..., Iterator[Found]]
 RULES: list[tuple[tuple[str, ...], Rule]] = []
 """Each rule with the keys of the values that it takes, in order; it sees nothing else of a profile.
@@ -161,21 +153,11 @@ def _halfwidth(bundle: Bundle, until_halfwidth: float | None) -> Iterator[Found]
         yield "plan.until_halfwidth", why, "remove it, or use until_cells"
 
 
-@_rule("device.board", "service.memory_mb", "camera.width_px", "camera.height_px", "camera.buffer_frames")
-def _memory(
-    board_name: str, memory_mb: int, width_px: int, height_px: int, buffer_frames: int
-) -> Iterator[Found]:
-    board = BOARDS[board_name]
-    frames = buffer_frames + FRAMES_IN_WORK
-    needed_mb = BASE_MB + frames * width_px * height_px / MB
-    most_mb = int(board.memory_mb * LARGEST_SHARE)
-    if memory_mb > most_mb:
-        why = f"{board.description} has at most {board.memory_mb} MB, and its system needs some"
-        yield "service.memory_mb", why, f"write {most_mb}, three quarters of it, or less"
-    if needed_mb > memory_mb:
-        size = f"{width_px} x {height_px} px"
-        why = f"{frames} frames of {size} and the program need {needed_mb:.0f} MB"
-        yield "service.memory_mb", why, "write more, or lower camera.buffer_frames"
+_rule(
+    *("device.board", "device.ram_mb", "camera.sensor", "camera.width_px", "camera.height_px"),
+    *("camera.bit_depth", "camera.camera_buffers", "camera.buffer_frames", "pixel_um"),
+    *("service.threads", "service.memory_mb"),
+)(shortages)
 
 
 @_rule("service.watchdog_s", "service.give_up_s", "camera.exposure_us")

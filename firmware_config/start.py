@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge.model import DeviceSettings, load_bundle
-from firmware_config.hardware import SENSORS, Mode
+from edge.run import count_bytes
+from firmware_config.hardware import BOARDS, CORES, MB, SENSORS, Mode
+from firmware_config.memory import camera_mb, room_mb
 from firmware_config.profile import Value
 
-MEMORY_MB = {"pi4": 700, "pi5": 1000, "zero2w": 360}
-"""Memory for the count on the smallest version of each board: 1 GB, 2 GB and 512 MB."""
+THREADS = {"zero2w": 1}
+"""Threads, and frames that may wait, where the memory is for fewer than usual."""
+FRAMES = {"zero2w": 2}
+USUAL_FRAMES = 4
+MOST_MB = 1000
+"""Memory for the count where there is more."""
 
 PLACEHOLDER = "say which"
 """Stands where only a person knows what to write; `firmware_config.rules` names it."""
@@ -25,7 +31,9 @@ def initial_values(board: str, sensor: str, release: str) -> Mapping[str, Value]
     bundle = "phantom3" if sensor == "simulated" else "hemocytometer"
     loaded = load_bundle(bundle, DeviceSettings())
     known = SENSORS[sensor]
-    mode = known.modes[-1] if known.modes else _USB_MODE
+    pixel_um = loaded.manifest.pixel_um
+    mode, memory_mb = _largest_mode(board, sensor, pixel_um)
+    pitch_um = (known.pitch_um or _USB_PITCH_UM) * mode.binning
     values: dict[str, Value] = {
         "device.board": board,
         "device.release": release,
@@ -34,16 +42,34 @@ def initial_values(board: str, sensor: str, release: str) -> Mapping[str, Value]
         "camera.width_px": mode.width_px,
         "camera.height_px": mode.height_px,
         "camera.bit_depth": mode.bit_depth,
-        "optics.magnification": round((known.pitch_um or _USB_PITCH_UM) / loaded.manifest.pixel_um, 1),
+        "optics.magnification": round(pitch_um / pixel_um, 1),
         "optics.objective": PLACEHOLDER,
         "optics.chamber": PLACEHOLDER,
         "bundle.file": bundle,
         "bundle.sha256": loaded.sha256,
         "plan.until_cells": 400,
-        "service.memory_mb": MEMORY_MB[board],
+        "device.ram_mb": BOARDS[board].versions_mb[0],
+        "service.memory_mb": memory_mb,
     }
+    if board in THREADS:
+        values |= {"service.threads": THREADS[board], "camera.buffer_frames": FRAMES[board]}
+    if BOARDS[board].buffers and known.camera == "picamera2":
+        values["camera.camera_buffers"] = BOARDS[board].buffers
     if known.pitch_um is None:
         values["camera.pitch_um"] = _USB_PITCH_UM
     if known.camera == "simulate":
         values["camera.when_behind"] = "wait"
     return values
+
+
+def _largest_mode(board_name: str, sensor: str, pixel_um: float) -> tuple[Mode, int]:
+    """Return the largest mode for which the board's smallest version has memory, and the count's share."""
+    board = BOARDS[board_name]
+    threads, frames = THREADS.get(board_name, CORES), FRAMES.get(board_name, USUAL_FRAMES)
+    for mode in reversed(SENSORS[sensor].modes or (_USB_MODE,)):
+        buffers_mb, _ = camera_mb(board, sensor, mode, board.buffers)
+        left_mb = min(MOST_MB, room_mb(board, board.versions_mb[0], buffers_mb) // 10 * 10)
+        needed, _ = count_bytes(mode.width_px * mode.height_px, pixel_um, threads, frames)
+        if buffers_mb <= (board.contiguous_mb or buffers_mb) and needed / MB <= left_mb:
+            return mode, left_mb
+    raise ValueError(f"a {board.description} has no memory for {sensor}")

@@ -26,6 +26,9 @@ class LiveOptions:
         "Sensor gain; by default the camera's auto-exposure chooses it", 0, low_open=True, default=None
     )
     buffer_frames: int = declare("Frames that may wait to be counted", 1, 1000, default=4)
+    camera_buffers: int | None = declare(
+        "Frames in the contiguous memory of a Raspberry Pi's camera; by default 4", 1, 16, default=None
+    )
     when_behind: Policy | None = declare(
         "What to do when more frames would wait; by default a camera's oldest is dropped, and files wait",
         default=None,

@@ -21,9 +21,9 @@ from edge.capture.pi_errors import explained
 BUFFERS = 4
 """Frames in the camera's own memory: one is read while others are exposed."""
 
-IN_FLIGHT = BUFFERS + 4
-"""Frames that may still show earlier settings: those queued, and those in the sensor's delay of 2 to 3 frames
-(libcamera 0.7.1, cam_helper.cpp, getDelays)."""
+DELAY_FRAMES = 4
+"""Frames in the sensor's delay of 2 to 3 frames (libcamera 0.7.1, cam_helper.cpp, getDelays): these and those
+queued may still show earlier settings."""
 
 STEADY_FRAMES = 10
 STEADY = 0.01
@@ -76,8 +76,9 @@ class PiCamera:
         size: tuple[int, int] | None = None,
         sensor_bits: int | None = None,
         edit: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+        buffers: int | None = None,
     ) -> None:
-        self.name = name
+        self.name, self._buffers = name, buffers or BUFFERS
         try:
             self._camera, self._tuning = open_tuned(number, name, edit)
         except (RuntimeError, OSError) as error:
@@ -141,7 +142,7 @@ class PiCamera:
                 raw=None,
                 sensor=asked,
                 colour_space=libcamera.ColorSpace.Sycc(),
-                buffer_count=BUFFERS,
+                buffer_count=self._buffers,
                 controls=self._supported(controls),
                 display=None,
                 encode=None,
@@ -176,7 +177,7 @@ class PiCamera:
         end, again = start + timeout_s, start + timeout_s / 2
         self._set(settings)
         late = "it does not take its exposure, gain or white balance"
-        for _ in range(IN_FLIGHT):
+        for _ in range(self._buffers + DELAY_FRAMES):
             self._metadata(end, late)
         while apart := _apart(self._metadata(end, late), settings):
             late = f"it does not take {', '.join(apart)}"

@@ -86,7 +86,8 @@ def count(
         refusal = None
         for path in unfinished_sessions(camera=camera)[:1] if resume and camera else ():
             on_screen = partial(follow, screen, threads=threads, as_json=as_json)
-            probe = partial(open_camera, camera, size=options["size"], sensor_bits=options["sensor_bits"])
+            given = {"sensor_bits": options["sensor_bits"], "buffers": options["camera_buffers"]}
+            probe = partial(open_camera, camera, size=options["size"], **given)
             refusal = count_on(path, on_screen, probe, screen, out)
             if refusal is None:
                 return

@@ -7,6 +7,7 @@ from edge.run.config import Analysis, CameraConfig, CountConfig
 from edge.run.count_run import end_unfinished, run_count
 from edge.run.doctor import examine_device
 from edge.run.instrument import Instrument, camera_calibration
+from edge.run.memory import count_bytes
 from edge.run.objectives import Objective, lower_objectives
 from edge.run.pipeline import count_frames
 from edge.run.pixel_size import FROM_BUNDLE, choose_pixel
@@ -40,6 +41,7 @@ __all__ = [
     "begin",
     "camera_calibration",
     "choose_pixel",
+    "count_bytes",
     "count_frames",
     "describe_machine",
     "end_unfinished",

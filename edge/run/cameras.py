@@ -27,6 +27,7 @@ def open_camera(
     *,
     size: tuple[int, int] | None = None,
     sensor_bits: int | None = None,
+    buffers: int | None = None,
     done: Collection[str] = frozenset(),
     root: Path = Path(),
     read: Callable[..., Iterator[Frame | FailedFrame]] = read_frames,
@@ -39,6 +40,8 @@ def open_camera(
         In px; by default the largest of a device.
     sensor_bits : int or None
         Bits of a Raspberry Pi sensor's mode, which must then be exactly of that size.
+    buffers : int or None
+        Frames in a Raspberry Pi's camera's own memory.
     done : collection of str
         Names of frames that were taken before: files and the simulator skip them. It is checked whenever a
         frame is due, so it may grow.
@@ -56,9 +59,12 @@ def open_camera(
     if size is not None and min(size) < 1:
         raise CameraError(f"{size[0]} x {size[1]} px: not a frame size")
     if kind == "picamera2":
-        return PiCamera(_number(name, which or "0"), name=name, size=size, sensor_bits=sensor_bits)
+        number = _number(name, which or "0")
+        return PiCamera(number, name=name, size=size, sensor_bits=sensor_bits, buffers=buffers)
     if sensor_bits is not None:
         raise CameraError(f"{name}: has no sensor modes to choose from; leave out --sensor-bits")
+    if buffers is not None:
+        raise CameraError(f"{name}: has no buffers to choose; leave out --camera-buffers")
     if kind == "v4l2":
         return V4l2Camera(_number(name, which), size=size)
     if kind == "simulate":

@@ -249,6 +249,7 @@ def _camera_frames(
             camera.name,
             size=camera.size,
             sensor_bits=camera.sensor_bits,
+            buffers=camera.camera_buffers,
             done=done,
             root=config.root,
             read=read,

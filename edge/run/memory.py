@@ -43,6 +43,26 @@ def default_megapixels(pixel_um: float) -> float:
     return float(f"{min(MAX_MEGAPIXELS, max(LEAST_MEGAPIXELS, most)):.2g}")
 
 
+COUNT_BYTES = 105e6
+"""What a count in one thread takes without frames: Python, its libraries, the network and crops for it."""
+
+CROPS_BYTES = 1.3e6
+"""Of a frame that is held, at most; those of more cells are cut when they are needed."""
+
+TEXTURE_BYTES = 8.0
+"""Per pixel of the frame as it is reduced, while its cells are found."""
+
+
+def count_bytes(pixels: int, pixel_um: float, threads: int, buffer_frames: int) -> tuple[float, int]:
+    """Return the most memory that a count of a camera takes, in bytes, and the frames that it holds.
+
+    `benchmarks.board_memory` compares it with what counts take; the camera's own buffers are not in it.
+    """
+    held = buffer_frames + 1 + 2 * threads + (threads + 1 if threads > 1 else 1)
+    worked_on = threads * TEXTURE_BYTES / working_factor(pixel_um) ** 2
+    return COUNT_BYTES + held * CROPS_BYTES + (held + worked_on) * pixels, held
+
+
 def free_at_once(threads: int) -> None:
     """Let freed frames go back to the system at once, where one thread is asked for or memory is scarce.
 

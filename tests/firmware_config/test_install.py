@@ -439,14 +439,14 @@ def test_the_commands(system: Path) -> None:
     assert snapshot(system) == once
     same = leuko("diff", path, "--root", system)
     assert (same.exit_code, same.stdout) == (0, "")
-    path.write_text(changed(path.read_text(), "service.memory_mb", "900"))
-    assert "+MemoryMax=900M" in leuko("diff", path, "--root", system).stdout
+    path.write_text(changed(path.read_text(), "service.memory_mb", "500"))
+    assert "+MemoryMax=500M" in leuko("diff", path, "--root", system).stdout
     (system / UNIT).write_text("by hand\n")
     refused = leuko("install", path, "--root", system, "--yes")
     assert refused.exit_code == 1
     assert f"/{UNIT}" in refused.stderr.splitlines()[-1]
     assert leuko("install", path, "--root", system, "--yes", "--overwrite").exit_code == 0
-    assert b"MemoryMax=900M" in (system / UNIT).read_bytes()
+    assert b"MemoryMax=500M" in (system / UNIT).read_bytes()
     assert leuko("uninstall", "--root", system, "--yes").exit_code == 0
     left = snapshot(system)
     for name, was in before.items():

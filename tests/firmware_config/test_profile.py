@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from functools import cache
 from inspect import signature
@@ -65,6 +65,11 @@ def line_of(text: str, key: str) -> int:
     rows = text.splitlines()
     start = rows.index(f"[{section}]")
     return next(n + 1 for n, row in enumerate(rows) if n > start and row.startswith(f"{name} ="))
+
+
+def default_of(key: str) -> object:
+    section, _, name = key.partition(".")
+    return next(one.default for one in fields(SECTIONS[section]) if one.name == name)
 
 
 def problems(text: str, root: Path = Path("/nonexistent")) -> dict[str, str]:
@@ -139,12 +144,18 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
         f"too far from the bundle's {HEMOCYTOMETER.manifest.pixel_um:.4g}",
     ),
     ("plan.until_halfwidth", {"plan__until_halfwidth": "0.05"}, "counts one label"),
-    ("service.memory_mb", {"device__board": '"zero2w"', "service__memory_mb": "385"}, "at most 512 MB"),
-    ("service.memory_mb", {"device__board": '"pi4"', "service__memory_mb": "6145"}, "at most 8192 MB"),
+    ("service.memory_mb", {"service__memory_mb": "700"}, "MB are left, not 700"),
+    ("service.memory_mb", {"service__memory_mb": "200"}, "more than 200"),
+    ("device.ram_mb", {"device__ram_mb": "512"}, "no Raspberry Pi 5 has 512 MB"),
+    (
+        "camera.width_px",
+        {"device__board": '"zero2w"', "device__ram_mb": "512"},
+        "of which a Raspberry Pi Zero 2 W has about 84 MB",
+    ),
     ("optics.calibration", {"optics__calibration": '"/home/pi/profile.toml"'}, "cannot see /home,"),
     ("optics.calibration", {"optics__calibration": '"/etc/../run/user/1/p.toml"'}, "cannot see /run/user"),
     ("optics.calibration", {"optics__calibration": '"/var/tmp/profile.toml"'}, "cannot see /var/tmp"),
-    ("service.memory_mb", {"camera__buffer_frames": "100"}, "112 frames"),
+    ("service.memory_mb", {"camera__buffer_frames": "100"}, "114 frames of 12.3 MB"),
     (
         "service.watchdog_s",
         {"camera__exposure_us": "900000", "service__watchdog_s": "12", "service__give_up_s": "5"},
@@ -259,7 +270,7 @@ def mutated(number: int) -> tuple[str, str | None]:
         return changed(text, key, value), key
     if kind == 1:
         required = [k for k in there if k in initial("pi5", "usb") and "plan" not in k]
-        required = [k for k in required if k not in ("service.memory_mb", "camera.overlay")]
+        required = [k for k in required if default_of(k) is MISSING]
         key = random.choice(required)
         section, _, name = key.partition(".")
         rows = text.splitlines()

@@ -28,6 +28,7 @@ GIVEN: dict[str, tuple[tuple[str, ...], Any]] = {
     "give_up_s": (("--give-up-s", "1.5"), 1.5),
     "wait": (("--wait-for-camera",), True),
     "bundle": (("--bundle", "mine.tflite"), "mine.tflite"),
+    "camera_buffers": (("--camera-buffers", "2"), 2),
     "calibration": (("--calibration", "c.toml"), "c.toml"),
     "pixel_um": (("--pixel-um", "0.2"), 0.2),
     "reject_below": (("--reject-below", "0.4"), 0.4),

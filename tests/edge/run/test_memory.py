@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
 
 from edge.base import Frame, board
-from edge.run.memory import default_megapixels, weighing
+from edge.run.memory import count_bytes, default_megapixels, free_at_once, weighing
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,30 @@ def test_the_memory_is_read_once_and_large_frames_take_the_room_of_all(
     assert weigh(small) <= 1
     assert 2 * weigh(large) > 8
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("board_mb", "threads", "is_asked"), [(512, 4, True), (8_000, 1, True), (8_000, 2, False)]
+)
+def test_freed_memory_goes_back_where_it_is_scarce(
+    monkeypatch: pytest.MonkeyPatch, board_mb: int, threads: int, is_asked: bool
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Library:
+        @staticmethod
+        def mallopt(parameter: int, value: int) -> None:
+            asked.append((parameter, value))
+
+    monkeypatch.setattr(board, "memory_bytes", lambda: board_mb * 10**6)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library)
+    free_at_once(threads)
+    assert bool(asked) == is_asked
+
+
+def test_a_count_in_one_thread_holds_six_frames() -> None:
+    twelve = 4056 * 3040
+    needed, held = count_bytes(twelve, 0.0727, threads=1, buffer_frames=2)
+    assert held == 6
+    assert needed == pytest.approx(105e6 + 6 * (twelve + 1.3e6) + twelve * 8 / 16)
+    assert count_bytes(twelve, 0.0727, threads=4, buffer_frames=4)[0] > 1.5 * needed
