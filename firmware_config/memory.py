@@ -91,8 +91,8 @@ def shortages(
         return
     buffers_mb, of_what = camera_mb(board, sensor, mode, buffers)
     if board.contiguous_mb is not None and buffers_mb > board.contiguous_mb:
-        free = f"of contiguous memory, of which a {board.description} has about {board.contiguous_mb} MB free"
-        yield "camera.width_px", f"{of_what} take {buffers_mb:.0f} MB {free}", _smaller(board, sensor, mode)
+        why = f"{of_what} take {buffers_mb:.0f} MB of contiguous memory; a {board.description} has about"
+        yield "camera.width_px", f"{why} {board.contiguous_mb} MB free", _smaller(board, sensor, mode)
         return
     threads = threads or CORES
     pixels = mode.width_px * mode.height_px

@@ -53,8 +53,9 @@ def initial_values(board: str, sensor: str, release: str) -> Mapping[str, Value]
     }
     if board in THREADS:
         values |= {"service.threads": THREADS[board], "camera.buffer_frames": FRAMES[board]}
-    if BOARDS[board].buffers and known.camera == "picamera2":
-        values["camera.camera_buffers"] = BOARDS[board].buffers
+    buffers = BOARDS[board].buffers
+    if buffers is not None and known.camera == "picamera2":
+        values["camera.camera_buffers"] = buffers
     if known.pitch_um is None:
         values["camera.pitch_um"] = _USB_PITCH_UM
     if known.camera == "simulate":

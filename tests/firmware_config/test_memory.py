@@ -91,7 +91,7 @@ def test_every_combination_is_refused_exactly_where_its_sum_is_more_than_there_i
             need = camera if camera > contiguous else total
             stated = map(int, re.findall(r"\b(\d+) MB", found[1]))
             assert any(abs(one / need - 1) < 0.03 for one in stated), found[1]
-    assert min(outcomes.values()) > 100, outcomes
+    assert min(outcomes.values()) > 50, outcomes
 
 
 def test_a_finer_pixel_never_needs_more_and_a_larger_memory_never_refuses_more() -> None:
@@ -110,8 +110,8 @@ def test_the_line_states_the_sum_and_what_fits() -> None:
     key, why, remedy = refused("zero2w", 512, "imx477", HQ, buffers=4) or ("", "", "")
     assert key == "camera.width_px"
     assert why == (
-        "4 raw frames of 18.6 MB and 5 grey ones of 18.7 MB take 169 MB of contiguous memory, of which a "
-        "Raspberry Pi Zero 2 W has about 84 MB free"
+        "4 raw frames of 18.6 MB and 5 grey ones of 18.7 MB take 169 MB of contiguous memory; a Raspberry Pi "
+        "Zero 2 W has about 84 MB free"
     )
     assert remedy == "choose 2028 x 1520 px at 12 bit"
     _, _, remedy = refused("pi3", 1024, "imx477", HQ, buffers=4) or ("", "", "")

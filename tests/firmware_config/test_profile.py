@@ -150,7 +150,7 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
     (
         "camera.width_px",
         {"device__board": '"zero2w"', "device__ram_mb": "512"},
-        "of which a Raspberry Pi Zero 2 W has about 84 MB",
+        "a Raspberry Pi Zero 2 W has about 84 MB",
     ),
     ("optics.calibration", {"optics__calibration": '"/home/pi/profile.toml"'}, "cannot see /home,"),
     ("optics.calibration", {"optics__calibration": '"/etc/../run/user/1/p.toml"'}, "cannot see /run/user"),
