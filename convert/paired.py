@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.count import NORMAL
-from train.dependence import independent_share
+from train.dependence import independent_share_of_gains
 
 
 def paired_interval(gains: NDArray[np.int64], groups: Sequence[str] | None = None) -> tuple[float, float]:
     """Return the 95 % score interval of a mean gain, in points, on effective numbers of cells.
 
-    A gain is 1 where only the second answer is right, -1 where only the first is, else 0; see
-    `score_interval` and `train.dependence.independent_share`. Cells of a single group exclude nothing.
+    A gain is 1 where only the second answer is right, -1 where only the first is, else 0. Cells of a single
+    group exclude nothing. See `score_interval` and `train.dependence.independent_share_of_gains`.
     """
-    if not (share := independent_share(gains, groups)):
+    if not (share := independent_share_of_gains(gains, groups)):
         return -100.0, 100.0
     won, lost = float((gains > 0).sum()), float((gains < 0).sum())
     low, high = score_interval(share * won, share * lost, share * len(gains))

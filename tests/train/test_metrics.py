@@ -20,7 +20,7 @@ from train.confidence import (
     largest_coverage,
     reliability,
 )
-from train.dependence import independent_share
+from train.dependence import independent_share, independent_share_of_gains
 from train.metrics import confusion_matrix, rates, score, score_intervals
 
 LABELS = ["a", "b", "c", "d"]
@@ -165,8 +165,13 @@ def test_copies_of_a_cell_add_nothing_when_they_are_a_group() -> None:
 @given(st.lists(st.integers(0, 1), min_size=2, max_size=30), st.integers(2, 6))
 def test_groups_never_count_more_than_their_cells(hits: list[int], size: int) -> None:
     groups = [str(k // size) for k in range(len(hits))]
-    assert 0 <= independent_share(np.array(hits), groups) <= independent_share(np.array(hits)) == 1
-    assert independent_share(np.array(hits), ["one"] * len(hits)) == 0
+    assert (
+        0
+        <= independent_share(np.array(hits, np.bool_), groups)
+        <= independent_share(np.array(hits, np.bool_))
+        == 1
+    )
+    assert independent_share(np.array(hits, np.bool_), ["one"] * len(hits)) == 0
 
 
 def test_few_mistakes_do_not_hide_that_groups_differ() -> None:
@@ -202,13 +207,18 @@ def test_the_less_is_known_of_groups_the_fewer_cells_count() -> None:
     assert 1 / 7 < faultless < independent_share(spread_out, group) < 1
 
 
-def test_of_gains_and_losses_those_that_are_most_alike_count() -> None:
-    group = np.repeat(np.arange(30), 10)
-    gains = np.zeros(300, np.int64)
-    gains[:20] = -1  # in two groups
-    gains[25::10] = 1  # in every group
-    assert independent_share(gains, group) == pytest.approx(independent_share(gains < 0, group))
-    assert independent_share(gains, group) < independent_share(gains > 0, group)
+def test_gains_and_losses_that_cancel_within_groups_count_more_than_those_that_do_not() -> None:
+    group = np.repeat(np.arange(60), 10)
+    changed = group % 6 == 0  # all cells of every sixth group
+    within = np.where(changed, np.where(np.arange(600) % 2, 1, -1), 0)
+    between = np.where(changed, np.where(group % 12, 1, -1), 0)
+    apart, alike = (independent_share_of_gains(gains, group) for gains in (within, between))
+    assert alike == pytest.approx(0.1, abs=0.03)
+    assert apart > 0.6
+    assert independent_share_of_gains(np.zeros(600, np.int64), group) < 1
+    assert independent_share_of_gains(-between, group) == pytest.approx(alike)
+    assert independent_share_of_gains(between) == 1
+    assert independent_share_of_gains(between, ["one"] * 600) == 0
 
 
 def test_intervals_depend_on_neither_the_order_nor_the_names_of_groups() -> None:
