@@ -80,15 +80,33 @@ def _modes(number: int) -> dict[str, list[tuple[int, int]]]:
     except (RuntimeError, OSError):
         return {}
     try:
-        modes = camera.sensor_modes
-    except AttributeError:  # of a camera without raw frames, such as libcamera's virtual one
-        return {}
+        modes = raw_modes(camera)
     finally:
         camera.close()
     sizes: dict[str, list[tuple[int, int]]] = {}
-    for mode in sorted(modes, key=lambda one: one["size"], reverse=True):
-        sizes.setdefault(f"{mode['bit_depth']} bit", []).append(tuple(mode["size"]))
+    for size, bits in sorted(modes, reverse=True):
+        sizes.setdefault(f"{bits} bit", []).append(size)
     return sizes
+
+
+def raw_modes(camera: Any) -> list[tuple[tuple[int, int], int]]:
+    """Return size and bits of each of a sensor's modes; none of a camera without raw frames.
+
+    picamera2's own `sensor_modes` takes buffers for each, for which a Zero 2 W has no memory
+    (github.com/raspberrypi/picamera2/issues/1358).
+    """
+    import libcamera  # type: ignore[import-not-found]  # a Raspberry Pi's system packages have both
+    from picamera2.sensor_format import SensorFormat  # type: ignore[import-not-found]
+
+    raw = camera.camera.generate_configuration([libcamera.StreamRole.Raw])
+    if raw is None:  # such as of libcamera's virtual camera
+        return []
+    formats = raw.at(0).formats
+    return [
+        ((size.width, size.height), SensorFormat(str(pixels)).bit_depth)
+        for pixels in formats.pixel_formats
+        for size in formats.sizes(pixels)
+    ]
 
 
 def load_picamera2() -> Any:

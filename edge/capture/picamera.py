@@ -15,7 +15,7 @@ from edge.base import Frame
 from edge.capture.camera import CameraError, CameraSettings, CameraTimeoutError
 from edge.capture.exposed import exposed
 from edge.capture.exposure import is_steady
-from edge.capture.pi_cameras import load_picamera2, open_tuned
+from edge.capture.pi_cameras import load_picamera2, open_tuned, raw_modes
 from edge.capture.pi_errors import explained
 
 BUFFERS = 4
@@ -104,7 +104,7 @@ class PiCamera:
         if sensor_bits is None and mode[0] != size:
             # picamera2 weighs bits more than size: frames may be a larger mode's, scaled to wider pixels
             # (0.3.36, picamera2.py, score_mode; libcamera 0.7.1, pipeline_base.cpp, findBestFormat)
-            depths = [one["bit_depth"] for one in self._camera.sensor_modes if tuple(one["size"]) == size]
+            depths = [bits for of_mode, bits in raw_modes(self._camera) if of_mode == size]
             if depths:
                 self._configure(size, max(depths))
         if sensor_bits is not None and mode != (size, sensor_bits):

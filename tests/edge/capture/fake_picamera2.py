@@ -66,6 +66,26 @@ class Request:
         self.camera.outstanding -= 1
 
 
+class SensorFormat:
+    """Of picamera2's module of the same name."""
+
+    def __init__(self, name: str) -> None:
+        self.bit_depth = int(name.partition("_")[0].removeprefix("SRGGB"))
+
+
+class RawFormats:
+    """libcamera's formats of a sensor; asking for them takes no buffers."""
+
+    def __init__(self, modes: tuple[dict[str, Any], ...]) -> None:
+        self.modes = modes
+        self.pixel_formats = [f"SRGGB{bits}_CSI2P" for bits in sorted({one["bit_depth"] for one in modes})]
+
+    def sizes(self, name: str) -> list[Any]:
+        bits = SensorFormat(name).bit_depth
+        sizes = [one["size"] for one in self.modes if one["bit_depth"] == bits]
+        return [types.SimpleNamespace(width=width, height=height) for width, height in sizes]
+
+
 class MappedArray:
     def __init__(self, request: Request, name: str, reshape: bool = True, write: bool = True) -> None:
         assert not reshape
@@ -137,6 +157,10 @@ class Picamera2:
         self.camera_properties = {"Model": self.known[camera_num]["Model"]}
         self.camera_properties |= {"ColorFilterArrangement": self.filters}
         self.camera_controls = dict.fromkeys(self.controls, (0, 1, 0))
+        raw = types.SimpleNamespace(formats=RawFormats(self.sensor_modes))
+        configuration = types.SimpleNamespace(at=lambda _: raw)
+        roles = self.sensor_modes and configuration
+        self.camera = types.SimpleNamespace(generate_configuration=lambda _: roles or None)
         self.outstanding = self.frames = 0
         self.started = self.closed = self.flushed = False
         self.pending: list[dict[str, Any]] = [{}] * LAG
@@ -272,8 +296,11 @@ def modules() -> dict[str, types.ModuleType]:
     libcamera: Any = types.ModuleType("libcamera")
     libcamera.ColorSpace = types.SimpleNamespace(Sycc=lambda: "sYCC")
     mode = types.SimpleNamespace(Off=0)
+    libcamera.StreamRole = types.SimpleNamespace(Raw="raw")
     libcamera.controls = types.SimpleNamespace(draft=types.SimpleNamespace(NoiseReductionModeEnum=mode))
     picamera2: Any = types.ModuleType("picamera2")
     picamera2.Picamera2 = type("Picamera2", (Picamera2,), {"opened": []})
     picamera2.MappedArray = MappedArray
-    return {"libcamera": libcamera, "picamera2": picamera2}
+    sensor_format: Any = types.ModuleType("picamera2.sensor_format")
+    sensor_format.SensorFormat = SensorFormat
+    return {"libcamera": libcamera, "picamera2": picamera2, "picamera2.sensor_format": sensor_format}

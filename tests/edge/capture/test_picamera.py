@@ -274,6 +274,12 @@ def test_usb_cameras_are_left_to_v4l2(picamera2: type[Picamera2]) -> None:
     assert notes == []
 
 
+def test_a_camera_without_raw_frames_lists_no_modes(picamera2: type[Picamera2]) -> None:
+    picamera2.sensor_modes = ()
+    (camera,) = list_cameras()[0][:1]
+    assert (camera.name, camera.formats) == ("picamera2:0", {})
+
+
 @pytest.mark.parametrize("number", [2, 9])
 def test_a_missing_camera_is_reported(picamera2: type[Picamera2], number: int) -> None:
     with pytest.raises(
