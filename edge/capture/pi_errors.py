@@ -29,10 +29,11 @@ def explained(error: BaseException) -> str:
     if "could not open any dmaheap device" in said.lower():
         return f"{HEAPS} has no memory for frames: boot the kernel of Raspberry Pi OS ({said})"
     if any(words in said.lower() for words in _NO_MEMORY) or _errno(error) == errno.ENOMEM:
+        # the overlay's cma- parameters from 256 on need 1 GB (overlays/README; picamera2 issue 972)
         return (
-            f"the contiguous memory for frames is exhausted{_contiguous()}: choose a smaller --size, end"
-            " other programs that use the camera or the screen, or enlarge it in config.txt"
-            f" (dtoverlay=vc4-kms-v3d,cma-320) ({said})"
+            f"the contiguous memory for frames is exhausted{_contiguous()}: choose a smaller --size, end other"
+            " programs that use the camera or the screen, or enlarge it in config.txt, which takes a board of"
+            f" 1 GB (dtoverlay=vc4-kms-v3d,cma-320) ({said})"
         )
     if "resource busy" in said.lower():
         return f"another program uses the camera: end it (sudo systemctl stop leuko-count) ({said})"
