@@ -31,8 +31,8 @@ def explained(error: BaseException) -> str:
     if any(words in said.lower() for words in _NO_MEMORY) or _errno(error) == errno.ENOMEM:
         # the overlay's cma- parameters from 256 on need 1 GB (overlays/README; picamera2 issue 972)
         return (
-            f"the contiguous memory for frames is exhausted{_contiguous()}: choose a smaller --size, end other"
-            " programs that use the camera or the screen, or enlarge it in config.txt, which takes a board of"
+            f"the contiguous memory for frames is exhausted{_contiguous()}: choose a smaller --size, end"
+            " other programs that use the camera or the screen, or enlarge it in config.txt, which takes a board of"
             f" 1 GB (dtoverlay=vc4-kms-v3d,cma-320) ({said})"
         )
     if "resource busy" in said.lower():
