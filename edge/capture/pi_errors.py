@@ -32,8 +32,8 @@ def explained(error: BaseException) -> str:
         # the overlay's cma- parameters from 256 on need 1 GB (overlays/README; picamera2 issue 972)
         return (
             f"the contiguous memory for frames is exhausted{_contiguous()}: choose a smaller --size, end"
-            " other programs that use the camera or the screen, or enlarge it in config.txt, which takes a board of"
-            f" 1 GB (dtoverlay=vc4-kms-v3d,cma-320) ({said})"
+            " other programs that use the camera or the screen, or enlarge it in config.txt, which needs a"
+            f" board of 1 GB (dtoverlay=vc4-kms-v3d,cma-320) ({said})"
         )
     if "resource busy" in said.lower():
         return f"another program uses the camera: end it (sudo systemctl stop leuko-count) ({said})"
