@@ -26,6 +26,9 @@ GREY = 128
 
 SETTLE_S = 30.0
 
+CONTIGUOUS_KIB = {"Zero 2 W": 262_144, "Raspberry Pi 3": 262_144, "Raspberry Pi 4": 524_288}
+"""Part of a board's name → CmaTotal; see the fact of that name."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -94,6 +97,15 @@ def _frame_memory() -> Answer:
         [*(f"{heap.name} {heap.group()}" for heap in there), *(" ".join(r.split()) for r in contiguous)]
     )
     return Answer(bool(opened), found)
+
+
+def _contiguous() -> Answer:
+    rows = [row.split() for row in (board.text(Path("/proc/meminfo")) or "").splitlines()]
+    kib = {row[0].rstrip(":"): int(row[1]) for row in rows if row and row[0] in ("CmaTotal:", "CmaFree:")}
+    name = board.model() or ""
+    wanted = next((total for part, total in CONTIGUOUS_KIB.items() if part in name), None)
+    found = f"{kib.get('CmaFree', 0):,} of {kib.get('CmaTotal', 0):,} kB free"
+    return Answer(None if wanted is None else kib.get("CmaTotal") == wanted, found)
 
 
 def _tuning() -> Answer:
@@ -238,6 +250,7 @@ TESTS: Mapping[str, Callable[[], Answer]] = {
     "memory-limit": _memory_limit,
     "watchdog": _watchdog,
     "frame-memory": _frame_memory,
+    "contiguous": _contiguous,
     "tuning": _with_picamera2(_tuning),
     "tuning-read": _with_picamera2(_tuning_read),
     "modes": _with_picamera2(_modes),

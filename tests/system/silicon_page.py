@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.run.silicon import FACTS, silicon_page
+from edge.run.silicon import silicon_page
+from edge.run.silicon_facts import FACTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "silicon.md"
 TITLE = """# What leuko relies on about a Raspberry Pi

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from edge.base import board
 from edge.cli import main
 from edge.run import silicon
-from edge.run.silicon import FACTS, answers, silicon_page
+from edge.run.silicon import answers, silicon_page
+from edge.run.silicon_facts import FACTS, Fact
 from edge.run.silicon_tests import TESTS, Answer, on_a_pi
 from tests.edge.capture.fake_picamera2 import Picamera2, modules
 
@@ -81,6 +82,22 @@ def test_only_a_raspberry_pi_refutes_a_fact(monkeypatch: pytest.MonkeyPatch) -> 
     assert on_a_pi(Answer(True, "64 bit")).holds
 
 
+@pytest.mark.parametrize(
+    ("name", "total", "holds"),
+    [
+        ("Raspberry Pi Zero 2 W Rev 1.0", 262_144, True),
+        ("Raspberry Pi 4 Model B Rev 1.5", 262_144, False),
+        ("Raspberry Pi 5 Model B Rev 1.0", 65_536, None),
+    ],
+)
+def test_contiguous_memory(
+    monkeypatch: pytest.MonkeyPatch, name: str, total: int, holds: bool | None
+) -> None:
+    monkeypatch.setattr(board, "model", lambda: name)
+    monkeypatch.setattr(board, "text", lambda _: f"MemTotal: 1 kB\nCmaTotal: {total} kB\nCmaFree: 9000 kB")
+    assert TESTS["contiguous"]() == Answer(holds, f"9,000 of {total:,} kB free")
+
+
 def test_the_list_has_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     some = tuple(fact for fact in FACTS if fact.name in ("64-bit", "tuning-read", "pitch"))
     monkeypatch.setattr(silicon.answers, "__defaults__", (some,))
@@ -109,7 +126,7 @@ def test_a_fact_that_does_not_hold_is_an_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_test_that_crashes_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silicon, "TESTS", {"absent": lambda: Answer(True, "")})
-    fact = silicon.Fact("absent", "", "", "", "")
+    fact = Fact("absent", "", "", "", "")
     ((_, said),) = answers([fact])
     assert said.holds is False
     assert "KeyError" in said.found
