@@ -95,8 +95,8 @@ FACTS = (
     ),
     Fact(
         "contiguous",
-        "Contiguous memory is 256 MiB on a Zero 2 W, of which 83 or 152 MB are free, and 512 MiB on a Pi 4,"
-        " of which 441 MB are; a Pi 3 is assumed like the Zero 2 W.",
+        "Contiguous memory is 256 MiB on a Zero 2 W (83 or 152 MB are free) and 512 MiB on a Pi 4 (441 MB are"
+        " free); a Pi 3 is assumed to be like the Zero 2 W.",
         "firmware_config/hardware.py",
         f"picamera2 issues 46, 972, 1358; {KERNEL}, overlays/cma-overlay.dts, vc4-kms-v3d-pi4-overlay.dts",
         "`grep Cma /proc/meminfo` before and during a count",
