@@ -54,6 +54,8 @@ class Agreement:
     ----------
     cells, single : int
         Cells that several readers read, and cells that one read, which do not enter.
+    groups : int
+        Frames or patients of the cells that several read.
     unanimous, tied : int
         Cells on which all readers agree, and cells on whose label they do not settle.
     counts : mapping of str to int
@@ -68,6 +70,7 @@ class Agreement:
     readers: tuple[str, ...]
     cells: int
     single: int
+    groups: int
     unanimous: int
     tied: int
     counts: Mapping[str, int]
@@ -109,6 +112,7 @@ def agreement(read: Sequence[Mapping[str, str]], groups: Sequence[str]) -> Agree
         readers=readers,
         cells=len(several),
         single=len(read) - len(several),
+        groups=len(parts),
         unanimous=int(alike.sum()),
         tied=settled.count(None),
         counts={label: settled.count(label) for label in labels},

@@ -89,16 +89,16 @@ def test_groups_that_differ_widen_the_interval() -> None:
 
 
 def test_the_interval_covers_as_often_as_it_says() -> None:
-    """400 draws of 60 frames with 4 cells each, alike within a frame."""
+    """200 draws of 60 frames with 4 cells each, alike within a frame."""
     rng, inside = np.random.default_rng(0), 0
-    for _ in range(400):
+    for _ in range(200):
         right = rng.binomial(4, rng.beta(3.5, 1.5, 60))
         found = group_interval(
-            np.column_stack((right, np.full(60, 4))), lambda sums: sums[:, 0] / sums[:, 1], draws=500
+            np.column_stack((right, np.full(60, 4))), lambda sums: sums[:, 0] / sums[:, 1], draws=300
         )
         assert found is not None
         inside += found[0] <= 0.7 <= found[1]
-    assert 0.91 <= inside / 400 <= 0.98
+    assert 0.89 <= inside / 200 <= 0.985
 
 
 @pytest.mark.parametrize("parts", [np.ones((19, 2)), np.ones((30, 2)), np.zeros((30, 2))])
@@ -121,8 +121,10 @@ def test_the_page_shows_each_cell_on_which_readers_differ_once(crops: Path, tmp_
     out = tmp_path / "out"
     run = CliRunner().invoke(main, ["data", "agreement", str(crops), "--out", str(out)])
     assert run.exit_code == 0, run.output
-    assert "all readers agree on 2 (40.0%), most on 2; on 1 no label leads" in run.output
+    assert "all readers agree on 2 (40.0 %), most on 2; on 1 no label leads" in run.output
+    assert "of 3 groups, and how groups differ shows from 20 on: there are no intervals" in run.output
     page = (out / "agreement.html").read_text()
+    assert "Truth" not in page  # no reader is
     assert [page.count(f"cell{k}.png") for k in range(5)] == [0, 1, 0, 1, 1]
     assert page.count("data:image/jpeg") == 3
     table = (out / "differences.csv").read_text().splitlines()

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.base import quantity, write_atomically
-from edge.report import Picture, confusion_table, encode_jpeg, gallery, page_shell, paragraph, section, table
+from edge.report import Picture, encode_jpeg, gallery, page_shell, paragraph, section, table
 from train.agreement import Agreement, Pair
 from train.images import CROP_PX, read_grey, square
-from train.metrics import Interval
+from train.metrics import LEAST_GROUPS, Interval
 from train.readings import majority
-from train.report.words import UNDEFINED, score_words
+from train.report.words import UNDEFINED, percent, score_words
 from train.table import table_text
 
 AGREEMENT_FILES = ("agreement.html", "differences.csv")
@@ -37,6 +37,7 @@ def agreement_object(found: Agreement) -> dict[str, Any]:
         "readers": list(found.readers),
         "cells": found.cells,
         "read_once": found.single,
+        "groups": found.groups,
         "unanimous": found.unanimous,
         "tied": found.tied,
         "majority": dict(found.counts),
@@ -62,11 +63,16 @@ def summary_lines(found: Agreement) -> Iterator[str]:
     most = found.cells - found.unanimous - found.tied
     yield (
         f"{quantity(found.cells, 'cell')} with several readings: all readers agree on {found.unanimous:,} "
-        f"({found.unanimous / found.cells:.1%}), most on {most:,}; on {found.tied:,} no label leads"
+        f"({percent(found.unanimous / found.cells)}), most on {most:,}; on {found.tied:,} no label leads"
     )
     if found.single:
         yield f"{quantity(found.single, 'cell')} with a single reading left out"
     yield f"Fleiss' kappa {kappa_words(found.fleiss, found.fleiss_interval)}"
+    if found.groups < LEAST_GROUPS:
+        yield (
+            f"the cells are of {quantity(found.groups, 'group')}, and how groups differ shows from "
+            f"{LEAST_GROUPS} on: there are no intervals"
+        )
 
 
 def kappa_words(kappa: float | None, interval: Interval | None) -> str:
@@ -113,20 +119,18 @@ def _differences(found: Agreement, read: Sequence[Mapping[str, str]], files: Seq
 
 
 def _page(data: str, found: Agreement, read: Sequence[Mapping[str, str]], files: Sequence[Path | str]) -> str:
-    lines = "".join(paragraph(f"{line}.") for line in summary_lines(found))
+    lines = "".join(paragraph(f"{line[0].upper()}{line[1:]}.") for line in summary_lines(found))
     sections = [("Agreement", lines + table(PAIR_HEADER, map(pair_words, found.pairs)))]
     for pair in found.pairs:
         if pair.cells:
-            body = paragraph(f"Rows are {pair.first}'s labels, columns {pair.second}'s.", small=True)
-            sections.append(
-                (
-                    f"{pair.first} and {pair.second}",
-                    confusion_table(found.labels, pair.confusion.tolist()) + body,
-                )
+            rows = zip(found.labels, pair.confusion.tolist(), strict=True)
+            body = table(
+                (f"{pair.first} ↓ {pair.second} →", *found.labels), [(one, *row) for one, row in rows]
             )
+            sections.append((f"{pair.first} and {pair.second}", body))
     sections.append(("Cells on which they differ", _pictures(found, read, files)))
     sections.append(("How it was measured", paragraph(METHODS)))
-    return page_shell(f"{found.unanimous / found.cells:.1%} unanimous", data, starmap(section, sections))
+    return page_shell(f"{percent(found.unanimous / found.cells)} unanimous", data, starmap(section, sections))
 
 
 def _pictures(found: Agreement, read: Sequence[Mapping[str, str]], files: Sequence[Path | str]) -> str:
