@@ -8,6 +8,8 @@ from math import ceil
 from edge.run import count_bytes
 from firmware_config.hardware import BOARDS, CORES, MB, SENSORS, Board, Mode
 
+MIB = 1 << 20
+
 Found = tuple[str, str, str]
 """Key, why, remedy."""
 
@@ -64,9 +66,9 @@ def _padded(row_bytes: int, multiple: int) -> int:
     return -(-row_bytes // multiple) * multiple
 
 
-def room_mb(board: Board, memory_mb: int, buffers_mb: float) -> int:
-    """Return what is left for the count, MB."""
-    return int(linux_mb(memory_mb) - SYSTEM_MB - buffers_mb)
+def room_mib(board: Board, memory_mb: int, buffers_mb: float) -> int:
+    """Return the largest limit of the count that leaves the others what they take, MiB as systemd has it."""
+    return int((linux_mb(memory_mb) - SYSTEM_MB - buffers_mb) * MB / MIB)
 
 
 def shortages(
@@ -97,23 +99,22 @@ def shortages(
     threads = threads or CORES
     pixels = mode.width_px * mode.height_px
     needed, held = count_bytes(pixels, pixel_um or 1.0, threads, buffer_frames)
-    needed_mb, most_mb = ceil(needed / MB), room_mb(board, memory_mb, buffers_mb)
-    frames = f"{held} frames of {pixels / MB:.1f} MB"
+    needed_mb, needed_mib, most_mib = needed / MB, ceil(needed / MIB), room_mib(board, memory_mb, buffers_mb)
     working = f"{threads} thread{'s' if threads > 1 else ''}"
-    count = f"the program, {frames} and {working} need {needed_mb} MB"
-    if needed_mb > most_mb:
-        camera = f", the camera's buffers {buffers_mb:.0f} MB" if buffers_mb else ""
-        total = f"{needed_mb + buffers_mb + SYSTEM_MB:.0f} MB, and Linux has {linux_mb(memory_mb):.0f} MB"
-        why = f"{count}{camera}, the system {SYSTEM_MB} MB: {total} of this board's {memory_mb}"
-        yield "service.memory_mb", why, "choose a smaller mode, fewer threads, or a board with more memory"
-    elif needed_mb > service_mb:
-        why = f"{count}, more than {service_mb}"
-        yield "service.memory_mb", why, f"write {needed_mb} to {most_mb}, or lower service.threads"
-    elif service_mb > most_mb:
-        camera = f", the camera's buffers {buffers_mb:.0f} MB" if buffers_mb else ""
-        has = f"Linux has {linux_mb(memory_mb):.0f} MB of this board's {memory_mb}"
-        why = f"{has}, the system takes {SYSTEM_MB} MB{camera}: {most_mb} MB are left, not {service_mb}"
-        yield "service.memory_mb", why, f"write {needed_mb} to {most_mb}"
+    count = f"the program, {held} frames of {pixels / MB:.1f} MB and {working} need"
+    others = f", the camera's buffers {buffers_mb:.0f} MB" if buffers_mb else ""
+    others += f", the system {SYSTEM_MB} MB"
+    linux = f"Linux has {linux_mb(memory_mb):.0f} MB of this board's {memory_mb}"
+    if needed_mib > most_mib:
+        total = f"{needed_mb + buffers_mb + SYSTEM_MB:.0f} MB, and {linux}"
+        remedy = "choose a smaller mode, fewer threads, or a board with more memory"
+        yield "service.memory_mb", f"{count} {needed_mb:.0f} MB{others}: {total}", remedy
+    elif needed_mib > service_mb:
+        why = f"{count} {needed_mib} MiB, more than {service_mb}"
+        yield "service.memory_mb", why, f"write {needed_mib} to {most_mib}, or lower service.threads"
+    elif service_mb > most_mib:
+        why = f"{linux}{others}: {most_mib} MiB are left for the count, not {service_mb}"
+        yield "service.memory_mb", why, f"write {needed_mib} to {most_mib}"
 
 
 def _smaller(board: Board, sensor: str, mode: Mode) -> str:

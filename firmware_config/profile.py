@@ -154,7 +154,7 @@ class Service:
 
     start_at_boot: bool = declare("Start or resume the count when the device starts", default=True)
     threads: int | None = declare("Frames processed at a time; by default one per core", 1, 64, default=None)
-    memory_mb: int = declare("Largest memory of the service, MB", 128, 16_384, default=400)
+    memory_mb: int = declare("Largest memory of the service, MiB", 128, 16_384, default=400)
     give_up_s: float = redeclare(LiveOptions, "give_up_s", 1, 3600)
     watchdog_s: int = declare("Seconds without a frame after which it restarts", 10, 3600, default=90)
     restart_s: int = declare("Seconds to wait before a restart", 1, 600, default=5)

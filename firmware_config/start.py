@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from edge.model import DeviceSettings, load_bundle
 from edge.run import count_bytes
-from firmware_config.hardware import BOARDS, CORES, MB, SENSORS, Mode
-from firmware_config.memory import camera_mb, room_mb
+from firmware_config.hardware import BOARDS, CORES, SENSORS, Mode
+from firmware_config.memory import MIB, camera_mb, room_mib
 from firmware_config.profile import Value
 
 THREADS = {"zero2w": 1}
 """Threads, and frames that may wait, where the memory is for fewer than usual."""
 FRAMES = {"zero2w": 2}
 USUAL_FRAMES = 4
-MOST_MB = 1000
+MOST_MIB = 1000
 """Memory for the count where there is more."""
 
 PLACEHOLDER = "say which"
@@ -32,7 +32,7 @@ def initial_values(board: str, sensor: str, release: str) -> Mapping[str, Value]
     loaded = load_bundle(bundle, DeviceSettings())
     known = SENSORS[sensor]
     pixel_um = loaded.manifest.pixel_um
-    mode, memory_mb = _largest_mode(board, sensor, pixel_um)
+    mode, memory_mib = _largest_mode(board, sensor, pixel_um)
     pitch_um = (known.pitch_um or _USB_PITCH_UM) * mode.binning
     values: dict[str, Value] = {
         "device.board": board,
@@ -49,7 +49,7 @@ def initial_values(board: str, sensor: str, release: str) -> Mapping[str, Value]
         "bundle.sha256": loaded.sha256,
         "plan.until_cells": 400,
         "device.ram_mb": BOARDS[board].versions_mb[0],
-        "service.memory_mb": memory_mb,
+        "service.memory_mb": memory_mib,
     }
     if board in THREADS:
         values |= {"service.threads": THREADS[board], "camera.buffer_frames": FRAMES[board]}
@@ -69,8 +69,8 @@ def _largest_mode(board_name: str, sensor: str, pixel_um: float) -> tuple[Mode, 
     threads, frames = THREADS.get(board_name, CORES), FRAMES.get(board_name, USUAL_FRAMES)
     for mode in reversed(SENSORS[sensor].modes or (_USB_MODE,)):
         buffers_mb, _ = camera_mb(board, sensor, mode, board.buffers)
-        left_mb = min(MOST_MB, room_mb(board, board.versions_mb[0], buffers_mb) // 10 * 10)
+        left_mib = min(MOST_MIB, room_mib(board, board.versions_mb[0], buffers_mb) // 10 * 10)
         needed, _ = count_bytes(mode.width_px * mode.height_px, pixel_um, threads, frames)
-        if buffers_mb <= (board.contiguous_mb or buffers_mb) and needed / MB <= left_mb:
-            return mode, left_mb
+        if buffers_mb <= (board.contiguous_mb or buffers_mb) and needed / MIB <= left_mib:
+            return mode, left_mib
     raise ValueError(f"a {board.description} has no memory for {sensor}")

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from firmware_config.hardware import BOARDS, MB, SENSORS, Mode
-from firmware_config.memory import camera_mb, linux_mb, room_mb, shortages
+from firmware_config.memory import camera_mb, linux_mb, room_mib, shortages
 
 HQ = Mode(4056, 3040, 12)
 HALF = Mode(2028, 1520, 12, 2)
@@ -33,7 +33,7 @@ def refused(
     size = mode.width_px, mode.height_px, mode.bit_depth
     memory = (board, memory_mb, sensor, *size, buffers, buffer_frames, pixel_um, threads)
     buffers_mb, _ = camera_mb(BOARDS[board], sensor, mode, buffers)
-    found = list(shortages(*memory, room_mb(BOARDS[board], memory_mb, buffers_mb)))
+    found = list(shortages(*memory, room_mib(BOARDS[board], memory_mb, buffers_mb)))
     return found[0] if found else None
 
 

@@ -144,7 +144,7 @@ CONTRADICTIONS: list[tuple[str, dict[str, str], str]] = [
         f"too far from the bundle's {HEMOCYTOMETER.manifest.pixel_um:.4g}",
     ),
     ("plan.until_halfwidth", {"plan__until_halfwidth": "0.05"}, "counts one label"),
-    ("service.memory_mb", {"service__memory_mb": "700"}, "MB are left, not 700"),
+    ("service.memory_mb", {"service__memory_mb": "700"}, "MiB are left for the count, not 700"),
     ("service.memory_mb", {"service__memory_mb": "200"}, "more than 200"),
     ("device.ram_mb", {"device__ram_mb": "512"}, "no Raspberry Pi 5 has 512 MB"),
     (
