@@ -3,8 +3,8 @@
 ``python -m benchmarks.board_memory [--cells 200] [--frames 6] [--bundle phantom3] [--json]``
 
 A stand-in for the camera gives simulated frames of a sensor's mode as a camera does: each a new array, as
-fast as they are taken. ``leuko count`` runs with the options of the profile that ``leuko firmware init`` prints,
-in a control group with the profile's limit, without swap. It prints what `leuko firmware check` expects of it,
+fast as they are taken. ``leuko count`` runs with the options of the profile that ``leuko firmware init``
+prints, in a control group with its limit and without swap. What ``leuko firmware check`` expects is printed,
 its largest resident set, the group's largest memory, and the cells that it counted. One more row has 12
 megapixels in one thread. It needs systemd, or root and control groups of version 1.
 """
@@ -83,8 +83,10 @@ def rows() -> Iterator[Row]:
         values = initial_values(board, "imx477", "trixie")
         keys = ("camera.width_px", "camera.height_px", "service.threads", "camera.buffer_frames")
         defaults = (0, 0, CORES, USUAL_FRAMES)
-        numbers = (int(values.get(key, default)) for key, default in zip(keys, defaults, strict=True))
-        yield Row(board, *numbers, int(values["service.memory_mb"]))
+        width, height, threads, frames = (
+            int(values.get(key, default)) for key, default in zip(keys, defaults, strict=True)
+        )
+        yield Row(board, width, height, threads, frames, int(values["service.memory_mb"]))
     yield Row("12 MP, one thread", 4056, 3040, 1, 2, 210)
 
 
