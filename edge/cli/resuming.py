@@ -106,7 +106,7 @@ def given_options() -> dict[str, str]:
 def _resume_as_asked(path: Path) -> Count:
     """Resume a session, see `edge.run.resume`; one that began with other options raises a SessionError."""
     with ExitStack() as stack:
-        resumed = resume(path)
+        resumed = resume(path, unattended=True)
         stack.callback(resumed.session.close)
         _check_options(resumed)
         stack.pop_all()

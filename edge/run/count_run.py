@@ -141,11 +141,11 @@ def end_unfinished(path: Path, why: str) -> None:
     not sealed, and raises a DamagedSessionError.
     """
     try:
-        count = resume(path)
+        count = resume(path, unattended=True)
     except DamagedSessionError:
         raise
     except (SessionError, ValueError, OSError):
-        with open_session(path) as session:
+        with open_session(path, unattended=True) as session:
             session.finish(why)
         return
     with closing(count.session):

@@ -185,8 +185,13 @@ def begin(config: CountConfig, instrument: Instrument) -> Count:
     return Count(config, instrument, NewSession(header, keep_crops=config.session.keep_crops))
 
 
-def resume(path: Path) -> Count:
+def resume(path: Path, *, unattended: bool = False) -> Count:
     """Open an unfinished session, and return the count that it began.
+
+    Parameters
+    ----------
+    unattended : bool
+        As for `edge.session.open_session`.
 
     Raises
     ------
@@ -198,7 +203,7 @@ def resume(path: Path) -> Count:
         If one of them cannot be loaded.
     """
     with ExitStack() as stack:
-        session = stack.enter_context(open_session(path))
+        session = stack.enter_context(open_session(path, unattended=unattended))
         header = session.header
         config = config_of(session.id, header)
         instrument = Instrument.load(config.bundle, config.calibration, config.root)

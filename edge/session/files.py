@@ -34,7 +34,7 @@ _REASONS = {
 
 _DAMAGE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG}
 
-_BESIDE = ("-wal", "-shm", "-journal", "-lock")
+_BESIDE = ("-wal", "-shm", "-journal", "-lock", "-resuming")
 """Ends of the names of files that may lie beside a session's."""
 
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
@@ -125,6 +125,11 @@ def _take_lock(path: Path) -> int | None:
     return None
 
 
+def mark_of(path: Path) -> Path:
+    """Return the file beside a session that says that it is being resumed, see `edge.session.attempts`."""
+    return path.with_name(f"{path.name}-resuming")
+
+
 def _lock_file(path: Path) -> Path:
     return path.with_name(f"{path.name}-lock")
 
@@ -149,9 +154,10 @@ def set_aside(path: Path) -> Path:
         names = (path.with_name(f"{path.stem}.damaged{number or ''}{path.suffix}") for number in range(1000))
         aside = next(name for name in names if not os.path.lexists(name))
         path.rename(aside)
-        for end in _BESIDE[:-1]:
+        for end in _BESIDE[:3]:
             with suppress(FileNotFoundError):
                 Path(f"{path}{end}").rename(f"{aside}{end}")
+        mark_of(path).unlink(missing_ok=True)
         _sync(path.parent)
         return aside
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from edge.session.attempts import mark_attempt, unmark_attempt
 from edge.session.files import (
     DamagedSessionError,
     SessionError,
@@ -54,8 +55,9 @@ class Session(StoredSession):
     error in writing nothing more is written; what was added before stays readable.
     """
 
-    def __init__(self, path: Path, connection: Database, undo: ExitStack) -> None:
+    def __init__(self, path: Path, connection: Database, undo: ExitStack, *, marked: bool = False) -> None:
         super().__init__(path, connection)
+        self._marked = marked
         self._failed, self._sound = False, True  # it is new, or was verified
         with self._reading():
             self._index, self._hash = self._last()
@@ -93,6 +95,9 @@ class Session(StoredSession):
             if record.tracker_state is not None:
                 self._db.execute("INSERT OR REPLACE INTO tracker VALUES (0, ?)", (record.tracker_state,))
         self._index, self._hash, self._count = record.index, digest, self._count + 1
+        if self._marked:
+            unmark_attempt(self.path)
+            self._marked = False
 
     def finish(self, reason: str, result: Mapping[str, Any] | None = None) -> str:
         """Seal the session with a reason in words and the final count, and close it as a single file.
@@ -154,15 +159,24 @@ def create_session(header: Header, folder: Path | None = None) -> Session:
     raise SessionError(f"{folder}: other processes keep beginning sessions here")
 
 
-def open_session(path: Path) -> Session:
+def open_session(path: Path, *, unattended: bool = False) -> Session:
     """Open an unfinished session of this release that no other process writes, to resume it.
 
     One that `StoredSession.verify` finds a problem in raises a `DamagedSessionError`: nothing is added to it.
+
+    Parameters
+    ----------
+    unattended : bool
+        A service resumes it. If that is killed before a new frame is added, this raises a
+        `DamagedSessionError` the next time, see `edge.session.attempts`.
     """
     with disk_errors(path), ExitStack() as stack:
         must_exist(path)
         if not stack.enter_context(lock_held(path)):
             raise SessionError(f"{path}: another process is writing it")
+        if unattended:
+            mark_attempt(path)
+            stack.callback(unmark_attempt, path)
         # verified by the connection that writes: at this name another file may lie by now
         connection = stack.enter_context(closing(connect(path, "mode=rw")))
         stored = StoredSession(path, connection)
@@ -176,17 +190,17 @@ def open_session(path: Path) -> Session:
         if problems := stored.verify():
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise DamagedSessionError(f"{path}: damaged: {problems[0]}{more}")
-        return _to_write(path, connection, stack)
+        return _to_write(path, connection, stack, marked=unattended)
 
 
-def _to_write(path: Path, connection: Database, stack: ExitStack) -> Session:
+def _to_write(path: Path, connection: Database, stack: ExitStack, *, marked: bool = False) -> Session:
     """Prepare a file for writing; the session takes over the stack, which holds lock and connection."""
     for pragma in ("synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={CHECKPOINT_PAGES}"):
         connection.execute(f"PRAGMA {pragma}")
     if one(connection, "PRAGMA journal_mode=WAL") != ("wal",):
         raise SessionError(f"{path}: no write-ahead log is possible here; sessions need a local disk")
     connection.execute(f"PRAGMA user_version={TABLES.version}")  # writes: a disk that refuses is noticed now
-    return Session(path, connection, stack)
+    return Session(path, connection, stack, marked=marked)
 
 
 def _tidy(folder: Path) -> None:

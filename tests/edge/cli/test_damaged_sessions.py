@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
 import zlib
 from contextlib import closing
 from pathlib import Path
@@ -150,6 +153,22 @@ def test_a_senseless_tracker_ends_the_session(begun: Path, state: bytes) -> None
     assert f"session {begun.stem} ends with what it counted, and a new one begins" in result.stderr
     assert "not the state of such a tracker" in result.stderr
     assert states(begun)[begun.stem] == "finished"
+
+
+def test_one_whose_resuming_was_killed_does_not_keep_a_service_from_counting(begun: Path) -> None:
+    rewritten(begun, {})
+    killed = (
+        "import os; from pathlib import Path; from edge.run import resume; count = "
+        f"resume(Path({str(begun)!r}), unattended=True); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    result = count("--resume")
+    assert f"session {begun.stem} is not resumed, and a new one begins: " in result.stderr
+    assert "the last attempt to resume it was killed before a new frame was counted" in result.stderr
+    new = json.loads(result.stdout)["session"]
+    assert states(begun) == {new: "finished", f"{begun.stem}.damaged": "damaged"}
+    again = leuko("sessions", "resume", f"{begun.stem}.damaged", "--json")
+    assert json.loads(again.stdout)["session"] == begun.stem
 
 
 def test_a_header_of_another_camera_than_it_says_is_not_opened(begun: Path) -> None:

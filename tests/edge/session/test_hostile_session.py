@@ -297,7 +297,7 @@ def test_a_session_that_is_set_aside_is_listed_and_not_resumed(tmp_path: Path) -
     assert new_id(STARTED, tmp_path) > session.id
 
 
-@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal", "-lock"])
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal", "-lock", "-resuming"])
 def test_a_pipe_beside_it_is_not_waited_for(finished: Path, end: str) -> None:
     os.mkfifo(f"{finished}{end}")
     with pytest.raises(SessionError, match=f"{finished.name}{end}: not a file"):
