@@ -18,9 +18,9 @@ from firmware_config.rules import DERIVED, RULES
 from firmware_config.state import InstallError, State, look
 
 # lines of config.txt
-_CAMERA = re.compile(rb"(?m)^\s*(dtoverlay=(?:imx|ov)\d+\S*)")
-_DETECT = re.compile(rb"(?m)^\s*(camera_auto_detect=(?!0)\S+)")
-_WATCHDOG = re.compile(rb"(?m)^\s*(dtparam=(?:\S*,)?watchdog=(?!on)\S+)")
+_CAMERA = re.compile(rb"(?m)^[ \t]*(dtoverlay=(?:imx|ov)\d+\S*)")
+_DETECT = re.compile(rb"(?m)^[ \t]*(camera_auto_detect=(?!0)\S+)")
+_WATCHDOG = re.compile(rb"(?m)^[ \t]*(dtparam=(?:\S*,)?watchdog=(?!on)\S+)")
 _LATER = "is below leuko's lines and overrides them"
 
 

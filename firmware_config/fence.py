@@ -53,8 +53,8 @@ def _found(content: bytes) -> re.Match[bytes] | None:
     marks = len(_MARK.findall(content))
     if not marks:
         return None
-    found = _FENCE.search(content)
-    if found is None or marks != 2:
+    found = _FENCE.search(content) if marks == 2 else None
+    if found is None:
         raise FenceError(
             f"has {marks} of the marks {BEGIN.decode()!r} and {END.decode()!r} instead of one pair: "
             "remove them and the lines between them by hand"

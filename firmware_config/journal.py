@@ -67,7 +67,7 @@ def remove_journal(root: Path) -> None:
 
 def interrupted(root: Path) -> bool:
     """Return whether an installation on a root was interrupted."""
-    return look(root, JOURNAL) is not None
+    return look(root, JOURNAL, large=True) is not None
 
 
 def roll_back(root: Path) -> None:
@@ -75,7 +75,7 @@ def roll_back(root: Path) -> None:
 
     Raises InstallError if its journal cannot be read, or something leads out of the root.
     """
-    found = look(root, JOURNAL)
+    found = look(root, JOURNAL, large=True)
     try:
         raw = json.loads("" if found is None else found.content)
         if raw["version"] != VERSION:

@@ -18,8 +18,10 @@ _OWN_MOUNTS = (*{release.boot for release in RELEASES.values()}, "var/lib/leuko"
 """The boot partition, and the sessions' partition."""
 
 
-MOST_BYTES = 384 << 20
-"""Largest file that is kept or replaced: the journal, in base64, with the largest bundle."""
+MOST_BYTES = 1 << 20
+"""Largest file that is kept, edited or replaced: settings, units and records."""
+LARGE_MOST_BYTES = 384 << 20
+"""The same for bundles, and for the journal with the largest one in base64."""
 
 
 class InstallError(Exception):
@@ -43,8 +45,13 @@ class State:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def look(root: Path, path: str) -> State | None:
+def look(root: Path, path: str, *, large: bool = False) -> State | None:
     """Return what is at a path of a system; None for nothing.
+
+    Parameters
+    ----------
+    large : bool
+        It may be as large as a bundle, which a path with a bundle's suffix always may.
 
     Raises InstallError if it is neither a file nor a link, cannot be read, or lies out of the root.
     """
@@ -59,7 +66,8 @@ def look(root: Path, path: str) -> State | None:
     if not stat.S_ISREG(found.st_mode):
         raise InstallError(f"{place}: is in the way and is not a file; move it away")
     try:
-        content = read_input(place, MOST_BYTES)
+        large = large or path.endswith(".tflite")
+        content = read_input(place, LARGE_MOST_BYTES if large else MOST_BYTES)
     except OSError as error:
         raise InstallError(f"{place}: cannot be read ({error.strerror}); move it away") from error
     return State(content, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)

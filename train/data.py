@@ -25,7 +25,7 @@ CELLS_CSV = "cells.csv"
 BACKGROUNDS = "backgrounds"
 """Folder of crops without a cell, beside the table or among the class folders."""
 
-_MOST_UNREADABLE = 1000
+MOST_UNREADABLE = 1000
 """Images that cannot be read beyond which no other is tried."""
 
 
@@ -273,7 +273,7 @@ def _read_squares(root: Path, names: Sequence[str], size_px: int) -> tuple[NDArr
             image = read_grey(root / name)
         except ValueError as error:
             unreadable.append(f"{name} ({error})")
-            if len(unreadable) == _MOST_UNREADABLE:
+            if len(unreadable) == MOST_UNREADABLE:
                 raise ValueError(f"cannot read {_first_of(unreadable, 3)}; the rest was not tried") from None
         else:
             crop[:] = square(image, size_px)

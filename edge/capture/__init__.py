@@ -1,7 +1,7 @@
 """Frames from image files, folders, videos and cameras."""
 
 from edge.capture import pi_cameras, v4l2
-from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings
+from edge.capture.camera import Camera, CameraError, CameraInfo, CameraSettings, camera_place
 from edge.capture.channel_names import channels_by_name
 from edge.capture.exposure import CLEAR_FIELD, clear_field, converge
 from edge.capture.folder import FolderCamera
@@ -43,6 +43,7 @@ __all__ = [
     "V4l2Camera",
     "VideoCamera",
     "agreed_pixel",
+    "camera_place",
     "channels_by_name",
     "clear_field",
     "contradiction",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -100,3 +101,17 @@ class CameraInfo:
     name: str
     description: str
     formats: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+
+
+def camera_place(name: str, folder: str) -> str:
+    """Return a camera by which it is the same wherever it is named: a folder or video with its whole path.
+
+    Parameters
+    ----------
+    folder : str
+        From where a relative path starts.
+    """
+    kind, _, path = name.partition(":")
+    if kind not in ("watch", "video"):
+        return name
+    return f"{kind}:{os.path.normpath(os.path.join(folder, path))}"  # noqa: PTH118

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edge.base import read
-from edge.capture import MAX_MEGAPIXELS
+from edge.capture import MAX_MEGAPIXELS, camera_place
 from edge.cli.choice import chosen_bundle
 from edge.cli.options import (
     NamedPath,
@@ -84,7 +84,8 @@ def count(
     _check_usage(sources, camera, resume, options)
     with counting(log_form) as screen:
         refusal = None
-        for path in unfinished_sessions(camera=camera)[:1] if resume and camera else ():
+        place = camera_place(camera, str(Path.cwd())) if resume and camera else ""
+        for path in unfinished_sessions(camera=place)[:1] if place else ():
             on_screen = partial(follow, screen, threads=threads, as_json=as_json)
             given = {"sensor_bits": options["sensor_bits"], "buffers": options["camera_buffers"]}
             probe = partial(open_camera, camera, size=options["size"], **given)

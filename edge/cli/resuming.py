@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from edge.calibration import read_calibration
-from edge.capture import Camera, CameraError
+from edge.capture import Camera, CameraError, camera_place
 from edge.cli.options import leaves, parameter_name
 from edge.cli.screen import Screen
 from edge.model import load_bundle
@@ -128,6 +128,8 @@ def _check_options(resumed: Count) -> None:
             same = load_bundle(now).sha256 == resumed.instrument.bundle.sha256
         elif name == "calibration":
             same = read_calibration(Path(now)).sha256 == resumed.instrument.calibration_sha256
+        elif place == ("camera", "name"):
+            same = camera_place(now, str(Path.cwd())) == camera_place(before, resumed.config.folder)
         else:
             same = now == before
         if not same:

@@ -93,7 +93,8 @@ class ReportWriter:
     Raises
     ------
     ValueError
-        If the folder holds a count and `replace` is not set, or another count is being written there.
+        If the folder holds a count and `replace` is not set, another count is being written there, or its
+        ``annotated`` is a link.
     OSError
         If the folder cannot be written; so do all methods.
     """
@@ -113,6 +114,8 @@ class ReportWriter:
         with ExitStack() as held:
             # of two counts into one folder, the second is refused
             held.enter_context(sole_writer(directory))
+            if self._annotated.is_symlink():  # what is cleared and written there would be somewhere else
+                raise ValueError(f"{self._annotated} is a link: remove it, or name another folder")
             self._annotated.mkdir(exist_ok=True)
             if replace:
                 (directory / "cells.csv").unlink(missing_ok=True)

@@ -19,7 +19,7 @@ import cv2
 from edge.base import FailedFrame, Frame, cores
 from edge.capture import Encoded, LiveSettings, live_frames, read_encoded, read_frames
 from edge.classify import Classifier
-from edge.count import CountedFrame, CountResult
+from edge.count import CountedFrame, CountResult, Totals
 from edge.run.cameras import is_device, open_camera
 from edge.run.config import CameraConfig, CountConfig
 from edge.run.fitting import fitting
@@ -29,7 +29,7 @@ from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
 from edge.run.results import count_result, new_totals, tally_of
 from edge.run.same_files import why_other
-from edge.run.sessions import Count, Progress, resume, tracker_of
+from edge.run.sessions import Count, Progress, damage_named, resume, tracker_of
 from edge.run.sinks import Observer, Result, Sink
 from edge.session import DamagedSessionError, SessionError, open_session
 
@@ -75,7 +75,7 @@ def run_count(
         count.session.open(observer)
         takers = (count.session, *sinks)
         totals = new_totals(count)
-        before = count.session.replay(totals)
+        before = _counted_before(count, totals)
         began -= before.seconds
 
         def prepare(result: Result) -> tuple[Result, list[tuple[Sink, Any]]]:
@@ -117,6 +117,15 @@ def run_count(
         for taker in takers:
             taker.finish(results)
         return results
+
+
+def _counted_before(count: Count, totals: Totals) -> Progress:
+    """Add what a session counted before, and state it once: without results, further frames would be lost."""
+    before = count.session.replay(totals)
+    if before.frames:
+        with damage_named(f"session {count.session.id}", "no results can be made of its frames"):
+            count_result(count, totals, ended="", stopped=True, seconds=before.seconds)
+    return before
 
 
 class _Over(threading.Event):

@@ -11,7 +11,7 @@ import numpy as np
 from edge.base import ANY_CHARACTER, FailedFrame, FailureKind, Frame, StatedPixel, declare, read
 from edge.capture import CameraSettings
 from edge.count import CountedFrame
-from edge.find import Fingerprint, Quality
+from edge.find import Fingerprint, Quality, largest_first
 from edge.session import FrameRecord
 from edge.track import LaidOut
 
@@ -42,6 +42,9 @@ def counted_before(record: FrameRecord, labels: int) -> CountedFrame | FailedFra
     no_pixels = np.broadcast_to(np.uint8(0), facts.size_px[::-1])  # of the frame's size, in one byte
     track_ids = [cell.track_id for cell in record.cells]
     probabilities = np.array([cell.probabilities for cell in record.cells], np.float32)
+    known_by = Fingerprint.from_facts(facts.field) if facts.field else None
+    if known_by and len(known_by.places) not in (0, len(largest_first([one.cell for one in record.cells]))):
+        raise ValueError("its fingerprint is of other cells")
     return CountedFrame(
         Frame(
             no_pixels,
@@ -62,7 +65,7 @@ def counted_before(record: FrameRecord, labels: int) -> CountedFrame | FailedFra
         read(Quality, record.quality) if record.quality else None,
         record.breaches,
         facts.lost,
-        Fingerprint.from_facts(facts.field) if facts.field else None,
+        known_by,
         shared=facts.shared,
         repeats=facts.repeats,
         unlisted_before=facts.unlisted_before,

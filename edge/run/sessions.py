@@ -140,7 +140,7 @@ class ResumedSession(NewSession):
         seconds = (datetime.now(UTC) - session.header.started).total_seconds()
         progress = Progress(tracker_state=session.tracker_state or b"", seconds=max(0.0, seconds))
         for record in session.frames():
-            with _damage_named(session, record):
+            with damage_named(session.path, f"frame {record.index}"):
                 progress.frames[record.name], progress.last_index = record.sha256, record.index
                 progress.settings = locked(record.settings) or progress.settings
                 counted = counted_before(record, len(session.header.labels))
@@ -153,13 +153,12 @@ class ResumedSession(NewSession):
 
 
 @contextmanager
-def _damage_named(session: Session, record: FrameRecord) -> Iterator[None]:
-    """Name the record that holds what no count records; its hash may fit all the same."""
+def damage_named(session: Path | str, place: str) -> Iterator[None]:
+    """Name the place that holds what no count records; its hash may fit all the same."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedSessionError(f"{session.path}: damaged: frame {record.index} ({reason})") from error
+        raise DamagedSessionError(f"{session}: damaged: {place} ({' '.join(str(error).split())})") from error
 
 
 @dataclass(frozen=True)

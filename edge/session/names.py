@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge.base import home
+from edge.capture import camera_place
 from edge.session.files import SessionError
 from edge.session.record import Header
 from edge.session.store import State, read_session
@@ -36,7 +37,7 @@ class Listed:
     header : Header or None
         Without parameters and stop rule, and with one source at most: it may hold half a million names.
     camera : str
-        What the session counts, if that is a camera, and not files that are called like it.
+        What the session counts, see `edge.capture.camera_place`; empty for files, whatever they are called.
     """
 
     id: str
@@ -73,7 +74,8 @@ def _listed(session_id: str, path: Path) -> Listed:
             counts = session.count_frames(), session.count_cells()
             whole = session.header
         is_camera = len(whole.sources) == 1 and whole.parameters.get("camera") is not None
-        camera = whole.sources[0] if is_camera else ""
+        folder = str(whole.parameters.get("folder", ""))
+        camera = camera_place(whole.sources[0], folder) if is_camera else ""
         header = replace(whole, parameters={}, stop_rule={}, sources=whole.sources[:1])
         if ".damaged" in session_id:
             reason = "set aside: it could not be resumed"

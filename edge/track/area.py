@@ -13,6 +13,9 @@ from edge.track.rows import Rows
 MAX_GRID = 1 << 24
 """Places of the grid between the windows' edges that are looked at together."""
 
+MAX_ROWS = 1024
+"""Rows of that grid."""
+
 
 @dataclass(frozen=True)
 class LaidOut:
@@ -86,17 +89,21 @@ def joined(before: Windows, onto: int) -> Windows:
 def union_area(windows: Boxes) -> float:
     """Return the area that rectangles, float64 [n, 4], cover together; empty ones cover nothing."""
     windows = windows[(windows[:, 2:] > windows[:, :2]).all(axis=1)]
-    if not len(windows):
-        return 0.0
-    x, y = (np.unique(windows[:, [k, k + 2]]) for k in (0, 1))
-    left, top, right, bottom = _on_grid(windows, x, y).T
-    at_once, area = max(1, MAX_GRID // len(x)), 0.0
-    for first in range(0, len(y) - 1, at_once):
-        heights = np.diff(y[first : first + at_once + 1])
-        covered = np.zeros((len(heights), len(x) - 1), bool)
-        here = (top < first + len(heights)) & (bottom > first)
-        starts, ends = np.maximum(top[here] - first, 0), bottom[here] - first
-        for rows, columns in zip(map(slice, starts, ends), map(slice, left[here], right[here]), strict=True):
-            covered[rows, columns] = True
-        area += float(heights @ covered @ np.diff(x))
-    return area
+    edges = np.unique(windows[:, 1::2])
+    bands = (edges[first : first + MAX_ROWS + 1] for first in range(0, len(edges) - 1, MAX_ROWS))
+    return sum((_within(windows, y) for y in bands), 0.0)
+
+
+def _within(windows: Boxes, y: NDArray[np.float64]) -> float:
+    """Return the area that rectangles cover between the first and the last of their edges along y."""
+    # on a grid of the windows that reach there alone: of all of them it is a square
+    here = windows[(windows[:, 1] < y[-1]) & (windows[:, 3] > y[0])]
+    x = np.unique(here[:, ::2])
+    if len(x) * len(y) > MAX_GRID and len(y) > 2:
+        middle = len(y) // 2
+        return _within(here, y[: middle + 1]) + _within(here, y[middle:])
+    here[:, 1::2] = np.clip(here[:, 1::2], y[0], y[-1])
+    covered = np.zeros((len(y) - 1, max(0, len(x) - 1)), bool)
+    for left, top, right, bottom in _on_grid(here, x, y):
+        covered[top:bottom, left:right] = True
+    return float(np.diff(y) @ covered @ np.diff(x))

@@ -33,6 +33,9 @@ of the next frame, and may stay alone: a square of 134 MB."""
 MOST_LAYERS = 100
 """Boxes of cells, on average, that a place of the last frame lies in; they hardly overlap."""
 
+LEAST_SIDE = 0.1
+"""Least side of a field, as a share of the last frame's."""
+
 MOST_COVERED = 4_000_000_000
 """Places of the grid of an island's fields that these cover: some seconds. A thousand fields in one place,
 each a little moved, cover 1,000 million; 10,000 fields of a scan, that each overlap a few, one million."""
@@ -138,6 +141,9 @@ def _check_work(state: ScanState, picture_um: float) -> None:
     sides = np.clip(state.boxes[:, 2:], 0, frame) - np.clip(state.boxes[:, :2], 0, frame)
     if np.prod(np.maximum(sides, 0), axis=1).sum() > MOST_LAYERS * np.prod(frame):
         raise ValueError("its cells lie upon each other")
+    sides = state.fields.window[:, 2:] - state.fields.window[:, :2]
+    if (sides < LEAST_SIDE * (frame - 20 * picture_um)).any():
+        raise ValueError("its fields are smaller than frames")
     order = np.argsort(state.fields.track_id, kind="stable")
     _, starts = np.unique(state.fields.track_id[order], return_index=True)
     islands = (one for one in np.split(order, starts[1:]) if len(one) > MOST_LAYERS)

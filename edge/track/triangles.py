@@ -29,7 +29,14 @@ ALIKE = 0.5
 """Least correlation of the patches of one cell in two frames."""
 
 MAX_HITS = 200_000
-"""Pairs of triangles that are looked at; of more, every so many."""
+"""Pairs of triangles of the same shape that are looked at; of more, every so many."""
+
+MAX_PAIRS = 1 << 23
+"""Pairs among which those of the same shape are looked for; of more, every so many. The triangles of 500
+frames of one field make 5,000 million pairs: 40 GB."""
+
+AT_ONCE = 1 << 17
+"""Pairs that are looked at together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,12 +159,19 @@ def _same_shape(before: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     corner, longest = _boxes(now)
-    pairs: list[tuple[Indices, Indices]] = []
-    for step in product((0, 1), repeat=2):
-        first, end = (np.searchsorted(keys, _key(corner + step, longest + d)) for d in (-SIDE_UM, SIDE_UM))
-        count = end - first
-        b = np.repeat(np.arange(len(now)), count)
-        a = order[np.arange(len(b)) + np.repeat(first - np.cumsum(count) + count, count)]
+    runs = [
+        [np.searchsorted(keys, _key(corner + step, longest + d)) for d in (-SIDE_UM, SIDE_UM)]
+        for step in product((0, 1), repeat=2)
+    ]
+    first, end = np.concatenate(runs, axis=1)
+    ends = np.cumsum(end - first)
+    total = int(ends[-1]) if len(ends) else 0
+    every = 1 + total // MAX_PAIRS
+    pairs: list[tuple[Indices, Indices]] = [(order[:0], order[:0])]
+    for start in range(0, total, AT_ONCE * every):
+        place = np.arange(start, min(total, start + AT_ONCE * every), every)
+        run = np.searchsorted(ends, place, side="right")
+        a, b = order[end[run] - ends[run] + place], run % len(now)
         for k in (0, 3, 4, 5, 1):
             limit = SIDE_UM if k < 3 else DIAMETER * now[b, k]
             near = np.abs(before[a, k] - now[b, k]) < limit
@@ -198,9 +212,10 @@ def likenesses(
     side = round(patches.shape[1] ** 0.5)
     for quarter, mirror in product(range(4), (False, True)):
         rows = np.flatnonzero((turns == quarter) & (mirrored == mirror))
-        if len(rows):
-            turned = patches[:, _turned(side, quarter, mirror=mirror)]
-            found[rows] = np.einsum("mkp,mkp->mk", patches[before[rows]], turned[now[rows]])
+        turned = patches[:, _turned(side, quarter, mirror=mirror)] if len(rows) else patches
+        for start in range(0, len(rows), AT_ONCE // 8):
+            some = rows[start : start + AT_ONCE // 8]
+            found[some] = np.einsum("mkp,mkp->mk", patches[before[some]], turned[now[some]])
     return found
 
 

@@ -579,10 +579,10 @@ def test_nothing_is_removed_from_what_is_mounted_into_the_root(tmp_path: Path, p
 def test_a_file_of_endless_size_is_not_read(tmp_path: Path) -> None:
     root = furnished(tmp_path / "root")
     carry_out(plan_installation(root, TREE))
-    for path in (RECORD, JOURNAL):
+    for path, most in ((RECORD, "1"), (JOURNAL, "384")):
         with (root / path).open("wb") as file:
             file.truncate(3 << 30)
-        with pytest.raises(InstallError, match=r"cannot be read \(larger than 384 MiB\)"):
+        with pytest.raises(InstallError, match=rf"cannot be read \(larger than {most} MiB\)"):
             plan_installation(root, {})
         (root / path).unlink()
 

@@ -22,7 +22,7 @@ from edge.model.bundle import load_bundle, locate_bundle
 from edge.model.device_settings import DeviceSettings
 from edge.simulate.optics import Optics
 from firmware_config.check import check
-from firmware_config.fence import END, fenced
+from firmware_config.fence import BEGIN, END, fenced
 from firmware_config.hardware import BOARDS, RELEASES, SENSORS
 from firmware_config.profile import SECTIONS
 from firmware_config.read import MOST_BYTES, MOST_LINES, read, read_file
@@ -414,6 +414,12 @@ def test_the_users_own_lines_of_the_boot_partition_are_noted(tmp_path: Path) -> 
     assert not notes(profile(sensor="usb"), tmp_path)
     place.write_bytes(END + b"\n")
     assert "was not compared: has 1 of the marks" in notes(text, tmp_path)
+    place.write_bytes(b"\n" * 300_000 + b"\tdtoverlay=imx708\n" + BEGIN[:-1] + b"\n" * 300_000)
+    assert "dtoverlay=imx708 is a camera beside the profile's" in notes(text, tmp_path)
+    place.write_bytes((BEGIN + b"\n") * 10_000)
+    assert "was not compared: has 10000 of the marks" in notes(text, tmp_path)
+    place.write_bytes(b"\n" * ((1 << 20) + 1))
+    assert "cannot be read (larger than 1 MiB)" in notes(text, tmp_path)
 
 
 def test_a_calibration_out_of_the_root_is_not_opened(tmp_path: Path) -> None:

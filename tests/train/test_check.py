@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from train import augment
-from train.check import drift
+from train.check import drift, inventory
 from train.check.doubts import Doubts
 from train.check.duplicates import (
     SAME_PICTURE,
@@ -636,6 +636,19 @@ def test_the_missing_extra_is_named(clean: Path, tmp_path: Path, monkeypatch: py
         assert result.stderr == (
             f"Error: leuko data check {option} needs the train extra: pip install 'leuko-edge[train]'\n"
         )
+
+
+def test_no_image_is_opened_after_many_that_cannot_be_read(
+    clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory, "MOST_UNREADABLE", 3)
+    rows = [f"none/{k}.png,a" for k in range(200)]
+    (clean / "cells.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    opened: list[int] = []
+    found = inventory.take_inventory(clean / "cells.csv", opened.append)
+    assert [name for name, _ in found.unreadable] == ["none/0.png", "none/1.png", "none/2.png"]
+    assert found.problems == ("3 images cannot be read: the others were not opened",)
+    assert len(opened) == 2
 
 
 def test_the_object_and_the_table(clean: Path, tmp_path: Path) -> None:

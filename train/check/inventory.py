@@ -18,7 +18,7 @@ from edge.base import StatedPixel, quantity, read_input
 from edge.capture import MAX_MEGAPIXELS, ImageFileError, contradiction, files_pixels, read_pages
 from train.check.duplicates import THUMBNAIL_PX, pixel_digest
 from train.check.findings import Finding, Result, Status
-from train.data import common_pixel_um, list_data
+from train.data import MOST_UNREADABLE, common_pixel_um, list_data
 from train.images import CROP_PX, MOST_BYTES, read_grey, sample_bits, square
 from train.table import LabelledCrop
 
@@ -121,14 +121,20 @@ def take_inventory(path: Path, on_image: Callable[[int], None] = lambda total: N
     crops: list[Crop] = []
     read: list[LabelledCrop] = []
     unreadable: list[tuple[str, str]] = []
+    problems = list(listing.problems)
     for row in listing.rows:
         try:
             crops.append(_open(row, listing.root / row.path))
             read.append(row)
         except ValueError as error:
             unreadable.append((row.path, str(error)))
+            if len(unreadable) == MOST_UNREADABLE:
+                problems.append(
+                    f"{MOST_UNREADABLE:,} of its images cannot be read: the others were not opened"
+                )
+                break
         on_image(len(listing.rows))
-    problems, pixel_um = list(listing.problems), None
+    pixel_um = None
     try:
         pixel_um = common_pixel_um(read, [crop.side_px for crop in crops], CROP_PX)
     except ValueError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from edge.base import quantity
+from edge.base import quantity, write_atomically
 from edge.cli.errors import one_line_errors
 from edge.cli.options import json_option, quiet_libraries, require_free
 from edge.cli.output import echo
@@ -111,4 +111,4 @@ def _write(found: Survey, out: Path) -> None:
     write_findings(out / "check.csv", found.results)
     if found.doubts is not None:
         write_doubts(out / DOUBTS_CSV, found.doubts.found)
-    (out / "check.html").write_text(check_page(found), encoding="utf-8")
+    write_atomically(out / "check.html", check_page(found).encode())

@@ -13,20 +13,29 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from edge.base import Cell
 from edge.capture.camera import Camera, CameraError
 from edge.cli import main
+from edge.find import fingerprint
 from edge.run import count_run
 from edge.run.cameras import open_camera
 from edge.session.names import list_sessions
 from edge.session.store import read_session
 from edge.session.tables import canonical, frame_hash, header_hash, sha256_hex
+from edge.simulate.frame import simulate_frame
+from edge.simulate.scene import Scene
 
 CAMERA = "simulate:8"
 FURTHER = 20
 """Leukocytes of which the interrupted count has fewer."""
+OF_OTHER_CELLS = fingerprint(
+    np.zeros((90, 120), np.uint8), 1.0, [Cell(k, 9, 9, 9, 64.0, False, False) for k in range(40)], 1.0
+)
 
 
 def leuko(*words: str, code: int = 0) -> Result:
@@ -132,6 +141,7 @@ def test_a_broken_chain_is_set_aside_and_another_session_begins(begun: Path) -> 
         {"facts": '{"kind":[]}'},
         {"facts": '{"field":{"digest":1}}'},
         {"facts": '{"size_px":[1e9,1]}'},
+        {"facts": json.dumps({"field": OF_OTHER_CELLS.facts()})},
         {"quality": '{"focus":"sharp"}'},
         {"quality": '{"unknown":1}'},
         {"settings": '{"exposure_us":"long"}'},
@@ -266,3 +276,27 @@ def test_a_failure_that_nobody_foresaw_ends_a_session_only_if_another_one_counts
     result = count("--resume", cells=FURTHER)
     assert "a new one begins: ZeroDivisionError: of a frame's width" in result.stderr
     assert states(begun) == {begun.stem: "finished", json.loads(result.stdout)["session"]: "finished"}
+
+
+def test_a_session_is_of_the_folder_that_it_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    for number, name in enumerate(("a", "b")):
+        (tmp_path / name / "w").mkdir(parents=True)
+        image = simulate_frame(3, number, scene=Scene(width_px=600, height_px=450)).image
+        cv2.imwrite(str(tmp_path / name / "w" / "1.png"), image)
+
+    def watched(name: str, folder: str = "w") -> Any:
+        monkeypatch.chdir(tmp_path / name)
+        words = ("--bundle", "phantom3", "--until-cells", "1", "--json", "--resume")
+        return json.loads(leuko("count", "--camera", f"watch:{folder}", *words).stdout)
+
+    first = watched("a")
+    path = tmp_path / "home/sessions" / f"{first['session']}.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("DELETE FROM finish")
+    other = watched("b")
+    assert other["session"] != first["session"]
+    assert states(path) == {first["session"]: "unfinished", other["session"]: "finished"}
+    assert other["frames"]["read"] == 1
+    assert watched("a", "../a/./w")["session"] == first["session"]
+    assert states(path)[first["session"]] == "finished"

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge.find.segmentation import segment
 from edge.simulate.motion import Scan, moving_frames
 from edge.simulate.optics import Optics
 from edge.simulate.scene import Scene
+from edge.track import area
 from edge.track.area import LaidOut, joined, no_windows, union_area
 from edge.track.tracker import Tracker
 
@@ -38,6 +40,20 @@ def test_overlapping_rectangles_count_once(rectangles: list[tuple[int, int, int,
     assert fields.laid_out().area_um2 == pytest.approx(raster.sum())
     if len(fields):
         assert joined(fields, 0).laid_out().area_um2 == pytest.approx(raster.sum())
+
+
+def test_a_chain_of_fields_takes_a_grid_of_neighbours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = np.arange(20_000.0)
+    grids: list[int] = []
+
+    def zeros(shape: tuple[int, int], kind: type[bool]) -> NDArray[np.bool_]:
+        grids.append(shape[0] * shape[1])
+        return np.full(shape, False)
+
+    monkeypatch.setattr("edge.track.area.np.zeros", zeros)
+    assert union_area(np.stack([steps, steps, steps + 1.5, steps + 1.5], 1)) == pytest.approx(40_000.25)
+    assert max(grids) <= area.MAX_GRID
+    assert sum(grids) < 5e7 < (2 * len(steps)) ** 2 / 30
 
 
 def laid_out(scan: Scan, seed: int = 5, scene: Scene = SCENE, order: tuple[int, ...] = ()) -> LaidOut:

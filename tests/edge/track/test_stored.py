@@ -137,6 +137,10 @@ STAIRS = np.arange(3000.0)
         (with_cells(20_001, boxes=np.zeros((20_001, 4))), "more cells"),
         (with_cells(600, **{"cells.patch": np.ones((600, 24, 24), np.uint8)}), "more patches"),
         (with_cells(400, boxes=np.tile([0.0, 0.0, 80.0, 60.0], (400, 1))), "cells lie upon each other"),
+        (
+            with_fields(np.stack([STAIRS, STAIRS, STAIRS + 5, STAIRS + 90], 1)),
+            "smaller than frames",
+        ),
         (with_fields(np.stack([STAIRS, STAIRS, 9000 - STAIRS, 8000 - STAIRS], 1)), "fields lie upon each"),
     ],
 )
