@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import shown
+from edge.classify.network import check_network
 from edge.model import Quantisation
 
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
@@ -69,7 +70,8 @@ class Model:
     RuntimeMissingError
         If the runtime is not installed.
     ValueError
-        If the interpreter refuses the model, or the model has another `dtype`.
+        If the interpreter refuses the model, the model has another `dtype`, or an int8 model asks for more
+        than any bundle's.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class Model:
         dtype: type[np.generic] = np.int8,
     ) -> None:
         self.runtime = chosen_runtime(runtime)
+        if dtype is np.int8:
+            check_network(flatbuffer)
         module = importlib.import_module(RUNTIMES[self.runtime])
         try:
             self._interpreter: Any = module.Interpreter(model_content=flatbuffer, num_threads=threads)
