@@ -194,6 +194,7 @@ class Picamera2:
         form = self.formats.get(main["format"], main["format"])
         self.configuration = {"main": {"size": (width, height), "format": form, "stride": width + PADDING}}
         self.colour_space = configuration["colour_space"]
+        self.buffers = configuration["buffer_count"]
         if self.states_sensor:
             self.configuration["sensor"] = self._sensor(configuration["sensor"], (width, height))
         self.set_controls(configuration["controls"])

@@ -309,3 +309,11 @@ def test_a_picamera2_that_fails_to_import_is_reported(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CameraError, match=r"cannot be imported: numpy\.dtype size changed"):
         open_camera("picamera2")
+
+
+def test_the_camera_has_as_many_buffers_as_are_asked_for(picamera2: type[Picamera2]) -> None:
+    for asked, buffers in ((None, BUFFERS), (2, 2)):
+        open_camera("picamera2", buffers=asked).close()
+        assert picamera2.opened[-1].buffers == buffers
+    with pytest.raises(CameraError, match="leave out --camera-buffers"):
+        open_camera("simulate", buffers=2)
