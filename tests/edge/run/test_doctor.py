@@ -101,7 +101,7 @@ def test_a_check_that_hangs_or_crashes_is_one_problem(
     """A stand-in for the interpreter hangs, crashes, fails or answers, by the name of the check."""
     program = tmp_path / "python"
     program.write_text(
-        '#!/bin/sh\ncase "$3" in\n'
+        '#!/bin/sh\ncase "$4" in\n'
         "camera) exec sleep 60 ;;\n"
         "runtime) kill -SEGV $$ ;;\n"
         "python) echo 'Traceback' >&2; echo 'ImportError: no numpy' >&2; exit 1 ;;\n"
