@@ -1,7 +1,8 @@
 """CSV for people: a spreadsheet shows every text as it is, and calculates none.
 
-A text that a spreadsheet would take for a formula gets a leading apostrophe (OWASP, "CSV Injection"), which
-`unquoted` removes. Numbers stay numbers, with their sign.
+A text that a spreadsheet would take for a formula gets a leading apostrophe (OWASP, "CSV Injection"), and so
+does what follows a semicolon or tab in it, with which many locales separate fields: there a quoted text is
+split all the same. `unquoted` removes the apostrophes. Numbers stay numbers, with their sign.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-_FORMULA = re.compile("'*[=+\\-@\t\r＝＋－＠]")  # apostrophes in front: `unquoted` takes one away
+_BEGINNING, _FORMULA = r"(?:^|(?<=[;\t]))", "(?='*[=+\\-@\t\r＝＋－＠])"
+_BEFORE = re.compile(_BEGINNING + _FORMULA)
+_MARK = re.compile(_BEGINNING + "'" + _FORMULA)  # apostrophes of the text's own follow it
 
 
 def csv_writer(file: TextIO) -> Callable[[Iterable[object]], None]:
@@ -30,14 +33,15 @@ def csv_writer(file: TextIO) -> Callable[[Iterable[object]], None]:
 
 def unquoted(text: str) -> str:
     """Return a text as it was before `csv_writer` wrote it."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    return _MARK.sub("", text)
 
 
 def _quoted(text: str) -> str:
-    if not _FORMULA.match(text):
+    marked = _BEFORE.sub("'", text)
+    if marked == text:
         return text
     try:
         float(text)
     except ValueError:
-        return f"'{text}"
+        return marked
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
@@ -24,6 +25,12 @@ RESERVED = frozenset(
 """Headings and keys of what holds labels (tables, files, pages, folders), and marks of cells without one."""
 
 
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Printable characters that show nothing: fillers, joiners, variation selectors, a blank Braille pattern."""
+
+
 def label_problem(label: str) -> str:
     """Return why a class of cells cannot have this name; empty if it can."""
     if not label.strip():
@@ -31,7 +38,7 @@ def label_problem(label: str) -> str:
     named = f"label {label[:LONGEST_LABEL]!r}"
     if label != label.strip():
         return f"{named} has spaces at an end"
-    if not label.isprintable():
+    if not label.isprintable() or _BLANK.search(label):
         return f"{named} has control characters, or characters that do not show"
     if len(label) > LONGEST_LABEL:
         return f"{named}… has {len(label)} characters, more than {LONGEST_LABEL}"

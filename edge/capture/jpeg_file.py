@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from edge.capture.page import MAX_SCANS, ImageFileError, check_size
+from edge.capture.page import MAX_SCANNED, MAX_SCANS, ImageFileError, check_size
 
 # ITU-T T.81, table B.1: the frame headers (SOF), and what else may follow a scan of a progressive file.
 _JPEG_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -48,8 +48,9 @@ def jpeg_size(data: bytes, max_megapixels: float) -> tuple[int, int]:
         position += length
         if marker == _JPEG_SOS:
             scans += 1
-            if scans > MAX_SCANS:
-                raise ImageFileError(f"damaged: a JPEG of more than {MAX_SCANS} scans")
+            most = min(MAX_SCANS, max(MAX_SCANS // 5, MAX_SCANNED // max(1, width * height)))
+            if scans > most:
+                raise ImageFileError(f"damaged: a JPEG of more than {most} scans")
             end = _JPEG_SCAN_END.search(data, position)
             if end is None:
                 raise ImageFileError("truncated: the JPEG ends before its end marker")

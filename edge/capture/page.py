@@ -35,6 +35,9 @@ MAX_OVERHANG = 1 << 24
 MAX_SCANS = 100
 """Scans of a JPEG: each makes the decoder pass over the whole picture. Progressive files have 6 to 15."""
 
+MAX_SCANNED = 1_000_000_000
+"""Pixels of all scans of a JPEG together, where it has more than a progressive file of 50 megapixels."""
+
 MAX_PLANES = 100_000
 """Planes that the metadata of a file may declare."""
 

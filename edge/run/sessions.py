@@ -36,6 +36,10 @@ from edge.track import Fields, Tracker
 HEADER_FIELDS = ("sources", "sample_id", "operator", "stop_rule")
 """Fields of the configuration that a session's header states itself; the others are its parameters."""
 
+MOST_INDEX = 2**52
+"""Highest number of a frame after which a session is resumed: no count gets from there to 2**53, the last one
+that is read."""
+
 
 @dataclass
 class Progress:
@@ -141,6 +145,8 @@ class ResumedSession(NewSession):
         progress = Progress(tracker_state=session.tracker_state or b"", seconds=max(0.0, seconds))
         for record in session.frames():
             with damage_named(session.path, f"frame {record.index}"):
+                if record.index > MOST_INDEX:
+                    raise ValueError("its number is out of range")
                 progress.frames[record.name], progress.last_index = record.sha256, record.index
                 progress.settings = locked(record.settings) or progress.settings
                 counted = counted_before(record, len(session.header.labels))

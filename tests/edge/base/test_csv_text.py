@@ -26,12 +26,19 @@ def test_a_formula_is_written_as_text(start: str) -> None:
     assert written(name, 1, f"a{name}") == [f"'{name}", "1", f"a{name}"]
 
 
+@pytest.mark.parametrize("start", FORMULA_STARTS)
+@pytest.mark.parametrize("separator", ";\t")
+def test_a_formula_behind_what_separates_fields_elsewhere_is_text(start: str, separator: str) -> None:
+    name = f"a{separator}{start}1+1{separator}b.png"
+    assert written("x", name) == ["x", f"a{separator}'{start}1+1{separator}b.png"]
+
+
 @pytest.mark.parametrize("number", [-1, -0.5, "-1", "+2.5", "-1e-9", "-inf", 3, None])
 def test_numbers_stay_numbers(number: object) -> None:
     assert written("a", number) == ["a", "" if number is None else str(number)]
 
 
-@given(st.text(st.sampled_from(f"{FORMULA_STARTS}'1a ."), max_size=6) | st.text(max_size=6))
+@given(st.text(st.sampled_from(f"{FORMULA_STARTS}'1a .;\n"), max_size=6) | st.text(max_size=6))
 def test_every_text_is_read_back_and_none_is_a_formula(text: str) -> None:
     (_, field) = written("a", text.replace("\0", ""))
     assert unquoted(field) == text.replace("\0", "")

@@ -23,6 +23,10 @@ from edge.report.terminal import ALL
         ("\u202eetyconom", "has control characters"),
         ("mono\u200bcyte", "has control characters"),
         ("mono\u2028cyte", "has control characters"),
+        *(
+            (f"rejected{blank}", "characters that do not show")
+            for blank in "\u3164\u034f\u2800\ufe0f\U000e0101"
+        ),
         ("mono\ud800", "has control characters"),
         ("m" * 81, "has 81 characters, more than 80"),
         *((f"{mark}1+1", f"begins with {mark}") for mark in "=+-@'＝＋－＠"),

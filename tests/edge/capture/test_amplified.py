@@ -42,6 +42,7 @@ from tests.system import amplified_files as make
         ("channels.tif", make.ome_channels(), "3000 channels"),
         ("data.png", make.png_data_bomb(200), "more data than its size takes"),
         ("scans.jpg", make.many_scans(200, 64), "more than 100 scans"),
+        ("large-scans.jpg", make.many_scans(60, 5000), "more than 40 scans"),
     ],
 )
 def test_a_small_file_that_asks_for_much_is_refused(
