@@ -22,7 +22,7 @@ from edge.base import Cell
 from edge.capture.camera import Camera, CameraError
 from edge.cli import main
 from edge.find import fingerprint
-from edge.run import count_run
+from edge.run import count_run, sessions
 from edge.run.cameras import open_camera
 from edge.session.names import list_sessions
 from edge.session.store import read_session
@@ -154,6 +154,14 @@ def test_senseless_content_whose_hash_fits_is_set_aside(begun: Path, values: dic
     assert states(begun)[f"{begun.stem}.damaged"] == "damaged"
     refused = leuko("sessions", "resume", str(begun.with_suffix(".damaged.db")), code=1)
     assert "damaged: " in refused.stderr
+
+
+def test_a_session_whose_frames_have_no_numbers_left_is_set_aside(
+    begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_INDEX", -1)
+    assert "damaged: frame 0 (its number is out of range)" in count("--resume").stderr
+    assert states(begun)[f"{begun.stem}.damaged"] == "damaged"
 
 
 @pytest.mark.parametrize("state", [b"no state", zlib.compress(bytes(1 << 28), 9)])
