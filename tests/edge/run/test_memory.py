@@ -50,7 +50,7 @@ def test_the_memory_is_read_once_and_large_frames_take_the_room_of_all(
 
 
 @pytest.mark.parametrize(
-    ("board_mb", "threads", "is_asked"), [(512, 4, True), (8_000, 1, True), (8_000, 2, False)]
+    ("board_mb", "threads", "is_asked"), [(512, 4, True), (8_000, 1, True), (1_000, 2, False)]
 )
 def test_freed_memory_goes_back_where_it_is_scarce(
     monkeypatch: pytest.MonkeyPatch, board_mb: int, threads: int, is_asked: bool
