@@ -17,7 +17,7 @@ from edge.base import IMAGE_SUFFIXES, alike_labels, board, label_problem, quanti
 from edge.find import SCALE_TOLERANCE
 from train.images import CROP_PX, read_grey, square
 from train.readings import majority, readings, renamed
-from train.table import LabelledCrop, scan_table
+from train.table import MOST_PROBLEMS, LabelledCrop, scan_table
 
 CELLS_CSV = "cells.csv"
 """Table path,label,group that lists the crops of the folder it lies in."""
@@ -157,7 +157,11 @@ def list_data(path: str | Path) -> Listing:
 def _listed_in_table(path: Path) -> tuple[list[LabelledCrop], list[str]]:
     rows, problems = scan_table(path, LabelledCrop)
     lines: dict[str, int] = {}  # file → the line that lists it first
+    scanned = len(problems)
     for line, row in list(rows.items()):
+        if len(problems) - scanned == MOST_PROBLEMS:
+            del rows[line]
+            continue
         try:
             row = rows[line] = renamed(row, {})
         except ValueError as error:
@@ -170,7 +174,10 @@ def _listed_in_table(path: Path) -> tuple[list[LabelledCrop], list[str]]:
         if first != line:
             problems[line] = f"{row.path} is listed in line {first} already"
             del rows[line]
-    return list(rows.values()), [f"line {line}: {problem}" for line, problem in sorted(problems.items())]
+    found = [f"line {line}: {problem}" for line, problem in sorted(problems.items())]
+    if MOST_PROBLEMS in (scanned, len(problems) - scanned):
+        found.append(f"{len(problems):,} lines have problems: what follows was not read")
+    return list(rows.values()), found
 
 
 def _listed_in_folders(path: Path) -> tuple[list[LabelledCrop], list[str]]:

@@ -34,6 +34,9 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 _MOST_BYTES = 256 << 20
 
+MOST_PROBLEMS = 1000
+"""Lines with a problem after which no other is read."""
+
 _MOST_COLUMNS = 1024
 """A table of predictions has one for each of at most 1,000 labels, other tables a few dozen."""
 
@@ -249,7 +252,10 @@ def read_table(path: Path, kind: type[AnyRow], *, whole: bool = False) -> dict[i
 def scan_table(
     path: Path, kind: type[AnyRow], *, whole: bool = False
 ) -> tuple[dict[int, AnyRow], dict[int, str]]:
-    """Return the valid rows of a table, and what is wrong with the others, by line; see `read_table`."""
+    """Return the valid rows of a table, and what is wrong with the others, by line; see `read_table`.
+
+    Nothing is read after `MOST_PROBLEMS`.
+    """
     rows: dict[int, AnyRow] = {}
     problems: dict[int, str] = {}
     for line, record, surplus, is_short in _records(path, kind):
@@ -261,6 +267,8 @@ def scan_table(
             rows[line] = kind.parse(record)
         except ValueError as error:
             problems[line] = str(error)
+            if len(problems) == MOST_PROBLEMS:
+                break
     return rows, problems
 
 

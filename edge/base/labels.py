@@ -30,6 +30,20 @@ _BLANK = re.compile(
 )
 """Printable characters that show nothing: fillers, joiners, variation selectors, a blank Braille pattern."""
 
+_ALIKE = {
+    ord(other): row[0]
+    for row in (
+        *("a\u0410\u0430\u0391\u03b1\u0251", "b\u0412\u0392", "c\u0421\u0441", "d\u0501"),
+        *("e\u0415\u0435\u0395", "g\u0261", "h\u041d\u04bb\u0397", "i\u0406\u0456\u0399\u03b9\u0131"),
+        *("j\u0408\u0458", "k\u041a\u043a\u039a\u03ba", "l\u04c0\u04cf", "m\u041c\u043c\u039c"),
+        *("n\u039d", "o\u041e\u043e\u039f\u03bf", "p\u0420\u0440\u03a1\u03c1", "q\u051a\u051b"),
+        *("s\u0405\u0455", "t\u0422\u0442\u03a4\u03c4", "u\u03c5", "v\u03bd\u0475"),
+        *("w\u051c\u051d", "x\u0425\u0445\u03a7\u03c7", "y\u0423\u0443\u03a5", "z\u0396"),
+    )
+    for other in row[1:]
+}
+"""Cyrillic, Greek and phonetic letters that look like Latin ones, with those before them."""
+
 
 def label_problem(label: str) -> str:
     """Return why a class of cells cannot have this name; empty if it can."""
@@ -60,19 +74,19 @@ def labels_problem(labels: Iterable[str]) -> str:
 
 
 def alike_labels(labels: Iterable[str]) -> list[str]:
-    """Return one line per group of labels that differ only in case, spaces or Unicode form."""
+    """Return one line per group of labels that differ only in case, spaces or letters that look alike."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for label in sorted(set(labels)):
         groups[_folded(label)].append(label)
     return [
-        f"labels {' and '.join(alike)} differ only in case, spaces or Unicode form: make them one"
+        f"labels {' and '.join(alike)} differ only in case, spaces or letters that look alike: make them one"
         for alike in groups.values()
         if len(alike) > 1
     ]
 
 
 def _folded(label: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", label).casefold().split())
+    return "".join(unicodedata.normalize("NFKC", label).translate(_ALIKE).casefold().split())
 
 
 _RESERVED_FOLDED = frozenset(map(_folded, RESERVED))

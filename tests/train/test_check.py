@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from train import augment
+from train import augment, data, table
 from train.check import drift, inventory
 from train.check.doubts import Doubts
 from train.check.duplicates import (
@@ -814,3 +814,17 @@ def test_the_expansion_has_the_papers_totals_only_for_other_counts_than_the_pape
     assert totals(stated) == [9_240, 10_656, 10_550]
     assert totals([1711, 433, 208]) == printed
     assert [total % factor for total, factor in zip(printed, factors, strict=True)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("row", "kept"), [("0.png,a", 1), ("0.png,", 0), ("0.png,a,frame 1,b", 1)])
+def test_of_a_list_full_of_problems_some_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: str, kept: int
+) -> None:
+    for module in (table, data):
+        monkeypatch.setattr(module, "MOST_PROBLEMS", 3)
+    write(tmp_path / "0.png", a_cell(1))
+    (tmp_path / "cells.csv").write_text("path,label,group\n" + f"{row}\n" * 9)
+    found = inventory.take_inventory(tmp_path / "cells.csv")
+    assert len(found.crops) <= kept
+    assert len(found.problems) == 4
+    assert found.problems[-1] == "3 lines have problems: what follows was not read"

@@ -28,6 +28,7 @@ from edge.report.terminal import ALL
             for blank in "\u3164\u034f\u2800\ufe0f\U000e0101"
         ),
         ("mono\ud800", "has control characters"),
+        *((label, "is a heading of the results") for label in ("R\u0435jected", "\u0391LL leuk\u043ecytes")),
         ("m" * 81, "has 81 characters, more than 80"),
         *((f"{mark}1+1", f"begins with {mark}") for mark in "=+-@'＝＋－＠"),
         *((label, "cannot name a folder") for label in ("a/b", "a\\b", "..", ".hidden", "a／b", "/")),
@@ -46,16 +47,35 @@ def test_a_name_that_no_class_can_have(label: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["granulocyte", "γδ T cell", "CD4+", "x", "no-name", "lymphocyte (small)", "白血球", "a=b"]
+    "label",
+    [
+        "granulocyte",
+        "γδ T cell",
+        "TGFβ",
+        "лимфоцит",
+        "CD4+",
+        "x",
+        "no-name",
+        "lymphocyte (small)",
+        "白血球",
+        "a=b",
+    ],
 )
 def test_a_name_that_a_class_can_have(label: str) -> None:
     assert label_problem(label) == ""
 
 
 def test_labels_that_a_person_cannot_tell_apart() -> None:
-    for one, other in (("WBC", "wbc"), ("é", "e\u0301"), ("a b", "ab"), ("ﬁ", "fi")):
-        alike = f"labels {min(one, other)} and {max(one, other)} differ only in case, spaces or Unicode form"
-        assert labels_problem((one, other)) == f"{alike}: make them one"
+    for one, other in (
+        ("WBC", "wbc"),
+        ("é", "e\u0301"),
+        ("a b", "ab"),
+        ("ﬁ", "fi"),
+        ("T cell", "\u0422 \u0441ell"),
+    ):
+        named = f"labels {min(one, other)} and {max(one, other)}"
+        why = "differ only in case, spaces or letters that look alike: make them one"
+        assert labels_problem((one, other)) == f"{named} {why}"
     assert alike_labels(("WBC", "RBC", "WBC")) == []
 
 
