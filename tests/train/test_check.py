@@ -647,7 +647,7 @@ def test_no_image_is_opened_after_many_that_cannot_be_read(
     opened: list[int] = []
     found = inventory.take_inventory(clean / "cells.csv", opened.append)
     assert [name for name, _ in found.unreadable] == ["none/0.png", "none/1.png", "none/2.png"]
-    assert found.problems == ("3 images cannot be read: the others were not opened",)
+    assert found.problems == ("3 of its images cannot be read: the others were not opened",)
     assert len(opened) == 2
 
 
