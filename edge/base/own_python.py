@@ -22,8 +22,6 @@ def python_environment(*, own_modules: bool = True) -> dict[str, str]:
     own_modules : bool
         It finds the modules of this leuko, wherever that was started.
     """
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    if own_modules:
-        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        environment["PYTHONPATH"] = os.pathsep.join([_HOME, *filter(None, given)])
-    return environment
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))  # empty is the current folder
+    paths = os.pathsep.join([*([_HOME] if own_modules else []), *given])
+    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}

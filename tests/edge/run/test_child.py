@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from edge.base import Frame
+from edge.capture import read_frames
 from edge.classify import installed_runtimes
 from edge.model import DeviceSettings, load_bundle
 from edge.run.child import ChildError, ChildTimeoutError, answer, ask_runtime, split_runtimes, start
+from firmware_config import wheels
+from tests.edge.capture.test_videos import avi, jpeg, pictures
 
 
 @pytest.fixture
@@ -56,18 +63,35 @@ def test_every_runtime_but_the_first_has_its_own_process() -> None:
         ask_runtime(installed_runtimes()[0], "verify", "phantom3", sha256="00" * 32)
 
 
-def test_files_of_the_current_folder_are_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("json", "numpy", "click", "signal"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('code of the current folder')")
-    (tmp_path / "edge").mkdir()
-    (tmp_path / "edge/__init__.py").write_text("raise SystemExit('code of the current folder')")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", "")
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that any module of the current folder writes when it runs."""
+    written = tmp_path / "written"
+    code = f"with open({str(written)!r}, 'a') as file: file.write(__name__)\nraise SystemExit(1)\n"
+    folder = tmp_path / "card"
+    (folder / "edge").mkdir(parents=True)
+    for name in ("json", "numpy", "cv2", "click", "signal", "pip", "venv", "edge/__init__", "sitecustomize"):
+        (folder / f"{name}.py").write_text(code)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)
+    return written
+
+
+def test_files_of_the_current_folder_are_no_code(planted: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "json"], check=False, capture_output=True)
+    assert done.returncode == 1
+    assert planted.exists(), "Python's own way"
+    planted.unlink()
     examined = answer(start("edge.run.doctor", "python", ""))
     assert examined["status"] == "ok"
     first = installed_runtimes()[0]
     sha256 = load_bundle("phantom3", DeviceSettings()).sha256
-    assert ask_runtime(first, "verify", "phantom3", sha256=sha256)["runtimes"]
+    for command in (("verify",), ("bench", "--rounds", "1", "--threads", "1")):
+        assert ask_runtime(first, command[0], "phantom3", *command[1:], sha256=sha256)
+    wheels._pip("--version")
+    (frame,) = read_frames([avi(Path("v.avi"), [jpeg(pictures(1)[0])])])
+    assert isinstance(frame, Frame)
+    assert not planted.exists()
 
 
 def test_every_python_is_started_without_the_current_folder() -> None:
