@@ -23,7 +23,6 @@ from edge.count import CountedFrame, CountResult, Totals
 from edge.run.cameras import is_device, open_camera
 from edge.run.config import CameraConfig, CountConfig
 from edge.run.fitting import fitting
-from edge.run.instrument import Instrument
 from edge.run.memory import default_megapixels, free_at_once, weighing
 from edge.run.parallel import in_order
 from edge.run.pipeline import count_frames, sha256_of
@@ -173,7 +172,7 @@ def _counted_frames(
     if tracker is not None and before.tracker_state:
         tracker.stood(before.stood_ns)
     return count_frames(
-        _camera_frames(config, config.camera, count.instrument, size_px, before, over, observer.on_wait)
+        _camera_frames(count, config.camera, size_px, before, over, observer.on_wait)
         if config.camera
         else _files(config, before),
         classifier,
@@ -236,22 +235,22 @@ def _most_megapixels(config: CountConfig) -> float:
 
 
 def _camera_frames(
-    config: CountConfig,
+    count: Count,
     camera: CameraConfig,
-    instrument: Instrument,
     size_px: tuple[int, int] | None,
     before: Progress,
     over: _Over,
     on_wait: Callable[[str], None],
 ) -> Iterator[Frame | FailedFrame]:
     """Yield a camera's frames, with the settings of those that were counted."""
-    done = set(before.frames)
+    config, waits, done = count.config, True, set(before.frames)
     read = partial(
         read_frames,
         max_megapixels=_most_megapixels(config),
         bit_depth=config.analysis.bit_depth,
         planes=config.analysis.planes,
     )
+    count.session.waits()
     for frame in live_frames(
         partial(
             open_camera,
@@ -275,4 +274,7 @@ def _camera_frames(
         done=done,
         on_wait=on_wait,
     ):
-        yield fitting(frame, config, instrument, size_px) if isinstance(frame, Frame) else frame
+        if waits:
+            count.session.proceeds()
+            waits = False
+        yield fitting(frame, config, count.instrument, size_px) if isinstance(frame, Frame) else frame

@@ -86,6 +86,12 @@ class SessionSink(Sink):
     def seal(self, reason: str, result: CountResult) -> None:
         """End the session with its results."""
 
+    def waits(self) -> None:
+        """Note that the count waits for its first new frame."""
+
+    def proceeds(self) -> None:
+        """Note that it came."""
+
 
 class NewSession(SessionSink):
     """A session that begins with the first frame: nothing could resume one without a frame."""
@@ -137,6 +143,16 @@ class ResumedSession(NewSession):
     def open(self, observer: Observer) -> None:
         """Name the session."""
         observer.on_session(self.id)
+
+    def waits(self) -> None:
+        """See `SessionSink`."""
+        if self._resumed.attempt:
+            self._resumed.attempt.pause()
+
+    def proceeds(self) -> None:
+        """See `SessionSink`."""
+        if self._resumed.attempt:
+            self._resumed.attempt.proceed()
 
     def replay(self, totals: Totals) -> Progress:
         """See `SessionSink`."""

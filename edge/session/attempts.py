@@ -6,6 +6,7 @@ service would start it again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,38 +20,52 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOST_BYTES = 1000
 
 
-def mark_attempt(path: Path) -> None:
-    """Leave the mark of an attempt, on the disk; the caller holds the session's lock.
+class Attempt:
+    """An attempt to resume a session, with its mark on the disk; the caller holds the session's lock.
 
     Raises
     ------
     DamagedSessionError
         If an attempt was killed since the device started, or the last few ended with it.
     """
-    mark, boot = mark_of(path), _boot_id()
-    try:
-        before = read_input(mark, _MOST_BYTES).decode("utf-8", "replace").split()
-    except FileNotFoundError:
-        before = []
-    if boot in before or len(before) >= MOST_CUTS:
-        many = len(before) > 1
-        ended = (
-            f"the last {len(before)} attempts to resume it were"
-            if many
-            else "the last attempt to resume it was"
-        )
-        raise DamagedSessionError(
-            f"{path}: {ended} killed before a new frame was counted, for memory or because nothing happened;"
-            " leuko sessions resume tries it again"
-        )
-    write_atomically(mark, "".join(f"{one}\n" for one in (*before, boot)).encode())
-    mark.chmod(file_mode(path.parent))
 
+    def __init__(self, path: Path) -> None:
+        self._mark, self._mode, boot = mark_of(path), file_mode(path.parent), _boot_id()
+        try:
+            before = read_input(self._mark, _MOST_BYTES).decode("utf-8", "replace").split()
+        except FileNotFoundError:
+            before = []
+        if boot in before or len(before) >= MOST_CUTS:
+            many = len(before) > 1
+            ended = f"{len(before)} attempts to resume it were" if many else "attempt to resume it was"
+            raise DamagedSessionError(
+                f"{path}: the last {ended} killed before a new frame was counted, for memory or because"
+                " nothing happened; leuko sessions resume tries it again"
+            )
+        self._before, self._with_this = before, [*before, boot]
+        self._write(self._with_this)
 
-def unmark_attempt(path: Path) -> None:
-    """Remove the mark: a new frame was counted, or the attempt ended by itself."""
-    with suppress(OSError):  # the disk fails: the session says so itself
-        mark_of(path).unlink()
+    def pause(self) -> None:
+        """Take the mark back while a camera is waited for: what ends that is not the session's fault."""
+        with suppress(OSError):  # the disk fails: the session says so itself
+            self._write(self._before)
+
+    def proceed(self) -> None:
+        """Leave the mark again."""
+        with suppress(OSError):
+            self._write(self._with_this)
+
+    def over(self) -> None:
+        """Remove the mark: a new frame was counted, or the attempt ended by itself."""
+        with suppress(OSError):
+            self._mark.unlink()
+
+    def _write(self, boots: Sequence[str]) -> None:
+        if boots:
+            write_atomically(self._mark, "".join(f"{one}\n" for one in boots).encode())
+            self._mark.chmod(self._mode)
+        else:
+            self._mark.unlink(missing_ok=True)
 
 
 def _boot_id() -> str:

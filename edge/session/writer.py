@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edge.session.attempts import mark_attempt, unmark_attempt
+from edge.session.attempts import Attempt
 from edge.session.files import (
     DamagedSessionError,
     SessionError,
@@ -55,9 +55,11 @@ class Session(StoredSession):
     error in writing nothing more is written; what was added before stays readable.
     """
 
-    def __init__(self, path: Path, connection: Database, undo: ExitStack, *, marked: bool = False) -> None:
+    def __init__(
+        self, path: Path, connection: Database, undo: ExitStack, attempt: Attempt | None = None
+    ) -> None:
         super().__init__(path, connection)
-        self._marked = marked
+        self.attempt = attempt
         self._failed, self._sound = False, True  # it is new, or was verified
         with self._reading():
             self._index, self._hash = self._last()
@@ -95,9 +97,9 @@ class Session(StoredSession):
             if record.tracker_state is not None:
                 self._db.execute("INSERT OR REPLACE INTO tracker VALUES (0, ?)", (record.tracker_state,))
         self._index, self._hash, self._count = record.index, digest, self._count + 1
-        if self._marked:
-            unmark_attempt(self.path)
-            self._marked = False
+        if self.attempt:
+            self.attempt.over()
+            self.attempt = None
 
     def finish(self, reason: str, result: Mapping[str, Any] | None = None) -> str:
         """Seal the session with a reason in words and the final count, and close it as a single file.
@@ -174,9 +176,9 @@ def open_session(path: Path, *, unattended: bool = False) -> Session:
         must_exist(path)
         if not stack.enter_context(lock_held(path)):
             raise SessionError(f"{path}: another process is writing it")
-        if unattended:
-            mark_attempt(path)
-            stack.callback(unmark_attempt, path)
+        attempt = Attempt(path) if unattended else None
+        if attempt:
+            stack.callback(attempt.over)
         # verified by the connection that writes: at this name another file may lie by now
         connection = stack.enter_context(closing(connect(path, "mode=rw")))
         stored = StoredSession(path, connection)
@@ -190,17 +192,17 @@ def open_session(path: Path, *, unattended: bool = False) -> Session:
         if problems := stored.verify():
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise DamagedSessionError(f"{path}: damaged: {problems[0]}{more}")
-        return _to_write(path, connection, stack, marked=unattended)
+        return _to_write(path, connection, stack, attempt)
 
 
-def _to_write(path: Path, connection: Database, stack: ExitStack, *, marked: bool = False) -> Session:
+def _to_write(path: Path, connection: Database, stack: ExitStack, attempt: Attempt | None = None) -> Session:
     """Prepare a file for writing; the session takes over the stack, which holds lock and connection."""
     for pragma in ("synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={CHECKPOINT_PAGES}"):
         connection.execute(f"PRAGMA {pragma}")
     if one(connection, "PRAGMA journal_mode=WAL") != ("wal",):
         raise SessionError(f"{path}: no write-ahead log is possible here; sessions need a local disk")
     connection.execute(f"PRAGMA user_version={TABLES.version}")  # writes: a disk that refuses is noticed now
-    return Session(path, connection, stack, marked=marked)
+    return Session(path, connection, stack, attempt)
 
 
 def _tidy(folder: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import zlib
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,7 @@ from edge.run.cameras import open_camera
 from edge.session.names import list_sessions
 from edge.session.store import read_session
 from edge.session.tables import canonical, frame_hash, header_hash, sha256_hex
+from edge.session.writer import open_session
 from edge.simulate.frame import simulate_frame
 from edge.simulate.scene import Scene
 
@@ -118,6 +120,7 @@ def test_a_sound_one_is_resumed(begun: Path) -> None:
     result = count("--resume")
     assert json.loads(result.stdout)["session"] == begun.stem
     assert states(begun) == {begun.stem: "finished"}
+    assert [path.name for path in begun.parent.iterdir()] == [begun.name]
 
 
 def test_a_broken_chain_is_set_aside_and_another_session_begins(begun: Path) -> None:
@@ -226,6 +229,22 @@ def test_a_count_of_files_that_are_called_like_the_camera_is_no_cameras(begun: P
     rewritten(begun, None)
     result = count("--resume")
     assert states(begun) == {begun.stem: "unfinished", json.loads(result.stdout)["session"]: "finished"}
+
+
+def test_a_kill_while_it_waits_for_its_camera_ends_no_session(begun: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    folder, mark = f"watch:{tmp_path / 'empty'}", begun.with_name(f"{begun.name}-resuming")
+    rewritten(begun, {"name": folder}, sources=[folder])
+    words = ("count", "--camera", folder, "--bundle", "phantom3", "--until-cells", str(FURTHER), "--resume")
+    with subprocess.Popen([sys.executable, "-m", "edge.cli", *words], stderr=subprocess.PIPE) as run:
+        assert run.stderr
+        assert begun.stem.encode() in run.stderr.readline()
+        end = time.monotonic() + 60
+        while mark.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert run.poll() is None
+        run.kill()
+    open_session(begun, unattended=True).close()
 
 
 def test_a_camera_that_is_gone_ends_no_session(begun: Path, tmp_path: Path) -> None:

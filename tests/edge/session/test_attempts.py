@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.session import attempts
-from edge.session.files import DamagedSessionError, set_aside
+from edge.session.files import DamagedSessionError, mark_of, set_aside
 from edge.session.writer import Session, create_session, open_session
 from tests.edge.session.test_session import header, record
 
@@ -102,3 +102,20 @@ def test_a_mark_that_was_cut_short_is_one(begun: Path, content: bytes) -> None:
     begun.with_name(f"{begun.name}-resuming").write_bytes(content)
     unattended(begun).close()
     assert beside(begun) == [""]
+
+
+def test_what_ends_the_wait_for_a_camera_is_not_its_fault(begun: Path, boot: Path) -> None:
+    killed_while_resuming(begun, boot)
+    boot.write_text("another-boot")
+    with unattended(begun) as session:
+        assert session.attempt
+        mark = mark_of(begun)
+        assert mark.read_text() == "boot-0\nanother-boot\n"
+        session.attempt.pause()
+        assert mark.read_text() == "boot-0\n"
+        session.attempt.proceed()
+        assert mark.read_text() == "boot-0\nanother-boot\n"
+    with unattended(begun) as session:
+        assert session.attempt
+        session.attempt.pause()
+        assert "-resuming" not in beside(begun)
