@@ -16,7 +16,7 @@ from pathlib import Path
 from edge.base import Frame
 from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, segment
-from train.boxes import corners, match_boxes, read_boxes
+from train.boxes import corners, match_boxes, of_frames, read_boxes
 
 DEVELOPMENT, VALIDATION = range(0, 456), range(461, 10_000)
 """Frame numbers on which the options were chosen, and those kept apart; neighbouring frames overlap."""
@@ -59,14 +59,14 @@ def block_of(name: str) -> str:
 
 def score(frames: Path, boxes: Path, iou: float, pixel_um: float) -> dict[str, Score]:
     """Segment every readable frame and count, over all frames and by block."""
-    truth = read_boxes(boxes)
+    truth = of_frames(read_boxes(boxes), [frames])
     scores: dict[str, Score] = defaultdict(Score)
     for frame in read_frames([frames]):
         if not isinstance(frame, Frame):
             raise SystemExit(f"{frame.name}: {frame.reason}")
         name = Path(frame.name).name
         found = segment(frame.image, pixel_um=pixel_um)
-        annotated = truth.get(name, [])
+        annotated = truth.get(frame.name, [])
         labels = [box.label for box in annotated]
         pairs = match_boxes(corners(found), corners(box.cell for box in annotated), iou)
         for one in (scores["all"], scores[block_of(name)]):

@@ -30,7 +30,7 @@ from edge.capture import read_frames
 from edge.find import DEFAULT_PIXEL_UM, Gates, segment
 from edge.simulate import Flow, Optics, Scan, SimulatedFrame, Truth, moving_frames
 from edge.track import Tracker
-from train.boxes import corners, match_boxes, read_boxes
+from train.boxes import corners, match_boxes, of_frames, read_boxes
 from train.table import Box
 
 MOTIONS: dict[str, tuple[Scan | Flow, int]] = {
@@ -143,7 +143,7 @@ def real(
     frames: Path, boxes: Path | None, mode: Literal["scan", "flow"], pixel_um: float, min_diameter_um: float
 ) -> dict[str, object]:
     """Return detections and distinct cells, found and annotated, and the tracker's CPU time per frame."""
-    annotated = read_boxes(boxes) if boxes else {}
+    annotated = of_frames(read_boxes(boxes), [frames]) if boxes else {}
     trackers = {
         name: Tracker(mode, pixel_um=pixel_um) for name in ("found", *(["annotated"] if boxes else []))
     }
@@ -157,7 +157,7 @@ def real(
             "found": segment(frame.image, pixel_um=pixel_um, gates=Gates(min_diameter_um=min_diameter_um))
         }
         if boxes:
-            in_frame = annotated.get(Path(frame.name).name, [])
+            in_frame = annotated.get(frame.name, [])
             cells["annotated"] = [with_border(box, frame.image.shape) for box in in_frame]
         for name, tracker in trackers.items():
             started = time.process_time()

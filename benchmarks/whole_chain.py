@@ -27,7 +27,7 @@ from edge.find import crop_cells
 from edge.model import load_bundle
 from edge.run import Analysis, count_frames
 from train.bootstrap import group_interval
-from train.boxes import corners, match_boxes, read_boxes
+from train.boxes import corners, match_boxes, of_frames, read_boxes
 from train.readings import majority, readings
 from train.table import Box
 
@@ -53,7 +53,7 @@ class Chain:
         for result in count_frames(self._answered(read_frames(frames)), self.classifier, analysis):
             if isinstance(result, FailedFrame):
                 raise SystemExit(f"{result.name}: {result.reason}")
-            boxes = self.truth.get(Path(result.frame.name).name, [])
+            boxes = self.truth.get(result.frame.name, [])
             held = [majority(readings(box).values()) for box in boxes]
             given = [decision.label for decision in result.decisions]
             part = np.zeros((len(manifest.labels), 3), np.int64)
@@ -72,7 +72,7 @@ class Chain:
         labels, side = classifier.bundle.manifest.labels, classifier.bundle.manifest.crop_px
         for frame in frames:
             if isinstance(frame, Frame):
-                read = [(box, [*readings(box).values()]) for box in self.truth.get(Path(frame.name).name, [])]
+                read = [(box, [*readings(box).values()]) for box in self.truth.get(frame.name, [])]
                 agreed = [(box, names[0]) for box, names in read if len(names) > 1 and len({*names}) == 1]
                 crops = crop_cells(frame.image, [box.cell for box, _ in agreed], size_px=side, scale=1.0)
                 answers = classifier.probabilities(crops).argmax(axis=1) if agreed else []
@@ -130,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     rename = dict(pair.split("=") for pair in options.rename.split(",") if pair)
-    chain = Chain(Classifier(load_bundle(options.bundle)), read_boxes(options.boxes, rename), options.iou)
+    truth = of_frames(read_boxes(options.boxes, rename), options.frames)
+    chain = Chain(Classifier(load_bundle(options.bundle)), truth, options.iou)
     chain.run(options.frames)
     found = chain.summary()
     if options.json:

@@ -15,9 +15,9 @@ from edge.classify import Classifier
 from edge.count import CountedFrame
 from edge.model import Answers, Bundle, write_bundle
 from edge.run import Analysis, count_frames
-from train.boxes import corners, match_boxes, read_boxes
+from train.box_places import misplaced_remark, structure_shares
+from train.boxes import corners, match_boxes, of_frames, read_boxes
 from train.readings import majority, readings
-from train.table import file_name
 
 LEAST_OVERLAP = 0.3
 """Least intersection over union of a found and an annotated box that are one cell."""
@@ -35,8 +35,8 @@ def validate(
     rename: Mapping[str, str] | None = None,
     source: str = "",
     on_frame: Callable[[], None] = lambda: None,
-) -> Answers:
-    """Count annotated frames, and say what each of their cells was called, whether it was found at all.
+) -> tuple[Answers, str]:
+    """Return what each cell of annotated frames was called, or that it was missed, and a remark on the boxes.
 
     Where several people read a cell, the majority's label is the truth; a cell for which no label leads does
     not enter.
@@ -55,7 +55,8 @@ def validate(
     Raises
     ------
     ValueError
-        If a frame cannot be counted or has no box, or a box has none of the bundle's labels.
+        If a frame cannot be counted or has no box, it is not clear which frame a box is in, or a box has none
+        of the bundle's labels.
     """
     labels = bundle.manifest.labels
     truth = read_boxes(boxes, rename)
@@ -65,34 +66,39 @@ def validate(
             f"{boxes}: {', '.join(sorted(unknown)[:3])} is no label of the bundle, which has"
             f" {', '.join(labels)}: pass --rename"
         )
+    truth = of_frames(truth, frames)
     none, counted = len(labels), 0
+    shares = [structure_shares(np.zeros((1, 1), np.uint8), ())]
     answers = np.zeros((none + 1, none + 2), np.int64)  # last row: no cell; last column: not found
     pixel = pixel_um or bundle.manifest.pixel_um
     analysis = Analysis(pixel_um=pixel, reject_below=bundle.manifest.reject_below)
     for result in count_frames(read_frames(frames), Classifier(bundle), analysis):
         if isinstance(result, FailedFrame):
             raise ValueError(f"{result.name}: {result.reason}")
-        rows = truth.get(file_name(result.frame.name), [])
+        rows = truth.get(result.frame.name, [])
         if not rows:
             raise ValueError(
                 f"{boxes} has no box in {result.frame.name}: annotate all its cells, or leave it out"
             )
         held = [majority(readings(box).values()) for box in rows]
         real = np.array([UNSETTLED if label is None else labels.index(label) for label in held])
-        _add(answers, result, real, [box.cell for box in rows], labels)
+        cells = [box.cell for box in rows]
+        _add(answers, result, real, cells, labels)
+        shares.append(structure_shares(result.frame.image, cells))
         counted += 1
         on_frame()
     if not counted:
         raise ValueError("there is no frame to count")
     readers = max(map(len, read))
     by = f", majority of {readers} readings" if readers > 1 else ""
-    return Answers(
+    described = Answers(
         cells=tuple(map(tuple, answers[:-1, :-1].tolist())),
         missed=tuple(answers[:-1, -1].tolist()),
         false=tuple(answers[-1, :-1].tolist()),
         frames=counted,
         source=f"{source or boxes.name}, {quantity(counted, 'frame')}{by}",
     )
+    return described, misplaced_remark(np.concatenate(shares))
 
 
 def _add(

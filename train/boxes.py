@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import Cell
+from edge.base import Cell, frame_name
+from edge.capture import list_files
+from train.frame_names import match_frames
 from train.readings import renamed
-from train.table import Box, file_name, read_table
+from train.table import Box, read_table
 
 Boxes = NDArray[np.float64]
 """xmin, ymin, xmax, ymax in a row; max exclusive."""
+
+MOST_BOXES = 5000
+"""Boxes of a frame beyond which it is not read; nor is a frame of more cells counted."""
 
 
 def match_boxes(found: Boxes, truth: Boxes, iou: float) -> list[tuple[int, int]]:
@@ -33,16 +38,20 @@ def match_boxes(found: Boxes, truth: Boxes, iou: float) -> list[tuple[int, int]]
     -------
     list of (index into found, index into truth)
     """
-    low = np.maximum(found[:, None, :2], truth[None, :, :2])
-    high = np.minimum(found[:, None, 2:], truth[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=2)
-    union = _areas(found)[:, None] + _areas(truth)[None] - common
-    overlap = common / np.maximum(union, np.finfo(float).tiny)
+    overlaps = []
+    for row, box in enumerate(found):  # one by one: a table of all pairs may not fit into memory
+        low, high = np.maximum(box[:2], truth[:, :2]), np.minimum(box[2:], truth[:, 2:])
+        common = np.prod(np.clip(high - low, 0, None), axis=1)
+        union = _areas(box[None]) + _areas(truth) - common
+        overlap = common / np.maximum(union, np.finfo(float).tiny)
+        overlaps += [(-overlap[k], row, k) for k in np.flatnonzero(overlap >= iou).tolist()]
     pairs = []
-    while overlap.size and overlap.max() >= iou:
-        row, column = (int(k) for k in np.unravel_index(np.argmax(overlap), overlap.shape))
-        pairs.append((row, column))
-        overlap[row] = overlap[:, column] = -1
+    left_found, left_truth = {*range(len(found))}, {*range(len(truth))}
+    for _, row, column in sorted(overlaps):
+        if row in left_found and column in left_truth:
+            pairs.append((row, column))
+            left_found.remove(row)
+            left_truth.remove(column)
     return pairs
 
 
@@ -57,17 +66,40 @@ def corners(cells: Iterable[Cell]) -> Boxes:
 
 
 def read_boxes(path: Path, rename: Mapping[str, str] | None = None) -> dict[str, list[Box]]:
-    """Return the annotated boxes of each frame by its file name, all readings of a cell renamed.
+    """Return the annotated boxes of each frame as the table names it, all readings of a cell renamed.
 
     Raises
     ------
     ValueError
-        If the file is no table of boxes, or a reading names no class.
+        If the file is no table of boxes, a reading names no class, or a frame has more than `MOST_BOXES`.
     """
     boxes: dict[str, list[Box]] = defaultdict(list)
     for line, box in read_table(path, Box).items():
         try:
-            boxes[file_name(box.frame)].append(renamed(box, rename or {}))
+            boxes[box.frame].append(renamed(box, rename or {}))
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from None
+    require_few(path, boxes)
     return boxes
+
+
+def require_few(path: Path, by_frame: Mapping[str, Sequence[Box]]) -> None:
+    """Raise ValueError if a frame has more than `MOST_BOXES`."""
+    for frame, listed in by_frame.items():
+        if len(listed) > MOST_BOXES:
+            raise ValueError(
+                f"{path}: {len(listed):,} boxes in {frame}, more than the {MOST_BOXES:,} that a frame may "
+                "have: divide the frame, or leave out a class"
+            )
+
+
+def of_frames(boxes: Mapping[str, list[Box]], sources: Sequence[str | Path]) -> dict[str, list[Box]]:
+    """Return the boxes of each frame of files, folders and globs by its own name.
+
+    Raises
+    ------
+    ValueError
+        If it is not clear which frame the table means, by its path; see `match_frames`.
+    """
+    meant = match_frames(boxes, [frame_name(file) for file in list_files(sources)])
+    return {frame: boxes[name] for name, frame in meant.items()}

@@ -25,6 +25,7 @@ from edge.capture import (
 from edge.classify import REJECTED
 from edge.find import DEFAULT_PIXEL_UM, LateCrops, crop_cells, segment
 from train.box_places import misplaced_remark, structure_shares
+from train.boxes import require_few
 from train.data import BACKGROUNDS, CELLS_CSV
 from train.frame_names import match_frames
 from train.images import CROP_PX, require_empty, write_png
@@ -37,9 +38,6 @@ TRIES = 10
 CANDIDATES = 4
 """Empty places drawn for each background that is kept, which are those with most structure: the lines of a
 counting chamber cross about a third of them (measured), and a flat one teaches nothing."""
-
-MOST_BOXES = 5000
-"""Boxes of a frame beyond which it is not cut; nor is a frame of more cells counted."""
 
 NO_PIXEL = "no pixel size is known, and none is written: pass --pixel-um"
 
@@ -117,7 +115,7 @@ def cut(
     Raises
     ------
     ValueError
-        If `out` is not empty, a frame is unreadable or has more than `MOST_BOXES` boxes, it is not clear
+        If `out` is not empty, a frame is unreadable or has too many boxes, it is not clear
         which frame a box is in, a label to rename is absent or cannot name a folder, pixel sizes differ, or
         no box lies in the frames.
     """
@@ -232,12 +230,7 @@ def _boxes_by_name(path: Path, options: CropOptions, left_out: Counter[str]) -> 
             by_frame[box.frame].append(renamed(box, options.rename))
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from None
-    for frame, listed in by_frame.items():
-        if len(listed) > MOST_BOXES:
-            raise ValueError(
-                f"{path}: {len(listed):,} boxes in {frame}, more than the {MOST_BOXES:,} that a frame may "
-                "have: divide the frame, or leave out a class"
-            )
+    require_few(path, by_frame)
     if alike := alike_labels(
         {text for listed in by_frame.values() for box in listed for text in readings(box).values()}
     ):

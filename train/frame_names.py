@@ -48,10 +48,12 @@ def _closest(meant: dict[str, tuple[str, int]]) -> dict[str, str]:
     closest = {}
     for frame, names in by_frame.items():
         (most, first), *others = sorted(names, key=lambda item: -item[0])
-        if others and others[0][0] == most:
+        # a name of which all parts are shared contradicts nothing
+        alike = [name for n, name in others if n == most or n == len(_parts(name))]
+        if alike:
             raise ValueError(
-                f"{frame} may be {first} or {others[0][1]} of the table: name the folder that holds both, or "
-                "cut each by itself"
+                f"{frame} may be {first} or {alike[0]} of the table: name the folder that holds both, or "
+                "give each a table of its own"
             )
         closest[first] = frame
     return closest

@@ -59,7 +59,7 @@ def validate(
     with one_line_errors(ValueError), progress() as bar:
         task = bar.add_task("frames", total=None)
         bundle = load_bundle(bundle_file)
-        answers = answers_to(
+        answers, remark = answers_to(
             bundle,
             frames,
             boxes,
@@ -69,6 +69,8 @@ def validate(
             on_frame=lambda: bar.advance(task),
         )
         validated = rewrite(bundle, answers, out)
+    if remark:
+        echo(f"Warning: {remark}", err=True)
     if as_json:
         echo(json.dumps({"bundle": {"sha256": validated.sha256}, "answers": asdict(answers)}))
         return

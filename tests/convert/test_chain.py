@@ -15,7 +15,7 @@ from benchmarks.whole_chain import Chain
 from edge.classify import Classifier
 from edge.cli import main
 from edge.model import load_bundle
-from train.boxes import read_boxes
+from train.boxes import MOST_BOXES, of_frames, read_boxes
 
 FRAMES = 2
 
@@ -90,6 +90,55 @@ def test_frames_that_nobody_annotated_and_unknown_labels_are_refused(sample: Pat
     assert not out.exists()
 
 
+def test_frames_of_one_name_in_two_folders_have_their_own_boxes(sample: Path, tmp_path: Path) -> None:
+    """As the same frames under two names; boxes that may be of either are refused."""
+    truth, names = rows_of(sample / "truth.csv"), {}
+    for k, frame in enumerate(sorted((sample / "frames").iterdir())):
+        moved = tmp_path / f"p{k}" / "0001.png"
+        moved.parent.mkdir()
+        moved.symlink_to(frame)
+        names[frame.name] = f"p{k}/0001.png"
+    columns = ("label", "x", "y", "width", "height")
+    rows = [
+        {"frame": names[Path(row["frame"]).name]} | {name: row[name] for name in columns} for row in truth
+    ]
+    out, frames = tmp_path / "b.tflite", str(tmp_path / "p1")
+    boxes = write(tmp_path / "boxes.csv", rows)
+    assert validate(tmp_path / "p0", boxes, out).exit_code == 0
+    one = load_bundle(out).manifest.answers
+    words = ["bundle", "validate", "phantom3", str(tmp_path / "p0"), frames, str(boxes), "--out", str(out)]
+    assert CliRunner().invoke(main, [*words, "--force"]).exit_code == 0
+    both = load_bundle(out).manifest.answers
+    assert validate(sample / "frames", sample / "truth.csv", out, "--force").exit_code == 0
+    same = load_bundle(out).manifest.answers
+    assert one is not None
+    assert both is not None
+    assert same is not None
+    assert (both.cells, both.missed, both.false) == (same.cells, same.missed, same.false)
+    assert one.validated == sum(row["frame"] == "p0/0001.png" for row in rows)
+    # boxes of one of them alone are not the other's
+    write(boxes, [row for row in rows if row["frame"] == "p0/0001.png"])
+    done = CliRunner().invoke(main, [*words, "--force"])
+    assert done.exit_code == 1
+    assert f"has no box in {frames}/0001.png" in done.stderr
+    write(boxes, [row | {"frame": "0001.png"} for row in rows])
+    done = CliRunner().invoke(main, [*words, "--force"])
+    assert done.exit_code == 1
+    assert "0001.png may be" in done.stderr
+    # those of another patient, alone
+    write(boxes, [row for row in rows if row["frame"] == "p1/0001.png"])
+    done = validate(tmp_path / "p0", boxes, out, "--force")
+    assert "Warning: the boxes seem to miss the cells" in done.stderr
+
+
+def test_a_frame_of_too_many_boxes_is_refused(sample: Path, tmp_path: Path) -> None:
+    box = {"frame": "frame_0001.png", "label": "lymphocyte", "x": "1", "y": "1", "width": "9", "height": "9"}
+    boxes = write(tmp_path / "boxes.csv", [box] * (MOST_BOXES + 1))
+    done = validate(sample / "frames", boxes, tmp_path / "b.tflite")
+    assert done.exit_code == 1
+    assert "5,001 boxes in frame_0001.png" in done.stderr
+
+
 def test_the_majority_of_several_readers_is_the_truth(sample: Path, tmp_path: Path) -> None:
     """Readers outvote the label of one lymphocyte, and settle on nothing for another, found or not."""
     out, truth = tmp_path / "b.tflite", rows_of(sample / "truth.csv")
@@ -124,7 +173,7 @@ def test_the_benchmark_of_the_chain_agrees(sample: Path, tmp_path: Path) -> None
     rows = [row | {"reader1": row["label"]} for row in truth]
     rows[0]["reader1"] = next(row["label"] for row in rows if row["label"] != rows[0]["label"])
     boxes = write(tmp_path / "boxes.csv", rows)
-    chain = Chain(Classifier(load_bundle("phantom3")), read_boxes(boxes), 0.3)
+    chain = Chain(Classifier(load_bundle("phantom3")), of_frames(read_boxes(boxes), [sample / "frames"]), 0.3)
     chain.run([str(sample / "frames")])
     found = chain.summary()
     annotated = sum(row["annotated"] for row in found["labels"].values())

@@ -19,7 +19,8 @@ from edge.report.files import write_cells_header
 from edge.simulate.scene import Scene
 from edge.simulate.write import simulate
 from train import crops
-from train.crops import MOST_BOXES, NO_PIXEL, CropOptions, Cut, cut, empty_places
+from train.boxes import MOST_BOXES
+from train.crops import NO_PIXEL, CropOptions, Cut, cut, empty_places
 from train.data import read_data
 
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"

@@ -48,6 +48,12 @@ def test_of_two_names_the_closer_one_is_meant() -> None:
         match_frames(["a/f1.png", "b/f1.png"], ["/d/c/f1.png"])
 
 
+def test_two_names_that_both_fit_a_frame_are_refused() -> None:
+    """One of them would lose its boxes."""
+    with pytest.raises(ValueError, match=r"/d/a/f1.png may be a/f1.png or f1.png of the table"):
+        match_frames(["f1.png", "a/f1.png"], ["/d/a/f1.png"])
+
+
 @given(
     st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=4, unique=True), st.integers(0, 3)
 )

@@ -280,6 +280,19 @@ def test_boxes_are_paired_once_and_the_best_first() -> None:
     assert match_boxes(np.empty((0, 4)), truth, 0.3) == []
 
 
+def test_pairs_of_many_boxes_take_little_memory() -> None:
+    """5,000 boxes over each other with 300 found: all pairs at once would take 100 MB."""
+    corner = np.array([(25 * (k % 20), 25 * (k // 20)) for k in range(300)], float)
+    found = np.column_stack((corner, corner + 20))
+    truth = np.concatenate((found[::-1] + 1, np.tile([900.0, 900, 909, 909], (4700, 1))))
+    tracemalloc.start()
+    pairs = match_boxes(found, truth, 0.8)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sorted(pairs) == [(k, 299 - k) for k in range(300)]
+    assert peak < 5e6
+
+
 def test_real_frames_with_grid_lines() -> None:
     if not HEMOCYTOMETER.is_dir():
         pytest.skip(f"needs the hemocytometer frames in {HEMOCYTOMETER}")
