@@ -13,7 +13,7 @@ usage="usage: sudo ./install.sh [PROFILE] [--wheels FOLDER]
        --wheels FOLDER  install without a network what leuko firmware bundle-wheels collected"
 
 fail() {
-    echo "install.sh: $1" >&2
+    printf 'install.sh: %s\n' "$1" >&2
     exit 1
 }
 
@@ -65,10 +65,10 @@ fi
 # the camera's libraries belong to the system, so its Python is used
 "$prefix/bin/python" -c pass 2>/dev/null || python3 -m venv --clear --system-site-packages "$prefix"
 echo "installing leuko into $prefix ..." >&2
-# print only the last of pip's errors
+# print only the last of pip's errors; it may hold whatever a file is called
 pip() {
     output=$("$prefix/bin/python" -m pip --disable-pip-version-check --quiet install "$@" 2>&1) ||
-        fail "pip: $(printf '%s\n' "$output" | sed -n 's/^ERROR: //p' | tail -n 1); $remedy"
+        fail "pip: $(printf '%s\n' "$output" | sed -n 's/^ERROR: //p' | tail -n 1 | LC_ALL=C tr -cd '[:print:]'); $remedy"
 }
 if [ -n "$wheels" ]; then
     remedy="collect the wheels again with leuko firmware bundle-wheels"

@@ -275,7 +275,7 @@ def image(
             public_keys(ssh_key) if ssh_key else (),
             password_hash(hash_file) if hash_file else "",
         )
-        size = replace_image(out, Card(profile, checked.profile, wheels, login, hostname))
+        size = replace_image(out, Card(checked, wheels, login, hostname))
     echo(out)
     echo(f"{size / 1e6:.0f} MB; copy what is in it onto the boot partition, beside config.txt", err=True)
     if partition := checked.profile.storage.data_partition:

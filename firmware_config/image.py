@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from edge.base import ANOTHER_NAME, partial_path, read_input, shown
 from edge.model import shipped_bundles
 from firmware_config.hardware import RELEASES
 from firmware_config.profile import DeviceProfile
+from firmware_config.read import Reading
 from firmware_config.wheels import CHECKOUT, verify
 
 CLOUD_INIT = ("trixie",)
@@ -40,6 +42,15 @@ _HASH = re.compile(r"\$(5|6|y|2b)\$[A-Za-z0-9./$=,]{20,200}")
 
 _UNIT = "leuko-first-start.service"
 _MOST_BYTES = 64 << 10
+_CONTENT = ("leuko", "meta-data", "network-config", "user-data")
+"""All that an image has."""
+
+_OURS = ("edge/", "firmware_config/")
+_UNPACKED_MOST_BYTES = 64 << 20
+"""Some ten times what leuko's own wheel holds."""
+_LEAST_BYTES = 4 << 10
+"""What the smallest file takes on a card."""
+
 _GROUPS = "users,adm,dialout,audio,netdev,video,plugdev,cdrom,games,input,gpio,spi,i2c,render,sudo"
 """Those that Raspberry Pi Imager gives (src/customization_generator.cpp, read on 2026-11-28)."""
 
@@ -103,14 +114,13 @@ class Card:
 
     Attributes
     ----------
-    path, profile : Path, DeviceProfile
-        The profile's file, and what it holds, checked.
+    checked : Reading
+        The profile and its bundle as they were checked; nothing of either is read again.
     machine : str
         The device's processor, as ``uname -m`` prints it.
     """
 
-    path: Path
-    profile: DeviceProfile
+    checked: Reading
     wheels: Path
     login: Login
     host: str
@@ -125,16 +135,24 @@ def replace_image(out: Path, card: Card) -> int:
     ImageError
         Also if the folder holds anything but an image.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "leuko" / "first-start.sh").is_file():
-        raise ImageError(f"{out} holds other files; {ANOTHER_NAME}")
-    partial = partial_path(out)
+    out = out.resolve()
+    if out.exists() and (others := sorted({path.name for path in out.iterdir()} - {*_CONTENT})):
+        raise ImageError(f"{out} holds other files ({shown(others[0])}); {ANOTHER_NAME}")
+    partial, earlier = partial_path(out), partial_path(out)
     try:
         size = write_image(partial, card)
         if out.exists():
-            shutil.rmtree(out)
+            # renamed first: a mounted partition, which cannot be, keeps what it holds
+            out.rename(earlier)
         partial.rename(out)
+    except BaseException:
+        if earlier.exists():
+            earlier.rename(out)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    if earlier.exists():
+        shutil.rmtree(earlier)
     return size
 
 
@@ -149,23 +167,27 @@ def write_image(out: Path, card: Card, *, checkout: Path = CHECKOUT) -> int:
     script = checkout / "install.sh"
     if not script.is_file():
         raise ImageError(f"{script} is missing; run this from a checkout of leuko-edge")
-    leuko, bundle = out / "leuko", card.profile.bundle.file
+    profile, bundle = card.checked.profile, card.checked.bundle
+    if profile is None or bundle is None:
+        raise ImageError("first correct what leuko firmware check names")
+    leuko = out / "leuko"
     (leuko / "wheels").mkdir(parents=True)
-    python = RELEASES[card.profile.device.release].python
+    python = RELEASES[profile.device.release].python
     verify(card.wheels, leuko / "wheels", python=python, machine=card.machine)
     _unpack(leuko / "wheels", leuko)
     shutil.copyfile(script, leuko / "install.sh")
-    shutil.copyfile(card.path, leuko / "device.toml")
-    if bundle not in shipped_bundles():
-        place = leuko / bundle
+    (leuko / "device.toml").write_text(card.checked.text, encoding="utf-8")
+    if profile.bundle.file not in shipped_bundles():
+        place = leuko / profile.bundle.file
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(card.path.parent / bundle, place)
+        place.write_bytes(bundle.content)
     for name in ("first-start.sh", _UNIT):
         (leuko / name).write_text(_template(name), encoding="utf-8")
     identity = hashlib.sha256()
     for path in sorted(leuko.rglob("*")):
         if path.is_file():
             identity.update(path.read_bytes())
+    (out / "user-data").touch(0o600)  # it may hold the hash of a password
     _document(out / "user-data", user_data(card.login, card.host), "#cloud-config\n")
     _document(out / "network-config", NETWORK)
     _document(out / "meta-data", {"dsmode": "local", "instance-id": f"leuko-{identity.hexdigest()[:16]}"})
@@ -223,7 +245,14 @@ def _document(place: Path, content: Any, head: str = "") -> None:
 def _unpack(wheels: Path, into: Path) -> None:
     """Take what install.sh checks the profile with out of leuko's own wheel."""
     (wheel,) = wheels.glob("leuko_edge-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            if name.startswith(("edge/", "firmware_config/")):
-                archive.extract(name, into)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            wanted = [one for one in archive.infolist() if one.filename.startswith(_OURS)]
+            if sum(_LEAST_BYTES + one.file_size for one in wanted) > _UNPACKED_MOST_BYTES:
+                raise ValueError(f"holds more than {_UNPACKED_MOST_BYTES >> 20} MiB of programs")
+            if any(one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for one in wanted):
+                raise ValueError("is compressed as no wheel is")
+            archive.extractall(into, wanted)
+    # RuntimeError for an encrypted member
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        raise ImageError(f"{wheel.name}: {error}; collect the wheels again") from error

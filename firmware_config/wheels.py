@@ -16,6 +16,8 @@ from firmware_config.hardware import RELEASES
 CHECKOUT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = "leuko-requirements.txt"
 _PINNED = "leuko-pinned.txt"
+_WHEEL = re.compile(r"[A-Za-z0-9._]+-[A-Za-z0-9._+!]+(-[A-Za-z0-9._]+){3,4}\.whl")
+"""File names of wheels (packaging.python.org, binary distribution format)."""
 _LIST_MOST_BYTES, _WHEEL_MOST_BYTES = 1 << 20, 512 << 20
 GLIBC = {"bookworm": 36, "trixie": 41}
 """Minor version of each release's glibc 2; wheels for an older one work too."""
@@ -77,7 +79,8 @@ def verify(folder: Path, into: Path, *, python: str = "", machine: str = "") -> 
     """Copy a folder of wheels, and check the copy against its list: each wheel is listed with its hash.
 
     Only the copy is to be installed: the folder may change after it was read. Raises WheelsError if a wheel
-    is altered, unlisted or missing, or if they were collected for another Python or processor.
+    is altered, unlisted or missing, if not one is leuko's own, or if they were collected for another Python
+    or processor.
 
     Parameters
     ----------
@@ -97,18 +100,24 @@ def verify(folder: Path, into: Path, *, python: str = "", machine: str = "") -> 
             f"{folder}: is {made_for}, not {here.strip('# ')}; collect them with the device's "
             "--release and --machine"
         )
-    again, there = "copy the folder here again", set()
+    pins = [pin for pin in pins if pin]
+    again, there = "copy the folder here again", []
     for wheel in sorted(folder.glob("*.whl")):
         data = read_input(wheel, _WHEEL_MOST_BYTES)
         pin = _pin(wheel.name, data)
-        if pin not in pins:
+        if pin not in pins or not _WHEEL.fullmatch(wheel.name):
             raise WheelsError(f"{wheel}: is not as it was collected; {again}")
-        there.add(pin)
+        there.append(pin)
         (into / wheel.name).write_bytes(data)
     for pin in pins:
         if pin not in there:
-            raise WheelsError(f"{folder}: the wheel of {pin.split()[0]} is missing; {again}")
-    (into / REQUIREMENTS).write_bytes(content)
+            raise WheelsError(f"{folder}: the wheel of {pin.split(' ')[0]} is missing; {again}")
+    if (own := sum(pin.startswith("leuko_edge==") for pin in there)) != 1:
+        raise WheelsError(
+            f"{folder}: holds {own or 'no'} wheels of leuko, and must hold one; collect them again"
+        )
+    rows = "".join(f"{row}\n" for row in (head, *pins))
+    (into / REQUIREMENTS).write_text(rows, encoding="utf-8")
 
 
 def _head(python: str, machine: str) -> str:

@@ -48,7 +48,7 @@ def _closest(meant: dict[str, tuple[str, int]]) -> dict[str, str]:
     closest = {}
     for frame, names in by_frame.items():
         (most, first), *others = sorted(names, key=lambda item: -item[0])
-        # a name of which all parts are shared contradicts nothing
+        # a name that is the end of the frame's path fits too
         alike = [name for n, name in others if n == most or n == len(_parts(name))]
         if alike:
             raise ValueError(

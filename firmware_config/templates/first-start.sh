@@ -6,7 +6,7 @@ log=$here/first-start.log
 
 # a FAT partition keeps no file's execute permission
 if ! sh "$here/install.sh" "$here/device.toml" --wheels "$here/wheels" >"$log" 2>&1; then
-    tail -n 5 "$log" >&2
+    tail -n 5 "$log" | LC_ALL=C tr -cd '[:print:]\n' >&2
     echo "leuko: not installed; this is the end of $log, and it is tried again in a minute" >&2
     exit 1
 fi

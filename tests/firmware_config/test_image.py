@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -14,9 +16,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import firmware_config.image
 from edge.cli import main
 from edge.model import locate_bundle
-from firmware_config.image import ImageError, Login, user_data, write_image
+from firmware_config.check import check
+from firmware_config.image import Card, ImageError, Login, user_data, write_image
+from firmware_config.read import read
 from firmware_config.wheels import CHECKOUT, REQUIREMENTS, _head, _pin
 from tests.firmware_config.test_profile import changed, profile
 
@@ -172,12 +177,100 @@ def test_what_is_there_stays(given: Path, collected: Path) -> None:
     (card / "theirs").touch()
     for more, line in (
         ((), "exists; give another name, or pass --force"),
-        (("--force",), "holds other files;"),
+        (("--force",), 'holds other files ("theirs"); give another name'),
     ):
         done = image(given, collected, *words, *more)
         assert done.exit_code == 1
         assert line in done.stderr
         assert [path.name for path in card.iterdir()] == ["theirs"]
+
+
+@pytest.mark.parametrize("name", ["kernel8.img", "overlays"])
+def test_a_boot_partition_that_holds_an_image_is_left_alone(given: Path, collected: Path, name: str) -> None:
+    words = ("--password-hash", str(given / "hash"), "--force")
+    card = given / "card"
+    assert image(given, collected, *words).exit_code == 0
+    assert stat.S_IMODE((card / "user-data").stat().st_mode) == 0o600
+    (card / "leuko/first-start.log").touch()
+    assert image(given, collected, *words).exit_code == 0
+    assert not (card / "leuko/first-start.log").exists()
+    (card / name).mkdir()
+    (card / name / "theirs").touch()
+    done = image(given, collected, *words)
+    assert done.exit_code == 1
+    assert f'holds other files ("{name}"); give another name' in done.stderr
+    assert {path.name for path in card.iterdir()} == {
+        "leuko",
+        "user-data",
+        "meta-data",
+        "network-config",
+        name,
+    }
+    assert (card / name / "theirs").exists()
+    assert not list(given.glob(".card*"))
+
+
+def test_an_image_that_cannot_be_moved_stays(
+    given: Path, collected: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a mounted partition."""
+    words = ("--password-hash", str(given / "hash"), "--force")
+    assert image(given, collected, *words).exit_code == 0
+    rename = Path.rename
+
+    def busy(path: Path, target: Path) -> Path:
+        if path.name == "card":
+            raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", busy)
+    done = image(given, collected, *words)
+    assert done.exit_code == 1
+    assert "Device or resource busy" in done.stderr
+    assert (given / "card/leuko/install.sh").exists()
+    assert not list(given.glob(".card*"))
+
+
+def test_what_was_checked_is_what_is_installed(given: Path, collected: Path) -> None:
+    """Profile and bundle are not read again."""
+    shutil.copy(locate_bundle("hemocytometer"), given / "mine.tflite")
+    text = changed((given / "device.toml").read_text(), "bundle.file", '"mine.tflite"')
+    checked = check(read(text), given, given)
+    honest = (given / "mine.tflite").read_bytes()
+    (given / "mine.tflite").unlink()
+    write_image(given / "card", Card(checked, collected, Login("lab", (KEY,)), "leuko"))
+    assert (given / "card/leuko/mine.tflite").read_bytes() == honest
+    assert (given / "card/leuko/device.toml").read_text() == text
+
+
+@pytest.mark.parametrize("how", ["no archive", "encrypted", "large", "many", "torn"])
+def test_a_wheel_of_leuko_that_cannot_be_unpacked_is_one_line(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(firmware_config.image, "_UNPACKED_MOST_BYTES", 1 << 20)
+    folder = tmp_path / "strange"
+    folder.mkdir()
+    wheel = folder / "leuko_edge-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        if how == "large":
+            archive.writestr("edge/__init__.py", bytes(1 << 20))
+        for k in range(300 if how == "many" else 1):
+            archive.writestr(f"edge/{k}", b"a line\n")
+    content = bytearray(wheel.read_bytes())
+    if how == "encrypted":
+        content[content.index(b"PK\x01\x02") + 8] |= 1
+        content[6] |= 1
+    elif how == "torn":
+        content[35:40] = b"\xff" * 5
+    wheel.write_bytes(b"text" if how == "no archive" else content)
+    rows = (_head("3.13", "aarch64"), _pin(wheel.name, wheel.read_bytes()))
+    (folder / REQUIREMENTS).write_text("".join(f"{row}\n" for row in rows))
+    done = image(given, folder, "--password-hash", str(given / "hash"))
+    assert done.exit_code == 1
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(f"Error: {wheel.name}: ")
+    assert line.endswith("; collect the wheels again")
+    assert not (given / "card").exists()
 
 
 def test_wheels_of_another_device_are_refused(given: Path, collected: Path, tmp_path: Path) -> None:

@@ -91,6 +91,20 @@ def collected(folder: Path) -> Path:
     return folder
 
 
+NAMES = {
+    "another of leuko": "leuko_edge-0.2-py3-none-any.whl",
+    "a name that moves the cursor": "foo-1.0\x1b[31mevil\u202e-py3-none-any.whl",
+    "a name with blanks": "foo-1.0 --index-url=x-py3-none-any.whl",
+}
+
+
+def added(folder: Path, name: str) -> str:
+    """Return the pin of another wheel, with which the list fits."""
+    (folder / name).write_bytes(b"")
+    project, version, *_ = name.split("-")
+    return f"{project}=={version} --hash=sha256:{hashlib.sha256().hexdigest()}"
+
+
 def spoil(folder: Path, how: str) -> None:
     ours, other = sorted(folder.glob("*.whl"))
     listed = folder / wheels.REQUIREMENTS
@@ -104,6 +118,11 @@ def spoil(folder: Path, how: str) -> None:
         shutil.copy(ours, folder / "leuko_edge-0.2-py3-none-any.whl")
     elif how == "another device":
         listed.write_text(re.sub(r"Python \S+", "Python 3.99", listed.read_text()))
+    elif how in NAMES:
+        listed.write_text(f"{listed.read_text()}{added(folder, NAMES[how])}\n")
+    elif how == "none of leuko":
+        ours.unlink()
+        listed.write_text(re.sub("(?m)^leuko_edge.*\n", "", listed.read_text()))
     else:
         listed.unlink()
 
@@ -114,6 +133,10 @@ SPOILT = {
     "other missing": r"the wheel of numpy==1\.26\.4 is missing; copy",
     "two of leuko": r"leuko_edge-0\.2-py3-none-any\.whl: is not as it was collected",
     "another device": r"is for Python 3\.99 on \S+, not for Python 3\.\d+ on \S+; collect them with",
+    "another of leuko": "holds 2 wheels of leuko, and must hold one",
+    "none of leuko": "holds no wheels of leuko, and must hold one",
+    "a name that moves the cursor": r"is not as it was collected; copy",
+    "a name with blanks": r"is not as it was collected; copy",
     "no list": "not made by leuko firmware bundle-wheels",
 }
 
@@ -126,6 +149,9 @@ def test_wheels_that_are_not_those_collected_are_refused(tmp_path: Path, how: st
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == {
         path.name: path.read_bytes() for path in folder.iterdir()
     }
+    with (folder / wheels.REQUIREMENTS).open("a") as listed:
+        listed.write("\n")  # an editor's
+    verify(folder, copy)
     spoil(folder, how)
     with pytest.raises(WheelsError, match=SPOILT[how]):
         verify(folder, copy)

@@ -38,13 +38,13 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (root / "etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg").write_text(SEED)
     path = folder / "device.toml"
     path.write_text(profile(sensor="simulated", device__release='"trixie"', plan__until_cells="1000000"))
-    checked = check(read(path.read_text()), folder, root).profile
-    assert checked is not None
+    checked = check(read(path.read_text()), folder, root)
+    assert checked.profile is not None
     machine = os.uname().machine
     collected = wheels(folder / "wheels", machine, "trixie")
     login = Login("lab", (KEY,), HASH)
     boot = root / "boot/firmware"
-    write_image(boot, Card(path, checked, collected, login, "leuko-1", machine))
+    write_image(boot, Card(checked, collected, login, "leuko-1", machine))
     for name, text in BOOT.items():
         (boot / name).write_text(text)
     yield root
