@@ -6,6 +6,7 @@ Nothing else calls ``print``, ``click.echo`` or rich's Console; a test holds it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -30,7 +31,13 @@ def rewrite(line: str) -> None:
 
 
 class VisibleConsole(Console):
-    """A console of rich whose texts cannot act on the terminal; its own colours and bars can."""
+    """A console of rich whose texts cannot act on the terminal; its own colours and bars can.
+
+    Nothing in a text is markup or an emoji: labels and names of files come from tables and folders of others.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Return the segments of what is printed."""

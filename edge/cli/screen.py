@@ -80,7 +80,7 @@ class Screen:
         self._as_json = as_json
         self._session = self._waited = ""
         self._notifier, self._log, self._relay = Notifier(), Log(sys.stderr), _Relay(self)
-        self._words = VisibleConsole(stderr=True, highlight=False, markup=False)
+        self._words = VisibleConsole(stderr=True)
         hidden = as_json or not self._words.is_terminal
         self._bar_columns = BAR_COLUMNS if self._words.width >= 3 * BAR_COLUMNS else 0
         bar = (BarColumn(self._bar_columns - 1),) if self._bar_columns else ()

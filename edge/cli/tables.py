@@ -34,7 +34,7 @@ def new_table(*headings: Any, whole: Sequence[str] = ()) -> Table:
 
 
 def plain(text: str) -> Text:
-    """Return text without markup, which file names may hold, and with its control characters visible."""
+    """Return text with its control characters visible, as wide as it is printed."""
     return Text(visible(text))
 
 
@@ -66,8 +66,8 @@ def stdout_console() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     if sys.stdout and sys.stdout.isatty():
-        return VisibleConsole(highlight=False)
-    return _PipeConsole(width=NO_EDGE, highlight=False)
+        return VisibleConsole()
+    return _PipeConsole(width=NO_EDGE)
 
 
 class _PipeConsole(VisibleConsole):
@@ -120,6 +120,6 @@ def say_duration(work: str, seconds: float) -> None:
 @contextmanager
 def progress(*columns: str | ProgressColumn) -> Iterator[Progress]:
     """Show a progress bar on stderr if it is a terminal; by default with rich's columns."""
-    console = VisibleConsole(stderr=True, highlight=False)
+    console = VisibleConsole(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar

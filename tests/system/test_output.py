@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from edge.base import visible
@@ -69,11 +71,38 @@ def test_lines_are_printed_as_lines_and_names_within_them_are_not(
 def test_a_table_shows_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(NASTY)
     table.add_row(f"[bold]{NASTY}")
-    VisibleConsole(width=200).print(table, NASTY, markup=True)
+    VisibleConsole(width=200).print(table, NASTY)
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "\u202e" not in printed
     assert printed.count(r"\x1b[31mb") == 3
+
+
+@pytest.mark.parametrize("text", ["[link=file:evil]mono", "[blink red]mono", "[/]", ":smile:", "a[bold]"])
+def test_nothing_in_a_text_is_markup(text: str) -> None:
+    """Else labels look alike, lead elsewhere, or end the command."""
+    table = Table(text, box=None)
+    table.add_row(text)
+    console = VisibleConsole(width=200, force_terminal=True, file=io.StringIO())
+    console.print(table, text)
+    with Progress(TextColumn("{task.description}", markup=False), console=console) as bar:
+        bar.add_task(text)
+        bar.console.print(f"{text} finished")
+    printed = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert printed.count(text) >= 5
+    assert "\x1b]8" not in printed
+
+
+@pytest.mark.parametrize("word", ["TextColumn(", "from_markup", "markup=True"])
+def test_no_command_asks_for_markup(word: str) -> None:
+    asked = [
+        line.strip()
+        for package in ("edge", "train", "convert", "firmware_config")
+        for file in (ROOT / package).rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if word in line and "markup=False" not in line
+    ]
+    assert asked in ([], ['TextColumn("{task.fields[left]} left"),'])
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def _print(found: Agreement) -> None:
         if not pair.cells:
             continue
         echo("")
-        matrix = new_table(f"{pair.first} ↓ {pair.second} →", *found.labels)
+        matrix = new_table(f"{pair.first} ↓ {pair.second} →", *map(plain, found.labels))
         for label, row in zip(found.labels, pair.confusion.tolist(), strict=True):
             matrix.add_row(plain(label), *map(str, row))
         print_table(matrix)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from edge.base import quantity
@@ -14,7 +13,7 @@ from edge.classify import RuntimeMissingError
 from edge.cli.errors import one_line_errors
 from edge.cli.options import NamedPath, force_option, json_option, quiet_libraries, require_free, require_out
 from edge.cli.output import echo
-from edge.cli.tables import progress, stdout_console
+from edge.cli.tables import plain, progress, stdout_console
 from edge.model import TEST_TIME_VIEWS
 from train.cli.options import EXISTING, FOLDER, require_extra, require_keras
 from train.evaluate import Evaluation, evaluation, read_wrong_labels
@@ -37,16 +36,17 @@ def print_scores(scores: Scores, intervals: Intervals | None = None) -> None:
     """Print the scores, with their intervals if given, and the confusion matrix as tables."""
 
     def table(*header: str) -> Table:
-        made = Table(*map(escape, header), box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in made.columns[1:]:
-            column.justify, column.no_wrap = "right", True  # a narrow terminal wraps names, not numbers
+        made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for k, text in enumerate(header):
+            # a narrow terminal wraps names, not numbers
+            made.add_column(plain(text), justify="right" if k else "left", no_wrap=k > 0)
         return made
 
     measured = table("class", "cells", "precision", "recall", "F1")
     answered = table("truth", *(f"→ {label}" for label in scores["labels"]))
     for label, row in zip(scores["labels"], scores["confusion"], strict=True):
-        measured.add_row(escape(label), str(sum(row)), *class_words(scores, intervals, label))
-        answered.add_row(escape(label), *map(str, row))
+        measured.add_row(plain(label), str(sum(row)), *class_words(scores, intervals, label))
+        answered.add_row(plain(label), *map(str, row))
     accuracy = score_words(scores["accuracy"], intervals["accuracy"] if intervals else None, digits=4)
     total = f"accuracy {accuracy} on {quantity(scores['cells'], 'cell')}"
     stdout_console().print(measured, "", answered, "", total, sep="\n")
@@ -73,7 +73,7 @@ def print_evaluation(found: Evaluation) -> None:
 
 
 def _print_lines(*lines: str) -> None:
-    stdout_console().print(*lines, sep="\n", markup=False)
+    stdout_console().print(*lines, sep="\n")
 
 
 @click.command()

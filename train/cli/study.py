@@ -154,7 +154,7 @@ def _run_study(settings: StudySettings, data: Path, validation: Path | None, not
         times = (expected_seconds(run.recipe, training, cost[run.network].macs) for run in runs)
         say_duration(f"a study of {quantity(len(runs), 'run')}", sum(times))
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[left]} left"),
