@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -636,6 +638,18 @@ def test_the_missing_extra_is_named(clean: Path, tmp_path: Path, monkeypatch: py
         assert result.stderr == (
             f"Error: leuko data check {option} needs the train extra: pip install 'leuko-edge[train]'\n"
         )
+
+
+def test_the_current_folder_holds_no_settings_of_matplotlib(clean: Path, tmp_path: Path) -> None:
+    """Its own way would print the key's escape, and let TeX draw the letters."""
+    (tmp_path / "matplotlibrc").write_bytes(b"evil\x1b[31m : 1\ntext.usetex : True\n\xff\n")
+    script = f"from edge.cli import main; main(['data', 'check', {str(clean)!r}, '--out', 'out'])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "evil" not in done.stderr
+    assert [path.name for path in (tmp_path / "out").glob("*.html")] == ["check.html"]
 
 
 def test_no_image_is_opened_after_many_that_cannot_be_read(

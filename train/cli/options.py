@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +68,17 @@ def require_extra(command: str, module: str = "keras") -> None:
     """Name the missing extra, without the seconds that importing its module takes."""
     if importlib.util.find_spec(module) is None:
         raise click.ClickException(f"leuko {command} needs the train extra: pip install 'leuko-edge[train]'")
+    if os.path.lexists("matplotlibrc"):
+        _import_elsewhere()
+
+
+def _import_elsewhere() -> None:
+    """Import matplotlib, as Keras does too, without the settings that it looks for in the current folder.
+
+    They may be TeX that draws each letter, or have no form at all.
+    """
+    with suppress(ImportError), chdir(Path(__file__).parent):
+        importlib.import_module("matplotlib")
 
 
 def require_keras(command: str) -> None:
