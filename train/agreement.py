@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,9 +10,17 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from train.bootstrap import group_interval
+from edge.base import alike_labels
+from train.bootstrap import blocks, group_interval
 from train.metrics import Interval
 from train.readings import majority
+
+MOST_LABELS = 100
+
+NO_READING = -1
+
+_PORTION = 10_000
+"""Cells whose votes are in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +100,7 @@ def agreement(read: Sequence[Mapping[str, str]], groups: Sequence[str]) -> Agree
     Raises
     ------
     ValueError
-        If no cell has several readings.
+        If no cell has several readings, or there are too many labels, or some that only look different.
     """
     several = [k for k, one in enumerate(read) if len(one) > 1]
     if not several:
@@ -101,26 +110,61 @@ def agreement(read: Sequence[Mapping[str, str]], groups: Sequence[str]) -> Agree
     chosen = [read[k] for k in several]
     labels = tuple(sorted({label for one in chosen for label in one.values()}))
     readers = tuple(dict.fromkeys(name for one in chosen for name in one))
-    _, group = np.unique([groups[k] for k in several], return_inverse=True)
-    votes = np.array([[[*one.values()].count(label) for label in labels] for one in chosen])
-    settled = [majority(one.values()) for one in chosen]
-    alike = read_alike(votes)
-    parts = np.zeros((int(group.max()) + 1, len(labels) + 2))
-    np.add.at(parts, group, _fleiss_parts(votes))
+    _check_labels(labels)
+    numbers = {label: k for k, label in enumerate(labels)}
+    called = np.array([[numbers.get(one.get(name, ""), NO_READING) for name in readers] for one in chosen])
+    names, group = np.unique([groups[k] for k in several], return_inverse=True)
+    block = blocks(len(names))[group]
+    parts, alike = _read_parts(called, block, len(labels))
+    settled = Counter(majority(one.values()) for one in chosen)
     return Agreement(
         labels=labels,
         readers=readers,
         cells=len(several),
         single=len(read) - len(several),
-        groups=len(parts),
+        groups=len(names),
         unanimous=int(alike.sum()),
-        tied=settled.count(None),
-        counts={label: settled.count(label) for label in labels},
+        tied=settled[None],
+        counts={label: settled[label] for label in labels},
         fleiss=_number(_fleiss(parts.sum(axis=0)[None])[0]),
         fleiss_interval=group_interval(parts, _fleiss),
-        pairs=tuple(_pair(chosen, group, labels, *both) for both in combinations(readers, 2)),
+        pairs=tuple(
+            _pair((readers[i], readers[j]), called[:, [i, j]], block, len(labels))
+            for i, j in combinations(range(len(readers)), 2)
+        ),
         differing=tuple(several[k] for k in np.flatnonzero(~alike)),
     )
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    """Refuse more labels than a person can compare, as matrices grow as their square, and labels alike."""
+    if len(labels) > MOST_LABELS:
+        raise ValueError(
+            f"{len(labels):,} labels, more than the {MOST_LABELS} that are compared: join some with --rename"
+        )
+    if alike := alike_labels(labels):
+        raise ValueError(f"{alike[0]}, for example with --rename")
+
+
+def _read_parts(
+    called: NDArray[np.int64], block: NDArray[np.int64], labels: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return what each block of groups adds to the sums of Fleiss' kappa, and which cells all call the same.
+
+    Parameters
+    ----------
+    called : int64 [cells, readers]
+        Number of the label, or `NO_READING`.
+    """
+    parts, alike = np.zeros((int(block.max()) + 1, labels + 2)), []
+    for start in range(0, len(called), _PORTION):
+        portion = called[start : start + _PORTION]
+        votes = np.zeros((len(portion), labels), np.int64)
+        row, reader = np.nonzero(portion != NO_READING)
+        np.add.at(votes, (row, portion[row, reader]), 1)
+        np.add.at(parts, block[start : start + _PORTION], _fleiss_parts(votes))
+        alike.append(read_alike(votes))
+    return parts, np.concatenate(alike)
 
 
 def fleiss_kappa(votes: NDArray[np.int64]) -> float | None:
@@ -152,15 +196,15 @@ def _fleiss(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return _kappa(agreeing / cells, chance)
 
 
-def _cohen(confusion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Cohen's kappa of confusion matrices [draws, labels, labels]."""
-    cells = confusion.sum(axis=(1, 2))
-    chance = (confusion.sum(axis=1) * confusion.sum(axis=2)).sum(axis=1) / cells**2
-    return _kappa(_share_agreed(confusion), chance)
+def _cohen(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Cohen's kappa of sums [draws, 2 labels + 2] of `_pair_parts`."""
+    agreed, cells = sums[:, -2], sums[:, -1]
+    first, second = np.split(sums[:, :-2], 2, axis=1)
+    return _kappa(agreed / cells, (first * second).sum(axis=1) / cells**2)
 
 
-def _share_agreed(confusion: NDArray[np.float64]) -> NDArray[np.float64]:
-    share: NDArray[np.float64] = np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2))
+def _share_agreed(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = sums[:, -2] / sums[:, -1]
     return share
 
 
@@ -171,27 +215,33 @@ def _kappa(agreed: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[
     return kappa
 
 
-def _pair(
-    read: Sequence[Mapping[str, str]],
-    group: NDArray[np.int64],
-    labels: Sequence[str],
-    first: str,
-    second: str,
-) -> Pair:
-    both = [k for k, one in enumerate(read) if first in one and second in one]
-    frames, place = np.unique(group[both], return_inverse=True)
-    rows, columns = ([labels.index(read[k][name]) for k in both] for name in (first, second))
-    parts = np.zeros((len(frames), len(labels), len(labels)), np.int64)
-    np.add.at(parts, (place, rows, columns), 1)
-    whole = parts.sum(axis=0)
+def _pair(readers: tuple[str, str], called: NDArray[np.int64], block: NDArray[np.int64], labels: int) -> Pair:
+    """Compare two readers, given what they call each cell, int64 [cells, 2]."""
+    both = (called != NO_READING).all(axis=1)
+    first, second = called[both].T
+    confusion = np.zeros((labels, labels), np.int64)
+    np.add.at(confusion, (first, second), 1)
+    parts = _pair_parts(first, second, block[both], labels)
     return Pair(
-        first=first,
-        second=second,
-        confusion=whole,
-        kappa=_number(_cohen(whole[None].astype(np.float64))[0]) if both else None,
+        first=readers[0],
+        second=readers[1],
+        confusion=confusion,
+        kappa=_number(_cohen(parts.sum(axis=0)[None])[0]) if len(first) else None,
         kappa_interval=group_interval(parts, _cohen),
         agreed_interval=group_interval(parts, _share_agreed),
     )
+
+
+def _pair_parts(
+    first: NDArray[np.int64], second: NDArray[np.int64], block: NDArray[np.int64], labels: int
+) -> NDArray[np.float64]:
+    """Return what each block adds: cells of each label by the first reader, by the second, agreed, cells."""
+    blocks, place = np.unique(block, return_inverse=True)
+    parts = np.zeros((len(blocks), 2 * labels + 2))
+    for column in (first, labels + second, np.full(len(first), -1)):
+        np.add.at(parts, (place, column), 1)
+    np.add.at(parts[:, -2], place, first == second)
+    return parts
 
 
 def _number(value: float) -> float | None:

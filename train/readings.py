@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from edge.base import label_problem
-from train.table import Box, LabelledCrop
+from train.table import READER, Box, LabelledCrop
 
 LABEL = "label"
 """Column of the first reading."""
-
-_READER = re.compile(r"reader[1-9]\d*")
 
 Read = TypeVar("Read", Box, LabelledCrop)
 
 
 def reader_columns(columns: Iterable[str]) -> list[str]:
     """Return the columns of further readers, by their number."""
-    found = {name for name in columns if _READER.fullmatch(name)}
+    found = {name for name in columns if READER.fullmatch(name)}
     return sorted(found, key=lambda name: int(name.removeprefix("reader")))
 
 

@@ -13,6 +13,7 @@ import io
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -39,6 +40,18 @@ MOST_PROBLEMS = 1000
 
 _MOST_COLUMNS = 1024
 """A table of predictions has one for each of at most 1,000 labels, other tables a few dozen."""
+
+
+class MissingColumnError(ValueError):
+    """The file may be a table of another kind; the message is one line."""
+
+
+READER = re.compile(r"reader[1-9]\d{0,5}")
+"""Name of a column with another person's readings of the label."""
+
+MOST_READERS = 12
+
+_LIKE_READER = re.compile(r"reader[\W_]*0*(\d*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,16 +333,7 @@ def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str, str],
             content.seek(0)
             file = io.TextIOWrapper(content, "utf-16" if utf_16 else "utf-8-sig", newline="")
             reader, header = _reader(file, kind)
-            if len(header) > _MOST_COLUMNS:
-                raise ValueError(
-                    f"{path}: {len(header):,} columns, more than {_MOST_COLUMNS:,}: leave out those that are "
-                    "not of its cells"
-                )
-            if missing := kind.missing(header):
-                there = f"it has {', '.join(header)[:500]}" if any(header) else "it is empty"
-                raise ValueError(f"{path}: column {', '.join(missing)} is missing; {there}")
-            if twice := [name for name in kind.columns() if header.count(name) > 1]:
-                raise ValueError(f"{path}: column {', '.join(twice)} comes twice")
+            _check_header(path, kind, header)
             decimal_comma = reader.dialect.delimiter != ","
             empty = dict.fromkeys((name for name in header if name in kind.understood()), "")
             for row in reader:
@@ -343,13 +347,35 @@ def _records(path: Path, kind: type[Row]) -> Iterator[tuple[int, dict[str, str],
         raise ValueError(f"{path}: not a CSV file ({error})") from error
 
 
+def _check_header(path: Path, kind: type[Row], header: Sequence[str]) -> None:
+    """Refuse columns that are missing, that come twice or that would be passed over, and too many."""
+    if len(header) > _MOST_COLUMNS:
+        raise ValueError(
+            f"{path}: {len(header):,} columns, more than {_MOST_COLUMNS:,}: leave out those that are "
+            "not of its cells"
+        )
+    if missing := kind.missing(header):
+        there = f"it has {', '.join(header)[:500]}" if any(header) else "it is empty"
+        raise MissingColumnError(f"{path}: column {', '.join(missing)} is missing; {there}")
+    if twice := [name for name, n in Counter(filter(None, header)).items() if n > 1]:
+        raise ValueError(f"{path}: column {', '.join(twice)[:500]} comes twice: remove or rename one")
+    readers = {name for name in header if READER.fullmatch(name)}
+    if len(readers) > MOST_READERS:
+        raise ValueError(
+            f"{path}: {len(readers):,} readers, more than {MOST_READERS}: leave out some columns"
+        )
+    for name in header:
+        if (like := _LIKE_READER.fullmatch(name)) and name not in readers:
+            raise ValueError(f"{path}: column {name!r}: readings stand in reader{like[1] or 1}: rename it")
+
+
 def _reader(file: TextIO, kind: type[Row]) -> tuple[_csv.Reader, list[str]]:
     """Return a reader with the separator that gives the kind's columns, else a comma; and the header."""
     delimiters = ",;\t"  # spreadsheets write semicolons where the comma is decimal
     for delimiter in (*delimiters, ","):
         file.seek(0)
         reader = csv.reader(file, delimiter=delimiter)
-        header = [unquoted(name) for name in next(reader, ())]
+        header = [unquoted(name).strip() for name in next(reader, ())]
         if not kind.missing(header):
             break
     return reader, header

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 
 LONGEST_LABEL = 80
 
@@ -45,6 +46,7 @@ _ALIKE = {
 """Cyrillic, Greek and phonetic letters that look like Latin ones, with those before them."""
 
 
+@lru_cache(maxsize=4096)
 def label_problem(label: str) -> str:
     """Return why a class of cells cannot have this name; empty if it can."""
     if not label.strip():

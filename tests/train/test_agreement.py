@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,9 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from edge.cli import main
-from train.agreement import agreement, fleiss_kappa
-from train.bootstrap import group_interval
+from train.agreement import MOST_LABELS, agreement, fleiss_kappa
+from train.bootstrap import MOST_BLOCKS, blocks, group_interval
+from train.report import agreement as report
 
 HEMOCYTOMETER = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "hemocytometer"
 
@@ -149,6 +151,51 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:
     assert run.exit_code == 1
     assert "path" in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (("mono", "Mono"), "Mono"),
+        ([f"l{k}" for k in range(MOST_LABELS + 1)], "101 labels, more than the 100 that are compared"),
+    ],
+)
+def test_labels_that_cannot_be_compared_are_one_line(
+    tmp_path: Path, labels: Sequence[str], reason: str
+) -> None:
+    rows = [f"f.png,{label},{20 * k},0,9,9,{labels[0]}" for k, label in enumerate(labels)]
+    (tmp_path / "x.csv").write_text("\n".join(["frame,label,x,y,width,height,reader1", *rows]))
+    done = CliRunner().invoke(main, ["data", "agreement", str(tmp_path / "x.csv")])
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    assert reason in done.output
+    assert "--rename" in done.output
+
+
+def test_a_table_of_two_kinds_of_columns_says_what_is_wrong_with_its_own(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("frame,label,x,y,width,height,reader1,reader1\nf.png,a,1,1,9,9,b,a\n")
+    done = CliRunner().invoke(main, ["data", "agreement", str(tmp_path / "x.csv")])
+    assert "column reader1 comes twice" in done.output
+
+
+def test_intervals_of_many_groups_are_those_of_blocks_of_them() -> None:
+    """5,000 groups of one cell each, of which 70 % agree."""
+    rng = np.random.default_rng(2)
+    right = np.column_stack((rng.random(5000) < 0.7, np.ones(5000))).astype(float)
+    parts = np.zeros((MOST_BLOCKS, 2))
+    np.add.at(parts, blocks(5000), right)
+    assert (parts[:, 1] == 5).all()
+    assert parts.sum(axis=0).tolist() == right.sum(axis=0).tolist()
+    low, high = group_interval(parts, lambda sums: sums[:, 0] / sums[:, 1]) or (0, 0)
+    assert high - low == pytest.approx(2 * 1.96 * (0.7 * 0.3 / 5000) ** 0.5, rel=0.07)
+    assert blocks(30).tolist() == list(range(30))
+
+
+def test_matrices_of_many_labels_are_left_to_json(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MATRIX_FIELDS", 10)
+    done = CliRunner().invoke(main, ["data", "agreement", str(crops)])
+    assert done.stdout.count("label ↓") == 1
+    assert done.stdout.endswith("the confusion matrices of 2 more pairs are in --json\n")
 
 
 @pytest.mark.skipif(not HEMOCYTOMETER.is_dir(), reason="needs the real frames in ../shared/data")

@@ -20,11 +20,12 @@ from train.report.agreement import (
     AGREEMENT_FILES,
     PAIR_HEADER,
     agreement_object,
+    matrices,
     pair_words,
     summary_lines,
     write_agreement,
 )
-from train.table import Box, read_table
+from train.table import Box, MissingColumnError, read_table
 
 Cells = tuple[list[dict[str, str]], list[str], list[Path | str]]
 """Readings, group, and crop or name of each cell."""
@@ -77,7 +78,7 @@ def _read(path: Path, names: Mapping[str, str]) -> Cells:
     except ValueError as error:
         try:
             boxes = read_table(path, Box)
-        except (ValueError, OSError):
+        except (MissingColumnError, OSError):
             raise error from None
         rows = [_renamed(path, f", line {line}", box, names) for line, box in boxes.items()]
         places = [f"{box.frame} {box.x},{box.y}" for box in rows]
@@ -110,11 +111,12 @@ def _print(found: Agreement) -> None:
     for pair in found.pairs:
         shown.add_row(*map(plain, pair_words(pair)))
     print_table(shown)
-    for pair in found.pairs:
-        if not pair.cells:
-            continue
+    pairs, others = matrices(found)
+    for pair in pairs:
         echo("")
         matrix = new_table(f"{pair.first} ↓ {pair.second} →", *map(plain, found.labels))
         for label, row in zip(found.labels, pair.confusion.tolist(), strict=True):
             matrix.add_row(plain(label), *map(str, row))
         print_table(matrix)
+    if others:
+        echo("", others)

@@ -22,6 +22,9 @@ AGREEMENT_FILES = ("agreement.html", "differences.csv")
 SHOWN = 2000
 """Cells with a picture on the page; all are in ``differences.csv``."""
 
+MATRIX_FIELDS = 20_000
+"""Fields of confusion matrices that are shown; --json has all."""
+
 METHODS = (
     "Cohen's kappa compares two readers, Fleiss' all of them: 1 is full agreement, 0 what chance would give. "
     "Intervals (95 %) are those of the bootstrap over whole groups (frames, patients). There are none with "
@@ -91,6 +94,14 @@ def pair_words(pair: Pair) -> tuple[str, ...]:
     )
 
 
+def matrices(found: Agreement) -> tuple[Sequence[Pair], str]:
+    """Return the pairs whose confusion matrices are shown, and a sentence on the others, or none."""
+    with_cells = [pair for pair in found.pairs if pair.cells]
+    shown = with_cells[: max(1, MATRIX_FIELDS // len(found.labels) ** 2)]
+    left = len(with_cells) - len(shown)
+    return shown, f"the confusion matrices of {quantity(left, 'more pair')} are in --json" if left else ""
+
+
 PAIR_HEADER = ("Readers", "Cells", "Agree", "Cohen's kappa")
 
 
@@ -121,13 +132,13 @@ def _differences(found: Agreement, read: Sequence[Mapping[str, str]], files: Seq
 def _page(data: str, found: Agreement, read: Sequence[Mapping[str, str]], files: Sequence[Path | str]) -> str:
     lines = "".join(paragraph(f"{line[0].upper()}{line[1:]}.") for line in summary_lines(found))
     sections = [("Agreement", lines + table(PAIR_HEADER, map(pair_words, found.pairs)))]
-    for pair in found.pairs:
-        if pair.cells:
-            rows = zip(found.labels, pair.confusion.tolist(), strict=True)
-            body = table(
-                (f"{pair.first} ↓ {pair.second} →", *found.labels), [(one, *row) for one, row in rows]
-            )
-            sections.append((f"{pair.first} and {pair.second}", body))
+    shown, others = matrices(found)
+    for pair in shown:
+        rows = zip(found.labels, pair.confusion.tolist(), strict=True)
+        body = table((f"{pair.first} ↓ {pair.second} →", *found.labels), [(one, *row) for one, row in rows])
+        sections.append((f"{pair.first} and {pair.second}", body))
+    if others:
+        sections.append(("Other pairs", paragraph(f"{others[0].upper()}{others[1:]}.")))
     sections.append(("Cells on which they differ", _pictures(found, read, files)))
     sections.append(("How it was measured", paragraph(METHODS)))
     return page_shell(f"{percent(found.unanimous / found.cells)} unanimous", data, starmap(section, sections))
