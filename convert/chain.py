@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base import Cell, FailedFrame, quantity
-from edge.capture import read_frames
+from edge.capture import CONTRADICTS, agreed_pixel, contradiction, files_pixels, read_frames
 from edge.classify import Classifier
 from edge.count import CountedFrame
 from edge.model import Answers, Bundle, write_bundle
 from edge.run import Analysis, count_frames
 from train.box_places import misplaced_remark, structure_shares
-from train.boxes import corners, match_boxes, of_frames, read_boxes
+from train.boxes import corners, first_doubled, match_boxes, of_frames, read_boxes
 from train.readings import majority, readings
+from train.table import Box
 
 LEAST_OVERLAP = 0.3
 """Least intersection over union of a found and an annotated box that are one cell."""
@@ -35,8 +36,8 @@ def validate(
     rename: Mapping[str, str] | None = None,
     source: str = "",
     on_frame: Callable[[], None] = lambda: None,
-) -> tuple[Answers, str]:
-    """Return what each cell of annotated frames was called, or that it was missed, and a remark on the boxes.
+) -> tuple[Answers, list[str]]:
+    """Return what each cell of annotated frames was called, or that it was missed, and remarks.
 
     Where several people read a cell, the majority's label is the truth; a cell for which no label leads does
     not enter.
@@ -46,7 +47,7 @@ def validate(
     frames : sequence of str
         Files, folders and globs; the network was not trained on them.
     pixel_um : float or None
-        Side of a frame's pixel; by default the bundle's.
+        Side of a frame's pixel; by default that of the table, else of the files, else of the bundle.
     rename : mapping
         Label of a box → label of the bundle, in all readings.
     source : str
@@ -55,8 +56,8 @@ def validate(
     Raises
     ------
     ValueError
-        If a frame cannot be counted or has no box, it is not clear which frame a box is in, or a box has none
-        of the bundle's labels.
+        If a frame cannot be counted or has no box, it is not clear which frame a box is in, a cell has two
+        boxes, pixel sizes contradict each other, or a box has none of the bundle's labels.
     """
     labels = bundle.manifest.labels
     truth = read_boxes(boxes, rename)
@@ -67,10 +68,10 @@ def validate(
             f" {', '.join(labels)}: pass --rename"
         )
     truth = of_frames(truth, frames)
+    pixel, remark = _pixel_um(frames, truth, pixel_um, bundle.manifest.pixel_um)
     none, counted = len(labels), 0
     shares = [structure_shares(np.zeros((1, 1), np.uint8), ())]
     answers = np.zeros((none + 1, none + 2), np.int64)  # last row: no cell; last column: not found
-    pixel = pixel_um or bundle.manifest.pixel_um
     analysis = Analysis(pixel_um=pixel, reject_below=bundle.manifest.reject_below)
     for result in count_frames(read_frames(frames), Classifier(bundle), analysis):
         if isinstance(result, FailedFrame):
@@ -83,6 +84,12 @@ def validate(
         held = [majority(readings(box).values()) for box in rows]
         real = np.array([UNSETTLED if label is None else labels.index(label) for label in held])
         cells = [box.cell for box in rows]
+        if twice := first_doubled(corners(cells)):
+            x, y = cells[twice].x, cells[twice].y
+            raise ValueError(
+                f"{boxes}: a box of {result.frame.name} lies on another, at x {x}, y {y}: give each cell one "
+                "row; further readings stand in reader1, reader2 and so on"
+            )
         _add(answers, result, real, cells, labels)
         shares.append(structure_shares(result.frame.image, cells))
         counted += 1
@@ -98,7 +105,37 @@ def validate(
         frames=counted,
         source=f"{source or boxes.name}, {quantity(counted, 'frame')}{by}",
     )
-    return described, misplaced_remark(np.concatenate(shares))
+    return described, [*filter(None, (remark, misplaced_remark(np.concatenate(shares))))]
+
+
+def _pixel_um(
+    frames: Sequence[str], truth: Mapping[str, Sequence[Box]], given: float | None, bundle_um: float
+) -> tuple[float, str]:
+    """Return the pixel size that the option, else the table, the files or the bundle state; and a remark.
+
+    Where no option says which is right, a contradiction is refused: cells would be missed that a count finds.
+    """
+    stated = files_pixels(frames)
+    in_table = sorted({box.pixel_um for rows in truth.values() for box in rows if box.pixel_um is not None})
+    agreed = agreed_pixel(stated)
+    if given is not None:
+        others = [um for um in in_table if abs(um - given) > CONTRADICTS * given]
+        if others:
+            return given, f"pixel_um of the table is {others[0]:.4g}, and {given:.4g} is used (--pixel-um)"
+        return given, contradiction(stated, given, "from --pixel-um")
+    if len(in_table) > 1:
+        raise ValueError(
+            f"pixel_um of the table is both {in_table[0]:g} and {in_table[1]:g}: pass --pixel-um"
+        )
+    if in_table:
+        used, source = in_table[0], "from the table"
+    elif agreed:
+        used, source = agreed.um, f"from the files ({agreed.source})"
+    else:
+        used, source = bundle_um, "from the bundle"
+    if other := contradiction(stated, used, source, "pass the right one as --pixel-um"):
+        raise ValueError(other)
+    return used, "" if used == bundle_um else f"pixel {used:.4g} µm, {source}"
 
 
 def _add(

@@ -18,6 +18,10 @@ from train.table import Box, read_table
 Boxes = NDArray[np.float64]
 """xmin, ymin, xmax, ymax in a row; max exclusive."""
 
+SAME_CELL = 0.5
+"""Intersection over union of two boxes above which they are one cell's; that of different cells stays below
+0.21 on the 140 real frames."""
+
 MOST_BOXES = 5000
 """Boxes of a frame beyond which it is not read; nor is a frame of more cells counted."""
 
@@ -40,10 +44,7 @@ def match_boxes(found: Boxes, truth: Boxes, iou: float) -> list[tuple[int, int]]
     """
     overlaps = []
     for row, box in enumerate(found):  # one by one: a table of all pairs may not fit into memory
-        low, high = np.maximum(box[:2], truth[:, :2]), np.minimum(box[2:], truth[:, 2:])
-        common = np.prod(np.clip(high - low, 0, None), axis=1)
-        union = _areas(box[None]) + _areas(truth) - common
-        overlap = common / np.maximum(union, np.finfo(float).tiny)
+        overlap = _overlap(box, truth)
         overlaps += [(-overlap[k], row, k) for k in np.flatnonzero(overlap >= iou).tolist()]
     pairs = []
     left_found, left_truth = {*range(len(found))}, {*range(len(truth))}
@@ -53,6 +54,19 @@ def match_boxes(found: Boxes, truth: Boxes, iou: float) -> list[tuple[int, int]]
             left_found.remove(row)
             left_truth.remove(column)
     return pairs
+
+
+def first_doubled(boxes: Boxes) -> int | None:
+    """Return the first box that is the same cell's as an earlier one; None without any."""
+    return next((k for k in range(1, len(boxes)) if (_overlap(boxes[k], boxes[:k]) > SAME_CELL).any()), None)
+
+
+def _overlap(box: NDArray[np.float64], others: Boxes) -> NDArray[np.float64]:
+    """Return the intersection over union of one box with others."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=1)
+    union = _areas(box[None]) + _areas(others) - common
+    return np.asarray(common / np.maximum(union, np.finfo(float).tiny))
 
 
 def _areas(boxes: Boxes) -> NDArray[np.float64]:

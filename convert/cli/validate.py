@@ -32,7 +32,7 @@ from train.cli.options import parse_rename
 @click.option(
     "--pixel-um",
     type=FiniteRange(*PIXELS_UM),
-    help="Side of a frame's pixel in the specimen, µm; by default the bundle's.",
+    help="Side of a frame's pixel in the specimen, µm; by default as BOXES, FRAMES or the bundle state it.",
 )
 @click.option(
     "--source", default="", help="Name of the frames, for the model card; by default that of BOXES."
@@ -59,7 +59,7 @@ def validate(
     with one_line_errors(ValueError), progress() as bar:
         task = bar.add_task("frames", total=None)
         bundle = load_bundle(bundle_file)
-        answers, remark = answers_to(
+        answers, remarks = answers_to(
             bundle,
             frames,
             boxes,
@@ -69,7 +69,7 @@ def validate(
             on_frame=lambda: bar.advance(task),
         )
         validated = rewrite(bundle, answers, out)
-    if remark:
+    for remark in remarks:
         echo(f"Warning: {remark}", err=True)
     if as_json:
         echo(json.dumps({"bundle": {"sha256": validated.sha256}, "answers": asdict(answers)}))

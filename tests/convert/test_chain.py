@@ -7,8 +7,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner, Result
 
 from benchmarks.whole_chain import Chain
@@ -129,6 +131,58 @@ def test_frames_of_one_name_in_two_folders_have_their_own_boxes(sample: Path, tm
     write(boxes, [row for row in rows if row["frame"] == "p1/0001.png"])
     done = validate(tmp_path / "p0", boxes, out, "--force")
     assert "Warning: the boxes seem to miss the cells" in done.stderr
+
+
+@pytest.mark.parametrize("moved_px", [0, 3])
+def test_a_cell_that_the_table_lists_twice_is_refused(sample: Path, tmp_path: Path, moved_px: int) -> None:
+    truth, out = rows_of(sample / "truth.csv"), tmp_path / "b.tflite"
+    truth = [{name: row[name] for name in ("frame", "label", "x", "y", "width", "height")} for row in truth]
+    again = truth[5] | {"x": str(int(truth[5]["x"]) + moved_px), "label": "monocyte"}
+    done = validate(sample / "frames", write(tmp_path / "boxes.csv", [*truth, again]), out)
+    assert done.exit_code == 1
+    assert f"lies on another, at x {again['x']}, y {again['y']}: give each cell one row" in done.stderr
+    assert not out.exists()
+
+
+def test_the_pixel_size_is_that_of_the_table_else_of_the_files(sample: Path, tmp_path: Path) -> None:
+    """Frames at half the bundle's size."""
+    folder, out, rows = tmp_path / "half", tmp_path / "b.tflite", rows_of(sample / "truth.csv")
+    folder.mkdir()
+    for path in (sample / "frames").iterdir():
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / path.name), half)
+    edges = ("x", "y", "width", "height")
+    halves = [
+        {"frame": row["frame"], "label": row["label"]} | {name: str(int(row[name]) // 2) for name in edges}
+        for row in rows
+    ]
+    um = 2 * load_bundle("phantom3").manifest.pixel_um
+    stated = write(tmp_path / "stated.csv", [row | {"pixel_um": str(um)} for row in halves])
+    done = validate(folder, stated, out)
+    assert done.exit_code == 0, done.output
+    assert f"pixel {um:.4g} µm, from the table" in done.stderr
+    answers = load_bundle(out).manifest.answers
+    assert answers is not None
+    assert answers.missed[1:] == (0, 0, 0, 0)  # of debris, some is too small for a cell
+    for path in folder.iterdir():
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        tifffile.imwrite(
+            path.with_suffix(".ome.tif"), image, metadata={"PhysicalSizeX": um, "PhysicalSizeY": um}
+        )
+        path.unlink()
+    renamed = [row | {"frame": row["frame"].replace(".png", ".ome.tif")} for row in halves]
+    done = validate(folder, write(tmp_path / "silent.csv", renamed), out, "--force")
+    assert done.exit_code == 0, done.output
+    assert f"pixel {um:.4g} µm, from the files" in done.stderr
+    assert load_bundle(out).manifest.answers.missed == answers.missed  # type: ignore[union-attr]  # as before
+    wrong = write(tmp_path / "wrong.csv", [row | {"pixel_um": "0.125"} for row in renamed])
+    done = validate(folder, wrong, out, "--force")
+    assert done.exit_code == 1
+    assert "pass the right one as --pixel-um" in done.stderr
+    done = validate(folder, wrong, out, "--force", "--pixel-um", str(um))
+    assert done.exit_code == 0, done.output
+    assert "pixel_um of the table is 0.125, and" in done.stderr
 
 
 def test_a_frame_of_too_many_boxes_is_refused(sample: Path, tmp_path: Path) -> None:

@@ -436,6 +436,9 @@ def drop(column: str) -> Edit:
         (put("pixel_um", "nan"), "line 3: pixel_um is 'nan'"),
         (put("pixel_um", "0,125"), "line 3: pixel_um is '0,125'"),
         (put("pixel_um", ""), "line 3: pixel_um is ''"),
+        (put("x", "7"), "lists other cells than"),
+        (drop("height"), "lists other cells than"),
+        (lambda rows: rows.pop(), "lists other cells than"),
         (drop("label"), "column label is missing"),
         (drop("path"), "column path is missing"),
     ],
@@ -468,6 +471,7 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
         ('{"classes": ["a", ["b"]]}', "classes are no list of names"),
         ('{"classes": ["a", "../b"]}', "cannot name a folder"),
         ('{"classes": ["a", "A"]}', "differ only in case"),
+        ('{"classes": ["a", "b"]}', "cells is no digest"),
     ):
         (damaged / "labelling.json").write_text(content)
         result = run("--apply", damaged / "labels.csv", *out)

@@ -11,7 +11,7 @@ from edge.base import labels_problem, read_input
 from train.data import CELLS_CSV
 from train.images import MOST_BYTES, require_empty, write_file
 from train.label.suggest import NO_NUCLEUS, UNSURE
-from train.label.write import CROPS, EXCLUDE, FLAGS, LABELLING, count_flags
+from train.label.write import CROPS, EXCLUDE, FLAGS, LABELLING, cells_digest, count_flags
 from train.run_config import LARGEST_JSON_BYTES, json_object
 from train.table import LabelledCrop, SuggestedLabel, read_table, write_table
 
@@ -56,12 +56,17 @@ def apply_labels(
         If the table is not valid, its crops are not those of `data`, or no cell is left.
     """
     data = data or table.parent
-    classes = _known_classes(data)
+    classes, digest = _known(data)
     rows = [
         replace(row, label=row.label.strip())
         for row in read_table(table, SuggestedLabel, whole=True).values()
     ]
     _check(rows, table, data, classes)
+    if cells_digest(rows) != digest:
+        raise ValueError(
+            f"{table} lists other cells than {data}: pass the folder that its contact sheet is of as --data, "
+            f"and leave every row in it ({EXCLUDE} leaves a cell out)"
+        )
     require_empty(out)
     taken, left_out = _choose(rows, classes, accept_suggestions=accept_suggestions, unflagged=unflagged)
     if not taken:
@@ -83,22 +88,25 @@ def apply_labels(
     )
 
 
-def _known_classes(data: Path) -> list[str]:
-    """Return the classes that were offered, from ``labelling.json``."""
+def _known(data: Path) -> tuple[list[str], str]:
+    """Return the classes that were offered, and the digest of the cells, from ``labelling.json``."""
     path = data / LABELLING
     if not path.is_file():
         raise ValueError(
             f"{data} was not written by leuko label (no {LABELLING}): pass the folder of the crops as --data"
         )
     try:
-        classes = json_object(read_input(path, LARGEST_JSON_BYTES)).get("classes")
+        known = json_object(read_input(path, LARGEST_JSON_BYTES))
+        classes, digest = known.get("classes"), known.get("cells")
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise ValueError("classes are no list of names")
         if problem := labels_problem(classes):
             raise ValueError(problem)
+        if not isinstance(digest, str):
+            raise ValueError("cells is no digest")
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); run leuko label again") from error
-    return classes
+    return classes, digest
 
 
 def _check(rows: Sequence[SuggestedLabel], table: Path, data: Path, classes: Sequence[str]) -> None:

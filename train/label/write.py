@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -41,8 +42,10 @@ EXCLUDE = "exclude"
 
 FLAGS = ("touching", "border", "out_of_focus")
 
+BOX = ("x", "y", "width", "height")
+
 MEASURES = (
-    *("x", "y", "width", "height", "lobes", "dents", "nucleus_um2", "area_ratio", "solidity", "roundness"),
+    *(*BOX, "lobes", "dents", "nucleus_um2", "area_ratio", "solidity", "roundness"),
     *("unevenness", "brightness", "offset_um", "cell_um", "sharpness"),
 )
 """Columns of ``labels.csv`` after those of `SuggestedLabel`. The box is in px of the bright-field frame; the
@@ -151,7 +154,7 @@ def write_labels(
     rows = _with_focus(rows, cells)
     write_table(out / LABELS_CSV, SuggestedLabel, rows)
     write_file(out / CONTACT_SHEET, contact_sheet(rows, classes, scale=options.scale).encode())
-    write_atomically(out / LABELLING, _parameters(options, fields, refused))
+    write_atomically(out / LABELLING, _parameters(options, rows, fields, refused))
     counts = Counter(NO_NUCLEUS if row.reason == NO_NUCLEUS else row.suggestion for row in rows)
     suggestions = {name: counts[name] for name in (*SUGGESTED, UNSURE, NO_NUCLEUS)}
     size = size_remark(cells, options.pixel_um)
@@ -265,18 +268,28 @@ def _measures(measured: MeasuredCell, pixel_um: float) -> dict[str, str]:
     if nucleus:
         nucleus["nucleus_um2"] = nucleus.pop("area_um2")
     values = {**nucleus, "cell_um": cell_diameter_um(cell, pixel_um), "sharpness": measured.sharpness}
-    box = {name: str(getattr(cell, name)) for name in ("x", "y", "width", "height")}
+    box = {name: str(getattr(cell, name)) for name in BOX}
     return dict.fromkeys(MEASURES, "") | box | {name: f"{value:.4g}" for name, value in values.items()}
 
 
+def cells_digest(rows: Iterable[SuggestedLabel]) -> str:
+    """Return the SHA-256 of names and boxes of crops in any order: names alone may be another slide's."""
+    cells = sorted(" ".join((row.path, *(row.others.get(name, "").strip() for name in BOX))) for row in rows)
+    return hashlib.sha256("\n".join(cells).encode()).hexdigest()
+
+
 def _parameters(
-    options: LabelOptions, fields: Sequence[Mapping[str, object]], refused: Sequence[tuple[str, str]]
+    options: LabelOptions,
+    rows: Sequence[SuggestedLabel],
+    fields: Sequence[Mapping[str, object]],
+    refused: Sequence[tuple[str, str]],
 ) -> bytes:
     """Return the content of ``labelling.json``."""
     parameters = {
         "version": __version__,
         "classes": options.classes,
         **{key: value for key, value in asdict(options).items() if key != "more_classes"},
+        "cells": cells_digest(rows),
         "fields": list(fields),
         "refused": [{"frames": name, "reason": reason} for name, reason in refused],
     }
