@@ -1,8 +1,8 @@
 """CSV for people: a spreadsheet shows every text as it is, and calculates none.
 
 A text that a spreadsheet would take for a formula gets a leading apostrophe (OWASP, "CSV Injection"), and so
-does what follows a semicolon or tab in it, with which many locales separate fields: there a quoted text is
-split all the same. `unquoted` removes the apostrophes. Numbers stay numbers, with their sign.
+does what follows a semicolon, a tab or a line's end in it: many locales separate fields with semicolons, and
+split a quoted text all the same. `unquoted` removes the apostrophes. Numbers stay numbers, with their sign.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-_BEGINNING, _FORMULA = r"(?:^|(?<=[;\t]))", "(?='*[=+\\-@\t\r＝＋－＠])"
+_BEGINNING, _FORMULA = "(?:^|(?<=[;\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))", "(?='*[=+\\-@\t\r＝＋－＠])"
 _BEFORE = re.compile(_BEGINNING + _FORMULA)
 _MARK = re.compile(_BEGINNING + "'" + _FORMULA)  # apostrophes of the text's own follow it
 

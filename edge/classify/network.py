@@ -38,11 +38,16 @@ MOST_UNROLLED = 64 << 20
 """Bytes of a layer's input as a plain kernel lays it out, each window by itself; VGG-16 needs 29 MB."""
 
 
+MOST_UNROLLED_AT_ONCE = 128 << 20
+"""The same, of all crops of a batch; such a kernel takes it twice."""
+
+
 class NetworkError(ValueError):
     """A network that no bundle has; the message is one line."""
 
 
-_INT8, _TYPE_BYTES = 9, {0: 4, 2: 4, 4: 8, 9: 1}  # float32, int32, int64, int8
+_TYPES: Mapping[type[np.generic], int] = {np.float32: 0, np.int8: 9}
+_TYPE_BYTES = {0: 4, 2: 4, 4: 8, 9: 1}  # float32, int32, int64, int8
 _SAME = 0
 Shape = tuple[int, ...]
 
@@ -53,12 +58,14 @@ class _Needs:
 
     bytes: int = 0
     steps: int = 0
+    unrolled: int = 0
 
     def window(self, out: Shape, height: int, width: int, channels: int) -> None:
         """Add a layer that looks at windows of its input."""
         places = math.prod(out[:-1]) * height * width
         if places * channels > MOST_UNROLLED:
             raise NetworkError("a layer of its network looks at too much at once")
+        self.unrolled = max(self.unrolled, places * channels)
         self.bytes += 8 * places  # pointers, in XNNPACK
         self.steps += out[-1] * places * channels
 
@@ -80,11 +87,16 @@ class _Operator:
     needs: _Needs
 
 
-def check_network(flatbuffer: bytes) -> None:
-    """Raise a ValueError, with one line, for a network that asks for more than any bundle's.
+def check_network(flatbuffer: bytes, dtype: type[np.generic] = np.int8) -> int:
+    """Return how many of the crops it may answer at once, by the memory that a plain kernel takes.
 
-    It must be one graph of the known operators from an int8 image to int8 numbers, and the size that it
-    states for each result must be the one that follows.
+    It must be one graph of the known operators from an image of this type to numbers of it, and the size that
+    it states for each result must be the one that follows.
+
+    Raises
+    ------
+    NetworkError
+        If it is another network, or asks for more than any bundle's.
     """
     model = Table.root(flatbuffer)
     graphs = model.tables(2)
@@ -93,7 +105,7 @@ def check_network(flatbuffer: bytes) -> None:
     tensors, buffers = graphs[0].tables(0), model.tables(4)
     names = {number: name for name, number in OPERATORS.items()}
     codes = [max(code.number(0, "b"), code.number(3)) for code in model.tables(1)]
-    known = {k: _stated(tensors, k) for k in graphs[0].numbers(1)}
+    known = {k: _stated(tensors, k, dtype) for k in graphs[0].numbers(1)}
     needs = _Needs(sum(map(math.prod, known.values())))
     constants: dict[int, bytes] = {}
     for operator in graphs[0].tables(3):
@@ -121,17 +133,18 @@ def check_network(flatbuffer: bytes) -> None:
             raise
         except (IndexError, ZeroDivisionError, TypeError, ValueError) as error:
             raise NetworkError(f"its operator {name} does not fit what goes in") from error
-        if shape != _stated(tensors, outs[0]) or min(shape, default=0) < 1:
+        if shape != _stated(tensors, outs[0], dtype) or min(shape, default=0) < 1:
             raise NetworkError(f"its operator {name} gives another size than the model states")
         known[outs[0]] = shape
         needs.bytes += math.prod(shape)
         needs.check()
+    return max(1, MOST_UNROLLED_AT_ONCE // max(1, needs.unrolled * np.dtype(dtype).itemsize))
 
 
-def _stated(tensors: list[Table], number: int) -> Shape:
+def _stated(tensors: list[Table], number: int, dtype: type[np.generic]) -> Shape:
     """Return the shape that the model states for what it takes or computes."""
-    if not 0 <= number < len(tensors) or tensors[number].number(1, "b") != _INT8:
-        raise NetworkError("its network computes other numbers than int8")
+    if not 0 <= number < len(tensors) or tensors[number].number(1, "b") != _TYPES[dtype]:
+        raise NetworkError(f"its network computes other numbers than {dtype.__name__}")
     return tensors[number].numbers(0)
 
 

@@ -70,8 +70,8 @@ class Model:
     RuntimeMissingError
         If the runtime is not installed.
     ValueError
-        If the interpreter refuses the model, the model has another `dtype`, or an int8 model asks for more
-        than any bundle's.
+        If the interpreter refuses the model, the model has another `dtype`, or it asks for more than any
+        bundle's.
     """
 
     def __init__(
@@ -82,8 +82,7 @@ class Model:
         dtype: type[np.generic] = np.int8,
     ) -> None:
         self.runtime = chosen_runtime(runtime)
-        if dtype is np.int8:
-            check_network(flatbuffer)
+        self._at_once = check_network(flatbuffer, dtype)
         module = importlib.import_module(RUNTIMES[self.runtime])
         try:
             self._interpreter: Any = module.Interpreter(model_content=flatbuffer, num_threads=threads)
@@ -132,6 +131,10 @@ class Model:
         ValueError
             If the interpreter cannot run the model.
         """
+        starts = range(0, len(batch), self._at_once)
+        return np.concatenate([self._run(batch[start : start + self._at_once]) for start in starts])
+
+    def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:
             if len(batch) != self._batch:
                 self._interpreter.resize_tensor_input(self._input["index"], batch.shape)

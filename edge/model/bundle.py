@@ -24,6 +24,9 @@ from edge.model.manifest import Manifest
 from edge.model.signature import Signature
 
 SHIPPED = Path(__file__).parents[1] / "bundles"
+MOST_GOLDEN = 32
+"""Golden crops, which are all answered before the first count; leuko convert writes 12."""
+
 _MEMBERS = ("manifest.json", "labels.txt", "golden.npz")
 _SIGNATURE = "signature.json"
 FILE_LIMIT_BYTES = 256 << 20
@@ -256,6 +259,10 @@ def read_golden(data: bytes, described: Manifest) -> tuple[NDArray[np.int8], NDA
         raise BundleError("golden.npz does not fit the manifest, or is damaged") from error
     if len(crops) != len(outputs):
         raise BundleError("golden.npz holds different numbers of crops and outputs")
+    if len(crops) > MOST_GOLDEN:
+        raise BundleError(
+            f"golden.npz holds {len(crops):,} crops, more than the {MOST_GOLDEN} that are replayed"
+        )
     return crops, outputs
 
 

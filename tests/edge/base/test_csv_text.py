@@ -27,7 +27,7 @@ def test_a_formula_is_written_as_text(start: str) -> None:
 
 
 @pytest.mark.parametrize("start", FORMULA_STARTS)
-@pytest.mark.parametrize("separator", ";\t")
+@pytest.mark.parametrize("separator", ";\t\n\r\v\f\x85\u2028")
 def test_a_formula_behind_what_separates_fields_elsewhere_is_text(start: str, separator: str) -> None:
     name = f"a{separator}{start}1+1{separator}b.png"
     assert written("x", name) == ["x", f"a{separator}'{start}1+1{separator}b.png"]

@@ -7,12 +7,14 @@ import random
 import struct
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from convert.operators import ALLOWED
-from edge.classify import Classifier
+from edge.classify import Classifier, network
 from edge.classify.flatbuffer import Table
 from edge.classify.network import OPERATORS, check_network
+from edge.classify.runtime import Model
 from edge.model import BundleError, DeviceSettings, load_bundle, shipped_bundles
 
 BUNDLE = load_bundle("phantom3", DeviceSettings())
@@ -122,6 +124,23 @@ def test_a_network_that_asks_for_more_is_refused(change: Change, why: str) -> No
         check_network(bytes(data))
     with pytest.raises(BundleError, match=why):
         Classifier(dataclasses.replace(BUNDLE, flatbuffer=bytes(data)))
+
+
+def test_a_network_of_other_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="computes other numbers than float32"):
+        Model(SOUND, dtype=np.float32)
+
+
+def test_a_network_that_takes_much_answers_fewer_crops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its memory is then that of as many; the answers are the same."""
+    crops = BUNDLE.golden_crops
+    expected = Model(SOUND).run(crops)
+    assert check_network(SOUND) > len(crops)
+    monkeypatch.setattr(network, "MOST_UNROLLED_AT_ONCE", 5 * (network.MOST_UNROLLED_AT_ONCE // 209))
+    assert check_network(SOUND) == 5
+    model = Model(SOUND)
+    assert (model.run(crops) == expected).all()
+    assert model._batch == len(crops) % 5  # the last part
 
 
 def refusal(data: bytes) -> str:

@@ -149,6 +149,18 @@ def _content() -> bytes:
     return content
 
 
+def test_more_golden_crops_than_are_replayed_are_refused() -> None:
+    """All are answered before the first count."""
+    for count, reason in ((32, ""), (33, "33 crops, more than the 32 that are replayed")):
+        golden = (np.zeros((count, 8, 8, 1), np.int8), np.zeros((count, 2), np.int8))
+        content = FLATBUFFER + bundles._appended(len(FLATBUFFER), manifest(), *golden, None)
+        if reason:
+            with pytest.raises(BundleError, match=reason):
+                bundles._parse(content)
+        else:
+            assert len(bundles._parse(content).golden_crops) == count
+
+
 def test_loading_takes_less_than_three_times_the_file(tmp_path: Path) -> None:
     flatbuffer = FLATBUFFER + bytes(4_000_000)
     written(tmp_path / "b.tflite", manifest(sha256=hashlib.sha256(flatbuffer).hexdigest()), flatbuffer)
