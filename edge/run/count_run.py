@@ -16,8 +16,8 @@ from typing import Any
 
 import cv2
 
-from edge.base import FailedFrame, Frame, cores
-from edge.capture import Encoded, LiveSettings, live_frames, read_encoded, read_frames
+from edge.base import FailedFrame, Frame, cores, frame_name
+from edge.capture import Encoded, LiveSettings, list_files, live_frames, read_encoded, read_frames
 from edge.classify import Classifier
 from edge.count import CountedFrame, CountResult, Totals
 from edge.run.cameras import is_device, open_camera
@@ -31,6 +31,9 @@ from edge.run.same_files import why_other
 from edge.run.sessions import Count, Progress, damage_named, resume, tracker_of
 from edge.run.sinks import Observer, Result, Sink
 from edge.session import DamagedSessionError, SessionError, open_session
+
+MOST_COMPARED = 32
+"""Files of a watched folder that are read again where a count is resumed: of 12 megapixels, some seconds."""
 
 
 def run_count(
@@ -215,19 +218,38 @@ def _of_a_camera(counted: Generator[Result, None, None], name: str) -> Generator
 
 def _files(config: CountConfig, before: Progress) -> Iterator[Encoded | Frame | FailedFrame]:
     """Yield the frames of files after those that were counted, provided that these are still the same."""
-    frames = read_encoded(
-        config.sources,
-        max_megapixels=_most_megapixels(config),
-        bit_depth=config.analysis.bit_depth,
-        planes=config.analysis.planes,
-        root=config.root,
-    )
+    frames = _encoded(config.sources, config)
     for name, sha256 in before.frames.items():
         frame = next(frames, None)
         now = "" if frame is None or isinstance(frame, FailedFrame) else sha256_of(frame)
         if why := why_other(name, sha256, frame, now, config):
             raise SessionError(why)
     yield from frames
+
+
+def _encoded(sources: Sequence[str], config: CountConfig) -> Iterator[Encoded | Frame | FailedFrame]:
+    return read_encoded(
+        sources,
+        max_megapixels=_most_megapixels(config),
+        bit_depth=config.analysis.bit_depth,
+        planes=config.analysis.planes,
+        root=config.root,
+    )
+
+
+def _check_watched(folder: str, config: CountConfig, before: Progress) -> None:
+    """Raise a SessionError if files of a watched folder are not those that were counted under their names.
+
+    Cameras begin with the same names on every card. Of many files some are compared, spread over all.
+    """
+    there = {frame_name(file): file for file in list_files([folder], config.root)}
+    names = [name for name in before.frames if name in there]
+    for name in names[:: max(1, -(-len(names) // MOST_COMPARED))]:
+        frame = next(_encoded([there[name]], config), None)
+        if frame is None or isinstance(frame, FailedFrame):
+            continue  # it may be incomplete
+        if why := why_other(name, before.frames[name], frame, sha256_of(frame), config):
+            raise SessionError(why)
 
 
 def _most_megapixels(config: CountConfig) -> float:
@@ -244,6 +266,9 @@ def _camera_frames(
 ) -> Iterator[Frame | FailedFrame]:
     """Yield a camera's frames, with the settings of those that were counted."""
     config, waits, done = count.config, True, set(before.frames)
+    kind, _, folder = camera.name.partition(":")
+    if kind == "watch":
+        _check_watched(folder, config, before)
     read = partial(
         read_frames,
         max_megapixels=_most_megapixels(config),

@@ -327,3 +327,29 @@ def test_a_session_is_of_the_folder_that_it_watched(tmp_path: Path, monkeypatch:
     assert other["frames"]["read"] == 1
     assert watched("a", "../a/./w")["session"] == first["session"]
     assert states(path)[first["session"]] == "finished"
+
+
+def test_files_of_another_card_under_the_same_names_begin_a_new_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEUKO_HOME", str(tmp_path / "home"))
+    file = tmp_path / "card" / "IMG_0001.png"
+    file.parent.mkdir()
+
+    def watched(leukocytes: int, cells: int) -> tuple[Any, str]:
+        scene = Scene(width_px=700, height_px=520, leukocytes=leukocytes, erythrocytes=0, debris=0)
+        cv2.imwrite(str(file), simulate_frame(3, scene=scene).image)
+        words = ("--bundle", "phantom3", "--until-cells", str(cells), "--json", "--resume")
+        done = leuko("count", "--camera", f"watch:{file.parent}", *words)
+        return json.loads(done.stdout), done.stderr
+
+    first, _ = watched(2, cells=1)
+    path = tmp_path / "home/sessions" / f"{first['session']}.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("DELETE FROM finish")
+    rewritten(path, {}, cells=3)
+    other, said = watched(5, cells=3)
+    assert other["session"] != first["session"]
+    assert other["frames"]["read"] == 1
+    assert "IMG_0001.png has changed since it was counted" in said
+    assert states(path) == {first["session"]: "finished", other["session"]: "finished"}
