@@ -29,12 +29,19 @@ CASES = {
     "leuko label": ("frames stained --out o", "o", "o/mine.txt", ANOTHER_NAME),
     "leuko crops": ("frames boxes.csv --out o", "o", "o/mine.txt", ANOTHER_NAME),
     "leuko data check": ("frames --out o", "o/check.csv", "o/check.csv", REPLACE),
+    "leuko data agreement": ("boxes.csv --out o", "o/agreement.html", "o/agreement.html", REPLACE),
     "leuko train": ("data --out o", "o", "o/mine.txt", ANOTHER_NAME),
     "leuko evaluate": ("phantom3 data --out o", "o/evaluation.json", "o/evaluation.json", REPLACE),
     "leuko study": ("peers data --out o", "o", "o/mine.txt", ANOTHER_NAME),
     "leuko convert": ("frames --out o.tflite", "o.tflite", "o.tflite", REPLACE),
     "leuko verify": ("phantom3 run --out o", "o/parity.json", "o/parity.json", REPLACE),
     "leuko firmware render": ("device.toml --out o", "o", "o/mine.txt", ANOTHER_NAME),
+    "leuko firmware image": (
+        "device.toml --wheels run --user lab --ssh-key key.pem --out o",
+        "o",
+        "o/mine.txt",
+        REPLACE,
+    ),
     "leuko firmware bundle-wheels": ("--release trixie --out o", "o", "o/mine.txt", ANOTHER_NAME),
 }
 

@@ -31,7 +31,8 @@ def test_a_read_only_root_keeps_nothing_but_the_sessions(
     override.mkdir()
     (override / "test.conf").write_text("[Mount]\nWhat=/mnt/data\nType=none\nOptions=bind\n")
     fsck = units / r"systemd-fsck@dev-disk-by\x2dlabel-leuko\x2ddata.service"
-    fsck.write_text("[Service]\nType=oneshot\nExecStart=/usr/bin/true\n")
+    # as the real one, before the file systems: after them by default, it would wait for what waits for it
+    fsck.write_text("[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/usr/bin/true\n")
     (instrument / "mnt/data").mkdir()
     (tmp_path / "data").mkdir()
     before = snapshot(instrument)

@@ -124,7 +124,7 @@ def sessions(container: Container) -> list[dict[str, str]]:
 
 
 def test_the_unit_is_ready_survives_a_stall_and_stops_cleanly(instrument: Path, tmp_path: Path) -> None:
-    configure(instrument, profile(sensor="simulated", **QUICK))
+    configure(instrument, profile(sensor="simulated", **QUICK, service__memory_mb="1000"))
     with booted(instrument, notify=tmp_path / "notify") as container:
         # systemd starts such a unit only after it reports that it is ready
         container.wait_for(SERVICE, f"^Started {SERVICE}")
