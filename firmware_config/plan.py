@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -111,15 +112,37 @@ def _digest(state: State | None) -> str:
     return "" if state is None else state.digest
 
 
+MOST_COMPARED = 2000
+"""Lines that are compared one by one, which takes time as their square."""
+
+_CONTEXT = 3
+_PLACE = re.compile(r"(?<=[-+])\d+")
+
+
 def differences(changes: Sequence[Change]) -> Iterator[str]:
     """Yield the lines of a unified diff."""
     for change in changes:
         yield f"{change.verb} /{change.path}"
         if _is_text(change.now) and _is_text(change.then):
             now, then = _lines(change.now), _lines(change.then)
-            yield from difflib.unified_diff(now, then, f"/{change.path}", f"/{change.path}", lineterm="")
+            yield from _unified(now, then, f"/{change.path}")
         if change.now and change.then and change.now.content == change.then.content:
             yield f"  mode and owner: {_rights(change.now)} becomes {_rights(change.then)}"
+
+
+def _unified(now: Sequence[str], then: Sequence[str], name: str) -> Iterator[str]:
+    """Yield a unified diff; only what is between the same beginning and end is compared, line by line."""
+    shorter = min(len(now), len(then))
+    same = next((k for k in range(shorter) if now[k] != then[k]), shorter)
+    end = next((k for k in range(shorter - same) if now[-1 - k] != then[-1 - k]), shorter - same)
+    first, behind = max(0, same - _CONTEXT), max(0, end - _CONTEXT)
+    before, after = (one[first : len(one) - behind] for one in (now, then))
+    if max(len(before), len(after)) > MOST_COMPARED:
+        yield f"  {len(now):,} lines become {len(then):,}, of which too many differ to show them"
+        return
+    for line in difflib.unified_diff(before, after, name, name, n=_CONTEXT, lineterm=""):
+        # the place of a hunk is that in the whole file
+        yield _PLACE.sub(lambda at: str(int(at[0]) + first), line) if line.startswith("@@") else line
 
 
 def _is_text(state: State | None) -> bool:

@@ -29,7 +29,8 @@ OPERATORS = {
 """The operators of a bundle's network → their numbers in TFLite's schema."""
 
 MOST_BYTES = 48 << 20
-"""Of all that is computed for a crop, beside the weights. A batch has 8; VGG-16 needs 26 MB."""
+"""Of all that is computed for a crop, beside the weights, in int8; four times as much in float32. VGG-16
+needs 26 MB."""
 
 MOST_STEPS = 40_000_000_000
 """Multiply-accumulates and comparisons for a crop; VGG-16 needs 15,000 million."""
@@ -37,6 +38,9 @@ MOST_STEPS = 40_000_000_000
 MOST_UNROLLED = 64 << 20
 """Bytes of a layer's input as a plain kernel lays it out, each window by itself; VGG-16 needs 29 MB."""
 
+
+MOST_BYTES_AT_ONCE = 4 * MOST_BYTES
+"""Of all crops of a batch."""
 
 MOST_UNROLLED_AT_ONCE = 128 << 20
 """The same, of all crops of a batch; such a kernel takes it twice."""
@@ -138,7 +142,8 @@ def check_network(flatbuffer: bytes, dtype: type[np.generic] = np.int8) -> int:
         known[outs[0]] = shape
         needs.bytes += math.prod(shape)
         needs.check()
-    return max(1, MOST_UNROLLED_AT_ONCE // max(1, needs.unrolled * np.dtype(dtype).itemsize))
+    per_crop, unrolled = (n * np.dtype(dtype).itemsize for n in (needs.bytes, needs.unrolled))
+    return max(1, min(MOST_BYTES_AT_ONCE // max(1, per_crop), MOST_UNROLLED_AT_ONCE // max(1, unrolled)))
 
 
 def _stated(tensors: list[Table], number: int, dtype: type[np.generic]) -> Shape:

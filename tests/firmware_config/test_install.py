@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.cli import main
+from firmware_config import plan
 from firmware_config.fence import BEGIN, END
 from firmware_config.install import NotUndoneError, carry_out
 from firmware_config.journal import JOURNAL, alone, interrupted, roll_back
@@ -653,3 +654,40 @@ def test_a_killed_command_is_undone_by_the_next(system: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert done.stderr.startswith("an interrupted installation was undone first\n")
     assert snapshot(system) == before
+
+
+def patched(now: list[str], diff: list[str]) -> list[str]:
+    """Return a text after a unified diff, whose hunks are where they say."""
+    then: list[str] = []
+    at = 0
+    for line in diff[2:]:
+        if place := re.match(r"@@ -(\d+)(,0)?", line):
+            begin = int(place[1]) - (0 if place[2] else 1)
+            then, at = then + now[at:begin], begin
+        elif line[0] != "+":
+            assert now[at] == line[1:]
+            then, at = then + now[at : at + (line[0] == " ")], at + 1
+        else:
+            then.append(line[1:])
+    return then + now[at:]
+
+
+@given(st.lists(st.sampled_from("ab"), max_size=12), st.lists(st.sampled_from("ac"), max_size=3), st.data())
+def test_a_diff_leads_from_one_text_to_the_other(now: list[str], new: list[str], data: st.DataObject) -> None:
+    begin = data.draw(st.integers(0, len(now)))
+    then = now[:begin] + new + now[data.draw(st.integers(begin, len(now))) :]
+    assert patched(now, list(plan._unified(now, then, "/x"))) == then
+
+
+def test_of_a_long_text_only_what_differs_is_compared() -> None:
+    """A text of few different lines takes difflib minutes."""
+    now = ["dtparam=a", "dtparam=b"] * 50_000
+    lines = list(plan._unified(now, [*now[:70_000], "new", *now[70_000:]], "/x"))
+    assert lines[2:] == ["@@ -69998,6 +69998,7 @@", *_around(now, 70_000)]
+    (line,) = plan._unified(now, now[::-1], "/x")
+    assert line == "  100,000 lines become 100,000, of which too many differ to show them"
+
+
+def _around(now: list[str], k: int) -> list[str]:
+    before, behind = ([f" {line}" for line in part] for part in (now[k - 3 : k], now[k : k + 3]))
+    return [*before, "+new", *behind]

@@ -454,6 +454,24 @@ def test_an_edited_table_is_checked_before_anything_is_written(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_folder_of_an_earlier_version_has_its_cells_in_its_own_table(
+    labelled: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "before"
+    shutil.copytree(labelled, folder)
+    stated = json.loads((folder / "labelling.json").read_text())
+    del stated["cells"]
+    (folder / "labelling.json").write_text(json.dumps(stated))
+    rows = rows_of(labelled / "labels.csv")
+    rows[0]["label"] = "monocyte"
+    words = ("--data", folder, "--out")
+    assert run("--apply", write_rows(tmp_path / "a.csv", rows), *words, tmp_path / "x").exit_code == 0
+    rows[1]["x"] = "7"
+    one_line(
+        run("--apply", write_rows(tmp_path / "a.csv", rows), *words, tmp_path / "y"), "lists other cells"
+    )
+
+
 def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "x")
     picture = next((labelled / "crops").iterdir())
@@ -471,7 +489,7 @@ def test_other_files_are_no_tables(labelled: Path, tmp_path: Path) -> None:
         ('{"classes": ["a", ["b"]]}', "classes are no list of names"),
         ('{"classes": ["a", "../b"]}', "cannot name a folder"),
         ('{"classes": ["a", "A"]}', "differ only in case"),
-        ('{"classes": ["a", "b"]}', "cells is no digest"),
+        ('{"classes": ["a", "b"], "cells": 3}', "cells is no digest"),
     ):
         (damaged / "labelling.json").write_text(content)
         result = run("--apply", damaged / "labels.csv", *out)

@@ -11,7 +11,7 @@ from edge.base import labels_problem, read_input
 from train.data import CELLS_CSV
 from train.images import MOST_BYTES, require_empty, write_file
 from train.label.suggest import NO_NUCLEUS, UNSURE
-from train.label.write import CROPS, EXCLUDE, FLAGS, LABELLING, cells_digest, count_flags
+from train.label.write import CROPS, EXCLUDE, FLAGS, LABELLING, LABELS_CSV, cells_digest, count_flags
 from train.run_config import LARGEST_JSON_BYTES, json_object
 from train.table import LabelledCrop, SuggestedLabel, read_table, write_table
 
@@ -62,6 +62,8 @@ def apply_labels(
         for row in read_table(table, SuggestedLabel, whole=True).values()
     ]
     _check(rows, table, data, classes)
+    if digest is None:  # of an earlier version of leuko
+        digest = cells_digest(read_table(data / LABELS_CSV, SuggestedLabel).values())
     if cells_digest(rows) != digest:
         raise ValueError(
             f"{table} lists other cells than {data}: pass the folder that its contact sheet is of as --data, "
@@ -88,7 +90,7 @@ def apply_labels(
     )
 
 
-def _known(data: Path) -> tuple[list[str], str]:
+def _known(data: Path) -> tuple[list[str], str | None]:
     """Return the classes that were offered, and the digest of the cells, from ``labelling.json``."""
     path = data / LABELLING
     if not path.is_file():
@@ -102,7 +104,7 @@ def _known(data: Path) -> tuple[list[str], str]:
             raise ValueError("classes are no list of names")
         if problem := labels_problem(classes):
             raise ValueError(problem)
-        if not isinstance(digest, str):
+        if not isinstance(digest, str | None):
             raise ValueError("cells is no digest")
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); run leuko label again") from error

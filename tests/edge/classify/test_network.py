@@ -138,6 +138,10 @@ def test_a_network_that_takes_much_answers_fewer_crops_at_once(monkeypatch: pyte
     assert check_network(SOUND) > len(crops)
     monkeypatch.setattr(network, "MOST_UNROLLED_AT_ONCE", 5 * (network.MOST_UNROLLED_AT_ONCE // 209))
     assert check_network(SOUND) == 5
+    monkeypatch.setattr(network, "MOST_BYTES_AT_ONCE", network.MOST_BYTES // 100)
+    assert 1 <= check_network(SOUND) < 5
+    monkeypatch.undo()
+    monkeypatch.setattr(network, "MOST_UNROLLED_AT_ONCE", 5 * (network.MOST_UNROLLED_AT_ONCE // 209))
     model = Model(SOUND)
     assert (model.run(crops) == expected).all()
     assert model._batch == len(crops) % 5  # the last part
