@@ -138,7 +138,7 @@ def _unified(now: Sequence[str], then: Sequence[str], name: str) -> Iterator[str
     first, behind = max(0, same - _CONTEXT), max(0, end - _CONTEXT)
     before, after = (one[first : len(one) - behind] for one in (now, then))
     if max(len(before), len(after)) > MOST_COMPARED:
-        yield f"  {len(now):,} lines become {len(then):,}, of which too many differ to show them"
+        yield f"  {len(now):,} lines become {len(then):,}: too many differ to show them"
         return
     for line in difflib.unified_diff(before, after, name, name, n=_CONTEXT, lineterm=""):
         # the place of a hunk is that in the whole file

@@ -685,7 +685,7 @@ def test_of_a_long_text_only_what_differs_is_compared() -> None:
     lines = list(plan._unified(now, [*now[:70_000], "new", *now[70_000:]], "/x"))
     assert lines[2:] == ["@@ -69998,6 +69998,7 @@", *_around(now, 70_000)]
     (line,) = plan._unified(now, now[::-1], "/x")
-    assert line == "  100,000 lines become 100,000, of which too many differ to show them"
+    assert line == "  100,000 lines become 100,000: too many differ to show them"
 
 
 def _around(now: list[str], k: int) -> list[str]:
