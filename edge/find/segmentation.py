@@ -128,6 +128,7 @@ def segment_frame(
     gates: Gates = Gates(),
     min_contrast: float = 2.75,
     work: Image | None = None,
+    most: int | None = None,
 ) -> Segmentation:
     """Find the cells of a grey frame, uint8 [h, w], from top to bottom, then from left to right.
 
@@ -137,6 +138,8 @@ def segment_frame(
         Least texture of the foreground, as a multiple of the noise's median texture.
     work : uint8 [h, w], optional
         The frame as `reduced` returns it, if available.
+    most : int, optional
+        Cells from which on a frame is too crowded: of more, some are returned.
     """
     _check(image, pixel_um, gates, min_contrast)
     factor = working_factor(pixel_um)
@@ -164,6 +167,8 @@ def segment_frame(
         parts = (cells_in_rim if rim else split_at_necks)(body, min_radius, HALO_UM / work_um)
         hidden += field.judge(body, parts, left, top, rim=rim, gates=gates, cells=cells, lost=lost)
         del body, parts  # as large as the frame, and so are the next ones
+        if most is not None and len(cells) > most:
+            break  # each body takes a millisecond, and of a wrong pixel size each speck is one
     if not cells:
         lost["too_faint"] += _faint_bodies(np.unpackbits(faint, axis=1, count=work.shape[1]), min_radius)
     cells.sort(key=lambda cell: (cell.y, cell.x, cell.height, cell.width))

@@ -167,14 +167,14 @@ def _cut(
         recorded = frame.image
         frame = replace(frame, image=divide_flat_field(frame.image, instrument.flat_field_gain))
     small = work, _ = reduced(frame.image, pixel_um)
-    found = segment_frame(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=work)
+    found = segment_frame(frame.image, pixel_um=pixel_um, gates=analysis.gates, work=work, most=MOST_CELLS)
     cells = found.cells
     if found.hidden_share == 1:
         reason = "outlines inside outlines cover it: take a field without bubbles, drops and rims"
         return FailedFrame(frame.name, frame.index, reason, "unseen")
     if len(cells) > MOST_CELLS:
         reason = (
-            f"{len(cells):,} cells, more than the {MOST_CELLS:,} that a frame may hold: if its pixel is not "
+            f"more than {MOST_CELLS:,} cells, the most that a frame may hold: if its pixel is not "
             f"{pixel_um:g} µm, pass --pixel-um; else dilute the sample"
         )
         return FailedFrame(frame.name, frame.index, reason, "unseen")

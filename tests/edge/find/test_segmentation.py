@@ -322,6 +322,13 @@ def test_a_frame_that_is_already_reduced_gives_the_same_cells() -> None:
 # ---- what is lost, and why -----------------------------------------------------------------------------
 
 
+def test_a_frame_with_too_many_cells_is_left_early() -> None:
+    image = simulate_frame(3, 0, scene=Scene(width_px=1232, height_px=924, separate=True)).image
+    every = segment_frame(image, pixel_um=Optics().pixel_um)
+    assert segment_frame(image, pixel_um=Optics().pixel_um, most=len(every.cells)) == every
+    assert 3 < len(segment_frame(image, pixel_um=Optics().pixel_um, most=3).cells) < len(every.cells)
+
+
 def test_each_body_that_is_no_cell_has_its_reason() -> None:
     """The same cells, looked for with gates that they do not pass."""
     image = simulate_frame(3, 0, scene=Scene(width_px=1232, height_px=924, separate=True)).image

@@ -306,7 +306,7 @@ def test_neither_threads_nor_batches_change_a_result(tmp_path: Path, monkeypatch
     )[-1]
     assert isinstance(crowded, FailedFrame)
     assert crowded.kind == "unseen"
-    assert "cells, more than the 9 that a frame may hold" in crowded.reason
+    assert "more than 9 cells, the most that a frame may hold" in crowded.reason
 
 
 def test_a_frame_is_let_go_before_the_next_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
