@@ -124,14 +124,14 @@ def sessions(container: Container) -> list[dict[str, str]]:
 
 
 def test_the_unit_is_ready_survives_a_stall_and_stops_cleanly(instrument: Path, tmp_path: Path) -> None:
-    configure(instrument, profile(sensor="simulated", **QUICK, service__memory_mb="1000"))
+    configure(instrument, profile(sensor="simulated", **QUICK, service__memory_mb="700"))
     with booted(instrument, notify=tmp_path / "notify") as container:
         # systemd starts such a unit only after it reports that it is ready
         container.wait_for(SERVICE, f"^Started {SERVICE}")
         session = container.wait_for(SERVICE, r'"event": "session".*"id": "([^"]+)"')[1]
         container.wait_for(SERVICE, '"event": "frame"')
         assert container.property(SERVICE, "ActiveState") == "active"
-        assert container.property(SERVICE, "MemoryMax") == str(1000 << 20)
+        assert container.property(SERVICE, "MemoryMax") == str(700 << 20)
         stalled = container.property(SERVICE, "MainPID")
         # what stops the frames also stops the watchdog messages
         container.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", SERVICE)
