@@ -145,8 +145,9 @@ def replace_image(out: Path, card: Card) -> int:
             # renamed first: a mounted partition, which cannot be, keeps what it holds
             out.rename(earlier)
         partial.rename(out)
+    # also when interrupted: the earlier image is never lost
     except BaseException:
-        if earlier.exists():
+        if earlier.exists() and not out.exists():
             earlier.rename(out)
         raise
     finally:

@@ -35,6 +35,7 @@ def open_tuned(
         tuning = load_tuning(cameras.load_tuning_file, model, filters)
         if tuning is None:
             return camera, None
+    # also when interrupted: the camera must be free for the next program
     except BaseException:
         camera.close()
         raise

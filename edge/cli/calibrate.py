@@ -195,27 +195,31 @@ def pixel(
         )
 
 
-@calibrate.command()
-@calibration_option
-@click.option(
+depth_option = click.option(
     "--depth-um",
     type=FiniteRange(*DEPTHS_UM),
     required=True,
     help="Depth of the chamber, µm; a depth of 0.1 mm is 100 µm.",
 )
-@click.option(
-    "--depth-uncertainty-um",
-    type=OrExact(0, 10_000),
-    required=True,
-    help="Standard uncertainty of the depth, µm, from the maker's certificate; or exact.",
-)
-@click.option(
+dilution_option = click.option(
     "--dilution",
     type=FiniteRange(1, 1_000_000),
     default=1.0,
     show_default=True,
     help="Volume after dilution per volume of sample.",
 )
+
+
+@calibrate.command()
+@calibration_option
+@depth_option
+@click.option(
+    "--depth-uncertainty-um",
+    type=OrExact(0, 10_000),
+    required=True,
+    help="Standard uncertainty of the depth, µm, from the maker's certificate; or exact.",
+)
+@dilution_option
 @click.option(
     "--dilution-uncertainty",
     type=OrExact(0, 1_000_000),

@@ -13,13 +13,13 @@ import click
 
 from edge.base import PIXELS_UM
 from edge.calibration import (
-    DEPTHS_UM,
     Calibration,
     PixelCalibration,
     Uncertainty,
     VolumeCalibration,
     field_volume,
 )
+from edge.cli.calibrate import depth_option, dilution_option
 from edge.cli.errors import one_line_errors
 from edge.cli.options import FiniteRange, OrExact, json_option, parse_pair
 from edge.cli.output import echo
@@ -51,12 +51,7 @@ GRID_MM2 = 9.0
     show_default=True,
     help="Frame size in px; by default that of an IMX477.",
 )
-@click.option(
-    "--depth-um",
-    type=FiniteRange(*DEPTHS_UM),
-    required=True,
-    help="Depth of the chamber, µm; a depth of 0.1 mm is 100 µm.",
-)
+@depth_option
 @click.option(
     "--depth-uncertainty-um",
     type=OrExact(0, 10_000),
@@ -64,13 +59,7 @@ GRID_MM2 = 9.0
     show_default=True,
     help="Standard uncertainty of the depth, µm, or exact.",
 )
-@click.option(
-    "--dilution",
-    type=FiniteRange(1, 1_000_000),
-    default=1.0,
-    show_default=True,
-    help="Volume after dilution per volume of sample.",
-)
+@dilution_option
 @click.option(
     "--dilution-uncertainty",
     type=OrExact(0, 1_000_000),

@@ -94,7 +94,7 @@ def collected(folder: Path) -> Path:
 NAMES = {
     "another of leuko": "leuko_edge-0.2-py3-none-any.whl",
     "a name that moves the cursor": "foo-1.0\x1b[31mevil\u202e-py3-none-any.whl",
-    "a name with blanks": "foo-1.0 --index-url=x-py3-none-any.whl",
+    "a name with blanks": "foo-1.0 --target=x-py3-none-any.whl",
 }
 
 

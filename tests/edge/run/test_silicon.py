@@ -64,9 +64,9 @@ def test_a_camera_that_is_otherwise(
     picamera2: type[Picamera2], name: str, attribute: str, value: Any, found: str
 ) -> None:
     setattr(picamera2, attribute, value)
-    said = TESTS[name]()
-    assert not said.holds
-    assert found in said.found
+    result = TESTS[name]()
+    assert not result.holds
+    assert found in result.found
 
 
 def test_the_range_of_the_gain_is_shown(picamera2: type[Picamera2]) -> None:
