@@ -172,6 +172,19 @@ def test_labels_that_cannot_be_compared_are_one_line(
     assert "--rename" in done.output
 
 
+def test_readers_who_name_every_class_differently_are_refused(tmp_path: Path) -> None:
+    rows = [
+        f"f.png,{label},{20 * k},0,9,9,{read}" for k, (label, read) in enumerate([("W", "x"), ("R", "y")])
+    ]
+    (tmp_path / "x.csv").write_text("\n".join(["frame,label,x,y,width,height,reader1", *rows]))
+    words = ["data", "agreement", str(tmp_path / "x.csv")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert 'no label in common, such as "R" and "x": pass --rename' in done.output
+    named = CliRunner().invoke(main, [*words, "--rename", "W=x,R=y"])
+    assert "all readers agree on 2 (100.0 %)" in named.output
+
+
 def test_a_table_of_two_kinds_of_columns_says_what_is_wrong_with_its_own(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("frame,label,x,y,width,height,reader1,reader1\nf.png,a,1,1,9,9,b,a\n")
     done = CliRunner().invoke(main, ["data", "agreement", str(tmp_path / "x.csv")])

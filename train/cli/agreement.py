@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import click
 
+from edge.base import shown
 from edge.cli.errors import one_line_errors
 from edge.cli.options import force_option, json_option, quiet_libraries, require_free
 from edge.cli.output import echo
@@ -54,6 +56,7 @@ def agreement_command(
     with one_line_errors(ValueError), quiet_libraries():
         read, groups, files = _read(data, rename)
         try:
+            _require_common_labels(read)
             found = agreement(read, groups)
         except ValueError as error:
             raise ValueError(f"{data}: {error}") from None
@@ -69,6 +72,20 @@ def agreement_command(
             "" if any(isinstance(one, Path) for one in files) else " (without pictures: these are boxes)"
         )
         echo(f"written to {out}: {', '.join(AGREEMENT_FILES)}{pictures}", err=True)
+
+
+def _require_common_labels(read: Sequence[Mapping[str, str]]) -> None:
+    """Refuse readers who name all classes differently: that they never agree would say nothing of them."""
+    used: dict[str, set[str]] = {}
+    for one in read:
+        for reader, label in one.items():
+            used.setdefault(reader, set()).add(label)
+    for (first, these), (second, those) in combinations(used.items(), 2):
+        if min(len(these), len(those)) > 1 and not these & those:
+            raise ValueError(
+                f"{first} and {second} have no label in common, such as {shown(min(these))} and "
+                f"{shown(min(those))}: pass --rename, so that one class has one name"
+            )
 
 
 def _read(path: Path, names: Mapping[str, str]) -> Cells:
@@ -107,10 +124,10 @@ def _print(found: Agreement) -> None:
     for line in summary_lines(found):
         echo(line)
     echo("")
-    shown = new_table(*PAIR_HEADER)
+    table = new_table(*PAIR_HEADER)
     for pair in found.pairs:
-        shown.add_row(*map(plain, pair_words(pair)))
-    print_table(shown)
+        table.add_row(*map(plain, pair_words(pair)))
+    print_table(table)
     pairs, others = matrices(found)
     for pair in pairs:
         echo("")
